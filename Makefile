@@ -1,0 +1,39 @@
+# Two commands matter: `make demo` runs the main job on embedded data, `make test` the tests. Each makes .venv itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two cores are assumed; raise it where there are more.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: all demo test slow lint bench results clean
+
+all: test
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/sordine demo -o demo-out --force
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/ready
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.speed
+
+results: $(VENV)/ready
+	$(BIN)/python -m benchmarks.overview
+
+clean:
+	rm -rf $(VENV) demo-out

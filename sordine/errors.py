@@ -1,0 +1,19 @@
+"""The two ways in which Sordine stops: the user's input is wrong, or there is nothing it could do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SordineError(Exception):
+    """The input or the call is wrong. The message is one line that says what and where; the command line exits with 2."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint naming the known name nearest to `name`, or listing the known ones: ends an error message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known: " + (", ".join(names) if names else "none")

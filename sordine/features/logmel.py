@@ -1,0 +1,98 @@
+"""Log-mel energies of a clip on a fixed grid, with their mean and spread: one vector a clip, whatever its length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from sordine.errors import SordineError
+from sordine.features.layout import Blocks, Layout
+from sordine.media.audio import resample
+
+WINDOW_S, HOP_S, LOWEST_HZ = 0.025, 0.010, 60.0
+FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """bands x slices + 2 x bands numbers: 560 by default (40 x 12 log energies, 40 means, 40 standard deviations).
+
+    rate: samples per second that every clip is brought to. bands: mel bands from 60 Hz to rate / 2. slices: equal parts
+    of the clip, each the mean of its frames (25 ms windows every 10 ms). trim: frames at either end that lie more than
+    so many decibels under the clip's loudest frame are cut off; 0 keeps all.
+
+    Raises SordineError where an option is out of range.
+    """
+
+    rate: int = 8000
+    bands: int = 40
+    slices: int = 12
+    trim: float = 40.0
+
+    reads: ClassVar[Literal["audio", "table"]] = "audio"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("rate", 1000, 192000), ("bands", 2, 256), ("slices", 1, 1000), ("trim", 0, 200)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SordineError(f"logmel: {name}={value} is not between {low} and {high}")
+
+    def plan(self, blocks: Blocks, features: tuple[str, ...], where: str) -> Layout:
+        """The layout: slice by slice the bands from low to high, then the bands' means, then their deviations."""
+        if features:
+            raise SordineError(f"{where}: logmel reads the files of a media folder, so no features can be named")
+        grid = [f"slice{t:02d}.band{b:02d}" for t in range(self.slices) for b in range(self.bands)]
+        stats = [f"{what}.band{b:02d}" for what in ("mean", "std") for b in range(self.bands)]
+        return Layout(tuple(grid + stats))
+
+    def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
+        """The vector (width,) float32 of a waveform (n,) at `rate` samples per second; silence gives finite numbers."""
+        frames = self._frames(resample(wave, rate, self.rate))
+        grid = pooling(len(frames), self.slices) @ frames
+        return np.concatenate([grid.ravel(), frames.mean(axis=0), frames.std(axis=0)]).astype(np.float32)
+
+    def _frames(self, wave: np.ndarray) -> np.ndarray:
+        """Log mel energies (frames, bands) float64, natural logarithm."""
+        size, hop = round(WINDOW_S * self.rate), round(HOP_S * self.rate)
+        # Zero-padded to twice the window or more, so that the lowest mel bands are not empty.
+        length = 1 << (2 * size - 1).bit_length()
+        wave = np.pad(wave.astype(np.float64), (0, max(0, size - len(wave))))
+        windows = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
+        loudness = np.square(windows).mean(axis=1)
+        if self.trim:
+            loud = np.flatnonzero(loudness >= loudness.max() * 10 ** (-self.trim / 10))
+            windows = windows[loud[0] : loud[-1] + 1]
+        power = np.square(np.abs(np.fft.rfft(windows * np.hanning(size), length))) / size
+        mel = power @ mel_filters(self.rate, length, self.bands)
+        return np.log(mel + FLOOR)
+
+
+@lru_cache(maxsize=8)
+def mel_filters(rate: int, length: int, bands: int) -> np.ndarray:
+    """Triangular filters, equally wide in mel (2595 log10(1 + f / 700)), each of sum 1: (length / 2 + 1, bands)."""
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (min(LOWEST_HZ, rate / 8), rate / 2))
+    edges = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
+    left, middle, right = edges[:-2], edges[1:-1], edges[2:]
+    hz = np.linspace(0, rate / 2, length // 2 + 1)[:, None]
+    filters = np.maximum(0, np.minimum((hz - left) / (middle - left), (right - hz) / (right - middle)))
+    # A filter that falls between two bins takes the nearest bin.
+    empty = filters.sum(axis=0) == 0
+    filters[np.abs(hz - middle).argmin(axis=0)[empty], np.flatnonzero(empty)] = 1
+    return filters / filters.sum(axis=0)
+
+
+@lru_cache(maxsize=1024)
+def pooling(frames: int, slices: int) -> np.ndarray:
+    """Weights (slices, frames) of means over `slices` equal parts; a frame across a border counts in part on each side.
+
+    Works with fewer frames than slices too: a slice inside one frame is that frame.
+    """
+    borders = np.linspace(0, frames, slices + 1)
+    at = np.arange(frames)
+    overlap = np.minimum(borders[1:, None], at + 1) - np.maximum(borders[:-1, None], at)
+    weights = np.maximum(overlap, 0)
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -1,0 +1,67 @@
+"""Atomic writes, content addresses and the cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sordine.errors import SordineError
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise SordineError where `path` exists and `force` was not given."""
+    if path.exists() and not force:
+        raise SordineError(f"{path} exists; give --force to replace it")
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
+
+    The block may make it a file or a directory. A directory that is replaced is moved aside first and removed after,
+    so that at no moment half an output stands in place. Raises SordineError where the folder cannot be written or the
+    disk is full.
+    """
+    path = Path(path)
+    refuse_existing(path, force)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        temporary = holder / path.name
+        try:
+            yield temporary
+            if path.is_dir() and not path.is_symlink():
+                os.rename(path, holder / "replaced")
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename not in (None, str(path), str(temporary)):
+            raise
+        raise SordineError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def content_address(path: str | Path) -> str:
+    """BLAKE2b-160 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal: what manifests hold."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where streamed tables live: `SORDINE_CACHE`, else the user's cache folder."""
+    root = os.environ.get("SORDINE_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sordine"
+    )
+    return Path(root)

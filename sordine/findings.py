@@ -1,0 +1,195 @@
+"""What an audit found: plain data, written as JSON and shown as a page. Nothing is computed here.
+
+Shares and accuracies lie in [0, 1]; entropies are in bits unless a field says nats; intervals are 95 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["suppress", "preserve", "watch"]
+Setting = Literal["A", "B", "C"]
+SCHEMA = 1
+
+SETTINGS: dict[str, str] = {
+    "A": "trained on the released records that the modifier was fitted on, tried on the others",
+    "B": "cross-validated within the released records that the modifier never saw",
+    "C": "cross-validated within the released records that the modifier was fitted on",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One attacker, one attribute, one setting: what it reads before and after.
+
+    before, after: accuracy of the attacker retrained on original and on released records, each with its Wilson interval.
+    guess: share of the majority class among the records tried, with its interval (its own sampling error).
+    nag: (after - guess) / (before - guess) of THIS attacker, unclipped; None where before - guess is under two standard errors.
+    records: how many records were tried (over folds and seeds: distinct records times seeds).
+    """
+
+    attribute: str
+    role: Role
+    attacker: str
+    setting: Setting
+    before: float
+    after: float
+    guess: float
+    nag: float | None
+    low: float | None
+    high: float | None
+    before_interval: tuple[float, float] = (0.0, 1.0)
+    after_interval: tuple[float, float] = (0.0, 1.0)
+    guess_interval: tuple[float, float] = (0.0, 1.0)
+    balanced_before: float | None = None
+    balanced_after: float | None = None
+    balanced_nag: float | None = None
+    records: int = 0
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The worst case of one attribute: best attacker after over best attacker before, in the setting where that is largest.
+
+    nag, low, high: unclipped NAG and its interval. resolvable: the smallest upper bound on NAG that so many records
+    could certify, even if nothing leaked at all; None where before is not readable above the guess.
+    at_chance: the interval of `after` holds the guess or lies below it. sentence: this line in words.
+    uneven: classes are uneven (majority share over 1.5 times an even share), so balanced NAG deserves a look.
+    """
+
+    attribute: str
+    role: Role
+    classes: int
+    setting: Setting
+    attacker_before: str
+    attacker_after: str
+    before: float
+    after: float
+    guess: float
+    nag: float | None
+    low: float | None
+    high: float | None
+    resolvable: float | None
+    at_chance: bool
+    before_interval: tuple[float, float]
+    after_interval: tuple[float, float]
+    balanced_nag: float | None = None
+    uneven: bool = False
+    records: int = 0
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class PretrainedFinding:
+    """A classifier learnt on original records and NEVER retrained, read on original and on released records. Not privacy."""
+
+    attribute: str
+    role: Role
+    before: float
+    after: float
+    guess: float
+    entropy_nats: float
+    records: int
+
+
+@dataclass(frozen=True)
+class ExactFinding:
+    """The best possible attacker on a discrete channel, computed and not trained: sum_j max_s P(s, j).
+
+    attributes: the suppressed attributes read jointly (one or several). kept: columns beside the record that the
+    attacker also sees. accuracy, guess: best attack and best guess (given the kept columns alone). permuted: mean of
+    the same figure with labels permuted, and its 95th percentile: what chance alone would show on so many records.
+    """
+
+    attributes: tuple[str, ...]
+    kept: tuple[str, ...]
+    on: Literal["fitted", "unseen"]
+    accuracy: float
+    guess: float
+    permuted: float
+    permuted_high: float
+    records: int
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Something wrong with the release itself. severity `leak` fails the audit, `broken` makes figures unreliable, `note` informs."""
+
+    code: str
+    severity: Literal["leak", "broken", "note"]
+    message: str
+    attribute: str | None = None
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """H(of | given) in bits, next to H(of): 0 means that `given` decides `of`. ceiling: the best accuracy on `of` from `given` alone."""
+
+    of: str
+    given: str
+    entropy: float
+    conditional: float
+    decides: bool
+
+
+@dataclass(frozen=True)
+class Entanglement:
+    """Entropies of the label columns against each other, and what follows from them, in sentences.
+
+    keeps: for each preserved attribute, the most (share of H(U), 0 to 1) that can be kept if every suppressed
+    attribute is brought to zero information: H(U | all suppressed) / H(U). smallest: for each suppressed attribute,
+    the smallest NAG that the unseen records can certify. sentences: for a data owner; empty where nothing is entangled.
+    """
+
+    pairs: tuple[Pair, ...]
+    keeps: dict[str, float]
+    smallest: dict[str, float | None]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Records in two dimensions, before and after, on the same axes; codes index into `classes` per attribute, -1 unlabelled.
+
+    before, after: lists of (x, y) for the same records in the same order; before is empty under --no-originals.
+    """
+
+    before: tuple[tuple[float, float], ...]
+    after: tuple[tuple[float, float], ...]
+    codes: dict[str, tuple[int, ...]]
+    classes: dict[str, tuple[str, ...]]
+    how: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken."""
+
+    level: Literal["holds", "leaks", "unclear", "broken"]
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything an audit found."""
+
+    verdict: Verdict
+    policy: dict[str, tuple[str, ...]]
+    headlines: tuple[Headline, ...]
+    findings: tuple[Finding, ...]
+    pretrained: tuple[PretrainedFinding, ...] = ()
+    exact: tuple[ExactFinding, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+    entanglement: Entanglement | None = None
+    cloud: Cloud | None = None
+    distortion: dict[str, float] = field(default_factory=dict)
+    table: dict[str, Any] = field(default_factory=dict)
+    modifier: dict[str, Any] | None = None
+    made: dict[str, Any] = field(default_factory=dict)
+    max_leakage: float | None = None
+    passed: bool | None = None
+    schema: int = SCHEMA

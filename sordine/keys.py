@@ -1,0 +1,100 @@
+"""Keyed randomness: every draw is a function of (secret key, purpose, record id) and of nothing else.
+
+The i-th number drawn for a record is the i-th word of SHAKE-256(key, purpose, id): an extendable-output function
+used as a counter-based generator. Nothing is shared between records, so a draw does not depend on batch size, on
+order or on how many workers took part, and one record's draws tell nothing about another's or about the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtri
+
+from sordine.errors import SordineError
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Key:
+    """A secret of 32 bytes. It never leaves the house; its `fingerprint` may."""
+
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != KEY_BYTES:
+            raise SordineError(f"a key has {KEY_BYTES} bytes, this one has {len(self.secret)}")
+
+    @classmethod
+    def fresh(cls) -> Key:
+        """A new key from the operating system's randomness."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
+    def of_seed(cls, seed: int) -> Key:
+        """A key for tests, benchmarks and demos: NOT secret, the same for the same seed."""
+        return cls(hashlib.sha256(b"sordine seed %d" % seed).digest())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Key:
+        """Read a key file (64 hexadecimal digits). Raises SordineError where it is missing or malformed."""
+        try:
+            return cls(bytes.fromhex(Path(path).read_text(encoding="ascii").strip()))
+        except FileNotFoundError:
+            raise SordineError(f"key file {path} does not exist") from None
+        except (ValueError, UnicodeDecodeError, OSError, SordineError):
+            raise SordineError(f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits") from None
+
+    def write(self, path: str | Path) -> None:
+        """Write the key file, readable by its owner alone. Raises FileExistsError rather than overwrite a key."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(self.secret.hex() + "\n")
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell two keys apart and give neither away."""
+        return self.digest("fingerprint", ["key"])[0, :8].tobytes().hex()
+
+    def _stream(self, purpose: str) -> hashlib._Hash:
+        return hashlib.shake_256(self.secret + purpose.encode() + b"\0")
+
+    def digest(self, purpose: str, ids: Iterable[str], size: int = 16) -> np.ndarray:
+        """Keyed hashes of ids: (n, size) uint8."""
+        head = self._stream(purpose)
+        parts = []
+        for name in ids:
+            stream = head.copy()
+            stream.update(name.encode())
+            parts.append(stream.digest(size))  # type: ignore[call-arg]
+        return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(parts), size)
+
+    def uniform(self, purpose: str, ids: Sequence[str] | np.ndarray, count: int) -> np.ndarray:
+        """Independent uniform draws in the open interval (0, 1): (n, count) float64."""
+        words = self.digest(purpose, ids, 8 * count).view("<u8") if count else np.zeros((len(ids), 0), "<u8")
+        return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+    def normal(self, purpose: str, ids: Sequence[str] | np.ndarray, count: int) -> np.ndarray:
+        """Independent standard normal draws: (n, count) float64, by inversion of `uniform`."""
+        return np.asarray(ndtri(self.uniform(purpose, ids, count)))
+
+    def order(self, purpose: str, ids: Sequence[str] | np.ndarray) -> np.ndarray:
+        """A keyed random order of the ids: positions (n,) int64, independent of the order they came in."""
+        words = self.digest(purpose, ids, 16)
+        return np.lexsort(tuple(words.T[::-1]))
+
+    def pseudonyms(self, ids: Sequence[str] | np.ndarray) -> list[str]:
+        """A pseudonym for each id: 32 hexadecimal digits (128 bits; a clash among a billion ids is improbable)."""
+        return [row.tobytes().hex() for row in self.digest("pseudonym", ids, 16)]
+
+
+def numpy_rng(seed: int, purpose: str) -> np.random.Generator:
+    """A generator for training and auditing (never for a released record): the same for the same seed and purpose."""
+    return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")])

@@ -1,0 +1,1 @@
+"""Media folders and what lies in them: files of sound, pictures or video with a metadata table beside them."""

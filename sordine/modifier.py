@@ -1,0 +1,191 @@
+"""Modifier: the fitted map x -> x' that ships, its directory, and how records go through it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from sordine.errors import SordineError
+from sordine.files import atomic
+from sordine.keys import Key
+
+SCHEMA = 1
+WEIGHTS, CARD = "modifier.safetensors", "modifier.json"
+# Records go through in blocks of exactly this many (the last one padded), each on one thread: a record's result then
+# does not depend on which others it came with, nor on how many threads or processes share the work.
+BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a modifier gives for a batch: x (b, *shape); index (b,) of the chosen substitute or mask, where the method has one."""
+
+    x: Tensor
+    index: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass
+class Card:
+    """All that is known of a modifier beside its weights; `modifier.json`. No record's id and no label stands in it.
+
+    method, fields: how it was made. policy: role -> attribute names. input: shape, dtype and feature columns it takes.
+    fit: figures measured at the fit. key: fingerprint of the key it was fitted under. notes: sentences for the owner.
+    """
+
+    method: str
+    fields: dict[str, Any]
+    policy: dict[str, list[str]]
+    input: dict[str, Any]
+    fit: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    notes: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    weights: str = ""
+    schema: int = SCHEMA
+
+
+class Modifier(nn.Module):
+    """A fitted map x -> x'. Abstract: a method's file defines `forward` and, where the output is discrete, `channel`.
+
+    noise: how many uniform draws a record takes (0: deterministic). discrete: `channel` is there. card: set by `fit`.
+    fitted: (n, 8) uint8 keyed hashes of the ids it was fitted on.
+    """
+
+    noise: int = 0
+    discrete: bool = False
+    card: Card
+    fitted: np.ndarray
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        """Records (b, *shape) float32 in the table's own scale, noise (b, self.noise) uniform in (0, 1) -> released records."""
+        raise NotImplementedError
+
+    def channel(self, x: Tensor) -> Tensor:
+        """P(j | x): (b, outputs), rows sum to 1. Only where the output is discrete."""
+        raise NotImplementedError(f"{type(self).__name__} has no discrete channel")
+
+    def check_input(self, shape: tuple[int, ...], source: str) -> None:
+        """Raise SordineError where records of this shape do not fit."""
+        wanted = tuple(self.card.input["shape"])
+        if shape != wanted:
+            raise SordineError(f"{source}: records have shape {shape}, this modifier was fitted on {wanted}")
+
+    @torch.no_grad()
+    def release_block(self, x: np.ndarray, ids: np.ndarray, key: Key) -> tuple[np.ndarray, np.ndarray | None]:
+        """At most BLOCK records -> (x' (b, *shape) float32, index (b,) or None). Pure: the same record, key and weights
+        give the same bits, whatever came with it. Call it with one intra-op thread."""
+        n = len(x)
+        padded = np.zeros((BLOCK, *x.shape[1:]), np.float32)
+        padded[:n] = x
+        noise = np.zeros((BLOCK, self.noise), np.float32)
+        if self.noise:
+            drawn = key.uniform("release", ids, self.noise)
+            noise[:n] = np.clip(drawn, 2.0**-24, 1 - 2.0**-24)  # float32 must not round to 0 or 1
+        device = next((w.device for w in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        out = self.eval()(torch.from_numpy(padded).to(device), torch.from_numpy(noise).to(device))
+        index = None if out.index is None else out.index[:n].cpu().numpy()
+        return out.x[:n].cpu().numpy(), index
+
+    def release(self, x: Any, ids: np.ndarray, key: Key, *, workers: int = 2) -> tuple[np.ndarray, np.ndarray | None]:
+        """Any number of records through fixed blocks: (x' (n, *shape) float32, index (n,) or None)."""
+        self.check_input(tuple(x.shape[1:]), "records")
+
+        def one(start: int) -> tuple[np.ndarray, np.ndarray | None]:
+            block = np.asarray(x[start : start + BLOCK], dtype=np.float32)
+            return self.release_block(block, ids[start : start + BLOCK], key)
+
+        with one_thread_each(workers) as pool:
+            parts = list(pool.map(one, range(0, len(ids), BLOCK)))
+        index = None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
+        return np.concatenate([p[0] for p in parts]), index
+
+    @torch.no_grad()
+    def channel_of(self, x: Any, *, block: int = BLOCK) -> np.ndarray:
+        """P(j | x) of many records: (n, outputs) float32."""
+        self.eval()
+        parts = [
+            self.channel(torch.from_numpy(np.array(x[s : s + block], dtype=np.float32))).numpy()
+            for s in range(0, len(x), block)
+        ]
+        return np.concatenate(parts)
+
+    def was_fitted_on(self, ids: np.ndarray, key: Key) -> np.ndarray:
+        """(n,) bool: which of these records the modifier was fitted on. `key` must be the key of the fit."""
+        hashes = key.digest("fitted", ids, 8).view("<u8")[:, 0]
+        return np.isin(hashes, self.fitted.view("<u8")[:, 0]) if len(self.fitted) else np.zeros(len(ids), bool)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write the modifier's directory, atomically. Raises SordineError where it exists without `force`, or can't be written."""
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
+        blob = save({**tensors, "fitted": torch.from_numpy(np.array(self.fitted, np.uint8))})
+        self.card.weights = _digest(blob)
+        self.card.versions = versions()
+        with atomic(folder, force=force) as temporary:
+            temporary.mkdir()
+            (temporary / WEIGHTS).write_bytes(blob)
+            (temporary / CARD).write_text(json.dumps(asdict(self.card), indent=2) + "\n", encoding="utf-8")
+
+
+def one_thread_each(workers: int) -> ThreadPoolExecutor:
+    """A pool whose threads compute with one intra-op thread each."""
+    return ThreadPoolExecutor(max(1, workers), initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _digest(blob: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(blob).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions that a figure depends on."""
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), **{p: version(p) for p in ("sordine", "torch", "numpy")}}
+
+
+def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]], Modifier]) -> Modifier:
+    """Read a modifier's directory; `build` makes the empty modifier of a method from its card and tensors.
+
+    Raises SordineError, in one line, for a directory that is missing, incomplete, damaged or of another version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SordineError(f"{folder} is not a modifier's directory")
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise SordineError(f"{folder}: {name} is missing: not a whole modifier")
+    try:
+        raw = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        found = raw["schema"]
+        if found != SCHEMA:
+            raise SordineError(f"{folder}: written in schema {found}; this version of Sordine reads schema {SCHEMA}")
+        card = Card(**raw)
+    except (ValueError, KeyError, TypeError):
+        raise SordineError(f"{folder}: {CARD} is damaged") from None
+    blob = (folder / WEIGHTS).read_bytes()
+    if _digest(blob) != card.weights:
+        raise SordineError(f"{folder}: {WEIGHTS} is truncated or damaged (its hash is not the one in {CARD})")
+    try:
+        tensors = safetensors.torch.load(blob)
+        fitted = tensors.pop("fitted").numpy()
+        modifier = build(card, tensors)
+        modifier.load_state_dict(tensors)
+    except SordineError:
+        raise
+    except Exception as error:
+        raise SordineError(f"{folder}: the weights do not fit the card: {str(error).splitlines()[0]}") from None
+    modifier.card, modifier.fitted = card, fitted
+    return modifier.eval()

@@ -1,0 +1,59 @@
+"""Recipe: what every method is given, and what it must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from sordine.keys import Key
+from sordine.modifier import Card, Modifier
+from sordine.policy import Policy
+from sordine.table import Table
+
+
+def silent(message: str) -> None:
+    """The default log: says nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The circumstances of a fit: nothing in it changes what a method is.
+
+    device: where tensors live. seed: of training (weights, shuffles). key: of released draws and of the split.
+    log: takes one line for people. progress: (what, done, of). folder: where unfinished work is kept, to resume.
+    pool: another table whose records may be released in place of the owner's own (substitution).
+    """
+
+    device: str = "cpu"
+    seed: int = 0
+    key: Key = field(default_factory=lambda: Key.of_seed(0))
+    log: Callable[[str], None] = silent
+    progress: Callable[[str, int, int], None] | None = None
+    folder: Path | None = None
+    pool: Table | None = None
+
+
+class Method(Protocol):
+    """A dataclass whose fields are its configuration. `fit` is given the TRAINING records only, and a resolved policy.
+
+    suppresses: it needs at least one suppressed attribute. stochastic: two keys give two releases.
+    """
+
+    suppresses: ClassVar[bool]
+    stochastic: ClassVar[bool]
+
+    def fit(self, table: Table, policy: Policy, run: Run) -> Modifier: ...
+
+    @staticmethod
+    def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
+        """An empty modifier of the right sizes, ready for `load_state_dict(tensors)`."""
+        ...
+
+
+def input_of(table: Table) -> dict[str, Any]:
+    """The input schema for a modifier's card."""
+    return {"shape": list(table.shape), "dtype": "float32", "features": list(table.features)}

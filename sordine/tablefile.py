@@ -1,0 +1,326 @@
+"""Tables in files: Parquet and CSV in, Parquet out, in blocks, so that none needs to fit in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from sordine.errors import SordineError, nearest
+from sordine.files import atomic, cache_folder, content_address, refuse_existing
+from sordine.table import MAX_CLASSES, Table, check_finite, check_ids
+
+RESERVED = ("id", "split", "group")
+BLOCK_ROWS = 8192
+
+
+def memory_limit() -> int:
+    """Bytes of x that are held in memory (`SORDINE_MEMORY`, default 1 GiB); a larger table is mapped from the cache."""
+    return int(os.environ.get("SORDINE_MEMORY", 1 << 30))
+
+
+def feature_type(shape: Sequence[int]) -> pa.DataType:
+    """Arrow type of the column x of records of this shape: a fixed-size list of float32; the fixed-shape tensor type
+    where a record has more than one axis."""
+    shape = tuple(int(s) for s in shape)
+    if len(shape) == 1:
+        return pa.list_(pa.float32(), shape[0])
+    return pa.fixed_shape_tensor(pa.float32(), shape)
+
+
+def feature_array(x: np.ndarray) -> pa.Array:
+    """(n, *shape) float32 -> an Arrow array of `feature_type(shape)`, without a copy where x is contiguous."""
+    flat = pa.array(np.ascontiguousarray(x, dtype=np.float32).reshape(-1))
+    storage = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(x.shape[1:])))
+    if x.ndim == 2:
+        return storage
+    return pa.ExtensionArray.from_storage(feature_type(x.shape[1:]), storage)
+
+
+class TableFile:
+    """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
+
+    features: the columns that make x; shape: of one record; rows: how many records; other: every other column's name.
+    Raises SordineError where the file is missing, unreadable, or its features can't be told.
+    """
+
+    def __init__(self, path: str | Path, features: Sequence[str] = ()) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise SordineError(f"{path} is a folder; make a table of it first with sordine extract")
+        if not self.path.exists():
+            raise SordineError(f"{path} does not exist")
+        self._csv: pa.Table | None = None
+        self._parquet: pq.ParquetFile | None = None
+        try:
+            if self.path.suffix.lower() == ".csv":
+                self._csv = pyarrow.csv.read_csv(self.path)
+            else:
+                # page by page, unbuffered: a row group of any size costs a page of memory
+                self._parquet = pq.ParquetFile(self.path, memory_map=True, pre_buffer=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise SordineError(f"{path} cannot be read as a table: {first}") from None
+        self.schema: pa.Schema = self._csv.schema if self._csv is not None else self._parquet.schema_arrow  # type: ignore[union-attr]
+        self.rows: int = self._csv.num_rows if self._csv is not None else self._parquet.metadata.num_rows  # type: ignore[union-attr]
+        doubled = [n for n in self.schema.names if self.schema.names.count(n) > 1]
+        if doubled:
+            raise SordineError(f"{path}: column {doubled[0]!r} stands twice")
+        if self.rows == 0:
+            raise SordineError(f"{path}: the table has no records")
+        self.features, self.shape = self._find_features(tuple(features))
+        self.other = [name for name in self.schema.names if name not in self.features]
+
+    def _find_features(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        names = self.schema.names
+        for name in asked:
+            if name not in names:
+                raise SordineError(f"{self.path}: no column {name!r}; {nearest(name, names)}")
+        vectors = [n for n in names if _is_vector(self.schema.field(n).type)]
+        chosen = asked or tuple(vectors[:2])
+        if not chosen:
+            raise SordineError(
+                f"{self.path}: no feature column; name the columns with --features, "
+                "or make one with sordine extract --extractor columns"
+            )
+        if not asked and len(vectors) > 1:
+            raise SordineError(
+                f"{self.path}: several list columns ({', '.join(vectors[:6])}{', ...' if len(vectors) > 6 else ''}): "
+                "name one, or the channels, with --features"
+            )
+        kinds = {_is_vector(self.schema.field(n).type) for n in chosen}
+        if kinds == {True}:
+            shapes = [self._record_shape(n) for n in chosen]
+            if len(set(shapes)) > 1:
+                raise SordineError(
+                    f"{self.path}: columns {chosen[0]!r} and {chosen[1]!r} hold lists of different lengths"
+                )
+            return tuple(chosen), shapes[0] if len(chosen) == 1 else (len(chosen), *shapes[0])
+        if kinds == {False}:
+            for name in chosen:
+                kind = self.schema.field(name).type
+                if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+                    raise SordineError(f"{self.path}: column {name!r} is {kind}, not a number: it cannot be a feature")
+            return tuple(chosen), (len(chosen),)
+        raise SordineError(f"{self.path}: features are either list columns or numbers, not both")
+
+    def _record_shape(self, name: str) -> tuple[int, ...]:
+        kind = self.schema.field(name).type
+        if isinstance(kind, pa.FixedShapeTensorType):
+            return tuple(kind.shape)
+        if pa.types.is_fixed_size_list(kind):
+            return (kind.list_size,)
+        first = next(self.blocks([name], 1)).column(0)
+        if first.null_count:
+            raise SordineError(f"{self.path}: row 0 of column {name!r} is empty")
+        return (len(first[0]),)
+
+    def blocks(self, columns: Sequence[str] | None = None, rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most `rows` at a time, of the named columns (all by default)."""
+        try:
+            if self._csv is not None:
+                yield from (self._csv.select(columns) if columns is not None else self._csv).to_batches(
+                    max_chunksize=rows
+                )
+            else:
+                assert self._parquet is not None
+                yield from self._parquet.iter_batches(
+                    batch_size=rows, columns=list(columns) if columns is not None else None
+                )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SordineError(f"{self.path} cannot be read to its end: {str(error).splitlines()[0]}") from None
+
+    def x(self, block: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
+        """The features of a block as (b, *shape) float32. Raises SordineError for a missing or odd-sized list."""
+        parts = []
+        for name in self.features:
+            column = block.column(block.schema.get_field_index(name))
+            if isinstance(column, pa.ExtensionArray):
+                column = column.storage
+            vector = _is_vector(column.type)
+            if column.null_count:
+                row = first_row + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                raise SordineError(f"{self.path}: column {name!r} is empty in row {row}")
+            if vector:
+                length = self.shape[-1] if len(self.features) > 1 else int(np.prod(self.shape))
+                if not pa.types.is_fixed_size_list(column.type):
+                    odd = pc.not_equal(pc.list_value_length(column), length).to_numpy(zero_copy_only=False)
+                    if odd.any():
+                        row = first_row + int(odd.argmax())
+                        raise SordineError(f"{self.path}: column {name!r} has a list of another length in row {row}")
+                values = column.flatten()
+                column = values
+            array = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+            parts.append(array.reshape(len(block), -1))
+        if len(parts) == 1:
+            return parts[0].reshape(len(block), *self.shape)
+        if len(self.shape) == 1:
+            return np.concatenate(parts, axis=1)
+        return np.stack(parts, axis=1).reshape(len(block), *self.shape)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return True
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    return False
+
+
+def read_table(path: str | Path, features: Sequence[str] = (), *, check: bool = True) -> Table:
+    """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`.
+
+    `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
+    classes is an attribute; what is left out stands in the table's notes. check=False lets NaN, repeated ids and odd
+    splits pass: the audit reports them instead.
+    Raises SordineError naming the file and the row or column that is wrong.
+    """
+    file = TableFile(path, features)
+    source = str(file.path.name)
+    others = pa.Table.from_batches(list(file.blocks(file.other)), pa.schema([file.schema.field(n) for n in file.other]))
+    ids = read_ids(others, file.rows)
+    if check:
+        check_ids(ids, source)
+    x = _read_x(file, ids, check)
+    attributes, notes = _read_attributes(others)
+    split = others["split"].to_pylist() if "split" in file.other else None
+    if not check and split is not None and set(map(str, split)) != {"train", "test"}:
+        split = None
+    table = Table.of(
+        np.empty((file.rows, 1), np.float32),
+        attributes,
+        ids=ids,
+        split=split,
+        group=others["group"].to_pylist() if "group" in file.other else None,
+        source=source,
+        check=False,
+    )
+    return replace(table, x=x, features=file.features, notes=tuple(notes))
+
+
+def read_ids(columns: pa.Table | pa.RecordBatch, rows: int, first_row: int = 0) -> np.ndarray:
+    """The column `id` as strings, or row numbers where there is none: (rows,) object."""
+    if "id" not in columns.schema.names:
+        return np.array([f"row-{first_row + i:07d}" for i in range(rows)], dtype=object)
+    column = columns.column(columns.schema.get_field_index("id"))
+    if column.null_count:
+        raise SordineError(f"column 'id' is empty in {column.null_count} rows")
+    return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+
+
+def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> Any:
+    shape = (file.rows, *file.shape)
+    if 4 * int(np.prod(shape)) <= memory_limit():
+        x = np.empty(shape, np.float32)
+        _fill(x, file, ids, check)
+        return x
+    name = content_address(file.path) + "-" + "-".join(file.features)[:60].replace("/", "_") + ".npy"
+    cached = cache_folder() / name
+    if not cached.exists():
+        with atomic(cached) as temporary:
+            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            _fill(mapped, file, ids, check)
+            mapped.flush()
+            del mapped
+    elif check:
+        check_finite(np.load(cached, mmap_mode="r"), ids, str(file.path.name))
+    return np.load(cached, mmap_mode="r")
+
+
+def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
+    start = 0
+    for block in file.blocks(file.features):
+        part = file.x(block, start)
+        if check:
+            check_finite(part, ids[start : start + len(part)], str(file.path.name))
+        x[start : start + len(part)] = part
+        start += len(part)
+
+
+def _read_attributes(columns: pa.Table) -> tuple[dict[str, list[Any]], list[str]]:
+    attributes: dict[str, list[Any]] = {}
+    notes: list[str] = []
+    for name in columns.schema.names:
+        if name in RESERVED:
+            continue
+        column = columns[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        kind = column.type
+        if pa.types.is_floating(kind):
+            notes.append(f"column {name!r} is left out: it holds decimal numbers, not classes")
+        elif not (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_integer(kind)
+        ):
+            notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
+        elif (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
+            notes.append(f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes")
+        else:
+            attributes[name] = column.to_pylist()
+    return attributes, notes
+
+
+def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:
+    """Write blocks as one Parquet file, atomically; the number of rows. Vectors are stored plain (they do not compress),
+    other columns by dictionary. Raises SordineError where the file exists without `force` or cannot be written."""
+    refuse_existing(Path(path), force)
+    plain = [f.name for f in schema if _is_vector(f.type)]
+    rows = 0
+    with (
+        atomic(path, force=force) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression={f.name: "NONE" if f.name in plain else "ZSTD" for f in schema},
+            use_dictionary=[f.name for f in schema if f.name not in plain and f.name != "id"],
+            write_statistics=[f.name for f in schema if f.name not in plain],
+        ) as writer,
+    ):
+        for block in blocks:
+            writer.write_batch(block, row_group_size=max(len(block), 1))
+            rows += len(block)
+    return rows
+
+
+def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
+    """Write a Table as one Parquet file: id, split, the attributes as strings, and x."""
+    columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
+    if table.split is not None:
+        columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
+    if table.group is not None:
+        columns["group"] = pa.array(table.group)
+    for name, codes in table.y.items():
+        names = table.classes[name]
+        columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
+    x_type = feature_type(table.shape)
+    schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)])
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(table), BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, len(table))
+            parts = [c.slice(start, stop - start) for c in columns.values()]
+            x = np.asarray(table.x[start:stop], dtype=np.float32)
+            yield pa.record_batch([*parts, feature_array(x)], schema=schema)
+
+    write_blocks(path, schema, blocks(), force=force)
+
+
+def read_note(path: str | Path, name: str) -> dict[str, Any]:
+    """A JSON note that Sordine left in a Parquet file's metadata under `name`; empty where there is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata.get(name.encode(), b"{}")))
+    except (pa.ArrowInvalid, OSError, ValueError):
+        return {}
