@@ -114,8 +114,11 @@ class Draw:
 class Game(Protocol):
     """players by name; `moves` names who moves, in order, in every round; `round` yields exactly those moves."""
 
-    players: Mapping[str, Player]
-    moves: Sequence[str]
+    @property
+    def players(self) -> Mapping[str, Player]: ...
+
+    @property
+    def moves(self) -> Sequence[str]: ...
 
     def round(self, draw: Draw) -> Iterator[Move]: ...
 

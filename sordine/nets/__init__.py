@@ -1,1 +1,1 @@
-"""Filled in below."""
+"""Networks: nn.Modules and nothing else."""

@@ -1,0 +1,142 @@
+"""LEACE: least-squares concept erasure in closed form (Belrose et al., NeurIPS 2023, theorem 4.3 and its affine form).
+
+Among all affine maps after which no linear classifier reads Z better than a constant does, the one that moves x least:
+
+    r(x) = x - W^+ P W (x - E x),   W = (Sigma_XX^1/2)^+,   P the orthogonal projection onto the columns of W Sigma_XZ.
+
+Z holds the one-hot columns of every suppressed attribute, so several attributes of any number of classes go at once.
+It says nothing about attackers that are not linear: the audit does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sordine.modifier import Card, Modifier, Release
+from sordine.policy import Policy
+from sordine.recipe import Run, input_of
+from sordine.statistics import blocks, moments
+from sordine.table import Table
+
+
+class LeaceModifier(Modifier):
+    """x' = x - left right (x - mean), with right = V^T W of k rows and left = W^+ V of k columns: k is the rank of what goes.
+
+    right: (width, k), left: (k, width), both transposed for row vectors; offset: (k,) = mean right.
+    """
+
+    right: Tensor
+    left: Tensor
+    offset: Tensor
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("right", torch.zeros(width, rank))
+        self.register_buffer("left", torch.zeros(rank, width))
+        self.register_buffer("offset", torch.zeros(rank))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        """(b, *shape) -> (b, *shape). Two thin products and no temporary of the records' size."""
+        flat = x.reshape(len(x), -1)
+        code = torch.addmm(self.offset, flat, self.right, beta=-1)  # (b, k)
+        return Release(torch.addmm(flat, code, self.left, alpha=-1).reshape(x.shape))
+
+
+@dataclass
+class LeaceFitter:
+    """Streaming statistics: feed blocks with `update`, then `solve`. All sums are float64 about a fixed shift.
+
+    shift: (width,) subtracted first (the mean, or anything near it). sizes: classes of each attribute.
+    """
+
+    shift: np.ndarray
+    sizes: list[int]
+
+    def __post_init__(self) -> None:
+        width, total = len(self.shift), sum(self.sizes)
+        self.n = 0
+        self.sum_x = np.zeros(width)
+        self.xx = np.zeros((width, width))
+        # per one-hot column: how many labelled records, how many of the class, and the sums of x over each
+        self.labelled = np.zeros(total)
+        self.count = np.zeros(total)
+        self.sum_labelled = np.zeros((total, width))
+        self.sum_class = np.zeros((total, width))
+
+    def update(self, x: np.ndarray, labels: list[np.ndarray]) -> None:
+        """x: (b, width). labels: for each attribute (b,) class codes; -1 is left out of that attribute's statistics."""
+        x = x - self.shift
+        self.n += len(x)
+        self.sum_x += x.sum(0)
+        self.xx += x.T @ x
+        first = 0
+        for codes, size in zip(labels, self.sizes, strict=True):
+            part = slice(first, first + size)
+            known = codes >= 0
+            onehot = np.zeros((len(x), size))
+            onehot[known, codes[known]] = 1.0
+            self.labelled[part] += known.sum()
+            self.count[part] += onehot.sum(0)
+            self.sum_labelled[part] += x[known].sum(0)
+            self.sum_class[part] += onehot.T @ x
+            first += size
+
+    def covariances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sigma_XX (width, width) and Sigma_XZ (width, classes in all)."""
+        mean = self.sum_x / self.n
+        sigma_xx = self.xx / self.n - np.outer(mean, mean)
+        known = np.maximum(self.labelled, 1)
+        sigma_zx = self.sum_class / known[:, None] - (self.count / known)[:, None] * self.sum_labelled / known[:, None]
+        return sigma_xx, sigma_zx.T
+
+    def solve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """mean (width,), right (width, k) and left (k, width) of the modifier, float64."""
+        sigma_xx, sigma_xz = self.covariances()
+        values, vectors = np.linalg.eigh(sigma_xx)
+        alive = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
+        vectors, root = vectors[:, alive], np.sqrt(values[alive])
+        whitened = (vectors / root).T @ sigma_xz  # W Sigma_XZ, in W's own coordinates
+        basis, strength, _ = np.linalg.svd(whitened, full_matrices=False)
+        # Correlations under 1e-6 of the largest are rounding: the one-hot columns of an attribute sum to one.
+        basis = basis[:, strength > 1e-6 * max(strength[0], 1e-300)] if strength.size else basis[:, :0]
+        right = (vectors / root) @ basis
+        left = ((vectors * root) @ basis).T
+        return self.shift + self.sum_x / self.n, right, left
+
+
+@dataclass(frozen=True)
+class Leace:
+    """LEACE has nothing to set: it is a closed form."""
+
+    suppresses: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+
+    def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
+        """One pass for the means, one for the covariances; memory is width^2, whatever the number of records."""
+        fitter = LeaceFitter(moments(table)[0], [len(table.classes[s]) for s in policy.suppress])
+        for rows, x in blocks(table):
+            fitter.update(x, [table.y[s][rows] for s in policy.suppress])
+        mean, right, left = fitter.solve()
+        modifier = LeaceModifier(table.width, right.shape[1])
+        modifier.right = torch.from_numpy(right.astype(np.float32)).contiguous()
+        modifier.left = torch.from_numpy(left.astype(np.float32)).contiguous()
+        modifier.offset = torch.from_numpy((mean @ right).astype(np.float32))
+        modifier.card = Card(
+            "leace",
+            asdict(self),
+            {r: list(n) for r, n in policy.roles()},
+            input_of(table),
+            fit={"rank": int(right.shape[1])},
+            notes=["No linear attacker reads the suppressed attributes on the records of the fit; others may."],
+        )
+        return modifier
+
+    @staticmethod
+    def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
+        """See `recipe.Method`."""
+        return LeaceModifier(*tensors["right"].shape)

@@ -1,0 +1,397 @@
+"""MaSS: multi-attribute selective suppression, as first published and in its information-theoretic form (ICML 2024).
+
+The modifier is eq. 1, a residual step on the unit sphere: v' = n(v + n(MLP(v))). It learns to send pretrained
+classifiers of the suppressed attributes astray (eq. 3) while staying near (eq. 4), staying itself for a representation
+that knows no attribute (eq. 7), and staying itself for classifiers of the preserved attributes (eq. 8). None of that
+keeps an attacker who retrains from reading what was suppressed: see docs/methods/mass.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from sordine import classifiers, losses
+from sordine.classifiers import AdamW, Agnostic, Classifier
+from sordine.errors import SordineError, nearest
+from sordine.game import Draw, Game, Move, Player
+from sordine.information import entropy, feasible
+from sordine.modifier import Card, Modifier, Release
+from sordine.nets.mass import Residual, Sphere
+from sordine.policy import Policy
+from sordine.recipe import Run, input_of
+from sordine.table import Table
+
+Similarity = Literal["cosine", "negative_kl", "cross_entropy"]
+Weight = float | tuple[float, ...] | Mapping[str, float]  # for all; in the policy's order, the last one repeated; by name
+
+# What a field left at None becomes. "sordine" is ours, found on standardised log-mel features; the others are table 7's,
+# found on unit vectors of FaceNet, HuBERT-L and R3D-18.
+PRESETS: dict[str, dict[str, Any]] = {
+    "sordine": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 10.0, "w_r": 5.0},
+    "adience": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 40.0, "w_r": 1.0},
+    "audiomnist": {
+        "batch": 128,
+        "lr": 0.01,
+        "w_rec": 10.0,
+        "w_s": 0.001,
+        "h_s": 0.1,
+        "w_agnostic": 15.0,
+        "w_r": (0.01, 0.001, 0.001),
+    },
+    "pa_hmdb": {"batch": 128, "lr": 0.01, "w_rec": 1.0, "w_s": 1.0, "h_s": 0.1, "w_agnostic": 1000.0, "w_r": 50.0},
+}
+
+
+class MassModifier(Modifier):
+    """x -> v on the sphere -> eq. 1 -> x' in the table's own scale and shape. noise: 0 in the published form."""
+
+    def __init__(self, width: int, hidden: tuple[int, ...], noise: int = 0) -> None:
+        super().__init__()
+        self.noise = noise
+        self.sphere = Sphere(width)
+        self.residual = Residual(width, hidden, noise)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        """x: (b, *shape) in the table's scale, noise: (b, self.noise) uniform in (0, 1) -> x' (b, *shape)."""
+        return Release(self.sphere.back(self.on_sphere(self.sphere.onto(x), noise)).reshape(x.shape))
+
+    def on_sphere(self, v: Tensor, noise: Tensor) -> Tensor:
+        """Eq. 1 alone: v (b, d) of norm 1 -> v' (b, d) of norm 1."""
+        return self.residual(v, torch.special.ndtri(noise))
+
+
+@dataclass(frozen=True)
+class Mass:
+    """MaSS. A field left at None takes the preset's value; docs/methods/mass.md says what each is and why.
+
+    Raises SordineError where a choice is unknown or a number is out of range.
+    """
+
+    suppresses: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False  # of an instance: True in the information form, whose modifier takes noise
+
+    form: Literal["published", "information"] = "published"
+    preset: str = "sordine"
+    hidden: tuple[int, ...] = (256, 128, 256)
+    epochs: int = 100
+    batch: int | None = None
+    lr: float | None = None
+    weight_decay: float = 0.05
+    w_rec: float | None = None
+    w_s: Weight | None = None
+    h_s: Weight | None = None
+    w_agnostic: float | None = None
+    w_r: Weight | None = None
+    similarity: Similarity | Mapping[str, Similarity] = "cosine"
+    preserve_similarity: Similarity | Mapping[str, Similarity] = "negative_kl"
+    tau: float = 0.07
+    classifier_epochs: int = 100
+    agnostic_epochs: int = 100
+    agnostic_dropout: float = 0.2
+    agnostic_noise: float = 0.3
+    # The information form alone.
+    noise: int = 32
+    m: Weight = 0.0
+    n: Weight = 0.9
+    bounds: Literal["share", "nats"] = "share"
+    lambda1: float = 5.0
+    lambda2: float = 5.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "stochastic", self.form == "information")
+        for field, value, known in (
+            ("form", self.form, ("published", "information")),
+            ("preset", self.preset, tuple(PRESETS)),
+            ("bounds", self.bounds, ("share", "nats")),
+            *(("similarity", v, _SIMILARITIES) for v in _each(self.similarity)),
+            *(("preserve_similarity", v, _SIMILARITIES) for v in _each(self.preserve_similarity)),
+        ):
+            if value not in known:
+                raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
+        for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau"):
+            value = getattr(self, field)
+            if value is not None and value <= 0:
+                raise SordineError(f"mass: {field} must be above 0, not {value}")
+        for field in ("w_rec", "w_s", "h_s", "w_agnostic", "w_r", "m", "n", "lambda1", "lambda2", "noise"):
+            for value in _each(getattr(self, field)):
+                if value is not None and not value >= 0:
+                    raise SordineError(f"mass: {field} must not be negative, and is {value}")
+
+    def settled(self) -> Mass:
+        """This configuration with the preset's values in the place of None."""
+        return replace(self, **{k: v for k, v in PRESETS[self.preset].items() if getattr(self, k) is None})
+
+    def fit(self, table: Table, policy: Policy, run: Run) -> MassModifier:
+        """Pretrain a classifier for every suppressed and preserved attribute and the attribute-agnostic model, hold them
+        fixed, and train the modifier on eq. 9. Raises SordineError for bounds that cannot hold together."""
+        if not policy.suppress:
+            raise SordineError("mass: no attribute to suppress")
+        own = self.settled()
+        attributes = (*policy.suppress, *policy.preserve)
+        for name in attributes:
+            table.require(Policy((name,)))
+        goals = own._goals(table, policy) if own.form == "information" else {}
+        with classifiers.seeded(run.seed, "mass"):
+            modifier = MassModifier(table.width, own.hidden, own.noise if own.stochastic else 0)
+            modifier.to(run.device)
+            place(modifier, table, run.device)
+            judges, common = own._pretrain(table, attributes, modifier.sphere, run)
+            if own.form == "information":
+                game: Game = Information(own, modifier, judges, common, policy, goals)
+            else:
+                game = Published(own, modifier, judges, common, policy)
+            draw = Draw(table, min(cast(int, own.batch), len(table)), attributes, seed=run.seed, device=run.device)
+            made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
+            file = classifiers.checkpoint(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
+            history = classifiers.train(game, draw, own.epochs, what="modifier", file=file, progress=run.progress)
+        modifier.eval()
+        modifier.card = Card(
+            method="mass",
+            fields=asdict(own),
+            policy={role: list(names) for role, names in policy.roles()},
+            input=input_of(table),
+            fit=_figures(modifier, judges, table, history, run),
+            notes=[
+                "MaSS misleads classifiers that were trained on the original records and are never retrained. "
+                "An attacker who trains on released records usually reads a suppressed attribute as well as before."
+            ],
+        )
+        return modifier
+
+    @staticmethod
+    def build(card: Card, tensors: dict[str, Tensor]) -> MassModifier:
+        """An empty modifier of the card's sizes."""
+        noise = int(card.fields["noise"]) if card.fields["form"] == "information" else 0
+        return MassModifier(math.prod(card.input["shape"]), tuple(card.fields["hidden"]), noise)
+
+    def _pretrain(
+        self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
+    ) -> tuple[dict[str, Classifier], Agnostic | None]:
+        # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
+        shared = {"seed": run.seed, "device": run.device, "folder": run.folder, "log": run.log}
+        judges = {
+            name: classifiers.train_classifier(
+                table, name, epochs=self.classifier_epochs, see=sphere, progress=run.progress, **shared
+            )
+            for name in attributes
+        }
+        if not self.w_agnostic:
+            return judges, None
+        common = classifiers.train_agnostic(
+            table,
+            epochs=self.agnostic_epochs,
+            dropout=self.agnostic_dropout,
+            noise=self.agnostic_noise,
+            tau=self.tau,
+            see=sphere,
+            progress=run.progress,
+            **shared,
+        )
+        return judges, common
+
+    def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
+        # name -> (H in nats, bound in nats); refuses bounds that cannot hold together.
+        whole = {a: entropy(table.y[a]) * math.log(2) for a in (*policy.suppress, *policy.preserve)}
+        share = self.bounds == "share"
+        goals = {
+            name: (whole[name], weight * (whole[name] if share else 1.0))
+            for bound, names in ((self.m, policy.suppress), (self.n, policy.preserve))
+            for name, weight in weights_of(bound, names).items()
+        }
+        bits = {name: bound / math.log(2) for name, (_, bound) in goals.items()}
+        wrong = feasible(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
+        if wrong:
+            raise SordineError("mass: the bounds cannot hold together: " + " ".join(wrong))
+        return goals
+
+
+class Published:
+    """One round: a step of the modifier down eq. 9. The pretrained models are no players: they never move."""
+
+    moves = ("modifier",)
+
+    def __init__(
+        self,
+        fields: Mass,
+        modifier: MassModifier,
+        judges: Mapping[str, Classifier],
+        common: Agnostic | None,
+        policy: Policy,
+    ) -> None:
+        self.fields, self.modifier, self.judges, self.common, self.policy = fields, modifier, judges, common, policy
+        self.w_s = weights_of(cast(Weight, fields.w_s), policy.suppress)
+        self.h_s = weights_of(cast(Weight, fields.h_s), policy.suppress)
+        self.w_r = weights_of(cast(Weight, fields.w_r), policy.preserve)
+        self.kind = {
+            **{s: _of(fields.similarity, s, "cosine") for s in policy.suppress},
+            **{r: _of(fields.preserve_similarity, r, "negative_kl") for r in policy.preserve},
+        }
+        self.players = {"modifier": _player(modifier.residual, fields)}
+
+    def round(self, draw: Draw) -> Iterator[Move]:
+        records, sphere = draw(), self.modifier.sphere
+        v = sphere.onto(records.x)
+        v_new = self.modifier.on_sphere(v, draw.noise(len(v), self.modifier.noise))
+        x, x_new = sphere.back(v), sphere.back(v_new)
+        terms = {"reconstruction": losses.reconstruction(v_new, v, cast(float, self.fields.w_rec))}
+        for s in self.policy.suppress:
+            similarity, logits, labels = self._similarity(s, x, x_new, records.y[s])
+            blur = losses.entropy_of_predictions(logits)
+            terms[f"suppress {s}"] = losses.suppression(similarity, blur, self.w_s[s], self.h_s[s], labels)
+        if self.common is not None:
+            with torch.no_grad():
+                p = self.common(x)
+            terms["agnostic"] = losses.agnostic(
+                p, self.common(x_new), self.fields.tau, cast(float, self.fields.w_agnostic)
+            )
+        for r in self.policy.preserve:
+            similarity, _, labels = self._similarity(r, x, x_new, records.y[r])
+            terms[f"preserve {r}"] = losses.preservation(similarity, self.w_r[r], labels)
+        yield "modifier", terms
+
+    def _similarity(self, name: str, x: Tensor, x_new: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        # sim(x', x) under eq. 2 (b,), the logits of x', and the labels where the similarity needs them.
+        judge = self.judges[name]
+        z_new = judge.features(x_new)
+        logits_new = judge.projector(z_new)
+        if self.kind[name] == "cross_entropy":
+            return losses.similarity_cross_entropy(logits_new, labels), logits_new, labels
+        with torch.no_grad():
+            z = judge.features(x)
+            logits = judge.projector(z)
+        if self.kind[name] == "cosine":
+            return losses.similarity_cosine(z_new, z), logits_new, None
+        return losses.similarity_negative_kl(logits_new, logits), logits_new, None
+
+
+class Information:
+    """One round of the ICML 2024 form: the modifier keeps within its bounds, then every co-trained classifier reads x'.
+
+    goals: attribute -> (entropy, bound), nats. The co-trained classifiers start as the pretrained ones.
+    """
+
+    def __init__(
+        self,
+        fields: Mass,
+        modifier: MassModifier,
+        judges: Mapping[str, Classifier],
+        common: Agnostic | None,
+        policy: Policy,
+        goals: Mapping[str, tuple[float, float]],
+    ) -> None:
+        self.fields, self.modifier, self.common, self.policy, self.goals = fields, modifier, common, policy, goals
+        self.readers = {}
+        for name, judge in judges.items():
+            reader = Classifier(judge.standardise.mean.numel(), judge.projector.out_features)
+            reader.load_state_dict(judge.state_dict())
+            self.readers[name] = reader.to(judge.standardise.mean.device)
+        self.players = {
+            "modifier": _player(modifier.residual, fields),
+            **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
+        }
+        self.moves = tuple(self.players)
+
+    def round(self, draw: Draw) -> Iterator[Move]:
+        records, sphere = draw(), self.modifier.sphere
+        v = sphere.onto(records.x)
+        v_new = self.modifier.on_sphere(v, draw.noise(len(v), self.modifier.noise))
+        x, x_new = sphere.back(v), sphere.back(v_new)
+        terms = {"reconstruction": losses.reconstruction(v_new, v, cast(float, self.fields.w_rec))}
+        for name, reader in self.readers.items():
+            entropy_nats, bound = self.goals[name]
+            known = losses.mutual_information_estimate(entropy_nats, _cross_entropy(reader(x_new), records.y[name]))
+            passed = known - bound if name in self.policy.suppress else bound - known
+            role = "suppress" if name in self.policy.suppress else "preserve"
+            terms[f"{role} {name}"] = losses.bound_penalty(passed, self.fields.lambda1, self.fields.lambda2)
+        if self.common is not None:
+            with torch.no_grad():
+                p = self.common(x)
+            terms["agnostic"] = cast(float, self.fields.w_agnostic) * losses.info_nce(
+                p, self.common(x_new), self.fields.tau
+            )
+        yield "modifier", terms
+        shown = x_new.detach()
+        for name, reader in self.readers.items():
+            yield f"read {name}", {"cross_entropy": _cross_entropy(reader(shown), records.y[name])}
+
+
+def place(modifier: MassModifier, table: Table, device: str) -> None:
+    """Fit the sphere to the training records: standardised, then of one radius; unit vectors are left as they are."""
+    mean, deviation, unit = classifiers.moments(table, device=device)
+    sphere = modifier.sphere
+    if unit:
+        return
+    sphere.mean.copy_(mean)
+    sphere.scale.copy_(deviation)
+    modifier.residual.live.copy_(deviation > 0)
+    # After standardising, the mean squared norm is the number of columns that change at all.
+    norms = [
+        torch.linalg.vector_norm(
+            ((table.batch(slice(s, s + classifiers.BLOCK)).flatten(1) - mean) / deviation)[:, deviation > 0], dim=1
+        )
+        for s in range(0, len(table), classifiers.BLOCK)
+    ]
+    sphere.radius.fill_(float(torch.cat(norms).mean()))
+
+
+def weights_of(weight: Weight, names: tuple[str, ...]) -> dict[str, float]:
+    """One weight for each of the policy's attributes. Raises SordineError where a mapping and the policy do not match."""
+    if isinstance(weight, Mapping):
+        strange = set(weight) - set(names)
+        missing = [n for n in names if n not in weight]
+        if strange or missing:
+            what = f"names {min(strange)!r}, which the policy does not" if strange else f"lacks {missing[0]!r}"
+            raise SordineError(f"mass: a mapping of weights {what}; known: {', '.join(names)}")
+        return {n: float(weight[n]) for n in names}
+    if isinstance(weight, tuple | list):
+        return {n: float(weight[min(i, len(weight) - 1)]) for i, n in enumerate(names)}
+    return dict.fromkeys(names, float(weight))
+
+
+_SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Mapping):
+        return tuple(value.values())
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _of(choice: Similarity | Mapping[str, Similarity], name: str, default: Similarity) -> Similarity:
+    return choice.get(name, default) if isinstance(choice, Mapping) else choice
+
+
+def _player(module: torch.nn.Module, fields: Mass) -> Player:
+    optimiser = AdamW(cast(float, fields.lr), fields.weight_decay)
+    return Player(module, optimiser, lambda o: CosineAnnealingLR(o, fields.epochs))
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    values = functional.cross_entropy(logits, labels.clamp_min(0), reduction="none")
+    return losses.masked_mean(values, labels)
+
+
+def _figures(
+    modifier: MassModifier, judges: Mapping[str, Classifier], table: Table, history: list[dict[str, float]], run: Run
+) -> dict[str, Any]:
+    # On the training records: loss terms of about 20 epochs, distortion, and what the pretrained classifiers still say.
+    kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
+    generator = torch.Generator().manual_seed(run.seed)
+    modifier_of_sphere = modifier.sphere
+
+    def distance(x: Tensor) -> Tensor:
+        v = modifier_of_sphere.onto(x)
+        noise = torch.rand(len(v), modifier.noise, generator=generator).clamp_(1e-7, 1 - 1e-7).to(x.device)
+        return torch.linalg.vector_norm(modifier.on_sphere(v, noise) - v, dim=1, keepdim=True)
+
+    ...

@@ -1,0 +1,61 @@
+"""The networks of MaSS: the unit sphere that records are put on, and the residual modifier on it (eq. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sordine.losses import modify, unit
+from sordine.nets.mlp import mlp
+
+
+class Sphere(nn.Module):
+    """The unit vectors that stand for records: `onto` goes there, `back` returns to the table's own scale.
+
+    mean, scale: (d,) of the training records. radius: their mean norm after standardising. A record's own norm is given
+    up on the way: it would leak past the modifier. A column that never changes (scale 0) stays as it is.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    radius: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("radius", torch.ones(()))
+
+    def onto(self, x: Tensor) -> Tensor:
+        """(b, *shape) in the table's scale -> (b, d) of norm 1 (0 for a record that is exactly the mean)."""
+        live = self.scale > 0
+        return unit(torch.where(live, (x.flatten(1) - self.mean) / torch.where(live, self.scale, 1.0), 0.0))
+
+    def back(self, v: Tensor) -> Tensor:
+        """(b, d) -> (b, d) in the table's scale, with the one radius that all records share."""
+        return v * (self.radius * self.scale) + self.mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The record as the sphere can express it: (b, *shape) -> the same, its norm replaced by the radius."""
+        return self.back(self.onto(x)).reshape(x.shape)
+
+
+class Residual(nn.Module):
+    """Eq. 1: v' = n(v + n(MLP(v))), of widths d, *hidden, d; with noise inputs (ICML 2024) the MLP reads [v, noise].
+
+    noise: how many standard normal numbers a record takes. live: (d,) False where a column never changes: left alone.
+    """
+
+    live: Tensor
+
+    def __init__(self, width: int, hidden: Sequence[int], noise: int = 0) -> None:
+        super().__init__()
+        self.noise = noise
+        self.mlp = mlp([width + noise, *hidden, width])
+        self.register_buffer("live", torch.ones(width))
+
+    def forward(self, v: Tensor, normal: Tensor) -> Tensor:
+        """v: (b, d) unit vectors; normal: (b, noise) -> (b, d) unit vectors."""
+        return modify(v, self.mlp(torch.cat([v, normal], 1) if self.noise else v) * self.live)
