@@ -8,30 +8,35 @@ keeps an attacker who retrains from reading what was suppressed: see docs/method
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine import classifiers, losses
-from sordine.classifiers import AdamW, Agnostic, Classifier
+from sordine.classifiers import AdamW, Agnostic, Classifier, Originals, See
 from sordine.errors import SordineError, nearest
-from sordine.game import Draw, Game, Move, Player
+from sordine.game import Batch, Draw, Game, Move, Player
 from sordine.information import entropy, feasible
+from sordine.metrics import majority
 from sordine.modifier import Card, Modifier, Release
 from sordine.nets.mass import Residual, Sphere
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
 from sordine.table import Table
+from sordine.weights import Weight, Widths, each, read, weights_of
 
-Similarity = Literal["cosine", "negative_kl", "cross_entropy"]
-Weight = float | tuple[float, ...] | Mapping[str, float]  # for all; in the policy's order, the last one repeated; by name
+Kind = Literal["cosine", "negative_kl", "cross_entropy"]
+Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # for all; by name
+AGNOSTIC = ""  # among the pretrained models by attribute, the name of the one without
 
 # What a field left at None becomes. "sordine" is ours, found on standardised log-mel features; the others are table 7's,
 # found on unit vectors of FaceNet, HuBERT-L and R3D-18.
@@ -81,7 +86,7 @@ class Mass:
 
     form: Literal["published", "information"] = "published"
     preset: str = "sordine"
-    hidden: tuple[int, ...] = (256, 128, 256)
+    hidden: Widths = (256, 128, 256)
     epochs: int = 100
     batch: int | None = None
     lr: float | None = None
@@ -91,8 +96,8 @@ class Mass:
     h_s: Weight | None = None
     w_agnostic: float | None = None
     w_r: Weight | None = None
-    similarity: Similarity | Mapping[str, Similarity] = "cosine"
-    preserve_similarity: Similarity | Mapping[str, Similarity] = "negative_kl"
+    similarity: Similarity = "cosine"
+    preserve_similarity: Similarity = "negative_kl"
     tau: float = 0.07
     classifier_epochs: int = 100
     agnostic_epochs: int = 100
@@ -113,8 +118,8 @@ class Mass:
             ("form", self.form, ("published", "information")),
             ("preset", self.preset, tuple(PRESETS)),
             ("bounds", self.bounds, ("share", "nats")),
-            *(("similarity", v, _SIMILARITIES) for v in _each(self.similarity)),
-            *(("preserve_similarity", v, _SIMILARITIES) for v in _each(self.preserve_similarity)),
+            *(("similarity", v, _SIMILARITIES) for v in each(self.similarity)),
+            *(("preserve_similarity", v, _SIMILARITIES) for v in each(self.preserve_similarity)),
         ):
             if value not in known:
                 raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
@@ -123,7 +128,7 @@ class Mass:
             if value is not None and value <= 0:
                 raise SordineError(f"mass: {field} must be above 0, not {value}")
         for field in ("w_rec", "w_s", "h_s", "w_agnostic", "w_r", "m", "n", "lambda1", "lambda2", "noise"):
-            for value in _each(getattr(self, field)):
+            for value in each(getattr(self, field)):
                 if value is not None and not value >= 0:
                     raise SordineError(f"mass: {field} must not be negative, and is {value}")
 
@@ -138,8 +143,6 @@ class Mass:
             raise SordineError("mass: no attribute to suppress")
         own = self.settled()
         attributes = (*policy.suppress, *policy.preserve)
-        for name in attributes:
-            table.require(Policy((name,)))
         goals = own._goals(table, policy) if own.form == "information" else {}
         with classifiers.seeded(run.seed, "mass"):
             modifier = MassModifier(table.width, own.hidden, own.noise if own.stochastic else 0)
@@ -147,9 +150,9 @@ class Mass:
             place(modifier, table, run.device)
             judges, common = own._pretrain(table, attributes, modifier.sphere, run)
             if own.form == "information":
-                game: Game = Information(own, modifier, judges, common, policy, goals)
+                game: Game = Information(own, modifier, judges, common, policy, table, goals)
             else:
-                game = Published(own, modifier, judges, common, policy)
+                game = Published(own, modifier, judges, common, policy, table)
             draw = Draw(table, min(cast(int, own.batch), len(table)), attributes, seed=run.seed, device=run.device)
             made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
             file = classifiers.checkpoint(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
@@ -178,26 +181,38 @@ class Mass:
         self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
     ) -> tuple[dict[str, Classifier], Agnostic | None]:
         # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
-        shared = {"seed": run.seed, "device": run.device, "folder": run.folder, "log": run.log}
         judges = {
             name: classifiers.train_classifier(
-                table, name, epochs=self.classifier_epochs, see=sphere, progress=run.progress, **shared
+                table,
+                name,
+                seed=run.seed,
+                epochs=self.classifier_epochs,
+                see=sphere,
+                device=run.device,
+                folder=run.folder,
+                log=run.log,
+                progress=run.progress,
             )
             for name in attributes
         }
+        for judge in judges.values():
+            judge.requires_grad_(False)
         if not self.w_agnostic:
             return judges, None
         common = classifiers.train_agnostic(
             table,
-            epochs=self.agnostic_epochs,
+            seed=run.seed,
             dropout=self.agnostic_dropout,
             noise=self.agnostic_noise,
+            epochs=self.agnostic_epochs,
             tau=self.tau,
             see=sphere,
+            device=run.device,
+            folder=run.folder,
+            log=run.log,
             progress=run.progress,
-            **shared,
         )
-        return judges, common
+        return judges, common.requires_grad_(False)
 
     def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
         # name -> (H in nats, bound in nats); refuses bounds that cannot hold together.
@@ -205,8 +220,8 @@ class Mass:
         share = self.bounds == "share"
         goals = {
             name: (whole[name], weight * (whole[name] if share else 1.0))
-            for bound, names in ((self.m, policy.suppress), (self.n, policy.preserve))
-            for name, weight in weights_of(bound, names).items()
+            for field, bound, names in (("m", self.m, policy.suppress), ("n", self.n, policy.preserve))
+            for name, weight in weights_of(bound, names, f"mass: {field}").items()
         }
         bits = {name: bound / math.log(2) for name, (_, bound) in goals.items()}
         wrong = feasible(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
@@ -227,15 +242,24 @@ class Published:
         judges: Mapping[str, Classifier],
         common: Agnostic | None,
         policy: Policy,
+        table: Table,
     ) -> None:
         self.fields, self.modifier, self.judges, self.common, self.policy = fields, modifier, judges, common, policy
-        self.w_s = weights_of(cast(Weight, fields.w_s), policy.suppress)
-        self.h_s = weights_of(cast(Weight, fields.h_s), policy.suppress)
-        self.w_r = weights_of(cast(Weight, fields.w_r), policy.preserve)
+        self.w_s = weights_of(fields.w_s, policy.suppress, "mass: w_s")
+        self.h_s = weights_of(fields.h_s, policy.suppress, "mass: h_s")
+        self.w_r = weights_of(fields.w_r, policy.preserve, "mass: w_r")
         self.kind = {
             **{s: _of(fields.similarity, s, "cosine") for s in policy.suppress},
             **{r: _of(fields.preserve_similarity, r, "negative_kl") for r in policy.preserve},
         }
+        says: dict[str, See] = {
+            name: judge.features if self.kind[name] == "cosine" else judge
+            for name, judge in judges.items()
+            if self.kind[name] != "cross_entropy"
+        }
+        if common is not None:
+            says[AGNOSTIC] = common
+        self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
         self.players = {"modifier": _player(modifier.residual, fields)}
 
     def round(self, draw: Draw) -> Iterator[Move]:
@@ -245,33 +269,29 @@ class Published:
         x, x_new = sphere.back(v), sphere.back(v_new)
         terms = {"reconstruction": losses.reconstruction(v_new, v, cast(float, self.fields.w_rec))}
         for s in self.policy.suppress:
-            similarity, logits, labels = self._similarity(s, x, x_new, records.y[s])
+            similarity, logits, labels = self._similarity(s, x, x_new, records)
             blur = losses.entropy_of_predictions(logits)
             terms[f"suppress {s}"] = losses.suppression(similarity, blur, self.w_s[s], self.h_s[s], labels)
         if self.common is not None:
-            with torch.no_grad():
-                p = self.common(x)
-            terms["agnostic"] = losses.agnostic(
-                p, self.common(x_new), self.fields.tau, cast(float, self.fields.w_agnostic)
-            )
+            p, w = self.originals(AGNOSTIC, x, records.rows), cast(float, self.fields.w_agnostic)
+            terms["agnostic"] = losses.agnostic(p, self.common(x_new), self.fields.tau, w)
         for r in self.policy.preserve:
-            similarity, _, labels = self._similarity(r, x, x_new, records.y[r])
+            similarity, _, labels = self._similarity(r, x, x_new, records)
             terms[f"preserve {r}"] = losses.preservation(similarity, self.w_r[r], labels)
         yield "modifier", terms
 
-    def _similarity(self, name: str, x: Tensor, x_new: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _similarity(self, name: str, x: Tensor, x_new: Tensor, records: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         # sim(x', x) under eq. 2 (b,), the logits of x', and the labels where the similarity needs them.
         judge = self.judges[name]
         z_new = judge.features(x_new)
         logits_new = judge.projector(z_new)
         if self.kind[name] == "cross_entropy":
+            labels = records.y[name]
             return losses.similarity_cross_entropy(logits_new, labels), logits_new, labels
-        with torch.no_grad():
-            z = judge.features(x)
-            logits = judge.projector(z)
+        old = self.originals(name, x, records.rows)
         if self.kind[name] == "cosine":
-            return losses.similarity_cosine(z_new, z), logits_new, None
-        return losses.similarity_negative_kl(logits_new, logits), logits_new, None
+            return losses.similarity_cosine(z_new, old), logits_new, None
+        return losses.similarity_negative_kl(logits_new, old), logits_new, None
 
 
 class Information:
@@ -287,14 +307,13 @@ class Information:
         judges: Mapping[str, Classifier],
         common: Agnostic | None,
         policy: Policy,
+        table: Table,
         goals: Mapping[str, tuple[float, float]],
     ) -> None:
         self.fields, self.modifier, self.common, self.policy, self.goals = fields, modifier, common, policy, goals
-        self.readers = {}
-        for name, judge in judges.items():
-            reader = Classifier(judge.standardise.mean.numel(), judge.projector.out_features)
-            reader.load_state_dict(judge.state_dict())
-            self.readers[name] = reader.to(judge.standardise.mean.device)
+        self.readers = {name: copy.deepcopy(judge).requires_grad_(True) for name, judge in judges.items()}
+        says: dict[str, See] = {} if common is None else {AGNOSTIC: common}
+        self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
         self.players = {
             "modifier": _player(modifier.residual, fields),
             **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
@@ -310,15 +329,11 @@ class Information:
         for name, reader in self.readers.items():
             entropy_nats, bound = self.goals[name]
             known = losses.mutual_information_estimate(entropy_nats, _cross_entropy(reader(x_new), records.y[name]))
-            passed = known - bound if name in self.policy.suppress else bound - known
-            role = "suppress" if name in self.policy.suppress else "preserve"
+            role, passed = ("suppress", known - bound) if name in self.policy.suppress else ("preserve", bound - known)
             terms[f"{role} {name}"] = losses.bound_penalty(passed, self.fields.lambda1, self.fields.lambda2)
         if self.common is not None:
-            with torch.no_grad():
-                p = self.common(x)
-            terms["agnostic"] = cast(float, self.fields.w_agnostic) * losses.info_nce(
-                p, self.common(x_new), self.fields.tau
-            )
+            p, w = self.originals(AGNOSTIC, x, records.rows), cast(float, self.fields.w_agnostic)
+            terms["agnostic"] = w * losses.info_nce(p, self.common(x_new), self.fields.tau)
         yield "modifier", terms
         shown = x_new.detach()
         for name, reader in self.readers.items():
@@ -328,47 +343,28 @@ class Information:
 def place(modifier: MassModifier, table: Table, device: str) -> None:
     """Fit the sphere to the training records: standardised, then of one radius; unit vectors are left as they are."""
     mean, deviation, unit = classifiers.moments(table, device=device)
-    sphere = modifier.sphere
     if unit:
         return
+    sphere = modifier.sphere
     sphere.mean.copy_(mean)
     sphere.scale.copy_(deviation)
     modifier.residual.live.copy_(deviation > 0)
-    # After standardising, the mean squared norm is the number of columns that change at all.
-    norms = [
-        torch.linalg.vector_norm(
-            ((table.batch(slice(s, s + classifiers.BLOCK)).flatten(1) - mean) / deviation)[:, deviation > 0], dim=1
-        )
-        for s in range(0, len(table), classifiers.BLOCK)
-    ]
-    sphere.radius.fill_(float(torch.cat(norms).mean()))
-
-
-def weights_of(weight: Weight, names: tuple[str, ...]) -> dict[str, float]:
-    """One weight for each of the policy's attributes. Raises SordineError where a mapping and the policy do not match."""
-    if isinstance(weight, Mapping):
-        strange = set(weight) - set(names)
-        missing = [n for n in names if n not in weight]
-        if strange or missing:
-            what = f"names {min(strange)!r}, which the policy does not" if strange else f"lacks {missing[0]!r}"
-            raise SordineError(f"mass: a mapping of weights {what}; known: {', '.join(names)}")
-        return {n: float(weight[n]) for n in names}
-    if isinstance(weight, tuple | list):
-        return {n: float(weight[min(i, len(weight) - 1)]) for i, n in enumerate(names)}
-    return dict.fromkeys(names, float(weight))
+    total = 0.0
+    for start in range(0, len(table), classifiers.BLOCK):
+        x = table.batch(slice(start, start + classifiers.BLOCK)).to(device)
+        total += float(torch.linalg.vector_norm(sphere.standardised(x), dim=1).double().sum())
+    sphere.radius.fill_(total / len(table))
 
 
 _SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
 
 
-def _each(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, Mapping):
-        return tuple(value.values())
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-def _of(choice: Similarity | Mapping[str, Similarity], name: str, default: Similarity) -> Similarity:
+def _of(choice: Similarity, name: str, default: Kind) -> Kind:
     return choice.get(name, default) if isinstance(choice, Mapping) else choice
+
+
+def _device_of(modifier: MassModifier) -> str:
+    return str(modifier.sphere.mean.device)
 
 
 def _player(module: torch.nn.Module, fields: Mass) -> Player:
@@ -386,12 +382,32 @@ def _figures(
 ) -> dict[str, Any]:
     # On the training records: loss terms of about 20 epochs, distortion, and what the pretrained classifiers still say.
     kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
-    generator = torch.Generator().manual_seed(run.seed)
-    modifier_of_sphere = modifier.sphere
+    random = torch.Generator().manual_seed(run.seed)
+    sphere = modifier.sphere
 
-    def distance(x: Tensor) -> Tensor:
-        v = modifier_of_sphere.onto(x)
-        noise = torch.rand(len(v), modifier.noise, generator=generator).clamp_(1e-7, 1 - 1e-7).to(x.device)
-        return torch.linalg.vector_norm(modifier.on_sphere(v, noise) - v, dim=1, keepdim=True)
+    def release(x: Tensor) -> Tensor:
+        noise = torch.rand(len(x), modifier.noise, generator=random).clamp_(1e-7, 1 - 1e-7)
+        return modifier(x, noise.to(x.device)).x
 
-    ...
+    def step(x: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(sphere.onto(release(x)) - sphere.onto(x), dim=1, keepdim=True)
+
+    def said(judge: Classifier, see: classifiers.See, name: str) -> dict[str, float]:
+        logits = classifiers.outputs(judge, table.x, see=see, device=run.device)
+        blur = float(losses.entropy_of_predictions(torch.from_numpy(logits)).mean())
+        return {"accuracy": classifiers.accuracy_of(logits, table.y[name]), "entropy_nats": blur}
+
+    before = {name: said(judge, sphere, name) for name, judge in judges.items()}
+    after = {name: said(judge, release, name) for name, judge in judges.items()}
+    moved = classifiers.outputs(step, table.x, device=run.device).astype(np.float64)
+    return {
+        "epochs": [i + 1 for i in kept],
+        "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
+        "distortion_l2": float(moved.mean()),
+        "distortion_mean_square": float(np.square(moved).mean() / table.width),
+        "pretrained_accuracy_before": {name: v["accuracy"] for name, v in before.items()},
+        "pretrained_accuracy_after": {name: v["accuracy"] for name, v in after.items()},
+        "pretrained_entropy_nats_before": {name: v["entropy_nats"] for name, v in before.items()},
+        "pretrained_entropy_nats_after": {name: v["entropy_nats"] for name, v in after.items()},
+        "guess": {name: majority(table.y[name]) for name in judges},
+    }

@@ -42,6 +42,8 @@ class Embeddings(nn.Module):
         self.register_buffer("spread", torch.ones(width))
         self.record = mlp([width, hidden, size])
         self.substitute = mlp([width, hidden, size])
+        # Both start as the same map: a record is then first drawn to its like, and learning starts from there.
+        self.substitute.load_state_dict(self.record.state_dict())
 
     def f(self, x: Tensor) -> Tensor:
         """(b, *shape) -> (b, size), not yet of unit length."""
@@ -142,6 +144,8 @@ class Substitution:
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Choose the pool, train f and g, keep the pool and its embeddings."""
         source = table if run.pool is None else run.pool
+        if source.shape != table.shape:
+            raise SordineError(f"{source.source}: the pool's records have shape {source.shape}, the table's {table.shape}")
         rows = self.choose_pool(source, table, policy, run.seed)
         pool = (
             torch.from_numpy(np.asarray(source.x[np.sort(rows)], dtype=np.float32))

@@ -1,0 +1,178 @@
+"""Every method through one table: what each must hold, whatever it does inside."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sordine.errors import SordineError
+from sordine.keys import Key
+from sordine.methods import METHODS, default_method, fit, load, make
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Table
+from sordine.transform import transform
+
+from .clusters import clusters
+
+FAST = {
+    "mass": {"epochs": 3},
+    "substitution": {"epochs": 20, "batch": 128, "hidden": 32, "size": 16},
+    "leace": {},
+    "noise": {"sigma": 3.0},
+    "nothing": {},
+}
+POLICY = Policy(("person", "sex"), ("word",))
+KEY = Key.of_seed(0)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return clusters(800)
+
+
+@pytest.fixture(scope="module")
+def fitted(table: Table) -> dict:
+    return {name: fit(table, POLICY, make(name, FAST[name]), run=Run(key=KEY)) for name in METHODS}
+
+
+def probe(before: Table, after: Table, attribute: str) -> float:
+    """Accuracy of a fresh logistic attacker, trained on the fitted side and tried on the other."""
+    split = before.with_split(POLICY, KEY).split
+    model = LogisticRegression(max_iter=500).fit(after.flat()[split], before.y[attribute][split])
+    return float(model.score(after.flat()[~split], before.y[attribute][~split]))
+
+
+def test_every_method_is_tried_here():
+    assert FAST.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_release_has_the_shape_and_scale_of_the_table(name, table, fitted):
+    released = transform(fitted[name], table, KEY)
+    assert released.x.shape == table.x.shape
+    assert released.x.dtype == np.float32
+    assert np.isfinite(released.x).all()
+    assert np.abs(released.x.mean(0) - table.x.mean(0)).max() < 1.5 * table.x.std(0).max()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_saved_and_loaded_it_gives_the_same_bits(name, table, fitted, tmp_path):
+    fitted[name].save(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    assert (transform(loaded, table, KEY).x == transform(fitted[name], table, KEY).x).all()
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["modifier.json", "modifier.safetensors"]
+    card = json.loads((tmp_path / "m" / "modifier.json").read_text())
+    assert card["schema"] == 1
+    assert card["method"] == name
+    assert card["policy"]["suppress"] == ["person", "sex"]
+    whole = b"".join(p.read_bytes() for p in (tmp_path / "m").iterdir())
+    for text in [*table.ids[:20], "p0", "w1", KEY.secret.hex()]:  # no record's id, no label, no key
+        assert text.encode() not in whole
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_bits_depend_on_record_and_key_alone(name, table, fitted):
+    modifier = fitted[name]
+    released = transform(modifier, table, KEY).x
+    order = np.random.default_rng(0).permutation(len(table))
+    assert (transform(modifier, table.take(order), KEY).x == released[order]).all()
+    assert (transform(modifier, table.take(order[:7]), KEY, workers=1).x == released[order[:7]]).all()
+    assert (transform(modifier, table, KEY, workers=3).x == released).all()
+    other = transform(modifier, table, Key.of_seed(1)).x
+    assert (other != released).any() == METHODS[name].stochastic
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_fits_under_one_seed_are_equal(name, table, fitted):
+    again = fit(table, POLICY, make(name, FAST[name]), run=Run(key=KEY))
+    assert (transform(again, table, KEY).x == transform(fitted[name], table, KEY).x).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_knows_what_it_was_fitted_on(name, table, fitted):
+    split = table.with_split(POLICY, KEY).split
+    assert (fitted[name].was_fitted_on(table.ids, KEY) == split).all()
+    assert not fitted[name].was_fitted_on(table.ids, Key.of_seed(1)).any()
+
+
+@pytest.mark.parametrize("name", ["substitution", "leace"])
+def test_a_retrained_linear_probe_reads_before_and_not_after(name, table, fitted):
+    released = transform(fitted[name], table, KEY)
+    for secret in POLICY.suppress:
+        guess = np.bincount(table.y[secret]).max() / len(table)
+        assert probe(table, table, secret) > 0.9
+        assert probe(table, released, secret) < guess + 0.08
+    assert probe(table, released, "word") > 0.9
+
+
+def test_the_controls_change_what_they_say(table, fitted):
+    assert (transform(fitted["nothing"], table, KEY).x == table.x).all()
+    split = table.with_split(POLICY, KEY).split
+    spread = table.x[split].std(0)
+    drawn = (transform(fitted["noise"], table, KEY).x - table.x) / spread
+    assert np.abs(drawn.std(0) - 3).max() < 0.35
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(table.width)).max() < 0.15
+
+
+def test_settings_are_parsed_and_named():
+    assert make("noise", {"sigma": "2.5"}).sigma == 2.5
+    for name, settings, message in [
+        ("leece", {}, "did you mean 'leace'"),
+        ("noise", {"sigmo": 1}, "did you mean 'sigma'"),
+        ("noise", {"sigma": "loud"}, "sigma = 'loud'"),
+        ("noise", {"sigma": -1}, "at least 0"),
+        ("substitution", {"tau": 0}, "above 0"),
+    ]:
+        with pytest.raises(SordineError, match=message) as error:
+            make(name, settings)
+        assert "\n" not in str(error.value)
+
+
+def test_the_method_is_chosen_and_its_needs_are_checked(table):
+    assert default_method(Policy(("person",), ("word",))) == "substitution"
+    with pytest.raises(SordineError, match="at least one attribute to suppress"):
+        fit(table, Policy((), ("word",)), "leace")
+    with pytest.raises(SordineError, match="no attribute 'nobody'"):
+        fit(table, Policy(("nobody",)), "leace")
+
+
+def test_fit_says_what_is_entangled(table):
+    lines: list[str] = []
+    fit(table, Policy(("person",), ("sex",)), "leace", run=Run(key=KEY, log=lines.append))
+    assert any("person" in line and "sex" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "modifier.json").unlink(), "modifier.json is missing"),
+        (lambda d: (d / "modifier.safetensors").write_bytes(b"half"), "truncated or damaged"),
+        (lambda d: (d / "modifier.json").write_text("{"), "modifier.json is damaged"),
+        (
+            lambda d: (d / "modifier.json").write_text(
+                (d / "modifier.json").read_text().replace('"schema": 1', '"schema": 7')
+            ),
+            "schema 7",
+        ),
+        (
+            lambda d: (d / "modifier.json").write_text((d / "modifier.json").read_text().replace('"leace"', '"lethe"')),
+            "'lethe'",
+        ),
+    ],
+)
+def test_damaged_modifiers_give_one_line(tmp_path, fitted, damage, message):
+    fitted["leace"].save(tmp_path / "m")
+    damage(tmp_path / "m")
+    with pytest.raises(SordineError, match=message) as error:
+        load(tmp_path / "m")
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_width_at_transform(table, fitted):
+    narrow = Table.of(table.x[:, :5], {"word": table.y["word"]})
+    with pytest.raises(SordineError, match=r"shape \(5,\).*fitted on \(12,\)"):
+        transform(fitted["leace"], narrow, KEY)

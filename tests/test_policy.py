@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from sordine.errors import SordineError
+from sordine.policy import ALL_OTHERS, Policy
+
+
+def test_overlaps_are_refused():
+    with pytest.raises(SordineError, match="'a' stands under suppress and under preserve"):
+        Policy(("a",), ("a",))
+    with pytest.raises(SordineError, match="twice under suppress"):
+        Policy(("a", "a"))
+
+
+def test_resolving_fills_in_watch_and_names_the_nearest_attribute():
+    assert Policy(("a",), ("b",)).watch == ALL_OTHERS
+    assert Policy(("a",), ("b",)).resolve(["a", "b", "c", "d"]).watch == ("c", "d")
+    assert Policy(("a",), ("b",), ()).resolve(["a", "b", "c"]).watch == ()
+    with pytest.raises(SordineError, match="did you mean 'speaker'"):
+        Policy(("speeker",)).resolve(["speaker", "word"])
