@@ -21,10 +21,10 @@ def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
     """
     import soundfile
 
+    if not Path(path).is_file():
+        raise SordineError(f"{path} does not exist")
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except FileNotFoundError:
-        raise SordineError(f"{path} does not exist") from None
     except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
         # The library's own message repeats the path: what follows it is the reason.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(": ")[2]

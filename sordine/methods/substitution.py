@@ -117,16 +117,16 @@ class Substitution:
     substitutes: size of the pool; 0 means min(4,096, half the training records). tau: temperature of the channel.
     preserve_weight: lambda; 0 means (number of suppressed) / (number of preserved). entropy_weight: mu per suppressed
     attribute. hidden, size: widths of the two embeddings. batch, epochs, rate: training (Adam, cosine);
-    epochs 0 means as many as give about 1,500 steps.
+    epochs 0 means as many as give about 400 steps.
     """
 
     substitutes: int = 0
     tau: float = 0.01
     preserve_weight: float = 0.0
     entropy_weight: float = 0.2
-    hidden: int = 512
+    hidden: int = 256
     size: int = 128
-    batch: int = 512
+    batch: int = 1024
     epochs: int = 0
     rate: float = 1e-3
 
@@ -145,7 +145,9 @@ class Substitution:
         """Choose the pool, train f and g, keep the pool and its embeddings."""
         source = table if run.pool is None else run.pool
         if source.shape != table.shape:
-            raise SordineError(f"{source.source}: the pool's records have shape {source.shape}, the table's {table.shape}")
+            raise SordineError(
+                f"{source.source}: the pool's records have shape {source.shape}, the table's {table.shape}"
+            )
         rows = self.choose_pool(source, table, policy, run.seed)
         pool = (
             torch.from_numpy(np.asarray(source.x[np.sort(rows)], dtype=np.float32))
@@ -209,7 +211,7 @@ class Substitution:
         net.to(run.device)
         named = (*policy.suppress, *policy.preserve)
         draw = Draw(table, self.batch, named, seed=run.seed, device=run.device)
-        epochs = self.epochs or max(5, round(1500 / draw.rounds))
+        epochs = self.epochs or max(5, round(400 / draw.rounds))
         player = Player(
             net,
             lambda weights: torch.optim.Adam(weights, lr=self.rate),

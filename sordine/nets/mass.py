@@ -28,10 +28,14 @@ class Sphere(nn.Module):
         self.register_buffer("scale", torch.ones(width))
         self.register_buffer("radius", torch.ones(()))
 
+    def standardised(self, x: Tensor) -> Tensor:
+        """(b, *shape) in the table's scale -> (b, d), 0 where a column never changes."""
+        live = self.scale > 0
+        return torch.where(live, (x.flatten(1) - self.mean) / torch.where(live, self.scale, 1.0), 0.0)
+
     def onto(self, x: Tensor) -> Tensor:
         """(b, *shape) in the table's scale -> (b, d) of norm 1 (0 for a record that is exactly the mean)."""
-        live = self.scale > 0
-        return unit(torch.where(live, (x.flatten(1) - self.mean) / torch.where(live, self.scale, 1.0), 0.0))
+        return unit(self.standardised(x))
 
     def back(self, v: Tensor) -> Tensor:
         """(b, d) -> (b, d) in the table's scale, with the one radius that all records share."""

@@ -1,0 +1,138 @@
+"""What stands on the command line, read and checked before any work starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sordine.errors import SordineError
+from sordine.files import refuse_existing
+from sordine.policy import ALL_OTHERS, Policy
+
+if TYPE_CHECKING:
+    from sordine.console import Console
+    from sordine.findings import Report
+    from sordine.modifier import Modifier
+
+# What tells a directory of ours: only such a one, or an empty one, is replaced by --force.
+OURS = ("modifier.json", "manifest.json")
+
+
+def names(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Names given as -s a -s b or as -s a,b; `none` and the empty string are no name."""
+    found = tuple(n.strip() for value in values or () for n in value.split(",") if n.strip())
+    return () if found == ("none",) else found
+
+
+def integers(values: Sequence[str] | None, option: str) -> tuple[int, ...]:
+    """Whole numbers given like names."""
+    try:
+        return tuple(int(n) for n in names(values))
+    except ValueError:
+        raise SordineError(f"{option} takes whole numbers, not {' '.join(values or ())!r}") from None
+
+
+def fields(values: Sequence[str] | None) -> dict[str, str]:
+    """--set FIELD=VALUE, repeated, as a mapping."""
+    found: dict[str, str] = {}
+    for value in values or ():
+        name, equals, setting = value.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise SordineError(f"--set takes FIELD=VALUE, not {value!r}")
+        if name in found:
+            raise SordineError(f"--set {name} is given twice")
+        found[name] = setting.strip()
+    return found
+
+
+def policy(suppress: Sequence[str] | None, preserve: Sequence[str] | None, watch: Sequence[str] | None) -> Policy:
+    """The policy of -s, -p and -w; without -w everything else is watched."""
+    return Policy(names(suppress), names(preserve), ALL_OTHERS if watch is None else names(watch))
+
+
+def policy_of_audit(asked: Policy, modifier: Modifier | None, note: Mapping[str, Any]) -> Policy:
+    """The policy to audit: as asked, else the modifier's, else what the transformed file says of itself."""
+    if asked.suppress or asked.preserve:
+        return asked
+    written = modifier.card.policy if modifier is not None else note.get("policy")
+    if not written:
+        raise SordineError("name what was suppressed with -s (and preserved with -p), or give --modifier")
+    suppress, preserve = (tuple(written.get(role, ())) for role in ("suppress", "preserve"))
+    return Policy(suppress, preserve, asked.watch)
+
+
+def device(name: str) -> str:
+    """A device that is there. Raises SordineError where it is not."""
+    import torch
+
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        raise SordineError(f"no device {name!r}; cpu, cuda or cuda:N") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise SordineError(f"no device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if found.type not in ("cpu", "cuda"):
+        raise SordineError(f"no device {name!r}; cpu, cuda or cuda:N")
+    return name
+
+
+def ready(output: Path, force: bool, *inputs: Path | None, directory: bool = False) -> None:
+    """Raise SordineError where `output` cannot or must not be written: before any work, not after.
+
+    It exists and `force` was not given; it is, or holds, one of the inputs; it is a folder that is not ours to replace;
+    its folder cannot be written.
+    """
+    refuse_existing(output, force)
+    whole = output.absolute()
+    for path in inputs:
+        if path is not None and (path.resolve() == output.resolve() or path.resolve().is_relative_to(output.resolve())):
+            raise SordineError(f"{output} is or holds an input of this command ({path}): choose another output")
+    if output.is_dir():
+        if not directory:
+            raise SordineError(f"{output} is a folder; name a file")
+        if any(output.iterdir()) and not any((output / name).is_file() for name in OURS):
+            raise SordineError(f"{output} is a folder that Sordine did not write: it is not replaced")
+    elif output.exists() and directory:
+        raise SordineError(f"{output} is a file; name a folder")
+    writable(whole.parent)
+
+
+def writable(folder: Path) -> None:
+    """Raise SordineError where a folder is not there and cannot be made, or cannot be written."""
+    above = folder
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise SordineError(f"cannot write to {folder}: {above} is not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise SordineError(f"cannot write to {folder}: permission denied")
+
+
+def is_table(source: Path) -> None:
+    """Raise SordineError where a table file is wanted and this is not one, saying which `extract` makes one of it."""
+    if not source.is_dir():
+        if not source.exists():
+            raise SordineError(f"{source} does not exist")
+        return
+    from sordine.features import SUFFIXES
+
+    files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
+    tables = [p for p in files if p.suffix in (".parquet", ".csv") and p.stem != "metadata"]
+    make = f"sordine extract {source} --extractor"
+    if any(p.stem == "metadata" for p in files) or any(p.suffix.lower() in SUFFIXES for p in files):
+        hint = f"make a table of it first: {make} logmel -o TABLE.parquet"
+    elif len(tables) == 1:
+        hint = f"give the table in it ({tables[0]}), or make one of vectors first: {make} columns -o TABLE.parquet"
+    else:
+        hint = "a table is one Parquet or CSV file"
+    raise SordineError(f"{source} is a folder; {hint}")
+
+
+def tell(found: Report, people: Console) -> None:
+    """The verdict, in words."""
+    people.say(found.verdict.title)
+    for sentence in found.verdict.sentences:
+        people.say(f"  {sentence}")

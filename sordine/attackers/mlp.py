@@ -1,0 +1,206 @@
+"""Many perceptron attackers at once: their weights are stacked, and one step trains all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sordine.attackers.trial import Secret, Trial
+from sordine.nets.mlp import BatchedMLP
+
+HIDDEN = (256, 128)
+BATCH = 64
+EPOCHS = (12, 30)  # fewest and most passes over the training records; between them as many as make STEPS steps
+STEPS = 900
+PATIENCE = 10  # passes without a better validation accuracy after which an attacker stops
+RATE = 1e-3
+DECAY = 0.02
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attacker to train on some rows of a table.
+
+    labels: (n,) class codes of ALL rows, -1 unlabelled. classes: how many. train, validation: positions; the weights kept
+    are those of the pass that reads `validation` best. seed: of the first weights.
+    """
+
+    labels: np.ndarray
+    classes: int
+    train: np.ndarray
+    validation: np.ndarray
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A trained attacker: standardises records with its training records' mean and scale, then one perceptron."""
+
+    net: torch.nn.Module
+    mean: Tensor
+    scale: Tensor
+
+    @torch.no_grad()
+    def logits(self, x: np.ndarray) -> Tensor:
+        """Records (m, d) -> (m, classes)."""
+        parts = [
+            self.net((torch.as_tensor(x[s : s + 8192], device=self.mean.device) - self.mean) / self.scale)
+            for s in range(0, len(x), 8192)
+        ]
+        return torch.cat(parts)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Records (m, d) -> predicted class codes (m,)."""
+        return np.asarray(self.logits(x).argmax(1).cpu())
+
+
+class _Rows:
+    """The tasks that learn from the same rows: they share every batch, so each record is fetched once for all of them."""
+
+    def __init__(self, x: np.ndarray, tasks: Sequence[Task], device: torch.device) -> None:
+        train, validation = tasks[0].train, tasks[0].validation
+        values = torch.as_tensor(x[train], device=device)
+        self.mean = values.mean(0)
+        self.scale = _safe(values.std(0, correction=0))
+        self.x = (values - self.mean) / self.scale
+        self.held = (torch.as_tensor(x[validation], device=device) - self.mean) / self.scale
+        labels = np.stack([t.labels for t in tasks])
+        self.y = torch.as_tensor(labels[:, train], device=device)  # (tasks, n)
+        self.held_y = torch.as_tensor(labels[:, validation], device=device)
+        digest = hashlib.sha256(np.ascontiguousarray(train, np.int64).tobytes()).digest()
+        self._random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def next(self, size: int) -> Tensor:
+        """Positions of the next `size` records, the rows being shuffled anew when they are used up."""
+        while len(self._order) < size:
+            more = torch.randperm(len(self.x), generator=self._random)
+            self._order = torch.cat([self._order, more])
+        rows, self._order = self._order[:size], self._order[size:]
+        return rows.to(self.x.device)
+
+
+def _safe(scale: Tensor) -> Tensor:
+    # A constant column stays at 0 instead of dividing by it.
+    return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
+
+
+def train_together(
+    x: np.ndarray,
+    tasks: Sequence[Task],
+    *,
+    hidden: Sequence[int] = HIDDEN,
+    batch: int = BATCH,
+    steps: int = STEPS,
+    device: str | torch.device = "cpu",
+) -> list[Learnt]:
+    """Train one perceptron a task, all in the same steps: records (n, d) float32 -> an attacker a task, in their order.
+
+    Every task's weights are its own (AdamW on the sum of their losses acts on each as if alone), and its batches depend on its
+    rows only: a task learns the same alone or among others, up to rounding.
+    """
+    device = torch.device(device)
+    groups: dict[bytes, list[int]] = {}
+    for i, task in enumerate(tasks):
+        groups.setdefault(task.train.tobytes() + b"|" + task.validation.tobytes(), []).append(i)
+    learnt: list[Learnt | None] = [None] * len(tasks)
+    for members in groups.values():
+        rows = _Rows(x, [tasks[i] for i in members], device)
+        for i, net in zip(members, _train(rows, [tasks[i] for i in members], hidden, batch, steps), strict=True):
+            learnt[i] = Learnt(net, rows.mean, rows.scale)
+    return [a for a in learnt if a is not None]
+
+
+def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, steps: int) -> list[torch.nn.Module]:
+    count, width, outputs = len(tasks), rows.x.shape[1], max(t.classes for t in tasks)
+    net = _first(tasks, (width, *hidden, outputs)).to(rows.x.device)
+    weights = list(net.parameters())
+    # Logits that a task has no class for are pushed out of its softmax.
+    spare = torch.zeros(count, 1, outputs, device=rows.x.device)
+    for i, task in enumerate(tasks):
+        spare[i, :, task.classes :] = -1e9
+    batch = min(batch, len(rows.x))
+    each = max(1, len(rows.x) // batch)
+    epochs = min(max(-(-steps // each), EPOCHS[0]), EPOCHS[1])
+    optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15)
+    best = [w.detach().clone() for w in weights]
+    score = torch.full((count,), -torch.inf, device=rows.x.device)
+    waited = torch.zeros(count, device=rows.x.device)
+    for _ in range(epochs):
+        for _ in range(each):
+            picked = rows.next(batch)
+            logits = net(rows.x[picked].expand(count, batch, width)) + spare
+            loss = _loss(logits, rows.y[:, picked])
+            optimiser.zero_grad(set_to_none=True)
+            loss.sum().backward()
+            optimiser.step()
+            schedule.step()
+        now = _score(net, rows, spare)
+        better = now > score
+        score = torch.where(better, now, score)
+        waited = torch.where(better, 0, waited + 1)
+        with torch.no_grad():
+            for i in torch.nonzero(better).flatten().tolist():
+                for kept, weight in zip(best, weights, strict=True):
+                    kept[i].copy_(weight[i])
+        if bool((waited >= PATIENCE).all()):
+            break
+    with torch.no_grad():
+        for kept, weight in zip(best, weights, strict=True):
+            weight.copy_(kept)
+    return [_cut(net.part(i), task.classes) for i, task in enumerate(tasks)]
+
+
+def _first(tasks: list[Task], widths: tuple[int, ...]) -> BatchedMLP:
+    # Each part starts as its own seed says, whoever else is trained beside it.
+    net = BatchedMLP(len(tasks), widths)
+    with torch.no_grad():
+        for i, task in enumerate(tasks):
+            own = (*widths[:-1], task.classes)
+            alone = BatchedMLP(1, own, torch.Generator().manual_seed(1_000_003 * (task.seed + 1)))
+            for mine, theirs in zip(net.parameters(), alone.parameters(), strict=True):
+                mine[i].zero_()
+                mine[i][..., : theirs.shape[-1]] = theirs[0]
+    return net
+
+
+def _cut(part: torch.nn.Sequential, classes: int) -> torch.nn.Sequential:
+    last = part[-1]
+    assert isinstance(last, torch.nn.Linear)
+    last.weight = torch.nn.Parameter(last.weight[:classes].detach().clone())
+    last.bias = torch.nn.Parameter(last.bias[:classes].detach().clone())
+    return part.eval()
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    # Mean over a task's labelled records of its cross-entropy: (tasks,)
+    tasks, size, outputs = logits.shape
+    each = functional.cross_entropy(
+        logits.reshape(-1, outputs), labels.reshape(-1), ignore_index=-1, reduction="none"
+    ).view(tasks, size)
+    return each.sum(1) / (labels >= 0).sum(1).clamp(min=1)
+
+
+@torch.no_grad()
+def _score(net: BatchedMLP, rows: _Rows, spare: Tensor) -> Tensor:
+    # Share of the labelled validation records read right; the loss tells equal shares apart: (tasks,)
+    count = len(spare)
+    logits = net(rows.held.expand(count, *rows.held.shape)) + spare
+    known = rows.held_y >= 0
+    right = ((logits.argmax(2) == rows.held_y) & known).sum(1) / known.sum(1).clamp(min=1)
+    return right - 1e-6 * _loss(logits, rows.held_y).clamp(max=100)
+
+
+def perceptron(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """One perceptron a secret, trained together; the pass that reads the validation rows best is kept."""
+    tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for s in secrets]
+    return [attacker(x[trial.tried]) for attacker in train_together(x, tasks, device=device)]

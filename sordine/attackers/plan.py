@@ -1,0 +1,212 @@
+"""The probing attack as a pure map over pieces (attribute, attacker, setting, seed); nothing is shared between pieces.
+
+`attack` of several pieces at once gives what it gives for each alone: that they share work is a detail of execution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sordine.attackers import FAMILIES
+from sordine.attackers.trial import Secret, Trial
+from sordine.errors import SordineError, nearest
+from sordine.findings import Setting
+from sordine.keys import Key
+
+VALIDATION = 4  # every fourth of an attacker's own records chooses its hyperparameters
+FEWEST = 20  # labelled records on either side, below which nothing can be said
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How hard the audit tries.
+
+    families, settings: which attackers and settings. seeds: each runs everything once more. folds: of the cross-validation.
+    max_records: on each side of the split, sampled by id where there are more. permutations: of the exact attack's labels.
+    cloud: how many records the report's picture shows.
+    """
+
+    families: tuple[str, ...] = ("logistic", "neighbours", "trees", "mlp")
+    settings: tuple[str, ...] = ("A", "B", "C")
+    seeds: tuple[int, ...] = (0,)
+    folds: int = 3
+    max_records: int = 20000
+    permutations: int = 20
+    cloud: int = 600
+
+    def __post_init__(self) -> None:
+        for what, known in (("families", FAMILIES), ("settings", dict.fromkeys("ABC"))):
+            for name in getattr(self, what):
+                if name not in known:
+                    raise SordineError(f"audit: no {what} {name!r}; {nearest(name, known)}")
+        for what in ("families", "settings", "seeds"):
+            if not getattr(self, what):
+                raise SordineError(f"audit: {what} is empty: nothing would be tried")
+        if self.folds < 2 or self.max_records < FEWEST:
+            raise SordineError(f"audit: at least 2 folds and {FEWEST} records are needed")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One attack: which secret, by whom, in which setting, by which seed."""
+
+    attribute: str
+    attacker: str
+    setting: Setting
+    seed: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an attack read: positions of the records tried, their classes, the classes named."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that attacks are made on: records (n, d) float32, their ids, labels by attribute and class counts, which of them
+    the modifier was fitted on, and groups of records that are not torn apart (None: each its own)."""
+
+    x: np.ndarray
+    ids: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    classes: Mapping[str, int]
+    fitted: np.ndarray
+    group: np.ndarray | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Two scenes of the same digest give the same readings."""
+        hashed = hashlib.blake2b(digest_size=16)
+        for part in (self.x, self.fitted, self.group, *self.labels.values()):
+            hashed.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+        hashed.update("\0".join([*map(str, self.ids), *self.labels]).encode())
+        return hashed.hexdigest()
+
+
+def trials(scene: Scene, attribute: str, setting: Setting, seed: int, folds: int) -> list[Trial] | str:
+    """The trials of one attribute in one setting; or why there are none, in words.
+
+    A: one trial. B and C: one a fold. Stratified over all attributes, in an order that depends on ids and seed only.
+    Groups stay whole, unless that would ask attackers for classes they have never seen.
+    """
+    labels = scene.labels[attribute]
+    sides = {"A": (scene.fitted, ~scene.fitted), "B": (~scene.fitted,), "C": (scene.fitted,)}[setting]
+    for rows, name in zip(sides, ("learn from", "try on"), strict=False):
+        count = int((rows & (labels >= 0)).sum())
+        if count < FEWEST:
+            return f"{count} labelled records to {name}; at least {FEWEST} are needed"
+        if len(np.unique(labels[rows & (labels >= 0)])) < 2:
+            return f"one class only among the records to {name}"
+    if setting == "A":
+        own, tried = (np.flatnonzero(rows) for rows in sides)
+        if not np.isin(labels[tried][labels[tried] >= 0], labels[own]).any():
+            return "no class of it is on both sides of the split"
+        return [Trial(*_held_back(scene, own, labels, seed), tried)]
+    rows = np.flatnonzero(sides[0])
+    counts = np.bincount(labels[rows][labels[rows] >= 0])
+    if (counts >= folds).sum() < 2:
+        return f"fewer than two classes have {folds} records or more"
+    fold = _deal(scene, rows, labels, folds, f"folds {seed}")
+    return [
+        Trial(*_held_back(scene, rows[fold != k], labels, seed), rows[fold == k])
+        for k in range(folds)
+        if (fold == k).any()
+    ]
+
+
+def _held_back(scene: Scene, rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    part = _deal(scene, rows, labels, VALIDATION, f"validation {seed}")
+    return rows[part != 0], rows[part == 0]
+
+
+def _deal(scene: Scene, rows: np.ndarray, labels: np.ndarray, parts: int, purpose: str) -> np.ndarray:
+    # A part number for each row: (m,). By whole groups where every class of a part is in another part too.
+    key = Key.of_seed(0)
+    rank = np.empty(len(rows), np.int64)
+    rank[key.order(purpose, scene.ids[rows])] = np.arange(len(rows))
+    if scene.group is not None:
+        dealt = _deal_groups(scene.group[rows], rank, parts)
+        if dealt is not None and not _strange(dealt, labels[rows], parts):
+            return dealt
+    strata = [scene.labels[a][rows] for a in scene.labels]
+    dealt = np.empty(len(rows), np.int64)
+    dealt[np.lexsort((rank, *reversed(strata)))] = np.arange(len(rows)) % parts
+    return dealt
+
+
+def _deal_groups(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray | None:
+    codes, counts = np.unique(group, return_inverse=True, return_counts=True)[1:]
+    if len(counts) < 2 * parts or len(counts) == len(group):
+        return None
+    first = np.full(len(counts), len(group))
+    np.minimum.at(first, codes, rank)
+    load = np.zeros(parts)
+    part = np.empty(len(counts), np.int64)
+    for g in np.lexsort((first, -counts)):  # the largest first, each to the part that has least
+        part[g] = load.argmin()
+        load[part[g]] += counts[g]
+    return part[codes]
+
+
+def _strange(part: np.ndarray, labels: np.ndarray, parts: int) -> bool:
+    # Whether some part has a class that no other part has.
+    return any(
+        not np.isin(labels[(part == k) & (labels >= 0)], labels[part != k]).all() or not (part == k).any()
+        for k in range(parts)
+    )
+
+
+def pieces(attributes: Sequence[str], budget: Budget) -> list[Piece]:
+    """Every attack of an audit, in the order in which they are made."""
+    return [
+        Piece(attribute, attacker, setting, seed)  # type: ignore[arg-type]
+        for setting in budget.settings
+        for seed in budget.seeds
+        for attacker in budget.families
+        for attribute in attributes
+    ]
+
+
+def attack(scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu") -> dict[Piece, Reading]:
+    """Make these attacks; those that `trials` says cannot be made are left out. Pure: the same scene and piece give the
+    same reading, whichever others are made beside it (perceptrons: up to rounding)."""
+    plans = {p: trials(scene, p.attribute, p.setting, p.seed, folds) for p in some}
+    shared: dict[tuple[str, int, bytes], list[tuple[Piece, Trial]]] = {}
+    for piece, plan in plans.items():
+        for trial in plan if not isinstance(plan, str) else []:
+            same = trial.train.tobytes() + b"|" + trial.validation.tobytes() + b"|" + trial.tried.tobytes()
+            shared.setdefault((piece.attacker, piece.seed, same), []).append((piece, trial))
+    parts: dict[Piece, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for (attacker, seed, _), members in shared.items():
+        secrets = [Secret(scene.labels[p.attribute], scene.classes[p.attribute]) for p, _ in members]
+        trial = members[0][1]
+        for (piece, _), predicted in zip(
+            members, FAMILIES[attacker](scene.x, trial, secrets, seed, device), strict=True
+        ):
+            parts.setdefault(piece, []).append((trial.tried, predicted))
+    readings = {}
+    for piece, read in parts.items():
+        rows = np.concatenate([r for r, _ in read])
+        predicted = np.concatenate([p for _, p in read])
+        truth = scene.labels[piece.attribute][rows]
+        known = np.argsort(rows, kind="stable")
+        known = known[truth[known] >= 0]
+        readings[piece] = Reading(rows[known], truth[known], predicted[known].astype(np.int64))
+    return readings
+
+
+def together(some: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """The pieces in groups that share work: those of one attacker, setting and seed."""
+    groups: dict[tuple[str, str, int], list[Piece]] = {}
+    for piece in some:
+        groups.setdefault((piece.attacker, piece.setting, piece.seed), []).append(piece)
+    yield from groups.values()

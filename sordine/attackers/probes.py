@@ -1,0 +1,123 @@
+"""Attackers by scikit-learn: logistic regression, nearest neighbours and forests of randomised trees.
+
+Each runs on one thread: an audit makes several attacks at a time, and threads inside them would only wait for each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+
+from sordine.attackers.trial import Secret, Trial, right, standardise, usual
+
+# Times half the squared weights of standardised features, against the mean loss.
+PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
+WIDEST, AXES = 2048, 512  # of a wider table, logistic regression is given so many principal axes
+NEIGHBOURS = (1, 3, 7, 15, 31, 63, 127, 255)
+LEAVES = (1, 8)
+TREES, TREES_TO_CHOOSE = 120, 20
+
+
+def logistic(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """Multinomial logistic regression on standardised features; the penalty is chosen on the validation rows, which then
+    join the training rows."""
+    own = np.concatenate([trial.train, trial.validation])
+    mean, scale = standardise(x, own)
+    z = (x - mean) / scale
+    if z.shape[1] > WIDEST:
+        axes = PCA(min(AXES, len(own)), svd_solver="randomized", random_state=seed).fit(z[own])
+        z = axes.transform(z).astype(np.float32)
+        z /= standardise(z, own)[1]
+    predictions = []
+    for secret in secrets:
+        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
+        if len(np.unique(secret.labels[train])) < 2:
+            predictions.append(np.full(len(trial.tried), usual(secret, own)))
+            continue
+        scores = []
+        for penalty in PENALTIES:
+            model = _regression(penalty, z[train], secret.labels[train])
+            scores.append(right(secret, trial.validation, model.predict(z[trial.validation])))
+        model = _regression(PENALTIES[int(np.argmax(scores))], z[every], secret.labels[every])
+        predictions.append(model.predict(z[trial.tried]))
+    return predictions
+
+
+def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    with warnings.catch_warnings():
+        # One that has not quite converged is an attacker like any other: it is tried on records it never saw.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=1 / (penalty * len(z)), max_iter=200).fit(z, labels)
+
+
+def neighbours(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """A vote of the k nearest training records, features standardised. k is chosen on the validation rows, which then
+    join the training records. One search serves every secret and k. Nothing is random: `seed` is not used."""
+    mean, scale = standardise(x, trial.train)
+    z = (x - mean) / scale
+    own = np.concatenate([trial.train, trial.validation])
+    near = _nearest(z, trial.train, trial.validation)
+    chosen = []
+    for secret in secrets:
+        votes = _votes(secret, near, trial.train)
+        chosen.append(max(votes, key=lambda k: right(secret, trial.validation, votes[k])))
+    near = _nearest(z, own, trial.tried, max(chosen))
+    return [_votes(s, near, own, (k,))[min(k, near.shape[1])] for s, k in zip(secrets, chosen, strict=True)]
+
+
+def _nearest(z: np.ndarray, among: np.ndarray, of: np.ndarray, most: int = NEIGHBOURS[-1]) -> np.ndarray:
+    search = NearestNeighbors(n_neighbors=min(most, len(among)), algorithm="brute")
+    return among[search.fit(z[among]).kneighbors(z[of], return_distance=False)]
+
+
+def _votes(
+    secret: Secret, near: np.ndarray, among: np.ndarray, counts: Sequence[int] = NEIGHBOURS
+) -> dict[int, np.ndarray]:
+    # k -> the class that most of the k nearest have, the nearest one's where equal; unlabelled records have no vote.
+    labels = secret.labels[near]
+    rows = np.arange(len(near))
+    tally = np.full((len(near), secret.classes), 0.0)
+    tally[:, usual(secret, among)] = 1e-9
+    predicted, done = {}, 0
+    for k in sorted({min(k, near.shape[1]) for k in counts}):
+        for j in range(done, k):
+            voting = labels[:, j] >= 0
+            tally[rows[voting], labels[voting, j]] += 1 + 1e-4 / (j + 1)
+        predicted[k], done = tally.argmax(1), k
+    return predicted
+
+
+def trees(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """Extremely randomised trees; the smallest leaf is chosen on the validation rows with few trees, then many trees are
+    grown from training and validation rows together."""
+    own = np.concatenate([trial.train, trial.validation])
+    predictions = []
+    for secret in secrets:
+        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
+        if len(np.unique(secret.labels[train])) < 2:
+            predictions.append(np.full(len(trial.tried), usual(secret, own)))
+            continue
+        scores = []
+        for leaf in LEAVES:
+            small = _forest(TREES_TO_CHOOSE, leaf, seed).fit(x[train], secret.labels[train])
+            scores.append(right(secret, trial.validation, small.predict(x[trial.validation])))
+        forest = _forest(TREES, LEAVES[int(np.argmax(scores))], seed).fit(x[every], secret.labels[every])
+        predictions.append(forest.predict(x[trial.tried]))
+    return predictions
+
+
+def _forest(count: int, leaf: int, seed: int) -> ExtraTreesClassifier:
+    return ExtraTreesClassifier(count, min_samples_leaf=leaf, random_state=seed)

@@ -1,0 +1,341 @@
+"""Audit: attackers learn from released and from original records, and a Report says what they read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from sordine.attackers.exact import exact
+from sordine.attackers.exact import pretrained as read_pretrained
+from sordine.attackers.plan import Budget, Piece, Reading, Scene, attack, pieces, together, trials
+from sordine.errors import SordineError
+from sordine.findings import Cloud, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
+from sordine.flaws import Match, columns, contents, match, names_and_order
+from sordine.information import entanglement
+from sordine.keys import Key
+from sordine.metrics import l2_distance
+from sordine.modifier import Modifier, one_thread_each
+from sordine.policy import Policy
+from sordine.recipe import silent
+from sordine.table import Table
+from sordine.verdict import Readings, figures, judge
+
+__all__ = ["Budget", "audit"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def audit(
+    original: Table,
+    released: Table,
+    policy: Policy,
+    *,
+    modifier: Modifier | None = None,
+    key: Key | None = None,
+    budget: Budget = Budget(),
+    max_leakage: float | None = None,
+    kept: Sequence[str] | None = None,
+    originals: bool = True,
+    pretrained: bool = True,
+    final: bool = False,
+    memory: MutableMapping[Any, Any] | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+    log: Callable[[str], None] = silent,
+    progress: Progress | None = None,
+    source: dict[str, Any] | None = None,
+) -> Report:
+    """Attack what is released, and the originals in the same way, and report.
+
+    original: records with labels. released: x' with the same ids and whatever columns leave with it. modifier, key: tell
+    which records were fitted on, else the split does. kept: columns that the exact attacker sees too (default: preserved ones
+    beside the records). originals: whether the report may show them. pretrained: whether to train classifiers that are
+    never retrained. final: `released` is what leaves the house, its ids and order with it. memory: caches what attackers
+    read of the originals, for other releases of the same table. workers: attacks made at a time (default: torch's threads).
+
+    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve.
+    """
+    started = time.monotonic()
+    policy = policy.resolve(original.attributes)
+    rows = match(original, released)
+    looked = contents(original, released, rows)
+    flaws = [*rows.flaws, *looked.flaws, *columns(original, released, rows, policy)]
+    flaws += names_and_order(original, released, rows, policy, final=final)
+    usable = Match(rows.original[looked.finite], rows.released[looked.finite], ())
+    notes: list[str] = []
+    fitted, how = _fitted(original, released, usable, policy, modifier, key, flaws)
+    usable, fitted, sampled = _sample(original, usable, fitted, budget)
+    roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
+    headlines: list[Headline] = []
+    findings: list[Finding] = []
+    read: list[PretrainedFinding] = []
+    known: list[ExactFinding] = []
+    cloud, moved = None, {}
+    if len(usable.original):
+        before = original.take(usable.original)
+        before = replace(before, x=np.asarray(before.x, np.float32), split=fitted)
+        after = _rows(released, usable.released)
+        store: MutableMapping[Any, Any] = {} if memory is None else memory
+        scenes = _scenes(before, after, roles)
+        log(f"audit: {int(fitted.sum()):,} fitted and {int((~fitted).sum()):,} unseen records, {len(roles)} attributes")
+        readings = _attack(scenes, list(roles), budget, store, device, workers, progress, notes)
+        findings, headlines = figures(readings, roles, original.classes, budget)
+        if pretrained and original.shape == released.shape:
+            own = store.setdefault((scenes[0].digest, "pretrained"), {})
+            read = _pretrained(before, after, roles, own, device)
+        beside = [a for a in policy.preserve if a in released.y] if kept is None else [a for a in kept if a in roles]
+        if modifier is not None and modifier.discrete:
+            known = _exact(modifier, before, policy, beside, budget, notes)
+        cloud = _cloud(before, after, list(roles), budget, originals)
+        moved = _distortion(before, after)
+    verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
+    made = {
+        "families": list(budget.families),
+        "settings": list(budget.settings),
+        "seeds": list(budget.seeds),
+        "folds": budget.folds,
+        "fitted": int(fitted.sum()),
+        "unseen": int((~fitted).sum()),
+        "fitted_known_by": how,
+        "sampled": sampled,
+        "device": device,
+        "seconds": round(time.monotonic() - started, 1),
+        "notes": notes,
+        **(source or {}),
+    }
+    return Report(
+        verdict=verdict,
+        policy=dict(policy.roles()),
+        headlines=tuple(headlines),
+        findings=tuple(findings),
+        pretrained=tuple(read),
+        exact=tuple(known),
+        flaws=tuple(flaws),
+        entanglement=entanglement(
+            original.y,
+            policy.suppress,
+            policy.preserve,
+            policy.resolve(original.attributes).roles()[2][1],
+            readable={h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"},
+            unseen=int((~fitted).sum()),
+        ),
+        cloud=cloud,
+        distortion=moved,
+        table={
+            "source": original.source,
+            "records": len(original),
+            "shape": list(original.shape),
+            "classes": {name: list(original.classes[name]) for name in roles},
+            "notes": list(original.notes),
+        },
+        modifier=None if modifier is None else _about(modifier),
+        made=made,
+        max_leakage=max_leakage,
+        passed=passed,
+    )
+
+
+def _about(modifier: Modifier) -> dict[str, Any]:
+    card = getattr(modifier, "card", None)
+    if card is None:
+        return {"method": type(modifier).__name__}
+    return {"method": card.method, "fields": card.fields, "fit": card.fit, "notes": card.notes, "weights": card.weights}
+
+
+def _rows(table: Table, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(table.take(rows).x, np.float32)
+
+
+def _fitted(
+    original: Table,
+    released: Table,
+    rows: Match,
+    policy: Policy,
+    modifier: Modifier | None,
+    key: Key | None,
+    flaws: list[Flaw],
+) -> tuple[np.ndarray, str]:
+    """Which of the matched records the modifier was fitted on: (m,) bool, and how that is known."""
+    ids = original.ids[rows.original]
+    hashes = getattr(modifier, "fitted", None)
+    if modifier is not None and hashes is not None and len(hashes):
+        if key is not None and key.fingerprint == modifier.card.key:
+            return modifier.was_fitted_on(ids, key), "the modifier"
+        why = "no key was given" if key is None else "the key given is another"
+        message = (
+            f"Which records the modifier was fitted on is taken from the split: {why}, so its own list cannot be read."
+        )
+        flaws.append(Flaw("key", "note", message))
+    if released.split is not None:
+        return released.split[rows.released], "the split of the released table"
+    if original.split is not None:
+        return original.split[rows.original], "the split of the original table"
+    try:
+        decided = original.with_split(policy, key or Key.of_seed(0)).split
+    except SordineError as error:
+        flaws.append(Flaw("split", "note", f"No record can be held back ({error}): all count as fitted on."))
+        return np.ones(len(ids), bool), "nothing"
+    assert decided is not None
+    return decided[rows.original], "a split made for the audit"
+
+
+def _sample(
+    original: Table, rows: Match, fitted: np.ndarray, budget: Budget
+) -> tuple[Match, np.ndarray, dict[str, list[int]]]:
+    # At most max_records of each side, by id, so that row order does not matter.
+    rank = np.empty(len(fitted), np.int64)
+    rank[Key.of_seed(0).order("audit sample", original.ids[rows.original])] = np.arange(len(fitted))
+    keep = np.zeros(len(fitted), bool)
+    said = {}
+    for name, side in (("fitted", fitted), ("unseen", ~fitted)):
+        own = np.flatnonzero(side)
+        picked = own[np.argsort(rank[own])[: budget.max_records]]
+        keep[picked] = True
+        if len(picked) < len(own):
+            said[name] = [len(picked), len(own)]
+    return Match(rows.original[keep], rows.released[keep], ()), fitted[keep], said
+
+
+def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tuple[Scene, Scene]:
+    assert before.split is not None
+    scene = Scene(
+        x=before.flat(),
+        ids=before.ids,
+        labels={name: before.y[name] for name in roles},
+        classes={name: len(before.classes[name]) for name in roles},
+        fitted=before.split,
+        group=before.group,
+    )
+    return scene, replace(scene, x=after.reshape(len(after), -1))
+
+
+def _attack(
+    scenes: tuple[Scene, Scene],
+    attributes: list[str],
+    budget: Budget,
+    memory: MutableMapping[Any, Any],
+    device: str,
+    workers: int | None,
+    progress: Progress | None,
+    notes: list[str],
+) -> Readings:
+    every = pieces(attributes, budget)
+    for setting in budget.settings:
+        for name in attributes:
+            why = trials(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
+            if isinstance(why, str):
+                notes.append(f"setting {setting} is left out for `{name}`: {why}")
+    readings: Readings = {}
+    jobs = []
+    for side, scene in enumerate(scenes):
+        name = scene.digest
+        fresh = []
+        for piece in every:
+            if side == 0 and (name, budget.folds, piece) in memory:
+                if memory[name, budget.folds, piece] is not None:
+                    readings[0, piece] = memory[name, budget.folds, piece]
+            else:
+                fresh.append(piece)
+        jobs += [(side, group) for group in together(fresh)]
+    # What takes longest first, so that no thread idles at the end.
+    order = {"mlp": 0, "trees": 1, "logistic": 2}
+    jobs.sort(key=lambda job: (order.get(job[1][0].attacker, 3), job[1][0].setting == "B"))
+    threads = torch.get_num_threads()
+
+    def one(job: tuple[int, list[Piece]]) -> tuple[int, list[Piece], dict[Piece, Reading]]:
+        side, group = job
+        return side, group, attack(scenes[side], group, budget.folds, device)
+
+    try:
+        with threadpool_limits(1), one_thread_each(workers or threads) as pool:
+            for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
+                for piece in group:
+                    if side == 0:
+                        memory[scenes[0].digest, budget.folds, piece] = found.get(piece)
+                    if piece in found:
+                        readings[side, piece] = found[piece]
+                if progress:
+                    progress("audit", done, len(jobs))
+    finally:
+        torch.set_num_threads(threads)
+    return readings
+
+
+def _pretrained(
+    before: Table, after: np.ndarray, roles: Mapping[str, Role], memory: dict[object, object], device: str
+) -> list[PretrainedFinding]:
+    assert before.split is not None
+    if not before.split.any() or before.split.all():
+        return []
+    fitted, unseen = before.take(before.split), before.take(~before.split)
+    some = (
+        read_pretrained(fitted, unseen, after[~before.split], name, role, memory=memory, device=device)
+        for name, role in roles.items()
+    )
+    return [f for f in some if f is not None]
+
+
+def _exact(
+    modifier: Modifier, before: Table, policy: Policy, kept: Sequence[str], budget: Budget, notes: list[str]
+) -> list[ExactFinding]:
+    assert before.split is not None
+    if tuple(modifier.card.input.get("shape", before.shape)) != before.shape:
+        notes.append("the exact attacker is left out: the modifier takes records of another shape")
+        return []
+    return [
+        found
+        for on, side in (("fitted", before.split), ("unseen", ~before.split))
+        if side.any()
+        for found in exact(modifier, before.take(side), on, policy.suppress, kept, budget.permutations)  # type: ignore[arg-type]
+    ]
+
+
+def _cloud(before: Table, after: np.ndarray, attributes: list[str], budget: Budget, originals: bool) -> Cloud | None:
+    assert before.split is not None
+    side = ~before.split if (~before.split).sum() > 2 else np.ones(len(before), bool)
+    some = np.flatnonzero(side)
+    some = np.sort(some[Key.of_seed(0).order("cloud", before.ids[some])[: budget.cloud]])
+    flat_before, flat_after = before.flat(), after.reshape(len(after), -1)
+    same = flat_before.shape == flat_after.shape
+    base = flat_before if originals and same else flat_after
+    if len(some) < 3 or base.shape[1] < 1:
+        return None
+    mean, scale = base.mean(0), base.std(0)
+    scale[scale <= 1e-12] = 1
+    z = ((base - mean) / scale)[Key.of_seed(0).order("cloud axes", before.ids)[:4000]].astype(np.float64)
+    axes = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
+
+    def seen(x: np.ndarray) -> tuple[tuple[float, float], ...]:
+        points = ((x[some] - mean) / scale) @ axes
+        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+        return tuple((float(a), float(b)) for a, b in np.round(points, 3))
+
+    which = "unseen" if side.sum() < len(before) else "all"
+    of = "original" if originals and same else "released"
+    return Cloud(
+        before=seen(flat_before) if originals and same else (),
+        after=seen(flat_after),
+        codes={name: tuple(int(c) for c in before.y[name][some]) for name in attributes},
+        classes={name: before.classes[name] for name in attributes},
+        how=f"{len(some)} of the {which} records on the first two principal axes of the {of} ones",
+    )
+
+
+def _distortion(before: Table, after: np.ndarray) -> dict[str, float]:
+    if before.x.shape != after.shape:
+        return {}
+    flat, moved = before.flat(), after.reshape(len(after), -1)
+    scale = flat.std(0)
+    varies = scale > 1e-12
+    relative = ((moved - flat)[:, varies] / scale[varies]) ** 2
+    return {
+        "l2": l2_distance(flat, moved),
+        "mean_absolute": float(np.mean(np.abs(moved - flat))),
+        "relative_rms": float(np.sqrt(relative.mean())) if varies.any() else 0.0,
+    }

@@ -1,0 +1,233 @@
+"""Release: what leaves the house. Pseudonyms for ids, a keyed order of rows, a manifest; the link table stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sordine.errors import SordineError
+from sordine.files import atomic, refuse_existing, sha256
+from sordine.findings import Report
+from sordine.keys import Key
+from sordine.recipe import silent
+from sordine.reportfile import digest
+from sordine.table import check_ids
+from sordine.tablefile import BLOCK_ROWS, TableFile, feature_array, feature_type, read_ids, read_note, write_blocks
+
+SCHEMA = 1
+TABLE, MANIFEST = "table.parquet", "manifest.json"
+# Columns that tell which file a record came from: never released, whatever was kept.
+NAMES_OF_FILES = frozenset({"file", "file_name", "filename", "file_path", "filepath", "path"})
+
+
+@dataclass(frozen=True)
+class Released:
+    """What `release` wrote: the directory that may leave, the link table that must not, and what the manifest says."""
+
+    folder: Path
+    links: Path
+    rows: int
+    columns: tuple[str, ...]
+    dropped: tuple[str, ...]
+    manifest: dict[str, Any]
+
+
+def links_beside(folder: str | Path) -> Path:
+    """Where the link table of a released directory is: DIR.links.parquet, in the folder that holds DIR."""
+    folder = Path(folder).absolute()
+    return folder.parent / f"{folder.name}.links.parquet"
+
+
+def release(
+    transformed: str | Path,
+    output: str | Path,
+    *,
+    key: Key,
+    report: Report | None = None,
+    force: bool = False,
+    force_leaky: bool = False,
+    log: Callable[[str], None] = silent,
+) -> Released:
+    """Write what leaves the house into a new directory, and the link table (pseudonym, id) beside it.
+
+    key: makes the pseudonyms and the order; may be another key than that of the transformation. report: the audit's, for
+    the manifest. force_leaky: release although the report says that it leaks or is broken.
+    Records are read once, in blocks; only ids and kept columns are held in memory.
+    Raises SordineError, with nothing written, where the output exists without `force`, a suppressed column stands beside
+    the records, the report speaks against it or is of other records.
+    """
+    transformed, output = Path(transformed), Path(output)
+    links = links_beside(output)
+    refuse_existing(output, force)
+    refuse_existing(links, force)
+    _check_replaceable(output)
+    file = TableFile(transformed)
+    note = read_note(transformed, "sordine.transform")
+    policy = {r: [str(n) for n in names] for r, names in (note.get("policy") or {}).items() if isinstance(names, list)}
+    _check_columns(file, policy)
+    _check_report(report, transformed, force_leaky)
+    if note.get("key") not in (None, key.fingerprint):
+        log("the key is another than that of the transformation: pseudonyms and order come from the one given")
+
+    dropped = tuple(n for n in file.other if n.lower() in NAMES_OF_FILES)
+    if dropped:
+        log(f"not released, because they name files: {', '.join(dropped)}")
+    kept = [n for n in file.other if n not in ("id", *dropped)]
+    unexpected = [n for n in kept if note and n not in ("split", *note.get("kept", ()))]
+    if unexpected:
+        log(f"released beside the records, though sordine transform did not write them: {', '.join(unexpected)}")
+    kept.sort(key=lambda n: n != "split")
+    columns = _read_columns(file, [*(n for n in ("id",) if n in file.other), *kept])
+    ids = read_ids(columns, file.rows)
+    check_ids(ids, transformed.name)
+    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+
+    fields = [pa.field("id", pa.string()), *(pa.field(n, _plain_type(columns.schema.field(n).type)) for n in kept)]
+    name_of_x = file.features[0] if len(file.features) == 1 else "x"
+    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape))])
+
+    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+        folder.mkdir()
+        _write_links(link_table, pseudonyms, ids)
+        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
+            _spill(file, spilled)
+            blocks = _in_order(spilled, file, columns.select(kept), schema, pseudonyms, order)
+            write_blocks(folder / TABLE, schema, blocks)
+        manifest = _manifest(folder / TABLE, schema, file, note, policy, report)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    log(f"{links}: which pseudonym is which id; it stays with you")
+    return Released(output, links, file.rows, tuple(schema.names), dropped, manifest)
+
+
+def _check_replaceable(output: Path) -> None:
+    """What `force` replaces is an earlier release and nothing else."""
+    if not output.exists():
+        return
+    if not output.is_dir() or {p.name for p in output.iterdir()} - {TABLE, MANIFEST}:
+        raise SordineError(f"{output} holds something else than a release: it is not replaced, not even with --force")
+
+
+def _check_columns(file: TableFile, policy: dict[str, list[str]]) -> None:
+    beside = [n for n in policy.get("suppress", []) if n in file.other]
+    if beside:
+        raise SordineError(
+            f"{file.path}: the suppressed column {beside[0]!r} stands beside the records; it is not released"
+        )
+
+
+def _check_report(report: Report | None, transformed: Path, force_leaky: bool) -> None:
+    if report is None:
+        return
+    made_for = report.made.get("released_sha256")
+    if made_for is not None and made_for != sha256(transformed):
+        raise SordineError(f"the report is of other records than {transformed}: audit these first")
+    if report.verdict.level in ("leaks", "broken") and not force_leaky:
+        raise SordineError(
+            f"the audit says {report.verdict.level!r}: {report.verdict.title}; --despite-findings releases it"
+        )
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Without dictionaries, which would carry the values of records that are not there."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _read_columns(file: TableFile, names: list[str]) -> pa.Table:
+    if not names:
+        return pa.table({})
+    schema = pa.schema([pa.field(n, _plain_type(file.schema.field(n).type)) for n in names])
+    parts = [pa.Table.from_batches([block]).cast(schema) for block in file.blocks(names)]
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _spill(file: TableFile, spilled: IO[bytes]) -> None:
+    """Write the records as one plain array, in the order of the table: any row is then one read away."""
+    first = 0
+    for block in file.blocks(file.features):
+        x = file.x(block, first)
+        spilled.write(np.ascontiguousarray(x, dtype=np.float32).data)
+        first += len(x)
+    spilled.flush()
+
+
+def _in_order(
+    spilled: IO[bytes], file: TableFile, beside: pa.Table, schema: pa.Schema, pseudonyms: list[str], order: np.ndarray
+) -> Iterator[pa.RecordBatch]:
+    width = 4 * int(np.prod(file.shape))
+    handle = spilled.fileno()
+    for start in range(0, len(order), BLOCK_ROWS):
+        rows = order[start : start + BLOCK_ROWS]
+        x = np.empty((len(rows), *file.shape), np.float32)
+        flat = x.reshape(len(rows), -1)
+        for i in np.argsort(rows):  # along the file, not back and forth
+            flat[i] = np.frombuffer(os.pread(handle, width, int(rows[i]) * width), np.float32)
+        names = pa.array([pseudonyms[r] for r in rows], pa.string())
+        columns = [beside[n].take(pa.array(rows)).combine_chunks() for n in beside.schema.names]
+        yield pa.record_batch([names, *columns, feature_array(x)], schema=schema)
+
+
+def _write_links(path: Path, pseudonyms: list[str], ids: np.ndarray) -> None:
+    table = pa.table({"pseudonym": pa.array(pseudonyms, pa.string()), "id": pa.array(ids.tolist(), pa.string())})
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        pq.write_table(table, file)
+
+
+def _manifest(
+    table: Path,
+    schema: pa.Schema,
+    file: TableFile,
+    note: dict[str, Any],
+    policy: dict[str, list[str]],
+    report: Report | None,
+) -> dict[str, Any]:
+    """What the receiver may know: contents and hashes, the method, what the audit found. No key, no id, no path, no date."""
+    return {
+        "schema": SCHEMA,
+        "files": {table.name: {"sha256": sha256(table), "bytes": table.stat().st_size}},
+        "rows": file.rows,
+        "columns": {f.name: _type_in_words(f.type, file.shape) for f in schema},
+        "method": note.get("method"),
+        "policy": policy,
+        "audit": "not audited" if report is None else _audit(report),
+    }
+
+
+def _type_in_words(kind: pa.DataType, shape: tuple[int, ...]) -> str:
+    if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_fixed_size_list(kind):
+        return f"float32 [{' x '.join(map(str, shape))}]"
+    return str(kind)
+
+
+def _audit(report: Report) -> dict[str, Any]:
+    return {
+        "verdict": {
+            "level": report.verdict.level,
+            "title": report.verdict.title,
+            "sentences": list(report.verdict.sentences),
+        },
+        "attributes": [
+            {
+                "attribute": h.attribute,
+                "role": h.role,
+                "before": h.before,
+                "after": h.after,
+                "guess": h.guess,
+                "nag": h.nag,
+                "low": h.low,
+                "high": h.high,
+                "sentence": h.sentence,
+            }
+            for h in report.headlines
+        ],
+        "report_sha256": digest(report),
+    }

@@ -1,0 +1,205 @@
+"""A Report as one self-contained HTML page: no script is needed to read it, nothing is fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sordine.findings import SETTINGS, Finding, Headline, Report
+from sordine.report import charts
+
+FOLDER = Path(__file__).parent
+
+ROLES: dict[str, tuple[str, str]] = {
+    "suppress": (
+        "To be unreadable",
+        "What must not be read from the released records. The nearer to the guess, the better.",
+    ),
+    "preserve": ("To stay readable", "What the released records must still show. The nearer to before, the better."),
+    "watch": (
+        "Watched",
+        "Neither suppressed nor preserved, and hidden from the method: what became of everything else.",
+    ),
+}
+LEVELS = {
+    "holds": "Holds",
+    "leaks": "Leaks",
+    "unclear": "Unclear",
+    "broken": "Broken",
+}
+SEVERITIES = {
+    "leak": "Leak: fails the audit",
+    "broken": "Broken: makes figures unreliable",
+    "note": "Note",
+}
+SIDES = {"fitted": "fitted on", "unseen": "never seen"}
+
+
+def to_html(report: Report) -> str:
+    """The page of a report, under 2 MB; every name in it is escaped."""
+    return _environment().get_template("page.html").render(**context(report))
+
+
+@lru_cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value)
+    made.globals.update(span=charts.span)
+    return made
+
+
+def context(report: Report) -> dict[str, Any]:
+    """What the template is given."""
+    by_role = {role: [h for h in report.headlines if h.role == role] for role in ROLES}
+    worst = max((h for h in by_role["suppress"] if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
+    readable = [h for role in ("preserve", "watch") for h in by_role[role]]
+    charted = [h for h in readable if h.nag is not None]
+    lowest = min((h for h in by_role["preserve"] if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
+    return {
+        "r": report,
+        "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        "level": LEVELS[report.verdict.level],
+        "roles": [(role, *ROLES[role], [row(h) for h in hs]) for role, hs in by_role.items() if hs],
+        "worst": worst,
+        "lowest": lowest,
+        "records": max((h.records for h in report.headlines), default=0),
+        "settings": {s: SETTINGS[s] for s in SETTINGS if any(f.setting == s for f in report.findings)},
+        "attacks": attacks(report),
+        "severities": SEVERITIES,
+        "sides": SIDES,
+        "exact": [(e, charts.best_attack(e)) for e in report.exact],
+        "tradeoff": charts.tradeoff(worst, charted) if worst and charted else None,
+        "untold": [h.attribute for h in readable if h.nag is None],
+        "retrained": {h.attribute: h for h in report.headlines},
+        "heat": heat(report),
+        "panels": pictures(report),
+        "about": report.table.get("source") or report.table.get("name"),
+        "modifier": _filled(report.modifier or {}, without=("policy", "schema")),
+        "made": _filled(report.made, without=("command", "notes")),
+        "command": report.made.get("command"),
+        "notes": listed(report.made.get("notes")),
+    }
+
+
+def tone(headline: Headline | Finding, at_chance: bool) -> str:
+    """The colour of what is read now: good, bad, or plain where neither can be said."""
+    if headline.nag is None:
+        return "unsure"
+    if headline.role == "watch":
+        return "plain"
+    return "good" if at_chance == (headline.role == "suppress") else "bad"
+
+
+def row(h: Headline) -> dict[str, Any]:
+    """One attribute's line: the headline, its bars and its words."""
+    shade = tone(h, h.at_chance)
+    words = (
+        ("better than guessing", "no better than guessing") if h.role == "suppress" else ("readable", "not readable")
+    )
+    state = "cannot be told" if h.nag is None else words[h.at_chance]
+    return {"h": h, "tone": shade, "state": state, "bars": charts.bars(h, shade)}
+
+
+def attacks(report: Report) -> list[dict[str, Any]]:
+    """Attribute by attribute, attackers by settings: the finding and its picture in every cell."""
+    tables = []
+    heads = sorted(report.headlines, key=lambda h: list(ROLES).index(h.role))
+    for h in heads:
+        mine = [f for f in report.findings if f.attribute == h.attribute]
+        if not mine:
+            continue
+        known = [f for f in mine if f.nag is not None]
+        worst = max(known, key=lambda f: f.nag or 0.0, default=None) if h.role == "suppress" else None
+        cells = {
+            (f.attacker, f.setting): {"f": f, "dots": charts.dots(f, _cell_tone(f)), "worst": f is worst} for f in mine
+        }
+        tables.append(
+            {
+                "h": h,
+                "settings": [s for s in SETTINGS if any(f.setting == s for f in mine)],
+                "attackers": list(dict.fromkeys(f.attacker for f in mine)),
+                "cells": cells,
+                "open": h.role == "suppress",
+            }
+        )
+    return tables
+
+
+def _cell_tone(f: Finding) -> str:
+    return tone(f, f.after_interval[0] <= f.guess)
+
+
+def heat(report: Report) -> dict[str, Any] | None:
+    """The matrix of 1 - H(U|S)/H(U): rows U (what is read), columns S (from what)."""
+    e = report.entanglement
+    if e is None or not e.pairs:
+        return None
+    order = [h.attribute for h in report.headlines]
+    seen = dict.fromkeys([*(p.of for p in e.pairs), *(p.given for p in e.pairs)])
+    names = [*(n for n in order if n in seen), *(n for n in seen if n not in order)]
+    share = {(p.of, p.given): 1 - p.conditional / p.entropy if p.entropy > 0 else 0.0 for p in e.pairs}
+    return {
+        "rows": [n for n in names if any(p.of == n for p in e.pairs)],
+        "columns": [n for n in names if any(p.given == n for p in e.pairs)],
+        "share": {pair: min(max(s, 0.0), 1.0) for pair, s in share.items()},
+        "pairs": {(p.of, p.given): p for p in e.pairs},
+        "role": {h.attribute: h.role for h in report.headlines},
+    }
+
+
+def pictures(report: Report) -> list[charts.Panels]:
+    """The records in two dimensions, coloured by the worst suppressed attribute and by a preserved or watched one."""
+    if report.cloud is None or not report.cloud.after:
+        return []
+    known = set(report.cloud.codes)
+    chosen = []
+    for roles in (("suppress",), ("preserve", "watch")):
+        heads = [h.attribute for role in roles for h in report.headlines if h.role == role and h.attribute in known]
+        heads += [a for role in roles for a in report.policy.get(role, ()) if a in known]
+        chosen += heads[:1]
+    return [charts.panels(report.cloud, name) for name in chosen or list(known)[:1]]
+
+
+def _filled(found: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """What is worth a line: not the empty fields, and not those shown elsewhere."""
+    return {k: v for k, v in found.items() if k not in without and v is not None and v not in ("", [], (), {})}
+
+
+def label(name: Any) -> str:
+    """A field's name as a label: words, with a capital."""
+    text = re.sub(r"_+", " ", str(name)).strip()
+    return text[:1].upper() + text[1:]
+
+
+def value(found: Any) -> str:
+    """A plain value in words."""
+    if found is None:
+        return "none"
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, float):
+        return f"{found:.4g}"
+    if isinstance(found, int):
+        return f"{found:,}" if abs(found) >= 10_000 else str(found)
+    return str(found)
+
+
+def listed(found: Any) -> list[str]:
+    """One sentence or several, as a list."""
+    if not found:
+        return []
+    return (
+        [found] if isinstance(found, str) else [str(f) for f in found] if isinstance(found, Iterable) else [str(found)]
+    )

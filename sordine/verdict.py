@@ -1,0 +1,264 @@
+"""Findings, headlines and the verdict: what the attackers' readings mean, in figures and in words for someone who has never
+heard of NAG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sordine.attackers.plan import Budget, Piece, Reading
+from sordine.findings import ExactFinding, Finding, Flaw, Headline, Role, Verdict
+from sordine.metrics import (
+    accuracy,
+    balanced_accuracy,
+    balanced_nag,
+    correlations,
+    majority,
+    nag,
+    nag_interval,
+    readable,
+    resolvable,
+    wilson,
+)
+
+Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
+
+LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
+UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
+
+_TRIED = {
+    "A": "unseen records",
+    "B": "unseen records",
+    "C": "the records that the modifier was fitted on",
+}
+
+
+@dataclass(frozen=True)
+class _Read:
+    # One attacker over its seeds, on the same records.
+    attacker: str
+    readings: list[Reading]
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.mean([accuracy(r.truth, r.predicted) for r in self.readings]))
+
+    @property
+    def balanced(self) -> float:
+        return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.readings]))
+
+
+def _compare(before: _Read, after: _Read, classes: int) -> dict[str, Any]:
+    # The fields that a finding and a headline share.
+    truth = before.readings[0].truth
+    n, guess = len(truth), majority(truth)
+    was, now = before.accuracy, after.accuracy
+    pairs = zip(after.readings, before.readings, strict=True)
+    r = np.mean([correlations(truth, a.predicted, b.predicted) for a, b in pairs], axis=0).tolist()
+    interval = nag_interval(now, was, guess, n, correlation=(r[0], r[1], r[2]), classes=classes)
+    share = nag(now, was, guess) if readable(was, guess, n) else None
+    present = len(np.unique(truth))
+    readable_balanced = readable(before.balanced, 1 / present, n)
+    return {
+        "before": was,
+        "after": now,
+        "guess": guess,
+        "nag": share,
+        "low": None if interval is None else interval[0],
+        "high": None if interval is None else interval[1],
+        "before_interval": wilson(was * n, n),
+        "after_interval": wilson(now * n, n),
+        "balanced_nag": balanced_nag(after.balanced, before.balanced, present) if readable_balanced else None,
+        "records": n,
+    }
+
+
+def figures(
+    readings: Readings, roles: Mapping[str, Role], classes: Mapping[str, Sequence[str]], budget: Budget
+) -> tuple[list[Finding], list[Headline]]:
+    """What each attacker read in each setting, and each attribute's headline. classes: attribute -> class names."""
+    findings: list[Finding] = []
+    headlines: list[Headline] = []
+    for name, role in roles.items():
+        count = len(classes[name])
+        candidates = []
+        for setting in budget.settings:
+            sides: tuple[list[_Read], list[_Read]] = ([], [])
+            for side in (0, 1):
+                for attacker in budget.families:
+                    some = [Piece(name, attacker, setting, s) for s in budget.seeds]  # type: ignore[arg-type]
+                    if all((side, p) in readings for p in some):
+                        sides[side].append(_Read(attacker, [readings[side, p] for p in some]))
+            if not sides[0] or len(sides[0]) != len(sides[1]):
+                continue
+            for was, now in zip(*sides, strict=True):
+                shares = _compare(was, now, count)
+                findings.append(
+                    Finding(
+                        attribute=name,
+                        role=role,
+                        attacker=was.attacker,
+                        setting=setting,  # type: ignore[arg-type]
+                        guess_interval=wilson(shares["guess"] * shares["records"], shares["records"]),
+                        balanced_before=was.balanced,
+                        balanced_after=now.balanced,
+                        seeds=len(budget.seeds),
+                        **{**shares, "records": shares["records"] * len(budget.seeds)},
+                    )
+                )
+            best = [max(side, key=lambda r: r.accuracy) for side in sides]
+            fairest = [max(side, key=lambda r: r.balanced) for side in sides]
+            shares = _compare(best[0], best[1], count)
+            shares["balanced_nag"] = _compare(fairest[0], fairest[1], count)["balanced_nag"]
+            headline = Headline(
+                attribute=name,
+                role=role,
+                classes=count,
+                setting=setting,  # type: ignore[arg-type]
+                attacker_before=best[0].attacker,
+                attacker_after=best[1].attacker,
+                resolvable=resolvable(shares["before"], shares["guess"], shares["records"]),
+                at_chance=shares["after_interval"][0] <= shares["guess"],
+                uneven=shares["guess"] > UNEVEN / count,
+                **shares,
+            )
+            candidates.append(replace(headline, sentence=sentence(headline, len(sides[1]))))
+        if candidates:
+            headlines.append(_headline(candidates, role))
+    return findings, headlines
+
+
+def _headline(candidates: list[Headline], role: Role) -> Headline:
+    # The worst setting of what must not be read; of what should stay, the first there is: A, where unseen records are tried.
+    if role != "suppress":
+        return min(candidates, key=lambda h: h.setting)
+    return max(candidates, key=lambda h: (h.nag is not None, h.nag or 0.0, h.after - h.guess))
+
+
+def percent(share: float) -> str:
+    """0.179 -> '17.9 %'; never '-0.0 %'."""
+    return f"{max(share, 0.0) * 100:.1f} %"
+
+
+def sentence(h: Headline, attackers: int) -> str:
+    """One headline in words."""
+    who = f"the best of {attackers} attackers" if attackers > 1 else "the attacker"
+    read = (
+        f"From the released records, {who} ({h.attacker_after}) reads `{h.attribute}` of {percent(h.after)} "
+        f"of {_TRIED[h.setting]}; always guessing the most frequent class gets {percent(h.guess)}, "
+        f"and from the originals {percent(h.before)} are read."
+    )
+    if h.nag is None:
+        return read + " So few more than by guessing are read from the originals that no share of it can be stated."
+    if h.low is None or h.high is None:
+        return read + f" That is {percent(h.nag)} of what could be read before, from too few records for an interval."
+    left = "is still readable" if h.role == "suppress" else "is kept"
+    return read + (
+        f" So {percent(h.nag)} of what could be read before {left} (95 % sure: between {percent(h.low)} and {percent(h.high)})."
+    )
+
+
+def exact_excess(finding: ExactFinding, headlines: Sequence[Headline]) -> float | None:
+    """Leakage (as NAG) that the best possible attacker has of one attribute above what chance alone shows; None where it
+    is within chance, or where the originals cannot be read."""
+    if len(finding.attributes) != 1 or finding.accuracy <= finding.permuted_high:
+        return None
+    for h in headlines:
+        if h.attribute == finding.attributes[0] and h.nag is not None and h.before > h.guess:
+            return (finding.accuracy - finding.permuted) / (h.before - h.guess)
+    return None
+
+
+def judge(
+    headlines: Sequence[Headline],
+    flaws: Sequence[Flaw],
+    exact: Sequence[ExactFinding],
+    suppress: Sequence[str],
+    max_leakage: float | None,
+) -> tuple[Verdict, bool | None]:
+    """The verdict, and whether the release passes (None without max_leakage).
+
+    leaks: a flaw that leaks, or an attribute whose whole interval, or whose best possible attacker, lies above the limit.
+    holds: every suppressed attribute is at chance, or its interval lies under the limit. passed is False where more than
+    max_leakage was found, or the release has a flaw that leaks or makes figures unreliable; a limit that so few records
+    can't certify is said, not failed.
+    """
+    limit = LIMIT if max_leakage is None else max_leakage
+    secret = [h for h in headlines if h.role == "suppress"]
+    broken = [f.message for f in flaws if f.severity == "broken"]
+    leaking = [f.message for f in flaws if f.severity == "leak"]
+    said: list[str] = [*leaking, *broken]
+    leaks = bool(leaking)
+    unclear = False
+    over = False
+    for h in secret:
+        state, words = _state(h, limit)
+        said.append(words)
+        leaks |= state == "leaks"
+        unclear |= state == "unclear"
+        over |= (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
+    for finding in exact:
+        excess = exact_excess(finding, secret)
+        if excess is None or finding.kept or excess <= limit:
+            continue
+        said.append(
+            f"The best possible attacker, who knows the modifier, reads {percent(finding.accuracy)} of "
+            f"`{finding.attributes[0]}` on {finding.on} records ({percent(finding.permuted)} if nothing leaked)."
+        )
+        certain = (finding.accuracy - finding.permuted_high) / max(finding.accuracy - finding.permuted, 1e-12) * excess
+        leaks |= certain > limit
+        unclear |= certain <= limit
+        over = True
+    unread = [name for name in suppress if name not in {h.attribute for h in secret}]
+    if unread:
+        said.append(f"No attack on {_list(unread)} could be made: too few labelled records.")
+        unclear = True
+    kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
+    said += [f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before." for h in kept]
+    passed = None if max_leakage is None else not (leaking or broken or over or unread)
+    if passed and any(h.high is not None and h.high > limit and h.nag is not None for h in secret):
+        said.append(
+            f"The limit of {percent(limit)} is met by what was found; so many records cannot certify it: "
+            "the upper end of an interval lies above it."
+        )
+    names = _list(suppress)
+    if broken:
+        return Verdict("broken", "The release is damaged: its figures cannot be relied on", tuple(said)), passed
+    if leaks:
+        return Verdict("leaks", f"The release still tells {_worst(secret, leaking, names)}", tuple(said)), passed
+    if not suppress:
+        return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
+    if unclear:
+        return Verdict("unclear", f"Whether {names} can still be read is not clear", tuple(said)), passed
+    return Verdict("holds", f"No attacker read {names} from the release", tuple(said)), passed
+
+
+def _state(h: Headline, limit: float) -> tuple[str, str]:
+    if h.nag is None or h.low is None or h.high is None:
+        if h.after_interval[0] > h.guess:
+            return "leaks", h.sentence
+        return "holds", h.sentence + " Nothing above guessing is read from the released records either."
+    if h.low > limit:
+        return "leaks", h.sentence
+    if h.high <= limit:
+        return "holds", h.sentence
+    bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
+    if h.at_chance:
+        return "holds", h.sentence + f" That is no more than guessing reads{bound}."
+    return "unclear", h.sentence + f" The limit of {percent(limit)} lies inside that interval{bound}."
+
+
+def _worst(secret: Sequence[Headline], leaking: Sequence[str], names: str) -> str:
+    readable = [h for h in secret if h.nag is not None and h.low is not None]
+    if leaking or not readable:
+        return names
+    worst = max(readable, key=lambda h: h.nag or 0.0)
+    return f"`{worst.attribute}`: {percent(min(worst.nag or 0.0, 1.0))} of what could be read before"
+
+
+def _list(names: Sequence[str]) -> str:
+    quoted = [f"`{n}`" for n in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
