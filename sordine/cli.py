@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,7 @@ Features = Annotated[
 Settings = Annotated[Names, typer.Option("--set", metavar="FIELD=VALUE", help="Set one field; repeat for more.")]
 KeyFile = Annotated[Path | None, typer.Option("--key", help="The key file. [MODIFIER.key beside the modifier]")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Threads; the result does not depend on it.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came of it.")]
 
@@ -127,7 +128,7 @@ def fit(
     features: Features = None,
     key: KeyFile = None,
     pool: Annotated[Path | None, typer.Option("--pool", help="A table whose records may be released instead.")] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 0,
     force: Force = False,
     quiet: Quiet = False,
@@ -257,6 +258,8 @@ def audit(
         float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
     ] = None,
     originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Show original records.")] = True,
+    device: Device = "cpu",
+    workers: Workers = 2,
     features: Features = None,
     key: KeyFile = None,
     force: Force = False,
@@ -271,13 +274,14 @@ def audit(
     from sordine import methods
     from sordine.audit import Budget
     from sordine.audit import audit as find
+    from sordine.files import sha256
     from sordine.keychain import beside
     from sordine.keys import Key
     from sordine.report.data import write_report
     from sordine.table import Table
     from sordine.tablefile import read_note
 
-    asked = {
+    asked: dict[str, Any] = {
         "families": given.names(family),
         "settings": given.names(setting),
         "seeds": given.integers(seed, "--seed"),
@@ -302,9 +306,11 @@ def audit(
             budget=budget,
             max_leakage=max_leakage,
             originals=originals,
+            device=given.device(device),
+            workers=workers,
             log=people.log,
             progress=people.progress,
-            source={"table": table.name, "transformed": transformed.name},
+            source={"transformed": transformed.name, "released_sha256": sha256(transformed)},
         )
         write_report(report, html, json, force=force)
         given.tell(report, people)

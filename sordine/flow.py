@@ -208,9 +208,11 @@ class _Flow:
                 budget=budget,
                 max_leakage=asked.max_leakage,
                 originals=asked.originals,
+                device=self.job.device,
+                workers=self.job.workers,
                 log=self.log,
                 progress=self.progress,
-                source={"table": self.job.source.name, "transformed": TRANSFORMED},
+                source={"transformed": TRANSFORMED, "released_sha256": self.stages.hashes[TRANSFORMED]},
             )
             write_report(found, self.out / PAGE, self.out / REPORT, force=True)
 

@@ -101,9 +101,7 @@ def test_unlabelled_records_teach_nothing() -> None:
     labels[100:] = -1
     half = replace(table, y={**table.y, "word": labels})
     alone = table.take(np.arange(100))
-    assert same(
-        train_classifier(half, "word", seed=3, epochs=2), train_classifier(alone, "word", seed=3, epochs=2)
-    )
+    assert same(train_classifier(half, "word", seed=3, epochs=2), train_classifier(alone, "word", seed=3, epochs=2))
     labels[1:] = -1
     with pytest.raises(SordineError, match="'word' has 1 labelled"):
         train_classifier(half, "word", seed=0)
@@ -141,9 +139,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(train, tmp_path: Pat
     with pytest.raises(Stop):
         train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=stop_after(6))  # saved after 5
     seen: list[int] = []
-    again = train(
-        table, **known, seed=1, epochs=8, folder=tmp_path, progress=lambda _, done, of: seen.append(done)
-    )
+    again = train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=lambda _, done, of: seen.append(done))
     assert seen == [6, 7, 8]
     assert same(whole, again)
     finished = train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=stop_after(8))  # nothing left to do

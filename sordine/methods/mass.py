@@ -28,7 +28,7 @@ from sordine.game import Batch, Draw, Game, Move, Player
 from sordine.information import entropy, feasible
 from sordine.metrics import majority
 from sordine.modifier import Card, Modifier, Release
-from sordine.nets.mass import Residual, Sphere
+from sordine.nets.mass import Sphere, Step
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
 from sordine.table import Table
@@ -38,10 +38,11 @@ Kind = Literal["cosine", "negative_kl", "cross_entropy"]
 Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # for all; by name
 AGNOSTIC = ""  # among the pretrained models by attribute, the name of the one without
 
-# What a field left at None becomes. "sordine" is ours, found on standardised log-mel features; the others are table 7's,
-# found on unit vectors of FaceNet, HuBERT-L and R3D-18.
+# What a field left at None becomes. The two named like the forms are ours, found on standardised log-mel features; the
+# others are table 7's, found on unit vectors of FaceNet, HuBERT-L and R3D-18.
 PRESETS: dict[str, dict[str, Any]] = {
-    "sordine": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 10.0, "w_r": 5.0},
+    "published": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 40.0, "h_s": 4.0, "w_agnostic": 10.0, "w_r": 5.0},
+    "information": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_agnostic": 1.0},
     "adience": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 40.0, "w_r": 1.0},
     "audiomnist": {
         "batch": 128,
@@ -55,15 +56,22 @@ PRESETS: dict[str, dict[str, Any]] = {
     "pa_hmdb": {"batch": 128, "lr": 0.01, "w_rec": 1.0, "w_s": 1.0, "h_s": 0.1, "w_agnostic": 1000.0, "w_r": 50.0},
 }
 
+NOTES = {
+    "published": "MaSS misleads classifiers trained on original records and never retrained. An attacker who trains on "
+    "released records usually reads a suppressed attribute as well as before.",
+    "information": "MaSS (information form) holds against the classifiers it was trained with. An attacker who trains on "
+    "released records may read more: see the audit.",
+}
+
 
 class MassModifier(Modifier):
     """x -> v on the sphere -> eq. 1 -> x' in the table's own scale and shape. noise: 0 in the published form."""
 
-    def __init__(self, width: int, hidden: tuple[int, ...], noise: int = 0) -> None:
+    def __init__(self, width: int, hidden: tuple[int, ...], noise: int = 0, residual: bool = True) -> None:
         super().__init__()
         self.noise = noise
         self.sphere = Sphere(width)
-        self.residual = Residual(width, hidden, noise)
+        self.step = Step(width, hidden, noise, residual)
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """x: (b, *shape) in the table's scale, noise: (b, self.noise) uniform in (0, 1) -> x' (b, *shape)."""
@@ -71,12 +79,12 @@ class MassModifier(Modifier):
 
     def on_sphere(self, v: Tensor, noise: Tensor) -> Tensor:
         """Eq. 1 alone: v (b, d) of norm 1 -> v' (b, d) of norm 1."""
-        return self.residual(v, torch.special.ndtri(noise))
+        return self.step(v, torch.special.ndtri(noise))
 
 
 @dataclass(frozen=True)
 class Mass:
-    """MaSS. A field left at None takes the preset's value; docs/methods/mass.md says what each is and why.
+    """MaSS. A field left at None takes the preset's value (by default the form's): docs/methods/mass.md has them all.
 
     Raises SordineError where a choice is unknown or a number is out of range.
     """
@@ -85,7 +93,7 @@ class Mass:
     stochastic: ClassVar[bool] = False  # of an instance: True in the information form, whose modifier takes noise
 
     form: Literal["published", "information"] = "published"
-    preset: str = "sordine"
+    preset: str | None = None
     hidden: Widths = (256, 128, 256)
     epochs: int = 100
     batch: int | None = None
@@ -105,6 +113,7 @@ class Mass:
     agnostic_noise: float = 0.3
     # The information form alone.
     noise: int = 32
+    residual: bool = False
     m: Weight = 0.0
     n: Weight = 0.9
     bounds: Literal["share", "nats"] = "share"
@@ -116,7 +125,7 @@ class Mass:
         object.__setattr__(self, "stochastic", self.form == "information")
         for field, value, known in (
             ("form", self.form, ("published", "information")),
-            ("preset", self.preset, tuple(PRESETS)),
+            ("preset", self.preset or self.form, tuple(PRESETS)),
             ("bounds", self.bounds, ("share", "nats")),
             *(("similarity", v, _SIMILARITIES) for v in each(self.similarity)),
             *(("preserve_similarity", v, _SIMILARITIES) for v in each(self.preserve_similarity)),
@@ -134,7 +143,8 @@ class Mass:
 
     def settled(self) -> Mass:
         """This configuration with the preset's values in the place of None."""
-        return replace(self, **{k: v for k, v in PRESETS[self.preset].items() if getattr(self, k) is None})
+        preset = PRESETS[self.preset or self.form]
+        return replace(self, **{k: v for k, v in preset.items() if getattr(self, k) is None})
 
     def fit(self, table: Table, policy: Policy, run: Run) -> MassModifier:
         """Pretrain a classifier for every suppressed and preserved attribute and the attribute-agnostic model, hold them
@@ -144,9 +154,10 @@ class Mass:
         own = self.settled()
         attributes = (*policy.suppress, *policy.preserve)
         goals = own._goals(table, policy) if own.form == "information" else {}
+        if own.form == "published":
+            own.terms_of(policy)  # a wrong name is refused before anything is trained
         with classifiers.seeded(run.seed, "mass"):
-            modifier = MassModifier(table.width, own.hidden, own.noise if own.stochastic else 0)
-            modifier.to(run.device)
+            modifier = own._empty(table.width).to(run.device)
             place(modifier, table, run.device)
             judges, common = own._pretrain(table, attributes, modifier.sphere, run)
             if own.form == "information":
@@ -164,54 +175,52 @@ class Mass:
             policy={role: list(names) for role, names in policy.roles()},
             input=input_of(table),
             fit=_figures(modifier, judges, table, history, run),
-            notes=[
-                "MaSS misleads classifiers that were trained on the original records and are never retrained. "
-                "An attacker who trains on released records usually reads a suppressed attribute as well as before."
-            ],
+            notes=[NOTES[own.form]],
         )
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> MassModifier:
         """An empty modifier of the card's sizes."""
-        noise = int(card.fields["noise"]) if card.fields["form"] == "information" else 0
-        return MassModifier(math.prod(card.input["shape"]), tuple(card.fields["hidden"]), noise)
+        fields = Mass(form=card.fields["form"], hidden=card.fields["hidden"], noise=card.fields["noise"])
+        return replace(fields, residual=card.fields["residual"])._empty(math.prod(card.input["shape"]))
+
+    def _empty(self, width: int) -> MassModifier:
+        if self.form == "published":
+            return MassModifier(width, self.hidden)
+        return MassModifier(width, self.hidden, self.noise, self.residual)
+
+    def terms_of(self, policy: Policy) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, Kind]]:
+        """w_s, h_s, w_r and the similarity, attribute by attribute. Raises SordineError for a name that the policy lacks."""
+        kinds: dict[str, Kind] = {}
+        for field, names in (("similarity", policy.suppress), ("preserve_similarity", policy.preserve)):
+            choice, default = getattr(self, field), getattr(Mass, field)
+            for name in choice if isinstance(choice, Mapping) else ():
+                if name not in names:
+                    raise SordineError(
+                        f"mass: {field} names {name!r}, which the policy does not; {nearest(name, names)}"
+                    )
+            kinds |= {n: choice.get(n, default) if isinstance(choice, Mapping) else choice for n in names}
+        weigh = {"w_s": policy.suppress, "h_s": policy.suppress, "w_r": policy.preserve}
+        w_s, h_s, w_r = (weights_of(getattr(self, f), names, f"mass: {f}") for f, names in weigh.items())
+        return w_s, h_s, w_r, kinds
 
     def _pretrain(
         self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
     ) -> tuple[dict[str, Classifier], Agnostic | None]:
         # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
+        given: dict[str, Any] = {"seed": run.seed, "see": sphere, "device": run.device, "folder": run.folder}
+        given |= {"log": run.log, "progress": run.progress}
         judges = {
-            name: classifiers.train_classifier(
-                table,
-                name,
-                seed=run.seed,
-                epochs=self.classifier_epochs,
-                see=sphere,
-                device=run.device,
-                folder=run.folder,
-                log=run.log,
-                progress=run.progress,
+            name: classifiers.train_classifier(table, name, epochs=self.classifier_epochs, **given).requires_grad_(
+                False
             )
             for name in attributes
         }
-        for judge in judges.values():
-            judge.requires_grad_(False)
         if not self.w_agnostic:
             return judges, None
-        common = classifiers.train_agnostic(
-            table,
-            seed=run.seed,
-            dropout=self.agnostic_dropout,
-            noise=self.agnostic_noise,
-            epochs=self.agnostic_epochs,
-            tau=self.tau,
-            see=sphere,
-            device=run.device,
-            folder=run.folder,
-            log=run.log,
-            progress=run.progress,
-        )
+        views = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
+        common = classifiers.train_agnostic(table, epochs=self.agnostic_epochs, tau=self.tau, **views, **given)
         return judges, common.requires_grad_(False)
 
     def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
@@ -245,13 +254,7 @@ class Published:
         table: Table,
     ) -> None:
         self.fields, self.modifier, self.judges, self.common, self.policy = fields, modifier, judges, common, policy
-        self.w_s = weights_of(fields.w_s, policy.suppress, "mass: w_s")
-        self.h_s = weights_of(fields.h_s, policy.suppress, "mass: h_s")
-        self.w_r = weights_of(fields.w_r, policy.preserve, "mass: w_r")
-        self.kind = {
-            **{s: _of(fields.similarity, s, "cosine") for s in policy.suppress},
-            **{r: _of(fields.preserve_similarity, r, "negative_kl") for r in policy.preserve},
-        }
+        self.w_s, self.h_s, self.w_r, self.kind = fields.terms_of(policy)
         says: dict[str, See] = {
             name: judge.features if self.kind[name] == "cosine" else judge
             for name, judge in judges.items()
@@ -260,7 +263,7 @@ class Published:
         if common is not None:
             says[AGNOSTIC] = common
         self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
-        self.players = {"modifier": _player(modifier.residual, fields)}
+        self.players = {"modifier": _player(modifier.step, fields)}
 
     def round(self, draw: Draw) -> Iterator[Move]:
         records, sphere = draw(), self.modifier.sphere
@@ -315,7 +318,7 @@ class Information:
         says: dict[str, See] = {} if common is None else {AGNOSTIC: common}
         self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
         self.players = {
-            "modifier": _player(modifier.residual, fields),
+            "modifier": _player(modifier.step, fields),
             **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
         }
         self.moves = tuple(self.players)
@@ -348,7 +351,7 @@ def place(modifier: MassModifier, table: Table, device: str) -> None:
     sphere = modifier.sphere
     sphere.mean.copy_(mean)
     sphere.scale.copy_(deviation)
-    modifier.residual.live.copy_(deviation > 0)
+    modifier.step.live.copy_(deviation > 0)
     total = 0.0
     for start in range(0, len(table), classifiers.BLOCK):
         x = table.batch(slice(start, start + classifiers.BLOCK)).to(device)
@@ -357,10 +360,6 @@ def place(modifier: MassModifier, table: Table, device: str) -> None:
 
 
 _SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
-
-
-def _of(choice: Similarity, name: str, default: Kind) -> Kind:
-    return choice.get(name, default) if isinstance(choice, Mapping) else choice
 
 
 def _device_of(modifier: MassModifier) -> str:

@@ -116,8 +116,8 @@ class Substitution:
 
     substitutes: size of the pool; 0 means min(4,096, half the training records). tau: temperature of the channel.
     preserve_weight: lambda; 0 means (number of suppressed) / (number of preserved). entropy_weight: mu per suppressed
-    attribute. hidden, size: widths of the two embeddings. batch, epochs, rate: training (Adam, cosine);
-    epochs 0 means as many as give about 400 steps.
+    attribute. hidden, size: widths of the two embeddings. batch, epochs, rate: training (Adam, cosine); batch 0 means
+    32 records of each (joint) suppressed class and at least 512, epochs 0 as many as give about 600 steps.
     """
 
     substitutes: int = 0
@@ -126,7 +126,7 @@ class Substitution:
     entropy_weight: float = 0.2
     hidden: int = 256
     size: int = 128
-    batch: int = 1024
+    batch: int = 0
     epochs: int = 0
     rate: float = 1e-3
 
@@ -134,10 +134,10 @@ class Substitution:
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("tau", "hidden", "size", "batch", "rate"):
+        for name in ("tau", "hidden", "size", "rate"):
             if not getattr(self, name) > 0:
                 raise SordineError(f"substitution: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("substitutes", "epochs", "preserve_weight", "entropy_weight"):
+        for name in ("substitutes", "batch", "epochs", "preserve_weight", "entropy_weight"):
             if not getattr(self, name) >= 0:
                 raise SordineError(f"substitution: {name} is {getattr(self, name)}; it must be at least 0")
 
@@ -210,8 +210,10 @@ class Substitution:
         net.spread = torch.from_numpy(np.where(spread > 0, spread, 1).astype(np.float32))
         net.to(run.device)
         named = (*policy.suppress, *policy.preserve)
-        draw = Draw(table, self.batch, named, seed=run.seed, device=run.device)
-        epochs = self.epochs or max(5, round(400 / draw.rounds))
+        # H(J | s) is estimated within the batch: it must hold some records of every class.
+        classes = len(np.unique(joint([table.y[s] for s in policy.suppress])))
+        draw = Draw(table, self.batch or max(512, 32 * classes), named, seed=run.seed, device=run.device)
+        epochs = self.epochs or max(5, round(600 / draw.rounds))
         player = Player(
             net,
             lambda weights: torch.optim.Adam(weights, lr=self.rate),

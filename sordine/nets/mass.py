@@ -46,20 +46,23 @@ class Sphere(nn.Module):
         return self.back(self.onto(x)).reshape(x.shape)
 
 
-class Residual(nn.Module):
-    """Eq. 1: v' = n(v + n(MLP(v))), of widths d, *hidden, d; with noise inputs (ICML 2024) the MLP reads [v, noise].
+class Step(nn.Module):
+    """The learnt map on the sphere. Eq. 1, residual: v' = n(v + n(MLP(v))). Otherwise v' = n(MLP([v, noise])), which can
+    leave out what the sum in eq. 1 always carries along: the record itself.
 
-    noise: how many standard normal numbers a record takes. live: (d,) False where a column never changes: left alone.
+    width, hidden: the MLP's widths are d, *hidden, d. noise: how many standard normal numbers a record takes.
+    live: (d,), 0 where a column never changes.
     """
 
     live: Tensor
 
-    def __init__(self, width: int, hidden: Sequence[int], noise: int = 0) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], noise: int = 0, residual: bool = True) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise, self.residual = noise, residual
         self.mlp = mlp([width + noise, *hidden, width])
         self.register_buffer("live", torch.ones(width))
 
     def forward(self, v: Tensor, normal: Tensor) -> Tensor:
         """v: (b, d) unit vectors; normal: (b, noise) -> (b, d) unit vectors."""
-        return modify(v, self.mlp(torch.cat([v, normal], 1) if self.noise else v) * self.live)
+        change = self.mlp(torch.cat([v, normal], 1) if self.noise else v) * self.live
+        return modify(v, change) if self.residual else unit(change)

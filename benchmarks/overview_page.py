@@ -1,0 +1,167 @@
+"""The text of docs/results/overview.md, from the figures in benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HEAD = """# Overview: every method, pretrained and retrained
+
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results`:
+
+    SORDINE_DATA=... make results
+
+It is what `python -m benchmarks.overview` does; `--fresh` measures everything again. `SORDINE_DATA` names a folder that holds
+`fsdd`, `emodb`, `adult` and `motionsense` ({sources}).
+
+**How to read it.** *Retrained*: accuracy, on released records, of the worst of four attacker families (logistic, nearest
+neighbours, trees, perceptron), each trained on released records of the same kind, in the worst of three settings for a suppressed
+attribute (A: trained on the records the modifier was fitted on, tried on the others; B and C: cross-validated within the unseen
+and within the fitted records) and in setting A for the others. *NAG*: (retrained - guess) / (best attacker on the originals - guess),
+with a 95 % interval; 0 is nothing left, 1 is everything left. *Pretrained*: accuracy on unseen released records of a classifier that
+learnt on originals and was **never retrained**. That is how MaSS is measured in its paper. It is not privacy: the column
+beside it shows what a retrained attacker reads of the same records.
+
+One split (75/25, stratified, keyed by seed 0), one key, training seed 0, audit seed 0, unless the heading says otherwise.
+"""
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def nag(row: dict[str, Any]) -> str:
+    if row["nag"] is None:
+        return "cannot be told"
+    return f"{max(row['nag'], 0):.3f} [{max(row['low'], 0):.2f}, {max(row['high'], 0):.2f}]"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def section(case: Any, parts: list[dict[str, Any]]) -> str:
+    order = [*case.policy.suppress, *case.policy.preserve, *[a for a in case.policy.watch if a != "all others"]]
+    first = next(p for p in parts if p["configuration"] == "nothing")
+    lines = {h["attribute"]: h for h in first["headlines"]}
+    out = [
+        f"\n## {case.name}: {case.sentence}\n",
+        f"`{case.extractor}` features; suppress {', '.join(case.policy.suppress)}; preserve {', '.join(case.policy.preserve)}"
+        + (f"; watch {', '.join(case.policy.watch)}" if case.policy.watch else "")
+        + f". Fitted on {first['made']['fitted']} records, {first['made']['unseen']} unseen. "
+        + "The smallest NAG that these records can certify: "
+        + ", ".join(
+            f"{a} {lines[a]['resolvable']:.3f}" for a in case.policy.suppress if lines[a]["resolvable"] is not None
+        )
+        + ".\n",
+    ]
+    head = ["method"]
+    for a in order:
+        role = lines[a]["role"]
+        head += [f"{a} ({role}): pretrained", "retrained", "NAG"]
+    rows = [["*guess*"], ["*original*"]]
+    for a in order:
+        rows[0] += ["", percent(lines[a]["guess"]), ""]
+        own = {p["attribute"]: p for p in first["pretrained"]}
+        rows[1] += [percent(own[a]["before"] if a in own else None), percent(lines[a]["before"]), "1"]
+    for part in parts:
+        row = [part["configuration"]]
+        found = {h["attribute"]: h for h in part["headlines"]}
+        told = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
+        for a in order:
+            row += [percent(told.get(a)), percent(found[a]["after"]), nag(found[a])]
+        rows.append(row)
+    out.append(table(head, rows))
+    return "\n".join(out)
+
+
+def mass_section(case: Any, parts: list[dict[str, Any]]) -> str:
+    judged = [p for p in parts if p.get("judges_after")]
+    if not judged:
+        return ""
+    order = list(judged[0]["judges_after"])
+    head = ["configuration"]
+    for a in order:
+        head += [f"{a}: its own classifier", "another classifier", "retrained"]
+    rows = [["*original*"]]
+    for a in order:
+        other = {p["attribute"]: p["before"] for p in judged[0]["pretrained"]}
+        best = {h["attribute"]: h["before"] for h in judged[0]["headlines"]}
+        rows[0] += [percent(judged[0]["judges_before"][a]), percent(other.get(a)), percent(best[a])]
+    for part in judged:
+        row = [part["configuration"].removeprefix("mass: ")]
+        other = {p["attribute"]: p["after"] for p in part["pretrained"]}
+        best = {h["attribute"]: h["after"] for h in part["headlines"]}
+        for a in order:
+            row += [percent(part["judges_after"][a]), percent(other.get(a)), percent(best[a])]
+        rows.append(row)
+    return (
+        f"\n### {case.name}: MaSS in the configurations of its table 2\n\n"
+        "*Its own classifier* is the one that MaSS was trained against (the paper's protocol), *another classifier* was pretrained apart "
+        "from it, and neither was ever retrained.\n\n" + table(head, rows)
+    )
+
+
+def exact_section(case: Any, parts: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            " and ".join(e["attributes"]) + (f", given {', '.join(e['kept'])}" if e["kept"] else ""),
+            e["on"],
+            percent(e["accuracy"]),
+            percent(e["guess"]),
+            f"{percent(e['permuted'])} (95th percentile {percent(e['permuted_high'])})",
+        ]
+        for part in parts
+        if part["configuration"] == "substitution"
+        for e in part["exact"]
+    ]
+    if not rows:
+        return ""
+    return f"\n### {case.name}: the exact best attacker on substitution's channel\n\n" + table(
+        ["reads", "on", "accuracy", "guess", "the same with labels permuted"], rows
+    )
+
+
+def pooled_section(name: str, pooled: dict[str, Any]) -> str:
+    rows = [
+        [
+            r["attribute"],
+            r["role"],
+            r["setting"],
+            f"{percent(r['before'])} ({r['by_before']})",
+            f"{percent(r['after'])} ({r['by_after']})",
+            percent(r["guess"]),
+            f"{r['nag']:.3f}" + (f" [{r['interval'][0]:.3f}, {r['interval'][1]:.3f}]" if r["interval"] else ""),
+        ]
+        for r in pooled["rows"]
+    ]
+    return (
+        f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
+        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits). Accuracies are summed over folds and keys, "
+        "then the best attacker is taken; intervals count distinct records once.\n\n"
+        + table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
+    )
+
+
+def page(cases: dict[str, Any], results: Path, pooled: dict[str, Any]) -> str:
+    """The whole page, of whatever has been measured."""
+    out = [HEAD.format(sources="origin and licence of each stand in its SOURCE.md")]
+    for name, case in cases.items():
+        parts = [json.loads(f.read_text()) for f in results.glob(f"{name}--*.json")]
+        if not any(p["configuration"] == "nothing" for p in parts):
+            continue
+        rank = ["nothing", "noise, sigma 1", "noise, sigma 3", "leace"]
+        parts.sort(
+            key=lambda p: (
+                rank.index(p["configuration"]) if p["configuration"] in rank else 9,
+                p["configuration"] == "substitution",
+                len(p["configuration"]),
+            )
+        )
+        out += [section(case, parts), mass_section(case, parts), exact_section(case, parts)]
+        if name in pooled:
+            out.append(pooled_section(name, pooled[name]))
+        seconds = ", ".join(f"{p['configuration']} {p['fit_seconds']:.0f} s" for p in parts)
+        out.append(f"\nTime to fit on two cores: {seconds}.\n")
+    return "".join(out)

@@ -1,0 +1,197 @@
+"""Attackers: what each family reads, alone and among others, and the plan of who is tried on which records."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sordine.attackers import FAMILIES
+from sordine.attackers.mlp import Task, train_together
+from sordine.attackers.plan import Budget, Piece, Scene, attack, pieces, together, trials
+from sordine.attackers.trial import Secret, Trial
+from sordine.errors import SordineError
+
+
+def blobs(n: int, classes: int, width: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Records around one centre a class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    centres = rng.standard_normal((classes, width)) * apart
+    return (centres[labels] + rng.standard_normal((n, width))).astype(np.float32), labels
+
+
+def cut(n: int, seed: int = 0) -> Trial:
+    rows = np.random.default_rng(seed).permutation(n)
+    return Trial(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
+
+
+def scene(n: int = 400, *, group: np.ndarray | None = None, fitted: np.ndarray | None = None) -> Scene:
+    x, labels = blobs(n, 3, 6, 2.0)
+    ids = np.array([f"id-{i}" for i in range(n)], dtype=object)
+    split = np.arange(n) % 2 == 0 if fitted is None else fitted
+    return Scene(x, ids, {"secret": labels}, {"secret": 3}, split, group)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reads_what_is_there_and_nothing_else(family: str) -> None:
+    x, labels = blobs(600, 4, 8, 2.0)
+    noise = np.random.default_rng(9).integers(0, 4, 600)
+    trial = cut(600)
+    there, nothing = FAMILIES[family](x, trial, [Secret(labels, 4), Secret(noise, 4)], 0, "cpu")
+    assert (there == labels[trial.tried]).mean() > 0.94
+    assert abs((nothing == noise[trial.tried]).mean() - 0.25) < 0.11
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unlabelled_records_take_no_part(family: str) -> None:
+    x, labels = blobs(600, 3, 8, 2.0)
+    trial = cut(600)
+    some = labels.copy()
+    some[trial.train[::3]] = -1
+    some[trial.validation[::3]] = -1
+    spoiled = x.copy()
+    read = FAMILIES[family](x, trial, [Secret(some, 3)], 0, "cpu")[0]
+    assert (read == labels[trial.tried]).mean() > 0.95
+    assert set(np.unique(read)) <= {0, 1, 2}
+    assert np.array_equal(x, spoiled), "records are not written to"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_survives_one_class_constant_columns_and_few_records(family: str) -> None:
+    x = np.zeros((12, 3), np.float32)
+    trial = Trial(np.arange(6), np.arange(6, 9), np.arange(9, 12))
+    one = np.zeros(12, np.int64)
+    two = np.arange(12) % 2
+    nobody = np.full(12, -1)
+    found = FAMILIES[family](x, trial, [Secret(one, 1), Secret(two, 2), Secret(nobody, 2)], 0, "cpu")
+    assert [len(f) for f in found] == [3, 3, 3]
+    assert (found[0] == 0).all()
+
+
+def test_wide_tables_are_read() -> None:
+    rng = np.random.default_rng(0)
+    x, labels = blobs(300, 3, 20, 2.0)
+    wide = (x @ rng.standard_normal((20, 2500))).astype(np.float32)
+    trial = cut(300)
+    assert (FAMILIES["logistic"](wide, trial, [Secret(labels, 3)], 0, "cpu")[0] == labels[trial.tried]).mean() > 0.95
+
+
+def test_perceptrons_learn_the_same_together_and_alone() -> None:
+    x, labels = blobs(500, 5, 10, 0.8)
+    rng = np.random.default_rng(1)
+    other = np.where(rng.random(500) < 0.5, labels % 2, rng.integers(0, 2, 500))
+    trial = cut(500)
+    tasks = [
+        Task(labels, 5, trial.train, trial.validation, 0),
+        Task(other, 2, trial.train, trial.validation, 0),
+        Task(labels, 5, trial.train, trial.validation, 1),
+    ]
+    for task, beside in zip(tasks, train_together(x, tasks), strict=True):
+        alone = train_together(x, [task])[0]
+        assert (alone(x[trial.tried]) == beside(x[trial.tried])).mean() > 0.98
+
+
+@pytest.mark.slow
+def test_eight_perceptrons_together_take_half_the_time() -> None:
+    x, labels = blobs(2250, 6, 560, 0.05)
+    rows = np.random.default_rng(0).permutation(2250)
+    tasks = [Task(labels, 6, rows[:1700], rows[1700:], seed) for seed in range(8)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        started = time.process_time()
+        beside = train_together(x, tasks)
+        shared = time.process_time() - started
+        started = time.process_time()
+        alone = [train_together(x, [t])[0] for t in tasks]
+        apart = time.process_time() - started
+    finally:
+        torch.set_num_threads(threads)
+    same = [(a(x) == b(x)).mean() for a, b in zip(alone, beside, strict=True)]
+    assert min(same) > 0.95
+    assert shared < apart
+
+
+def test_settings_try_the_right_records() -> None:
+    s = scene()
+    fitted, unseen = set(np.flatnonzero(s.fitted)), set(np.flatnonzero(~s.fitted))
+    (a,) = trials(s, "secret", "A", 0, 3)
+    assert set(a.tried) == unseen
+    assert {*a.train, *a.validation} == fitted
+    for setting, side in (("B", unseen), ("C", fitted)):
+        plan = trials(s, "secret", setting, 0, 3)  # type: ignore[arg-type]
+        assert len(plan) == 3
+        assert sorted(np.concatenate([t.tried for t in plan])) == sorted(side)
+        for t in plan:
+            assert {*t.train, *t.validation, *t.tried} == side
+            assert len({*t.train} & {*t.validation}) == len({*t.train, *t.validation} & {*t.tried}) == 0
+
+
+def test_folds_are_stratified_and_do_not_depend_on_row_order() -> None:
+    s = scene()
+    plan = trials(s, "secret", "C", 0, 4)
+    for c in range(3):
+        counts = [(s.labels["secret"][t.tried] == c).sum() for t in plan]
+        assert max(counts) - min(counts) <= 1
+    turn = np.random.default_rng(0).permutation(400)
+    turned = Scene(s.x[turn], s.ids[turn], {"secret": s.labels["secret"][turn]}, s.classes, s.fitted[turn])
+    for one, other in zip(plan, trials(turned, "secret", "C", 0, 4), strict=True):
+        assert set(s.ids[one.tried]) == set(turned.ids[other.tried])
+    assert any(set(a.tried) != set(b.tried) for a, b in zip(plan, trials(s, "secret", "C", 1, 4), strict=True))
+
+
+def test_groups_stay_whole_unless_they_hold_a_class_of_their_own() -> None:
+    group = np.arange(400) // 5
+    s = scene(group=group)
+    for t in trials(s, "secret", "C", 0, 3):
+        own = np.concatenate([t.train, t.validation])
+        assert not np.isin(group[t.tried], group[own]).any()
+    alone = Scene(s.x, s.ids, s.labels, s.classes, s.fitted, s.labels["secret"])
+    for t in trials(alone, "secret", "C", 0, 3):
+        assert np.isin(s.labels["secret"][t.tried], s.labels["secret"][t.train]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (np.full(400, -1), "0 labelled records to learn from"),
+        (np.zeros(400, np.int64), "one class only"),
+        (np.where(np.arange(400) % 2 == 0, np.arange(400) // 2 % 2, 2 + np.arange(400) // 2 % 2), "both sides"),
+    ],
+)
+def test_says_why_there_is_nothing_to_try(labels: np.ndarray, why: str) -> None:
+    s = scene()
+    s = Scene(s.x, s.ids, {"secret": labels}, {"secret": 4}, s.fitted)
+    assert why in trials(s, "secret", "A", 0, 3)
+
+
+def test_an_attack_is_pure() -> None:
+    s = scene()
+    s = Scene(s.x, s.ids, {**s.labels, "other": (s.x[:, 0] > 0).astype(np.int64)}, {"secret": 3, "other": 2}, s.fitted)
+    every = pieces(["secret", "other"], Budget(families=("logistic", "neighbours", "trees"), settings=("A", "C")))
+    assert len(every) == 12
+    found = attack(s, every, 3)
+    for piece in every[::3]:
+        alone = attack(s, [piece], 3)[piece]
+        assert np.array_equal(alone.predicted, found[piece].predicted)
+        assert np.array_equal(alone.truth, s.labels[piece.attribute][alone.rows])
+    assert [len(g) for g in together(every)] == [2] * 6
+
+
+def test_scenes_differ_by_digest() -> None:
+    s = scene()
+    other = Scene(s.x + 1, s.ids, s.labels, s.classes, s.fitted)
+    assert s.digest == scene().digest != other.digest
+
+
+def test_a_budget_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(SordineError, match="did you mean 'logistic'"):
+        Budget(families=("logistics",))
+    with pytest.raises(SordineError, match="known: A, B, C"):
+        Budget(settings=("D",))
+    with pytest.raises(SordineError, match="empty"):
+        Budget(seeds=())
+    assert Piece("a", "mlp", "A", 0) == Piece("a", "mlp", "A", 0)
