@@ -138,7 +138,7 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
     ]
     return (
         f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
-        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits). Accuracies are summed over folds and keys, "
+        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; settings B and C under the first key). Accuracies are summed over folds and keys, "
         "then the best attacker is taken; intervals count distinct records once.\n\n"
         + table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
     )
