@@ -3,17 +3,17 @@
 import sys
 from pathlib import Path
 
-from sordine import Key, Policy, Table, audit, fit, transform
+from sordine import Key, Policy, Table, audit, fit
 from sordine.methods import Run
 from sordine.report.data import write_report
+from sordine.transform import transform_file
 
 table = Table.read(sys.argv[1])
 policy = Policy(suppress=("speaker",), preserve=("digit",))
 key = Key.fresh()  # keep it: key.write("modifier.key")
 modifier = fit(table, policy, run=Run(key=key, log=print))
 modifier.save("modifier")
-released = transform(modifier, table, key)
-released.write("released.parquet")  # your working copy: it still has every label; see `sordine release`
-report = audit(table, released, policy, modifier=modifier, key=key)
+transform_file(modifier, sys.argv[1], "released.parquet", key=key)  # no suppressed column in it
+report = audit(table, Table.read("released.parquet"), policy, modifier=modifier, key=key)
 write_report(report, Path("report.html"), Path("report.json"))
 print(report.verdict.title, *report.verdict.sentences, sep="\n")

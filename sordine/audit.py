@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
 from sordine.attackers.plan import Budget, Piece, Reading, Scene, attack, pieces, together, trials
 from sordine.errors import SordineError
-from sordine.findings import Cloud, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
+from sordine.findings import Cloud, Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
 from sordine.flaws import Match, columns, contents, match, names_and_order
 from sordine.information import entanglement
 from sordine.keys import Key
@@ -117,14 +118,7 @@ def audit(
         pretrained=tuple(read),
         exact=tuple(known),
         flaws=tuple(flaws),
-        entanglement=entanglement(
-            original.y,
-            policy.suppress,
-            policy.preserve,
-            policy.resolve(original.attributes).roles()[2][1],
-            readable={h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"},
-            unseen=int((~fitted).sum()),
-        ),
+        entanglement=_entanglement(original, policy, headlines, int((~fitted).sum())),
         cloud=cloud,
         distortion=moved,
         table={
@@ -139,6 +133,13 @@ def audit(
         max_leakage=max_leakage,
         passed=passed,
     )
+
+
+def _entanglement(table: Table, policy: Policy, headlines: Sequence[Headline], unseen: int) -> Entanglement:
+    # An attribute that nobody labelled says nothing about others.
+    names = {role: [n for n in some if (table.y[n] >= 0).any()] for role, some in policy.roles()}
+    seen = {h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"}
+    return entanglement(table.y, names["suppress"], names["preserve"], names["watch"], readable=seen, unseen=unseen)
 
 
 def _about(modifier: Modifier) -> dict[str, Any]:
@@ -246,25 +247,33 @@ def _attack(
     # What takes longest first, so that no thread idles at the end.
     order = {"mlp": 0, "trees": 1, "logistic": 2}
     jobs.sort(key=lambda job: (order.get(job[1][0].attacker, 3), job[1][0].setting == "B"))
-    threads = torch.get_num_threads()
 
     def one(job: tuple[int, list[Piece]]) -> tuple[int, list[Piece], dict[Piece, Reading]]:
         side, group = job
         return side, group, attack(scenes[side], group, budget.folds, device)
 
+    with _one_thread() as threads, one_thread_each(workers or threads) as pool:
+        for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
+            for piece in group:
+                if side == 0:
+                    memory[scenes[0].digest, budget.folds, piece] = found.get(piece)
+                if piece in found:
+                    readings[side, piece] = found[piece]
+            if progress:
+                progress("audit", done, len(jobs))
+    return readings
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[int]:
+    """One thread for each product of matrices (several attacks run side by side); gives the number there was before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), one_thread_each(workers or threads) as pool:
-            for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
-                for piece in group:
-                    if side == 0:
-                        memory[scenes[0].digest, budget.folds, piece] = found.get(piece)
-                    if piece in found:
-                        readings[side, piece] = found[piece]
-                if progress:
-                    progress("audit", done, len(jobs))
+        with threadpool_limits(1):
+            yield threads
     finally:
         torch.set_num_threads(threads)
-    return readings
 
 
 def _pretrained(
@@ -274,10 +283,11 @@ def _pretrained(
     if not before.split.any() or before.split.all():
         return []
     fitted, unseen = before.take(before.split), before.take(~before.split)
-    some = (
-        read_pretrained(fitted, unseen, after[~before.split], name, role, memory=memory, device=device)
-        for name, role in roles.items()
-    )
+    with _one_thread():
+        some = [
+            read_pretrained(fitted, unseen, after[~before.split], name, role, memory=memory, device=device)
+            for name, role in roles.items()
+        ]
     return [f for f in some if f is not None]
 
 

@@ -200,7 +200,7 @@ def train_agnostic(
 
 
 @torch.no_grad()
-def outputs(model: See, x: Any, *, see: See = as_it_is, device: str = "cpu") -> np.ndarray:
+def outputs(model: See, x: Any, *, see: See = as_it_is, device: str | torch.device = "cpu") -> np.ndarray:
     """What a model (in eval mode) says of many records: (n, *shape) in the table's scale -> (n, outputs) float32."""
     parts = []
     for start in range(0, len(x), BLOCK):
@@ -218,7 +218,7 @@ def accuracy_of(logits: np.ndarray, labels: np.ndarray) -> float:
 class Originals:
     """What the pretrained models say of the originals, once for all where the table is in memory, else batch by batch."""
 
-    def __init__(self, says: Mapping[str, See], table: Table, see: See, device: str) -> None:
+    def __init__(self, says: Mapping[str, See], table: Table, see: See, device: str | torch.device) -> None:
         self.says = says
         self.kept: dict[str, Tensor] = {}
         if type(table.x) is np.ndarray:

@@ -258,6 +258,9 @@ def audit(
         float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
     ] = None,
     originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Show original records.")] = True,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained/--no-pretrained", help="Read a classifier that is never retrained, too.")
+    ] = True,
     device: Device = "cpu",
     workers: Workers = 2,
     features: Features = None,
@@ -306,6 +309,7 @@ def audit(
             budget=budget,
             max_leakage=max_leakage,
             originals=originals,
+            pretrained=pretrained,
             device=given.device(device),
             workers=workers,
             log=people.log,

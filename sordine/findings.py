@@ -55,7 +55,8 @@ class Headline:
 
     nag, low, high: unclipped NAG and its interval. resolvable: the smallest upper bound on NAG that so many records
     could certify, even if nothing leaked at all; None where before is not readable above the guess.
-    at_chance: the interval of `after` holds the guess or lies below it. sentence: this line in words.
+    at_chance: the interval of `after`, widened for having picked the best of all families and settings (Bonferroni), holds
+    the guess or lies below it. sentence: this line in words.
     uneven: classes are uneven (majority share over 1.5 times an even share), so balanced NAG deserves a look.
     """
 

@@ -208,6 +208,7 @@ class _Flow:
                 budget=budget,
                 max_leakage=asked.max_leakage,
                 originals=asked.originals,
+                pretrained=asked.pretrained,
                 device=self.job.device,
                 workers=self.job.workers,
                 log=self.log,
@@ -296,5 +297,5 @@ def _check(job: Job, out: Path) -> None:
 
 def budget_of(asked: AuditPart) -> Budget:
     """The audit's budget: what the job says, and the audit's own defaults for the rest."""
-    told: dict[str, Any] = asked.model_dump(exclude={"max_leakage", "originals"})
+    told: dict[str, Any] = asked.model_dump(exclude={"max_leakage", "originals", "pretrained"})
     return Budget(**{name: value for name, value in told.items() if value not in ((), None)})

@@ -67,6 +67,8 @@ class AuditPart(_Part):
     """The job fails (exit 1, nothing is released) where more leakage is found."""
     originals: bool = True
     """Whether the report may show original records."""
+    pretrained: bool = True
+    """Whether to train classifiers on the originals too that are never retrained (their failure is not privacy)."""
 
 
 class Job(_Part):

@@ -110,6 +110,10 @@ def figures(
                     )
                 )
             best = [max(side, key=lambda r: r.accuracy) for side in sides]
+            # The luckiest of many attackers lies above the guess even where nothing leaks: all of them share the 5 %.
+            tried = best[1].readings[0].truth.size
+            attacks = len(budget.families) * len(budget.settings)
+            luck = wilson(best[1].accuracy * tried, tried, 1 - 0.05 / attacks)
             fairest = [max(side, key=lambda r: r.balanced) for side in sides]
             shares = _compare(best[0], best[1], count)
             shares["balanced_nag"] = _compare(fairest[0], fairest[1], count)["balanced_nag"]
@@ -121,7 +125,7 @@ def figures(
                 attacker_before=best[0].attacker,
                 attacker_after=best[1].attacker,
                 resolvable=resolvable(shares["before"], shares["guess"], shares["records"]),
-                at_chance=shares["after_interval"][0] <= shares["guess"],
+                at_chance=luck[0] <= shares["guess"],
                 uneven=shares["guess"] > UNEVEN / count,
                 **shares,
             )
@@ -240,7 +244,10 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
     if h.nag is None or h.low is None or h.high is None:
         if h.after_interval[0] > h.guess:
             return "leaks", h.sentence
-        return "holds", h.sentence + " Nothing above guessing is read from the released records either."
+        # No share can be stated; as if the originals told everything, is what is read within the limit?
+        if h.after_interval[1] <= h.guess + limit * (1 - h.guess):
+            return "holds", h.sentence + " Nothing above guessing is read from the released records either."
+        return "unclear", h.sentence + f" {h.records:,} records are too few to say more."
     if h.low > limit:
         return "leaks", h.sentence
     if h.high <= limit:

@@ -30,15 +30,30 @@ def each(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
+def choices_of(choice: Any, names: Sequence[str], default: Any, what: str) -> dict[str, Any]:
+    """One choice for each name: `choice` itself, or where it is a mapping its value, else `default`.
+
+    Raises SordineError where a mapping names what is not among `names`.
+    """
+    if not isinstance(choice, Mapping):
+        return dict.fromkeys(names, choice)
+    _check(choice, names, what)
+    return {name: choice.get(name, default) for name in names}
+
+
+def _check(given: Mapping[str, Any], names: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in names:
+            raise SordineError(f"{what} names {name!r}, which the policy does not; {nearest(name, names)}")
+
+
 def weights_of(weight: Weight | None, names: Sequence[str], what: str) -> dict[str, float]:
     """One weight for each name; a sequence's last value is repeated. `what` names the field in an error message.
 
     Raises SordineError where there is no weight at all or a mapping's names are not `names`.
     """
     if isinstance(weight, Mapping):
-        for name in weight:
-            if name not in names:
-                raise SordineError(f"{what} names {name!r}, which the policy does not; {nearest(name, names)}")
+        _check(weight, names, what)
         for name in names:
             if name not in weight:
                 raise SordineError(f"{what} has no value for {name!r}")

@@ -95,7 +95,7 @@ def test_perceptrons_learn_the_same_together_and_alone() -> None:
 
 
 @pytest.mark.slow
-def test_eight_perceptrons_together_take_half_the_time() -> None:
+def test_eight_perceptrons_together_cost_less_than_one_after_another() -> None:
     x, labels = blobs(2250, 6, 560, 0.05)
     rows = np.random.default_rng(0).permutation(2250)
     tasks = [Task(labels, 6, rows[:1700], rows[1700:], seed) for seed in range(8)]

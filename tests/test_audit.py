@@ -121,7 +121,9 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     assert t.split is not None
     x[t.split, :3] = t.x[t.split, :3]
     blind, split = replace(t, split=None), t.split
-    found = audit(blind, replace(release(blind, x), split=None), POLICY, modifier=modifier, key=key, budget=FAST)
+    found = audit(
+        blind, replace(release(blind, x), split=None), POLICY, modifier=modifier, key=key, budget=FAST, pretrained=False
+    )
     assert found.made["fitted_known_by"] == "the modifier"
     assert found.made["fitted"] == split.sum()
     by = {(f.setting, f.attacker): f for f in found.findings if f.attribute == "speaker"}
@@ -135,25 +137,32 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     assert "split" in other.made["fitted_known_by"]
 
 
-@pytest.mark.parametrize("leakage", [0.0, 0.2, 0.6])
-def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage: float) -> None:
+@pytest.mark.parametrize(("leakage", "settings"), [(0.0, "A"), (0.2, "AC"), (0.6, "A")])
+def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage: float, settings: str) -> None:
     best = 0.25 + leakage * 0.75
     known = channel(4000, 4, 24, best, seed=1)
-    t = known.table
-    rng = np.random.default_rng(0)
-    # A turn of the space: reading it takes more than looking at one column. Records are as telling before as they can be.
-    turned = (t.x @ np.linalg.qr(rng.standard_normal((24, 24)))[0]).astype(np.float32)
+    fitted = np.arange(4000) % 4 < 3
+    t = replace(known.table, split=fitted)
+    # A turn of the space: reading it takes more than looking at one column. The originals tell all.
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((24, 24)))[0]
     original = t.with_x(np.eye(4, dtype=np.float32)[t.y["secret"]])
-    found = audit(original, replace(t, x=turned, y={}), Policy(("secret",)), budget=Budget(settings=("A", "C")))
+    released = replace(t, x=(t.x @ turn).astype(np.float32), y={})
+    found = audit(original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings)), pretrained=False)
+    # What the best rule reads of the very records that are tried: without the luck of the draw.
+    rule = known.conditional.argmax(0)[t.x.argmax(1)] == t.y["secret"]
+    for setting in settings:
+        rows = ~fitted if setting == "A" else fitted
+        read, n = max(f.after for f in found.findings if f.setting == setting), int(rows.sum())
+        low, high = wilson(read * n, n, 0.99)
+        assert rule[rows].mean() - 0.02 - (leakage == 0) * 0.03 < read < rule[rows].mean() + 0.02, (setting, read)
+        assert low <= rule[rows].mean() <= high or leakage == 0, (setting, read)
     h = headline(found, "secret")
     assert h.before == 1
-    for setting, n in (("A", 1000), ("C", 3000)):
-        read = max(f.after for f in found.findings if f.setting == setting)
-        assert read > known.accuracy - 0.02 - 1.0 * np.sqrt(best * (1 - best) / n), (setting, read)
-        assert wilson(read * n, n, 0.99)[0] <= known.accuracy, (setting, read)
     assert h.low is not None
     assert h.high is not None
-    assert h.low - 0.02 <= leakage <= h.high + 0.02
+    assert h.low <= leakage + 0.04
+    assert h.high >= leakage
+    assert h.at_chance == (leakage == 0)
 
 
 class Drawn(Modifier):
@@ -206,21 +215,21 @@ def test_exact_findings() -> None:
 
 
 def test_the_same_twice_and_from_memory() -> None:
-    t = table(400)
+    t = table(240)
     r = release(t, t.x + 2 * noise(t))
-    budget = Budget(families=("neighbours", "trees", "mlp"), settings=("A", "B"), cloud=20)
+    budget = Budget(families=("neighbours", "mlp"), settings=("A",), cloud=20)
     memory: dict[Any, Any] = {}
     first = audit(t, r, POLICY, budget=budget, memory=memory)
     size = len(memory)
     again = audit(t, r, POLICY, budget=budget, memory=memory)
-    plain = audit(t, r, POLICY, budget=budget, workers=1)
+    plain = audit(t, r, POLICY, budget=budget, workers=1, pretrained=False)
     assert first.findings == again.findings == plain.findings
     assert first.pretrained == again.pretrained
     assert len(memory) == size > 0
-    other = audit(t, release(t, noise(t, 9)), POLICY, budget=budget, memory=memory)
+    other = audit(t, release(t, noise(t, 9)), POLICY, budget=budget, memory=memory, pretrained=False)
     assert [f.before for f in other.findings] == [f.before for f in first.findings]
-    turn = np.random.default_rng(0).permutation(400)
-    turned = audit(t, r.take(turn), POLICY, budget=budget)
+    turn = np.random.default_rng(0).permutation(240)
+    turned = audit(t, r.take(turn), POLICY, budget=budget, pretrained=False)
     assert turned.findings == first.findings
 
 
@@ -237,7 +246,7 @@ def test_seeds_are_averaged_over_the_same_records() -> None:
 
 def test_unlabelled_records_are_not_tried() -> None:
     t = table(800, labelled=0.6)
-    found = audit(t, release(t), POLICY, budget=FAST)
+    found = audit(t, release(t), POLICY, budget=FAST, pretrained=False)
     h = headline(found, "speaker")
     rows = {"A": ~t.split, "B": ~t.split, "C": t.split}[h.setting]  # type: ignore[operator]
     assert h.records == int((t.y["speaker"][rows] >= 0).sum())
@@ -246,7 +255,7 @@ def test_unlabelled_records_are_not_tried() -> None:
 
 def test_more_records_than_the_budget() -> None:
     t = table(600)
-    found = audit(t, release(t), POLICY, budget=replace(FAST, max_records=100))
+    found = audit(t, release(t), POLICY, budget=replace(FAST, max_records=100), pretrained=False)
     assert (found.made["fitted"], found.made["unseen"]) == (100, 100)
     assert found.made["sampled"] == {"fitted": [100, 300], "unseen": [100, 300]}
 
@@ -255,17 +264,17 @@ def test_damaged_releases_are_reported_not_refused() -> None:
     t = table(400)
     x = t.x.copy()
     x[7] = np.nan
-    found = audit(t, release(t, x), POLICY, budget=FAST, max_leakage=1.0)
+    found = audit(t, release(t, x), POLICY, budget=FAST, max_leakage=1.0, pretrained=False)
     assert found.verdict.level == "broken"
     assert found.passed is False
     assert headline(found, "word").nag == pytest.approx(1)
     ids = np.array([f"other {i}" for i in range(400)], dtype=object)
-    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=FAST)
+    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=FAST, pretrained=False)
     assert (nothing.verdict.level, nothing.headlines) == ("broken", ())
-    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=FAST)
+    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=FAST, pretrained=False)
     assert constant.verdict.level == "broken"
-    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=FAST)
-    assert headline(narrow, "speaker").nag == pytest.approx(1, abs=0.05)
+    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=FAST, pretrained=False)
+    assert headline(narrow, "speaker").nag == pytest.approx(1, abs=0.1)
     assert (narrow.distortion, narrow.pretrained) == ({}, ())
     to_json(nothing)
     to_json(narrow)
@@ -290,7 +299,7 @@ def test_one_class_left_and_nobody_labelled() -> None:
     t = table(300)
     for codes in (np.zeros(300, np.int64), np.full(300, -1), np.where(np.arange(300) < 2, 0, -1)):
         odd = replace(t, y={**t.y, "speaker": codes})
-        found = audit(odd, release(odd), POLICY, budget=FAST)
+        found = audit(odd, release(odd), POLICY, budget=FAST, pretrained=False)
         assert "speaker" not in {h.attribute for h in found.headlines}
         assert found.verdict.level == "unclear"
         assert any("speaker" in n for n in found.made["notes"])
@@ -315,4 +324,4 @@ def test_progress_and_unknown_attributes() -> None:
     assert [s[1] for s in seen] == list(range(1, len(seen) + 1))
     assert {s[2] for s in seen} == {len(seen)}
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
-        audit(t, release(t), Policy(("speakers",)), budget=FAST)
+        audit(t, release(t), Policy(("speakers",)), budget=FAST, pretrained=False)

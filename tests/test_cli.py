@@ -95,7 +95,7 @@ def test_the_whole_way(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     transformed = pq.read_table(x)
     assert set(transformed.column_names) == {"id", "split", "word", "x"}
     page, data = tmp_path / "r.html", tmp_path / "r.json"
-    quick = ["--family", "logistic", "--setting", "A", "--seed", "0"]
+    quick = ["--family", "logistic", "--setting", "A", "--seed", "0", "--no-pretrained"]
     words = ["audit", t, x, "--modifier", str(made / "m"), "-o", str(page), "--json", str(data), *quick]
     capsys.readouterr()
     assert main(words) == 0
@@ -162,7 +162,7 @@ def test_the_release_finds_its_key(made: Path, tmp_path: Path, refused: Ends) ->
 
 
 def test_too_much_leakage_ends_in_1(made: Path, tmp_path: Path) -> None:
-    t, quick = str(made / "t.parquet"), ["--family", "logistic", "--setting", "A"]
+    t, quick = str(made / "t.parquet"), ["--family", "logistic", "--setting", "A", "--no-pretrained"]
     m, x = str(tmp_path / "m"), str(tmp_path / "x.parquet")
     assert main(["fit", t, "-s", "speaker", "-p", "word", "-m", "nothing", "-o", m]) == 0
     assert main(["transform", m, t, "-o", x]) == 0

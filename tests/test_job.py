@@ -29,6 +29,7 @@ from sordine.tablefile import write_table
 
 ROOT = Path(__file__).parents[1]
 SORDINE = [sys.executable, "-c", "from sordine.cli import main; raise SystemExit(main())"]
+QUICK: dict[str, Any] = {"families": ["logistic"], "settings": ["A"], "pretrained": False}
 
 
 def people(n: int = 240) -> Table:
@@ -53,7 +54,7 @@ def plain(**more: Any) -> dict[str, Any]:
         "source": "t.parquet",
         "policy": {"suppress": ["speaker"], "preserve": ["word"]},
         "method": "leace",
-        "audit": {"families": ["logistic"], "settings": ["A"]},
+        "audit": QUICK,
         "out": "out",
         **more,
     }
@@ -154,7 +155,7 @@ def test_a_job_resumes_and_does_again_what_changed(folder: Path, capsys: pytest.
     assert made <= {p.name for p in out.iterdir()}
     key = (out / "modifier.key").read_text()
     assert run() == set()
-    assert run(audit={"families": ["logistic"], "settings": ["A"], "seeds": [1]}) == {"audit", "release"}
+    assert run(audit={**QUICK, "seeds": [1]}) == {"audit", "release"}
     assert run(keep="none") == {"transform", "audit", "release"}
     assert run(seed=1, keep="none") >= {"fit"}
     assert run() >= {"fit", "transform"}
@@ -167,7 +168,7 @@ def test_a_job_resumes_and_does_again_what_changed(folder: Path, capsys: pytest.
     write_table(people(160), folder / "t.parquet", force=True)
     assert run(method="noise") == {"fit", "transform", "audit", "release"}
     # nothing is kept that an earlier job released and this one would not
-    limit = {"families": ["logistic"], "settings": ["A"], "max_leakage": 0.1}
+    limit = {**QUICK, "max_leakage": 0.1}
     run(1, method="nothing", audit=limit, despite_findings=False)
     assert (out / "report.html").exists()
     assert not (out / "release").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import stat
 from dataclasses import replace
@@ -20,6 +21,7 @@ from sordine.release import MANIFEST, TABLE, Released, links_beside, release
 from sordine.report import write_report
 from sordine.tablefile import TableFile, feature_array, feature_type
 
+MODULE = importlib.import_module("sordine.release")  # as an attribute of the package it is the verb
 KEY, OTHER = Key.of_seed(1), Key.of_seed(2)
 NOTE = {
     "method": "mass",
@@ -240,7 +242,7 @@ def test_a_fault_midway_leaves_nothing(source: Path, tmp_path: Path, monkeypatch
             def fail(*given: object) -> None:
                 raise KeyboardInterrupt
 
-            patch.setattr(f"sordine.release.{name}", fail)
+            patch.setattr(MODULE, name, fail)
             with pytest.raises(KeyboardInterrupt):
                 release(source, tmp_path / "out", key=KEY)
         assert sorted(tmp_path.rglob("*")) == before
@@ -254,14 +256,14 @@ def test_a_fault_midway_keeps_the_earlier_release(
     def fail(*given: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("sordine.release._manifest", fail)
+    monkeypatch.setattr(MODULE, "_manifest", fail)
     with pytest.raises(RuntimeError):
         release(source, done.folder, key=OTHER, force=True)
     assert {p: p.read_bytes() for p in old} == old
 
 
 def test_blocks_do_not_show(source: Path, done: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sordine.release.BLOCK_ROWS", 37)
+    monkeypatch.setattr(MODULE, "BLOCK_ROWS", 37)
     small = release(source, tmp_path / "small", key=KEY)
     assert pq.read_table(small.folder / TABLE).equals(pq.read_table(done.folder / TABLE))
 

@@ -16,6 +16,7 @@ import pytest
 from sordine.errors import SordineError
 from sordine.findings import Entanglement, Flaw, Pair, Report
 from sordine.report import charts, from_json, json_schema, read_report, to_html, to_json, write_report
+from sordine.report.page import told
 from sordine.reportfile import digest, schema_text
 
 from .report_example import example, headline
@@ -127,7 +128,7 @@ def test_json_follows_the_schema() -> None:
 
 def test_page_says_the_verdict_and_every_attribute() -> None:
     report = example()
-    words = " ".join("".join(read(to_html(report)).words).split())
+    words = " ".join("".join(read(to_html(report)).words).split())  # no-break spaces become spaces
     assert report.verdict.title in words
     for sentence in report.verdict.sentences:
         assert sentence in words
@@ -202,6 +203,19 @@ def test_page_escapes_what_users_named() -> None:
     assert "<script>alert" not in page
     assert page.count("<script>") == 1
     read(page)
+
+
+def test_names_between_backticks_stand_out_and_stay_escaped() -> None:
+    assert told("`who` & `<b>`: 5 %") == "<b>who</b> &amp; <b>&lt;b&gt;</b>: 5\u00a0%"
+    assert told("a ` alone") == "a ` alone"
+
+
+def test_many_classes_are_not_all_named() -> None:
+    classes = {"speaker": [f"speaker {i:02d}" for i in range(100)], "sex": ["f", "m"]}
+    page = to_html(replace(example(), cloud=None, table={"records": 5, "classes": classes, "notes": ["left out"]}))
+    assert "speaker 11 and 88 more" in page
+    assert "f, m" in page
+    assert "<li>left out</li>" in page
 
 
 def test_no_originals_leaves_none_on_the_page() -> None:

@@ -120,7 +120,6 @@ def train_together(
 def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, steps: int) -> list[torch.nn.Module]:
     count, width, outputs = len(tasks), rows.x.shape[1], max(t.classes for t in tasks)
     net = _first(tasks, (width, *hidden, outputs)).to(rows.x.device)
-    weights = list(net.parameters())
     # Logits that a task has no class for are pushed out of its softmax.
     spare = torch.zeros(count, 1, outputs, device=rows.x.device)
     for i, task in enumerate(tasks):
@@ -128,34 +127,51 @@ def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, st
     batch = min(batch, len(rows.x))
     each = max(1, len(rows.x) // batch)
     epochs = min(max(-(-steps // each), EPOCHS[0]), EPOCHS[1])
-    optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY, fused=True)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15)
-    best = [w.detach().clone() for w in weights]
+    best = [w.detach().clone() for w in net.parameters()]
     score = torch.full((count,), -torch.inf, device=rows.x.device)
     waited = torch.zeros(count, device=rows.x.device)
+    left = torch.arange(count, device=rows.x.device)  # the tasks that still learn: the others cost nothing more
     for _ in range(epochs):
         for _ in range(each):
             picked = rows.next(batch)
-            logits = net(rows.x[picked].expand(count, batch, width)) + spare
-            loss = _loss(logits, rows.y[:, picked])
+            logits = net(rows.x[picked].expand(len(left), batch, width)) + spare[left]
+            loss = _loss(logits, rows.y[left][:, picked])
             optimiser.zero_grad(set_to_none=True)
             loss.sum().backward()
             optimiser.step()
             schedule.step()
-        now = _score(net, rows, spare)
-        better = now > score
-        score = torch.where(better, now, score)
-        waited = torch.where(better, 0, waited + 1)
+        now = _score(net, rows, spare, left)
+        better = now > score[left]
+        score[left] = torch.where(better, now, score[left])
+        waited[left] = torch.where(better, 0, waited[left] + 1)
         with torch.no_grad():
             for i in torch.nonzero(better).flatten().tolist():
-                for kept, weight in zip(best, weights, strict=True):
-                    kept[i].copy_(weight[i])
-        if bool((waited >= PATIENCE).all()):
+                for kept, weight in zip(best, net.parameters(), strict=True):
+                    kept[left[i]].copy_(weight[i])
+        on = waited[left] < PATIENCE
+        if not bool(on.any()):
             break
+        if not bool(on.all()):
+            _narrow(net, optimiser, on)
+            left = left[on]
+    net = BatchedMLP(count, (width, *hidden, outputs)).to(rows.x.device)
     with torch.no_grad():
-        for kept, weight in zip(best, weights, strict=True):
+        for kept, weight in zip(best, net.parameters(), strict=True):
             weight.copy_(kept)
     return [_cut(net.part(i), task.classes) for i, task in enumerate(tasks)]
+
+
+def _narrow(net: BatchedMLP, optimiser: torch.optim.Optimizer, on: Tensor) -> None:
+    # Leave out the parts that have stopped, and what the optimiser remembers of them.
+    for some in (net.weights, net.biases):
+        for i, weight in enumerate(list(some)):
+            fewer = torch.nn.Parameter(weight.detach()[on])
+            state = optimiser.state.pop(weight)
+            optimiser.state[fewer] = {k: v[on] if v.ndim else v for k, v in state.items()}
+            some[i] = fewer
+    optimiser.param_groups[0]["params"] = list(net.parameters())
 
 
 def _first(tasks: list[Task], widths: tuple[int, ...]) -> BatchedMLP:
@@ -189,13 +205,13 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _score(net: BatchedMLP, rows: _Rows, spare: Tensor) -> Tensor:
+def _score(net: BatchedMLP, rows: _Rows, spare: Tensor, left: Tensor) -> Tensor:
     # Share of the labelled validation records read right; the loss tells equal shares apart: (tasks,)
-    count = len(spare)
-    logits = net(rows.held.expand(count, *rows.held.shape)) + spare
-    known = rows.held_y >= 0
-    right = ((logits.argmax(2) == rows.held_y) & known).sum(1) / known.sum(1).clamp(min=1)
-    return right - 1e-6 * _loss(logits, rows.held_y).clamp(max=100)
+    labels = rows.held_y[left]
+    logits = net(rows.held.expand(len(left), *rows.held.shape)) + spare[left]
+    known = labels >= 0
+    right = ((logits.argmax(2) == labels) & known).sum(1) / known.sum(1).clamp(min=1)
+    return right - 1e-6 * _loss(logits, labels).clamp(max=100)
 
 
 def perceptron(

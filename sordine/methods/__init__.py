@@ -12,6 +12,7 @@ import pydantic
 
 from sordine import information
 from sordine.errors import SordineError, nearest
+from sordine.findings import Entanglement
 from sordine.keys import numpy_rng
 from sordine.methods.leace import Leace
 from sordine.methods.mass import Mass
@@ -83,7 +84,7 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         found = information.entanglement(
             table.y, policy.suppress, policy.preserve, policy.watch, unseen=int((~table.split).sum())
         )
-        for sentence in found.sentences:
+        for sentence in beforehand(found, int((~table.split).sum())):
             run.log(sentence)
     train = table.part("train")
     modifier = method.fit(train, policy, run)
@@ -95,6 +96,25 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
     for note in modifier.card.notes:
         run.log(note)
     return modifier
+
+
+def beforehand(found: Entanglement, unseen: int) -> list[str]:
+    """What an owner should know before anything is trained: what is entangled, the most that each preserved attribute can
+    keep, and the smallest leakage that so many unseen records can certify. Sentences."""
+    said = list(found.sentences)
+    for name, share in found.keeps.items():
+        if share > 0.99:
+            said.append(f"`{name}` can be kept whole: what is suppressed does not tell it.")
+        else:
+            said.append(f"At most {share:.0%} of `{name}` can be kept if nothing of what is suppressed may be read.")
+    for name, smallest in found.smallest.items():
+        if smallest is None:
+            said.append(f"{unseen:,} unseen records are too few to certify any leakage of `{name}`.")
+        else:
+            said.append(
+                f"{unseen:,} unseen records cannot certify a leakage of `{name}` under {smallest:.1%}, whatever the method."
+            )
+    return said
 
 
 def exact_figures(modifier: Modifier, table: Table, policy: Policy, seed: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,28 +32,21 @@ from sordine.nets.mass import Sphere, Step
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
 from sordine.table import Table
-from sordine.weights import Weight, Widths, each, read, weights_of
+from sordine.weights import Weight, Widths, choices_of, each, read, weights_of
 
 Kind = Literal["cosine", "negative_kl", "cross_entropy"]
 Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # for all; by name
 AGNOSTIC = ""  # among the pretrained models by attribute, the name of the one without
 
+_S, _L = {"batch": 64, "lr": 0.00125}, {"batch": 128, "lr": 0.01}
 # What a field left at None becomes. The two named like the forms are ours, found on standardised log-mel features; the
 # others are table 7's, found on unit vectors of FaceNet, HuBERT-L and R3D-18.
 PRESETS: dict[str, dict[str, Any]] = {
-    "published": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 40.0, "h_s": 4.0, "w_agnostic": 10.0, "w_r": 5.0},
-    "information": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_agnostic": 1.0},
-    "adience": {"batch": 64, "lr": 0.00125, "w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 40.0, "w_r": 1.0},
-    "audiomnist": {
-        "batch": 128,
-        "lr": 0.01,
-        "w_rec": 10.0,
-        "w_s": 0.001,
-        "h_s": 0.1,
-        "w_agnostic": 15.0,
-        "w_r": (0.01, 0.001, 0.001),
-    },
-    "pa_hmdb": {"batch": 128, "lr": 0.01, "w_rec": 1.0, "w_s": 1.0, "h_s": 0.1, "w_agnostic": 1000.0, "w_r": 50.0},
+    "published": {"w_rec": 1.0, "w_s": 10.0, "h_s": 1.0, "w_agnostic": 20.0, "w_r": 5.0, "tau": 0.5} | _S,
+    "information": {"w_rec": 1.0, "w_agnostic": 1.0, "tau": 0.07} | _S,
+    "adience": {"w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 40.0, "w_r": 1.0, "tau": 0.07} | _S,
+    "audiomnist": {"w_rec": 10.0, "w_s": 1e-3, "h_s": 0.1, "w_agnostic": 15.0, "w_r": (1e-2, 1e-3), "tau": 0.07} | _L,
+    "pa_hmdb": {"w_rec": 1.0, "w_s": 1.0, "h_s": 0.1, "w_agnostic": 1000.0, "w_r": 50.0, "tau": 0.07} | _L,
 }
 
 NOTES = {
@@ -81,6 +74,12 @@ class MassModifier(Modifier):
         """Eq. 1 alone: v (b, d) of norm 1 -> v' (b, d) of norm 1."""
         return self.step(v, torch.special.ndtri(noise))
 
+    def pair(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """v and v' on the sphere, and both in the table's scale, (b, d) each: what the losses compare."""
+        v = self.sphere.onto(x)
+        v_new = self.on_sphere(v, draw.noise(len(v), self.noise))
+        return v, v_new, self.sphere.back(v), self.sphere.back(v_new)
+
 
 @dataclass(frozen=True)
 class Mass:
@@ -106,9 +105,10 @@ class Mass:
     w_r: Weight | None = None
     similarity: Similarity = "cosine"
     preserve_similarity: Similarity = "negative_kl"
-    tau: float = 0.07
+    tau: float | None = None
     classifier_epochs: int = 100
     agnostic_epochs: int = 100
+    agnostic_tau: float = 0.07
     agnostic_dropout: float = 0.2
     agnostic_noise: float = 0.3
     # The information form alone.
@@ -132,7 +132,7 @@ class Mass:
         ):
             if value not in known:
                 raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
-        for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau"):
+        for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau", "agnostic_tau"):
             value = getattr(self, field)
             if value is not None and value <= 0:
                 raise SordineError(f"mass: {field} must be above 0, not {value}")
@@ -145,6 +145,10 @@ class Mass:
         """This configuration with the preset's values in the place of None."""
         preset = PRESETS[self.preset or self.form]
         return replace(self, **{k: v for k, v in preset.items() if getattr(self, k) is None})
+
+    def number(self, field: str) -> float:
+        """A settled field that is a number."""
+        return float(getattr(self, field))
 
     def fit(self, table: Table, policy: Policy, run: Run) -> MassModifier:
         """Pretrain a classifier for every suppressed and preserved attribute and the attribute-agnostic model, hold them
@@ -164,7 +168,7 @@ class Mass:
                 game: Game = Information(own, modifier, judges, common, policy, table, goals)
             else:
                 game = Published(own, modifier, judges, common, policy, table)
-            draw = Draw(table, min(cast(int, own.batch), len(table)), attributes, seed=run.seed, device=run.device)
+            draw = Draw(table, min(int(own.number("batch")), len(table)), attributes, seed=run.seed, device=run.device)
             made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
             file = classifiers.checkpoint(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
             history = classifiers.train(game, draw, own.epochs, what="modifier", file=file, progress=run.progress)
@@ -192,15 +196,8 @@ class Mass:
 
     def terms_of(self, policy: Policy) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, Kind]]:
         """w_s, h_s, w_r and the similarity, attribute by attribute. Raises SordineError for a name that the policy lacks."""
-        kinds: dict[str, Kind] = {}
-        for field, names in (("similarity", policy.suppress), ("preserve_similarity", policy.preserve)):
-            choice, default = getattr(self, field), getattr(Mass, field)
-            for name in choice if isinstance(choice, Mapping) else ():
-                if name not in names:
-                    raise SordineError(
-                        f"mass: {field} names {name!r}, which the policy does not; {nearest(name, names)}"
-                    )
-            kinds |= {n: choice.get(n, default) if isinstance(choice, Mapping) else choice for n in names}
+        kinds: dict[str, Kind] = choices_of(self.similarity, policy.suppress, "cosine", "mass: similarity")
+        kinds |= choices_of(self.preserve_similarity, policy.preserve, "negative_kl", "mass: preserve_similarity")
         weigh = {"w_s": policy.suppress, "h_s": policy.suppress, "w_r": policy.preserve}
         w_s, h_s, w_r = (weights_of(getattr(self, f), names, f"mass: {f}") for f, names in weigh.items())
         return w_s, h_s, w_r, kinds
@@ -211,16 +208,13 @@ class Mass:
         # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
         given: dict[str, Any] = {"seed": run.seed, "see": sphere, "device": run.device, "folder": run.folder}
         given |= {"log": run.log, "progress": run.progress}
-        judges = {
-            name: classifiers.train_classifier(table, name, epochs=self.classifier_epochs, **given).requires_grad_(
-                False
-            )
-            for name in attributes
-        }
+        judges = {a: classifiers.train_classifier(table, a, epochs=self.classifier_epochs, **given) for a in attributes}
+        for judge in judges.values():
+            judge.requires_grad_(False)
         if not self.w_agnostic:
             return judges, None
-        views = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
-        common = classifiers.train_agnostic(table, epochs=self.agnostic_epochs, tau=self.tau, **views, **given)
+        views: dict[str, Any] = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
+        common = classifiers.train_agnostic(table, epochs=self.agnostic_epochs, tau=self.agnostic_tau, **views, **given)
         return judges, common.requires_grad_(False)
 
     def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
@@ -262,22 +256,20 @@ class Published:
         }
         if common is not None:
             says[AGNOSTIC] = common
-        self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
+        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
         self.players = {"modifier": _player(modifier.step, fields)}
 
     def round(self, draw: Draw) -> Iterator[Move]:
-        records, sphere = draw(), self.modifier.sphere
-        v = sphere.onto(records.x)
-        v_new = self.modifier.on_sphere(v, draw.noise(len(v), self.modifier.noise))
-        x, x_new = sphere.back(v), sphere.back(v_new)
-        terms = {"reconstruction": losses.reconstruction(v_new, v, cast(float, self.fields.w_rec))}
+        records = draw()
+        v, v_new, x, x_new = self.modifier.pair(records.x, draw)
+        terms = {"reconstruction": losses.reconstruction(v_new, v, self.fields.number("w_rec"))}
         for s in self.policy.suppress:
             similarity, logits, labels = self._similarity(s, x, x_new, records)
             blur = losses.entropy_of_predictions(logits)
             terms[f"suppress {s}"] = losses.suppression(similarity, blur, self.w_s[s], self.h_s[s], labels)
         if self.common is not None:
-            p, w = self.originals(AGNOSTIC, x, records.rows), cast(float, self.fields.w_agnostic)
-            terms["agnostic"] = losses.agnostic(p, self.common(x_new), self.fields.tau, w)
+            p, p_new = self.originals(AGNOSTIC, x, records.rows), self.common(x_new)
+            terms["agnostic"] = losses.agnostic(p, p_new, self.fields.number("tau"), self.fields.number("w_agnostic"))
         for r in self.policy.preserve:
             similarity, _, labels = self._similarity(r, x, x_new, records)
             terms[f"preserve {r}"] = losses.preservation(similarity, self.w_r[r], labels)
@@ -316,7 +308,7 @@ class Information:
         self.fields, self.modifier, self.common, self.policy, self.goals = fields, modifier, common, policy, goals
         self.readers = {name: copy.deepcopy(judge).requires_grad_(True) for name, judge in judges.items()}
         says: dict[str, See] = {} if common is None else {AGNOSTIC: common}
-        self.originals = Originals(says, table, modifier.sphere, _device_of(modifier))
+        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
         self.players = {
             "modifier": _player(modifier.step, fields),
             **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
@@ -324,19 +316,18 @@ class Information:
         self.moves = tuple(self.players)
 
     def round(self, draw: Draw) -> Iterator[Move]:
-        records, sphere = draw(), self.modifier.sphere
-        v = sphere.onto(records.x)
-        v_new = self.modifier.on_sphere(v, draw.noise(len(v), self.modifier.noise))
-        x, x_new = sphere.back(v), sphere.back(v_new)
-        terms = {"reconstruction": losses.reconstruction(v_new, v, cast(float, self.fields.w_rec))}
+        records = draw()
+        v, v_new, x, x_new = self.modifier.pair(records.x, draw)
+        terms = {"reconstruction": losses.reconstruction(v_new, v, self.fields.number("w_rec"))}
         for name, reader in self.readers.items():
             entropy_nats, bound = self.goals[name]
             known = losses.mutual_information_estimate(entropy_nats, _cross_entropy(reader(x_new), records.y[name]))
             role, passed = ("suppress", known - bound) if name in self.policy.suppress else ("preserve", bound - known)
             terms[f"{role} {name}"] = losses.bound_penalty(passed, self.fields.lambda1, self.fields.lambda2)
         if self.common is not None:
-            p, w = self.originals(AGNOSTIC, x, records.rows), cast(float, self.fields.w_agnostic)
-            terms["agnostic"] = w * losses.info_nce(p, self.common(x_new), self.fields.tau)
+            p, p_new = self.originals(AGNOSTIC, x, records.rows), self.common(x_new)
+            found = losses.info_nce(p, p_new, self.fields.number("tau"))
+            terms["agnostic"] = self.fields.number("w_agnostic") * found
         yield "modifier", terms
         shown = x_new.detach()
         for name, reader in self.readers.items():
@@ -362,12 +353,8 @@ def place(modifier: MassModifier, table: Table, device: str) -> None:
 _SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
 
 
-def _device_of(modifier: MassModifier) -> str:
-    return str(modifier.sphere.mean.device)
-
-
 def _player(module: torch.nn.Module, fields: Mass) -> Player:
-    optimiser = AdamW(cast(float, fields.lr), fields.weight_decay)
+    optimiser = AdamW(fields.number("lr"), fields.weight_decay)
     return Player(module, optimiser, lambda o: CosineAnnealingLR(o, fields.epochs))
 
 
@@ -391,22 +378,20 @@ def _figures(
     def step(x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(sphere.onto(release(x)) - sphere.onto(x), dim=1, keepdim=True)
 
-    def said(judge: Classifier, see: classifiers.See, name: str) -> dict[str, float]:
-        logits = classifiers.outputs(judge, table.x, see=see, device=run.device)
-        blur = float(losses.entropy_of_predictions(torch.from_numpy(logits)).mean())
-        return {"accuracy": classifiers.accuracy_of(logits, table.y[name]), "entropy_nats": blur}
-
-    before = {name: said(judge, sphere, name) for name, judge in judges.items()}
-    after = {name: said(judge, release, name) for name, judge in judges.items()}
+    said: dict[str, dict[str, float]] = {}
+    for when, see in (("before", sphere), ("after", release)):
+        logits = {
+            name: classifiers.outputs(judge, table.x, see=see, device=run.device) for name, judge in judges.items()
+        }
+        said[f"pretrained_accuracy_{when}"] = {n: classifiers.accuracy_of(v, table.y[n]) for n, v in logits.items()}
+        blur = {n: losses.entropy_of_predictions(torch.from_numpy(v)).mean() for n, v in logits.items()}
+        said[f"pretrained_entropy_nats_{when}"] = {n: float(v) for n, v in blur.items()}
     moved = classifiers.outputs(step, table.x, device=run.device).astype(np.float64)
     return {
         "epochs": [i + 1 for i in kept],
         "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
         "distortion_l2": float(moved.mean()),
         "distortion_mean_square": float(np.square(moved).mean() / table.width),
-        "pretrained_accuracy_before": {name: v["accuracy"] for name, v in before.items()},
-        "pretrained_accuracy_after": {name: v["accuracy"] for name, v in after.items()},
-        "pretrained_entropy_nats_before": {name: v["entropy_nats"] for name, v in before.items()},
-        "pretrained_entropy_nats_after": {name: v["entropy_nats"] for name, v in after.items()},
+        **said,
         "guess": {name: majority(table.y[name]) for name in judges},
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sordine.findings import SETTINGS, Finding, Headline, Report
 from sordine.report import charts
@@ -38,6 +38,7 @@ SEVERITIES = {
     "broken": "Broken: makes figures unreliable",
     "note": "Note",
 }
+SHOWN_CLASSES = 12
 SIDES = {"fitted": "fitted on", "unseen": "never seen"}
 
 
@@ -55,7 +56,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value)
+    made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value, told=told)
     made.globals.update(span=charts.span)
     return made
 
@@ -89,7 +90,8 @@ def context(report: Report) -> dict[str, Any]:
         "modifier": _filled(report.modifier or {}, without=("policy", "schema")),
         "made": _filled(report.made, without=("command", "notes")),
         "command": report.made.get("command"),
-        "notes": listed(report.made.get("notes")),
+        "table": _filled({**report.table, "classes": _some(report.table.get("classes"))}, without=("notes",)),
+        "notes": [*listed(report.table.get("notes")), *listed(report.made.get("notes"))],
     }
 
 
@@ -175,6 +177,23 @@ def pictures(report: Report) -> list[charts.Panels]:
 def _filled(found: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
     """What is worth a line: not the empty fields, and not those shown elsewhere."""
     return {k: v for k, v in found.items() if k not in without and v is not None and v not in ("", [], (), {})}
+
+
+def _some(classes: Any) -> dict[str, str]:
+    """The names of each attribute's classes; of many, the first ones and how many more."""
+    if not isinstance(classes, dict):
+        return {}
+    more = {name: len(listed(found)) - SHOWN_CLASSES for name, found in classes.items()}
+    return {
+        name: ", ".join(listed(found)[:SHOWN_CLASSES]) + (f" and {more[name]} more" if more[name] > 0 else "")
+        for name, found in classes.items()
+    }
+
+
+def told(sentence: str) -> Markup:
+    """A sentence of the audit: names between backticks stand out, a number and its percent sign stay on one line."""
+    text = re.sub(r"(\d) %", "\\1\u00a0%", str(escape(sentence)))
+    return Markup(re.sub(r"`([^`]+)`", r"<b>\1</b>", text))
 
 
 def label(name: Any) -> str:
