@@ -51,6 +51,8 @@ class Case:
     policy: Policy
     options: dict[str, str] = field(default_factory=dict)
     sentence: str = ""
+    only: tuple[str, ...] = ()
+    max_records: int = 20000
 
 
 CASES = {
@@ -72,6 +74,8 @@ CASES = {
         Policy(("sex", "race"), ("income",), ()),
         {"labels": "sex,race,income"},
         "32,561 census records",
+        ("nothing", "leace", "substitution"),
+        4000,
     ),
     "motionsense": Case(
         "motionsense",
@@ -80,6 +84,8 @@ CASES = {
         Policy(("subject", "gender"), ("activity",), ()),
         {},
         "10,854 windows of phone sensors, 24 subjects",
+        (),
+        3000,
     ),
 }
 
@@ -124,7 +130,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
     table = table.with_split(case.policy, key)
     for name, (method, settings, told) in configurations(case.policy, everything).items():
         file = RESULTS / f"{case.name}--{name.replace(' ', '_').replace('*', 'star').replace(':', '')}.json"
-        if file.exists() and not fresh:
+        if (file.exists() and not fresh) or (case.only and name not in case.only):
             continue
         start = time.perf_counter()
         hidden = tuple(
@@ -141,7 +147,15 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
         released = transform(modifier, table, key)
         judged = judges(modifier, table, released, case.policy, folder) if folder else {}
         start = time.perf_counter()
-        report = audit(table, released, case.policy, modifier=modifier, key=key, budget=Budget(), memory=memory)
+        report = audit(
+            table,
+            released,
+            case.policy,
+            modifier=modifier,
+            key=key,
+            budget=Budget(max_records=case.max_records),
+            memory=memory,
+        )
         write(
             file,
             kept(report)
@@ -191,8 +205,8 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
     for f in range(folds):
         side = dataclasses.replace(table, split=fold != f)
         modifier, memory = None, {}  # type: ignore[var-annotated]
-        for k in range(keys):
-            file = RESULTS / f"pooled-{case.name}--fold{f}-key{k}.json"
+        for k, more in [*((k, False) for k in range(keys)), (0, True)]:
+            file = RESULTS / f"pooled-{case.name}--fold{f}-key{k}{'-within' if more else ''}.json"
             if file.exists() and not fresh:
                 continue
             start = time.perf_counter()
@@ -209,7 +223,7 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
                 key=Key.of_seed(0),
                 memory=memory,
                 pretrained=False,
-                budget=Budget(cloud=0, settings=("A", "B", "C") if k == 0 else ("A",)),
+                budget=Budget(cloud=0, settings=("B", "C") if more else ("A",)),
             )
             write(file, {"fold": f, "key": k, "findings": kept(report)["findings"], "exact": kept(report)["exact"]})
             print(f"pooled {case.name}: fold {f}, key {k}: audit {time.perf_counter() - start:.0f} s", flush=True)
@@ -257,7 +271,8 @@ def pool(case: Case) -> dict[str, Any] | None:
                     "records": tried,
                 }
             )
-    return {"rows": rows, "folds": distinct[0], "keys": distinct[1], "parts": len(parts)}
+    within = len({p["fold"] for p in parts if any(found["setting"] == "B" for found in p["findings"])})
+    return {"rows": rows, "folds": distinct[0], "keys": distinct[1], "parts": len(parts), "within": within}
 
 
 MOST = {"fsdd": 3000, "motionsense": 10854, "emodb": 535, "adult": 32561}

@@ -49,7 +49,13 @@ def section(case: Any, parts: list[dict[str, Any]]) -> str:
         f"\n## {case.name}: {case.sentence}\n",
         f"`{case.extractor}` features; suppress {', '.join(case.policy.suppress)}; preserve {', '.join(case.policy.preserve)}"
         + (f"; watch {', '.join(case.policy.watch)}" if case.policy.watch else "")
-        + f". Fitted on {first['made']['fitted']} records, {first['made']['unseen']} unseen. "
+        + f". Attacked: {first['made']['fitted']:,} records that the modifier was fitted on, {first['made']['unseen']:,} unseen"
+        + (
+            " (samples of " + " and ".join(f"{whole:,}" for _, whole in first["made"]["sampled"].values()) + ")"
+            if first["made"]["sampled"]
+            else ""
+        )
+        + ". "
         + "The smallest NAG that these records can certify: "
         + ", ".join(
             f"{a} {lines[a]['resolvable']:.3f}" for a in case.policy.suppress if lines[a]["resolvable"] is not None
@@ -138,7 +144,7 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
     ]
     return (
         f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
-        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; settings B and C under the first key). Accuracies are summed over folds and keys, "
+        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; settings B and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and keys, "
         "then the best attacker is taken; intervals count distinct records once.\n\n"
         + table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
     )

@@ -1,6 +1,6 @@
 """LEACE: least-squares concept erasure in closed form (Belrose et al., NeurIPS 2023, theorem 4.3 and its affine form).
 
-Among all affine maps after which no linear classifier reads Z better than a constant does, the one that moves x least:
+Among all affine maps after which no affine predictor of Z has a lower convex loss than a constant, the one that moves x least:
 
     r(x) = x - W^+ P W (x - E x),   W = (Sigma_XX^1/2)^+,   P the orthogonal projection onto the columns of W Sigma_XZ.
 
@@ -117,7 +117,7 @@ class Leace:
     stochastic: ClassVar[bool] = False
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
-        """One pass for the means, one for the covariances; memory is width^2, whatever the number of records."""
+        """Two passes for the moments, one for the covariances; memory is width^2, whatever the number of records."""
         fitter = LeaceFitter(moments(table)[0], [len(table.classes[s]) for s in policy.suppress])
         for rows, x in blocks(table):
             fitter.update(x, [table.y[s][rows] for s in policy.suppress])
@@ -132,7 +132,10 @@ class Leace:
             {r: list(n) for r, n in policy.roles()},
             input_of(table),
             fit={"rank": int(right.shape[1])},
-            notes=["No linear attacker reads the suppressed attributes on the records of the fit; others may."],
+            notes=[
+                "On the records of the fit no linear predictor of a suppressed attribute has a lower squared or logistic loss "
+                "than a constant guess. Attackers that are not linear usually read it as before."
+            ],
         )
         return modifier
 
