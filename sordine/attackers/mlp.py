@@ -15,7 +15,7 @@ from sordine.attackers.trial import Secret, Trial
 from sordine.nets.mlp import BatchedMLP
 
 HIDDEN = (256, 128)
-BATCH = 64
+BATCH = 128
 EPOCHS = (12, 30)  # fewest and most passes over the training records; between them as many as make STEPS steps
 STEPS = 900
 PATIENCE = 10  # passes without a better validation accuracy after which an attacker stops
