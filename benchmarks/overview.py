@@ -107,7 +107,7 @@ def configurations(policy: Policy, seen: Iterable[str]) -> dict[str, tuple[str, 
         out["mass: L_rec + L_s + L_r*" + "".join(f" + L_{t}" for t in told)] = (
             "mass",
             {},
-            dataclasses.replace(policy, preserve=told),
+            dataclasses.replace(policy, preserve=told, watch=()),
         )
     out["substitution"] = ("substitution", {}, policy)
     return out
