@@ -31,14 +31,39 @@ class Transformed:
     kept: tuple[str, ...]
 
 
-def transform(modifier: Modifier, table: Table, key: Key, *, workers: int = 2) -> Table:
-    """Released records as a table in memory: the same ids, split and labels (for the audit), x' for x.
+def transform(
+    modifier: Modifier, table: Table, key: Key, *, keep: Sequence[str] | None = None, workers: int = 2
+) -> Table:
+    """Released records as a table in memory: the same ids and split, x' for x, and the kept attributes' labels.
 
-    Raises SordineError where the records have another shape than those of the fit.
+    keep: attributes to carry along, by default the preserved ones; a suppressed one never is.
+    Raises SordineError where the records have another shape than those of the fit, or an attribute can't be kept.
     """
     modifier.check_input(table.shape, table.source)
+    kept = _kept(modifier, table.attributes, keep, table.source)
     x, _ = modifier.release(table.x, table.ids, key, workers=workers)
-    return replace(table, x=x, features=("x",))
+    return replace(
+        table,
+        x=x,
+        y={name: table.y[name] for name in kept},
+        classes={name: table.classes[name] for name in kept},
+        group=None,
+        features=("x",),
+        notes=(),
+    )
+
+
+def _kept(modifier: Modifier, columns: Sequence[str], keep: Sequence[str] | None, source: str) -> tuple[str, ...]:
+    """The columns to carry along; raises SordineError for one that is missing or suppressed."""
+    policy = modifier.card.policy
+    if keep is None:
+        return tuple(c for c in policy.get("preserve", []) if c in columns)
+    for name in keep:
+        if name not in columns:
+            raise SordineError(f"{source}: no column {name!r} to keep; {nearest(name, columns)}")
+        if name in policy.get("suppress", []):
+            raise SordineError(f"{name!r} is suppressed: it is never written beside a released record")
+    return tuple(keep)
 
 
 def transform_file(
@@ -66,17 +91,7 @@ def transform_file(
     refuse_existing(output, force)
     file = TableFile(source, features or _features_of(modifier, source))
     modifier.check_input(file.shape, str(source))
-    suppressed = modifier.card.policy.get("suppress", [])
-    kept = (
-        tuple(keep)
-        if keep is not None
-        else tuple(c for c in modifier.card.policy.get("preserve", []) if c in file.other)
-    )
-    for name in kept:
-        if name not in file.other:
-            raise SordineError(f"{source}: no column {name!r} to keep; {nearest(name, file.other)}")
-        if name in suppressed:
-            raise SordineError(f"{name!r} is suppressed: it is never written beside a released record")
+    kept = _kept(modifier, file.other, keep, str(source))
     kept = tuple(c for c in kept if c not in ("id", "split"))
     known = next((k for k in (fit_key, key) if k is not None and k.fingerprint == modifier.card.key), None)
     own_split = "split" in file.other
