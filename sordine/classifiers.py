@@ -78,7 +78,7 @@ class Classifier(nn.Module):
 
 
 class Agnostic(nn.Module):
-    """B.1: an encoder of two layers as wide as the input, batch norm and ReLU between; a projector d-128-128."""
+    """B.1: an encoder of two layers as wide as the input, batch norm and ReLU between; a projector, d-128-128 (ours)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
