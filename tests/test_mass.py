@@ -325,7 +325,7 @@ def test_bounds_that_cannot_hold_together_are_refused_before_training() -> None:
 def test_presets_are_table_7_and_explicit_fields_win() -> None:
     assert Mass(preset="adience").settled().w_agnostic == 40
     own = Mass(preset="pa_hmdb", w_rec=7.0).settled()
-    assert (own.w_rec, own.w_agnostic, own.w_r, own.batch, own.lr) == (7.0, 1000.0, 50.0, 128, 0.01)
+    assert (own.w_rec, own.w_agnostic, own.w_r, own.batch, own.lr) == (7.0, 1000.0, 50.0, 512, 0.01)
     assert Mass(preset="audiomnist").settled().w_r == (0.01, 0.001)  # the last one repeated
     assert Mass().hidden == (256, 128, 256)
 

@@ -5,13 +5,11 @@ Each runs on one thread: an audit makes several attacks at a time, and threads i
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
@@ -53,10 +51,7 @@ def logistic(
 
 
 def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-    with warnings.catch_warnings():
-        # One that has not quite converged is an attacker like any other: it is tried on records it never saw.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=1 / (penalty * len(z)), max_iter=200).fit(z, labels)
+    return LogisticRegression(C=1 / (penalty * len(z)), max_iter=200).fit(z, labels)
 
 
 def neighbours(

@@ -1,0 +1,48 @@
+"""A table that does not fit in memory goes the same way, to the same bits: it is mapped, and read in blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sordine.audit import Budget, audit
+from sordine.keys import Key
+from sordine.methods import METHODS, fit, make
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Rows, Table
+from sordine.transform import transform, transform_file
+
+from .clusters import clusters
+from .test_methods import FAST
+
+POLICY = Policy(("person",), ("word",), ())
+KEY = Key.of_seed(0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_mapped_and_in_memory_agree(name, tmp_path, monkeypatch):
+    clusters(400).write(tmp_path / "t.parquet")
+    here = Table.read(tmp_path / "t.parquet")
+    monkeypatch.setenv("SORDINE_MEMORY", "1000")
+    monkeypatch.setenv("SORDINE_CACHE", str(tmp_path / "cache"))
+    mapped = Table.read(tmp_path / "t.parquet")
+    assert isinstance(mapped.take(np.arange(5)).x, Rows)
+    settings = FAST[name] if name != "substitution" else FAST[name] | {"epochs": 5}
+    one, other = (fit(t, POLICY, make(name, settings), run=Run(key=KEY)) for t in (here, mapped))
+    a, b = transform(one, here, KEY), transform(other, mapped, KEY)
+    assert np.allclose(a.x, b.x, rtol=1e-5, atol=1e-5)
+    transform_file(other, tmp_path / "t.parquet", tmp_path / "r.parquet", key=KEY)
+    released = Table.read(tmp_path / "r.parquet")
+    assert isinstance(released.x, np.memmap)
+    assert (np.asarray(released.x) == b.x).all()
+    report = audit(
+        mapped,
+        released,
+        POLICY,
+        modifier=other,
+        key=KEY,
+        pretrained=False,
+        budget=Budget(families=("neighbours",), settings=("A",), cloud=20),
+    )
+    assert {h.attribute for h in report.headlines} == {"person", "word"}
