@@ -269,6 +269,8 @@ def audit(
     quiet: Quiet = False,
 ) -> int:
     """Say what retrained attackers still read."""
+    if html is not None and json is not None and html.resolve() == json.resolve():
+        raise SordineError(f"-o and --json both name {html}")
     for path in (html, json):
         if path is not None:
             given.ready(path, force, table, transformed, modifier, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,10 +13,23 @@ from pathlib import Path
 
 from sordine.errors import SordineError
 
+KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
+
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raise SordineError where `path` exists and `force` was not given."""
-    if path.exists() and not force:
+    """Raise SordineError where `path` exists and `force` was not given; and, forced or not, where it is a key or a device,
+    or lies inside a modifier's directory, which is to ship as it was made."""
+    if (path.parent / "modifier.json").exists():
+        raise SordineError(
+            f"{path} would lie inside the modifier {path.parent}, which ships as it is: name another place"
+        )
+    if not path.exists():
+        return
+    if not (path.is_file() or path.is_dir()):
+        raise SordineError(f"{path} is neither a file nor a folder: it is not replaced")
+    if path.is_file() and path.stat().st_size == KEY_FILE_BYTES and KEY_FILE.fullmatch(path.read_bytes()):
+        raise SordineError(f"{path} is a key: it is never replaced")
+    if not force:
         raise SordineError(f"{path} exists; give --force to replace it")
 
 

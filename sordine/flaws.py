@@ -17,7 +17,7 @@ from sordine.information import best_from
 from sordine.keys import numpy_rng
 from sordine.metrics import majority
 from sordine.policy import Policy
-from sordine.table import Table
+from sordine.table import LARGEST, Table
 
 SURE = 4.0  # standard deviations above what permuted labels show: many things are tried
 TELLS = 0.1  # share of what there is to know above the guess, below which a tell is not worth a sentence
@@ -87,7 +87,7 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
         part = slice(start, min(start + BLOCK, n))
         after = np.asarray(released.x[rows.released[part]], np.float32).reshape(part.stop - start, -1)
         before = np.asarray(original.x[rows.original[part]], np.float32).reshape(part.stop - start, -1)
-        finite[part] = np.isfinite(after).all(1)
+        finite[part] = (np.abs(after) < LARGEST).all(1)  # not of NaN either
         if same_width:
             equal[part] = (after == before).all(1)
         good = finite[part]
@@ -104,7 +104,9 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
             Flaw(
                 "finite",
                 "broken",
-                _named("released records hold NaN or infinity", released.ids[bad]).split(";")[0]
+                _named(
+                    "released records hold NaN, infinity or numbers too large to compute with", released.ids[bad]
+                ).split(";")[0]
                 + "; they are left out.",
             )
         )
@@ -129,6 +131,13 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
     beside = {name: codes[rows.released] for name, codes in released.y.items()}
     if released.group is not None:
         beside["group"] = released.group[rows.released]
+    for column, values in released.extra.items():
+        if values.dtype != object:  # numbers, by which of 50 even bins they lie in
+            known = np.isfinite(values)
+            edges = np.unique(np.quantile(values[known], np.linspace(0, 1, 51)[1:-1])) if known.any() else np.zeros(0)
+            beside[column] = np.where(known, np.searchsorted(edges, values, side="right"), -1)[rows.released]
+        else:
+            flaws += _text_tells(original, rows, policy, column, [str(v) for v in values[rows.released]])
     for name in policy.suppress:
         if name in beside:
             message = f"The suppressed attribute `{name}` stands as a column beside the released records."
@@ -146,6 +155,28 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
             message = f"Column `{column}`, released beside the records, {how}{much} the suppressed `{name}`."
             flaws.append(Flaw("telling-column", "leak" if strong else "note", message, name, column))
     return flaws
+
+
+def _text_tells(original: Table, rows: Match, policy: Policy, column: str, texts: list[str]) -> list[Flaw]:
+    # A column of many different strings, read by the pieces they are made of.
+    some = np.sort(numpy_rng(0, "texts looked at").permutation(len(texts))[:LOOKED_AT])
+    flaws = []
+    if len(some):
+        spelled = _grams().transform([texts[i] for i in some])
+        for name in policy.suppress:
+            share = _tells(MultinomialNB(), spelled, original.y[name][rows.original][some])
+            if share > TELLS:
+                message = (
+                    f"Column `{column}`, released beside the records, tells {share:.0%} of the suppressed `{name}`."
+                )
+                flaws.append(Flaw("telling-column", "leak" if share >= STRONG else "note", message, name, column))
+    return flaws
+
+
+def _grams() -> HashingVectorizer:
+    return HashingVectorizer(
+        analyzer="char_wb", ngram_range=(1, 4), n_features=1 << 14, alternate_sign=False, norm=None
+    )
 
 
 def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
@@ -177,10 +208,7 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
     severity = "leak" if final else "note"
     remedy = "" if final else " `sordine release` replaces ids and order: release that, not this working copy."
     flaws = []
-    grams = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(1, 4), n_features=1 << 14, alternate_sign=False, norm=None
-    )
-    spelled, numbers, order = grams.transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
+    spelled, numbers, order = _grams().transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
     for name, truth in truths.items():
         named = _class_in_id(ids, truth, original.classes[name])
         by_text = _tells(MultinomialNB(), spelled, truth)

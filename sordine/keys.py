@@ -49,6 +49,8 @@ class Key:
             return cls(bytes.fromhex(Path(path).read_text(encoding="ascii").strip()))
         except FileNotFoundError:
             raise SordineError(f"key file {path} does not exist") from None
+        except IsADirectoryError:
+            raise SordineError(f"key file {path} is a folder") from None
         except (ValueError, UnicodeDecodeError, OSError, SordineError):
             raise SordineError(f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits") from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 import safetensors
 import torch
 from safetensors.torch import save
@@ -172,8 +173,12 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
         found = raw["schema"]
         if found != SCHEMA:
             raise SordineError(f"{folder}: written in schema {found}; this version of Sordine reads schema {SCHEMA}")
-        card = Card(**raw)
-    except (ValueError, KeyError, TypeError):
+        card = pydantic.TypeAdapter(Card).validate_python(raw)
+        if not card.input.get("shape") or not all(type(s) is int and s > 0 for s in card.input["shape"]):
+            raise ValueError("shape")
+        if not isinstance(card.input.get("features", []), list):
+            raise ValueError("features")
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise SordineError(f"{folder}: {CARD} is damaged") from None
     blob = (folder / WEIGHTS).read_bytes()
     if _digest(blob) != card.weights:

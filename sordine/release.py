@@ -20,7 +20,7 @@ from sordine.findings import Report
 from sordine.keys import Key
 from sordine.recipe import silent
 from sordine.reportfile import digest
-from sordine.table import check_ids
+from sordine.table import check_finite, check_ids
 from sordine.tablefile import BLOCK_ROWS, TableFile, feature_array, feature_type, read_ids, read_note, write_blocks
 
 SCHEMA = 1
@@ -63,7 +63,8 @@ def release(
     the manifest. force_leaky: release although the report says that it leaks or is broken.
     Records are read once, in blocks; only ids and kept columns are held in memory.
     Raises SordineError, with nothing written, where the output exists without `force`, a suppressed column stands beside
-    the records, the report speaks against it or is of other records.
+    the records, the file was not written by `transform`, the report speaks against it or is of other records; and, unless
+    force_leaky, where records hold NaN or columns were added.
     """
     transformed, output = Path(transformed), Path(output)
     links = links_beside(output)
@@ -72,6 +73,8 @@ def release(
     _check_replaceable(output)
     file = TableFile(transformed)
     note = read_note(transformed, "sordine.transform")
+    if not note:
+        raise SordineError(f"{transformed} was not written by sordine transform: original records are not released")
     policy = {r: [str(n) for n in names] for r, names in (note.get("policy") or {}).items() if isinstance(names, list)}
     _check_columns(file, policy)
     _check_report(report, transformed, force_leaky)
@@ -83,8 +86,10 @@ def release(
         log(f"not released, because they name files: {', '.join(dropped)}")
     kept = [n for n in file.other if n not in ("id", *dropped)]
     unexpected = [n for n in kept if note and n not in ("split", *note.get("kept", ()))]
-    if unexpected:
-        log(f"released beside the records, though sordine transform did not write them: {', '.join(unexpected)}")
+    if unexpected and not force_leaky:
+        raise SordineError(
+            f"{transformed}: column {unexpected[0]!r} was not written by sordine transform; --despite-findings releases it"
+        )
     kept.sort(key=lambda n: n != "split")
     columns = _read_columns(file, [*(n for n in ("id",) if n in file.other), *kept])
     ids = read_ids(columns, file.rows)
@@ -99,7 +104,7 @@ def release(
         folder.mkdir()
         _write_links(link_table, pseudonyms, ids)
         with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
-            _spill(file, spilled)
+            _spill(file, spilled, ids, check=not force_leaky)
             blocks = _in_order(spilled, file, columns.select(kept), schema, pseudonyms, order)
             write_blocks(folder / TABLE, schema, blocks)
         manifest = _manifest(folder / TABLE, schema, file, note, policy, report)
@@ -149,11 +154,13 @@ def _read_columns(file: TableFile, names: list[str]) -> pa.Table:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _spill(file: TableFile, spilled: IO[bytes]) -> None:
+def _spill(file: TableFile, spilled: IO[bytes], ids: np.ndarray, check: bool) -> None:
     """Write the records as one plain array, in the order of the table: any row is then one read away."""
     first = 0
     for block in file.blocks(file.features):
         x = file.x(block, first)
+        if check:
+            check_finite(x, ids[first : first + len(x)], str(file.path))
         spilled.write(np.ascontiguousarray(x, dtype=np.float32).data)
         first += len(x)
     spilled.flush()

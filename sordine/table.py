@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CLASSES = 100
+LARGEST = 1e15  # squares of larger numbers, summed over a table, leave the range of float32
 TEST_SHARE = 4  # every fourth record is tried, three are trained on
 
 
@@ -49,6 +50,7 @@ class Table:
     ids: (n,) unique strings. split: (n,) bool, True where the record is trained on; None where not yet decided.
     group: (n,) int64; records of one group stay on one side of the split. source: where the table came from, for people.
     features: names of the columns that x was read from. notes: what was left out on reading, and why, in sentences.
+    extra: of a release that is audited, the columns that were left out: (n,) numbers or strings.
     """
 
     x: Any
@@ -60,6 +62,7 @@ class Table:
     source: str = "memory"
     features: tuple[str, ...] = ("x",)
     notes: tuple[str, ...] = field(default=())
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -179,6 +182,7 @@ class Table:
             self,
             x=x,
             y={name: codes[rows] for name, codes in self.y.items()},
+            extra={name: values[rows] for name, values in self.extra.items()},
             ids=self.ids[rows],
             split=None if self.split is None else self.split[rows],
             group=None if self.group is None else self.group[rows],
@@ -234,6 +238,10 @@ class Table:
         Raises SordineError for an unknown attribute, one that nobody labelled, one with a single class, or one with a
         class of one record (it cannot be on both sides of a split).
         """
+        for name in (*policy.suppress, *policy.preserve):
+            why = [note for note in self.notes if note.startswith(f"column {name!r} is left out")]
+            if name not in self.y and why:
+                raise SordineError(f"{self.source}: {name!r} cannot serve as an attribute: {why[0]}")
         resolved = policy.resolve(self.attributes)
         for name in (*resolved.suppress, *resolved.preserve):
             counts = np.bincount(self.y[name][self.y[name] >= 0], minlength=len(self.classes[name]))
@@ -309,11 +317,14 @@ def check_ids(ids: np.ndarray, source: str) -> None:
 
 
 def check_finite(x: Any, ids: Sequence[str] | np.ndarray, source: str, block: int = 65536) -> None:
-    """Raise SordineError naming the first record that holds NaN or infinity."""
+    """Raise SordineError naming the first record that holds NaN, infinity or a number too large to compute with."""
     if x.dtype == np.uint8:
         return
     for start in range(0, len(x), block):
-        bad = ~np.isfinite(np.asarray(x[start : start + block])).reshape(min(block, len(x) - start), -1).all(1)
+        part = np.asarray(x[start : start + block]).reshape(min(block, len(x) - start), -1)
+        bad = ~(np.abs(part) < LARGEST).all(1)  # not below: NaN too
         if bad.any():
             row = start + int(bad.argmax())
-            raise SordineError(f"{source}: record {ids[row]!r} (row {row}) holds NaN or infinity among its features")
+            raise SordineError(
+                f"{source}: record {ids[row]!r} (row {row}) holds NaN or infinity, or a number beyond {LARGEST:g}, among its features"
+            )

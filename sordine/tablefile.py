@@ -25,7 +25,10 @@ BLOCK_ROWS = 8192
 
 def memory_limit() -> int:
     """Bytes of x that are held in memory (`SORDINE_MEMORY`, default 1 GiB); a larger table is mapped from the cache."""
-    return int(os.environ.get("SORDINE_MEMORY", 1 << 30))
+    given = os.environ.get("SORDINE_MEMORY", str(1 << 30))
+    if not given.isdecimal():
+        raise SordineError(f"SORDINE_MEMORY is {given!r}; it is a number of bytes")
+    return int(given)
 
 
 def feature_type(shape: Sequence[int]) -> pa.DataType:
@@ -50,10 +53,11 @@ class TableFile:
     """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
 
     features: the columns that make x; shape: of one record; rows: how many records; other: every other column's name.
+    lenient: of several list columns take x (a release that is audited may hold more than it should).
     Raises SordineError where the file is missing, unreadable, or its features can't be told.
     """
 
-    def __init__(self, path: str | Path, features: Sequence[str] = ()) -> None:
+    def __init__(self, path: str | Path, features: Sequence[str] = (), *, lenient: bool = False) -> None:
         self.path = Path(path)
         if self.path.is_dir():
             raise SordineError(f"{path} is a folder; make a table of it first with sordine extract")
@@ -77,15 +81,19 @@ class TableFile:
             raise SordineError(f"{path}: column {doubled[0]!r} stands twice")
         if self.rows == 0:
             raise SordineError(f"{path}: the table has no records")
-        self.features, self.shape = self._find_features(tuple(features))
+        self.features, self.shape = self._find_features(tuple(features), lenient)
         self.other = [name for name in self.schema.names if name not in self.features]
 
-    def _find_features(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    def _find_features(self, asked: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
         names = self.schema.names
         for name in asked:
+            if asked.count(name) > 1:
+                raise SordineError(f"{self.path}: column {name!r} is named twice as a feature")
             if name not in names:
                 raise SordineError(f"{self.path}: no column {name!r}; {nearest(name, names)}")
         vectors = [n for n in names if _is_vector(self.schema.field(n).type)]
+        if not asked and lenient and "x" in vectors:
+            vectors = ["x"]
         chosen = asked or tuple(vectors[:2])
         if not chosen:
             raise SordineError(
@@ -120,7 +128,7 @@ class TableFile:
         if pa.types.is_fixed_size_list(kind):
             return (kind.list_size,)
         first = next(self.blocks([name], 1)).column(0)
-        if first.null_count:
+        if first.null_count or len(first[0]) == 0:
             raise SordineError(f"{self.path}: row 0 of column {name!r} is empty")
         return (len(first[0]),)
 
@@ -159,7 +167,7 @@ class TableFile:
                         raise SordineError(f"{self.path}: column {name!r} has a list of another length in row {row}")
                 values = column.flatten()
                 column = values
-            array = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+            array = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
             parts.append(array.reshape(len(block), -1))
         if len(parts) == 1:
             return parts[0].reshape(len(block), *self.shape)
@@ -184,14 +192,14 @@ def read_table(path: str | Path, features: Sequence[str] = (), *, check: bool = 
     splits pass: the audit reports them instead.
     Raises SordineError naming the file and the row or column that is wrong.
     """
-    file = TableFile(path, features)
+    file = TableFile(path, features, lenient=not check)
     source = str(file.path.name)
     others = pa.Table.from_batches(list(file.blocks(file.other)), pa.schema([file.schema.field(n) for n in file.other]))
-    ids = read_ids(others, file.rows)
+    ids = read_ids(others, file.rows, source=source, check=check)
     if check:
         check_ids(ids, source)
     x = _read_x(file, ids, check)
-    attributes, notes = _read_attributes(others)
+    attributes, notes, extra = _read_attributes(others, keep_all=not check)
     split = others["split"].to_pylist() if "split" in file.other else None
     if not check and split is not None and set(map(str, split)) != {"train", "test"}:
         split = None
@@ -204,17 +212,22 @@ def read_table(path: str | Path, features: Sequence[str] = (), *, check: bool = 
         source=source,
         check=False,
     )
-    return replace(table, x=x, features=file.features, notes=tuple(notes))
+    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra)
 
 
-def read_ids(columns: pa.Table | pa.RecordBatch, rows: int, first_row: int = 0) -> np.ndarray:
-    """The column `id` as strings, or row numbers where there is none: (rows,) object."""
+def read_ids(
+    columns: pa.Table | pa.RecordBatch, rows: int, first_row: int = 0, *, source: str = "table", check: bool = True
+) -> np.ndarray:
+    """The column `id` as strings, or row numbers where there is none: (rows,) object. check=False: a missing id is ""."""
     if "id" not in columns.schema.names:
         return np.array([f"row-{first_row + i:07d}" for i in range(rows)], dtype=object)
     column = columns.column(columns.schema.get_field_index("id"))
-    if column.null_count:
-        raise SordineError(f"column 'id' is empty in {column.null_count} rows")
-    return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+    if column.null_count and check:
+        raise SordineError(f"{source}: column 'id' is empty in {column.null_count} rows")
+    try:
+        return np.array([i or "" for i in column.cast(pa.string()).to_pylist()], dtype=object)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise SordineError(f"{source}: column 'id' ({column.type}) does not hold text") from None
 
 
 def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> Any:
@@ -228,6 +241,10 @@ def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> Any:
     if not cached.exists():
         with atomic(cached) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            with open(
+                temporary, "r+b"
+            ) as whole:  # claims the disk now: a mapped write on a full disk would kill the process
+                os.posix_fallocate(whole.fileno(), 0, os.path.getsize(temporary))
             _fill(mapped, file, ids, check)
             mapped.flush()
             del mapped
@@ -246,8 +263,12 @@ def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
         start += len(part)
 
 
-def _read_attributes(columns: pa.Table) -> tuple[dict[str, list[Any]], list[str]]:
+def _read_attributes(
+    columns: pa.Table, keep_all: bool
+) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
+    # Attributes by name, notes on what is left out, and (keep_all) what was left out, for the audit of a release.
     attributes: dict[str, list[Any]] = {}
+    extra: dict[str, np.ndarray] = {}
     notes: list[str] = []
     for name in columns.schema.names:
         if name in RESERVED:
@@ -258,6 +279,8 @@ def _read_attributes(columns: pa.Table) -> tuple[dict[str, list[Any]], list[str]
         kind = column.type
         if pa.types.is_floating(kind):
             notes.append(f"column {name!r} is left out: it holds decimal numbers, not classes")
+            if keep_all:
+                extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif not (
             pa.types.is_string(kind)
             or pa.types.is_large_string(kind)
@@ -267,9 +290,13 @@ def _read_attributes(columns: pa.Table) -> tuple[dict[str, list[Any]], list[str]
             notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
         elif (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
             notes.append(f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes")
+            if keep_all:
+                number = pa.types.is_integer(kind)
+                values = column.cast(pa.float64(), safe=False) if number else column
+                extra[name] = values.to_numpy(zero_copy_only=False) if number else np.array(values.to_pylist(), object)
         else:
             attributes[name] = column.to_pylist()
-    return attributes, notes
+    return attributes, notes, extra
 
 
 def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:

@@ -112,10 +112,11 @@ def transform_file(
     columns = list(dict.fromkeys([*(n for n in ("id", "split") if n in file.other), *kept, *file.features]))
 
     def one(block: pa.RecordBatch, first: int) -> pa.RecordBatch:
-        ids = read_ids(block, len(block), first)
+        ids = read_ids(block, len(block), first, source=str(source))
         x = file.x(block, first)
         check_finite(x, ids, str(source))
         released, _ = modifier.release_block(x, ids, key)
+        check_finite(released, ids, f"{source}, after the modifier")
         parts = [pa.array(ids.tolist(), pa.string())]
         if own_split:
             parts.append(block.column(block.schema.get_field_index("split")).cast(pa.string()))

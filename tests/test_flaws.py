@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sordine.audit import Budget, audit
 from sordine.flaws import Match, column_tells, columns, contents, match, names_and_order
 from sordine.policy import Policy
 from sordine.table import Table
@@ -137,3 +138,32 @@ def test_tiny_tables() -> None:
     original, released = pair(3)
     assert isinstance(match(original, released), Match)
     assert "constant" not in codes(original, released)
+
+
+def test_columns_that_are_no_labels_tell_too(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    s = rng.integers(0, 3, 400)
+    x = rng.normal(size=(400, 4)).astype(np.float32)
+    original = Table.of(x, {"spk": [f"s{c}" for c in s]}, ids=[f"r{i}" for i in range(400)])
+    pq.write_table(
+        pa.table(
+            {
+                "id": original.ids.tolist(),
+                "pitch": s * 10.0 + rng.normal(size=400),
+                "code": [f"s{c}_{i}" for i, c in enumerate(s)],
+                "noise": rng.normal(size=400),
+                "x": pa.array(list(rng.normal(size=(400, 4)).astype(np.float32))),
+            }
+        ),
+        tmp_path / "r.parquet",
+    )
+    released = Table.read(tmp_path / "r.parquet", check=False)
+    report = audit(
+        original, released, Policy(("spk",)), pretrained=False, budget=Budget(families=("neighbours",), settings=("A",))
+    )
+    telling = {f.column for f in report.flaws if f.code == "telling-column" and f.severity == "leak"}
+    assert telling == {"pitch", "code"}
+    assert report.verdict.level == "leaks"

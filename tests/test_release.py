@@ -169,13 +169,23 @@ def test_another_key_is_only_said(source: Path, tmp_path: Path) -> None:
     assert any("file_name" in line for line in lines)
 
 
-def test_a_file_without_note_ids_or_columns(tmp_path: Path) -> None:
+def test_a_file_that_was_not_transformed_is_never_released(tmp_path: Path) -> None:
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     pq.write_table(pa.table({"x": feature_array(x)}), tmp_path / "t.parquet")
-    done = release(tmp_path / "t.parquet", tmp_path / "out", key=KEY)
-    assert done.columns == ("id", "x")
-    assert done.manifest["method"] is None
-    assert len(set(pq.read_table(done.folder / TABLE)["id"].to_pylist())) == 4
+    with pytest.raises(SordineError, match="not written by sordine transform"):
+        release(tmp_path / "t.parquet", tmp_path / "out", key=KEY, force_leaky=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_records_that_are_not_finite_are_not_released(tmp_path: Path) -> None:
+    source = transformed(tmp_path / "t.parquet", 20)
+    table = pq.read_table(source)
+    x = np.stack(table["x"].to_numpy()).astype(np.float32)
+    x[3, 0] = np.nan
+    broken = table.set_column(table.column_names.index("x"), "x", feature_array(x))
+    pq.write_table(broken.replace_schema_metadata(table.schema.metadata), source)
+    with pytest.raises(SordineError, match="NaN"):
+        release(source, tmp_path / "out", key=KEY)
 
 
 # -------------------------------------------------------------------------------------------------------- refusals

@@ -23,6 +23,11 @@ def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
 
     if not Path(path).is_file():
         raise SordineError(f"{path} does not exist")
+    with open(path, "rb") as file:
+        head = file.read(8)
+    # The decoder takes a cut-off WAV for a shorter one; its own header says how long it was meant to be.
+    if head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > Path(path).stat().st_size + 1:
+        raise SordineError(f"{path} cannot be read as sound: it is cut off")
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:

@@ -134,7 +134,7 @@ class Mass:
                 raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
         for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau", "agnostic_tau"):
             value = getattr(self, field)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < float("inf"):
                 raise SordineError(f"mass: {field} must be above 0, not {value}")
         for field in ("w_rec", "w_s", "h_s", "w_agnostic", "w_r", "m", "n", "lambda1", "lambda2", "noise"):
             for value in each(getattr(self, field)):

@@ -47,8 +47,8 @@ class Noise:
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.sigma >= 0:
-            raise SordineError(f"noise: sigma is {self.sigma}; it must be at least 0")
+        if not 0 <= self.sigma <= 1e6:
+            raise SordineError(f"noise: sigma is {self.sigma}; it must be at least 0 and at most a million")
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Measure each column's spread; nothing is trained."""

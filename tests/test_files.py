@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from sordine.errors import SordineError
+from sordine.files import atomic, refuse_existing
+from sordine.keys import Key
+
+
+def test_what_force_never_replaces(tmp_path):
+    Key.fresh().write(tmp_path / "m.key")
+    kept = (tmp_path / "m.key").read_bytes()
+    with pytest.raises(SordineError, match="is a key"), atomic(tmp_path / "m.key", force=True) as path:
+        path.write_text("x")
+    assert (tmp_path / "m.key").read_bytes() == kept
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SordineError, match="neither a file nor a folder"):
+        refuse_existing(tmp_path / "pipe", True)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "modifier.json").write_text("{}")
+    with pytest.raises(SordineError, match="inside the modifier"):
+        refuse_existing(tmp_path / "m" / "out.parquet", True)
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic(tmp_path / "a") as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    with atomic(tmp_path / "a") as path:
+        path.mkdir()
+        (path / "b").write_text("new")
+    assert (tmp_path / "a" / "b").read_text() == "new"
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    with pytest.raises(SordineError, match=r"cannot write .*No space left"), atomic(tmp_path / "a"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
