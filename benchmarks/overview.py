@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.overview_page import page
+from benchmarks.overview_page import page, summary
 from sordine import classifiers
 from sordine.audit import Budget, audit
 from sordine.features import extract
@@ -302,6 +302,11 @@ def main() -> None:
             pooled(CASES[name.removeprefix("pooled-")], asked.work, asked.fresh)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(CASES, RESULTS, {n: p for n in CASES if (p := pool(CASES[n]))}), encoding="utf-8")
+    readme = HOME.parent / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split("<!-- overview:begin -->\n")
+    after = rest.split("<!-- overview:end -->")[1]
+    text = f"{before}<!-- overview:begin -->\n{summary(RESULTS)}<!-- overview:end -->{after}"
+    readme.write_text(text, encoding="utf-8")
     print(PAGE)
 
 

@@ -93,7 +93,7 @@ def mass_section(case: Any, parts: list[dict[str, Any]]) -> str:
     rows = [["*original*"]]
     for a in order:
         other = {p["attribute"]: p["before"] for p in judged[0]["pretrained"]}
-        best = {h["attribute"]: h["before"] for h in judged[0]["headlines"]}
+        best = {h["attribute"]: h["before"] for h in parts[0]["headlines"]}
         rows[0] += [percent(judged[0]["judges_before"][a]), percent(other.get(a)), percent(best[a])]
     for part in judged:
         row = [part["configuration"].removeprefix("mass: ")]
@@ -148,6 +148,29 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
         "then the best attacker is taken; intervals count distinct records once.\n\n"
         + table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
     )
+
+
+def summary(results: Path) -> str:
+    """The README's table: FSDD, a row a method."""
+    rows = []
+    for name in ("nothing", "noise, sigma 3", "leace", "mass: L_rec + L_s + L_r* + L_digit", "substitution"):
+        file = next(
+            (f for f in results.glob("fsdd--*.json") if json.loads(f.read_text())["configuration"] == name), None
+        )
+        if file is None:
+            return ""
+        part = json.loads(file.read_text())
+        found = {h["attribute"]: h for h in part["headlines"]}
+        told = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
+        cells = [
+            name.split(":")[0],
+            percent(told["speaker"]),
+            percent(found["speaker"]["after"]),
+            nag(found["speaker"]),
+        ]
+        rows.append([*cells, percent(found["digit"]["after"]), nag(found["digit"])])
+    head = ["method", "speaker read by a pretrained classifier, %", "by a retrained attacker, %", "leakage (NAG)"]
+    return table([*head, "digit read by a retrained attacker, %", "utility (NAG)"], rows)
 
 
 def page(cases: dict[str, Any], results: Path, pooled: dict[str, Any]) -> str:
