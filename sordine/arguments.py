@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,3 +137,21 @@ def tell(found: Report, people: Console) -> None:
     people.say(found.verdict.title)
     for sentence in found.verdict.sentences:
         people.say(f"  {sentence}")
+
+
+def audit_command(
+    table: Path, transformed: Path, policy: Policy, modifier: Path | None, budget: Any, max_leakage: float | None
+) -> str:
+    """The command that makes a report again, with files by their names: a page that is shown names no folder of its owner."""
+    said = ["sordine", "audit", table.name, transformed.name]
+    for option, (_, names) in zip(("-s", "-p", "-w"), policy.roles(), strict=True):
+        if names or option == "-w":
+            said += [option, ",".join(names) or "none"]
+    if modifier is not None:
+        said += ["--modifier", f"{modifier.name}/"]
+    for option, values in (("--family", budget.families), ("--setting", budget.settings), ("--seed", budget.seeds)):
+        said += [option, ",".join(map(str, values))]
+    said += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]
+    if max_leakage is not None:
+        said += ["--max-leakage", f"{max_leakage:g}"]
+    return shlex.join([*said, "-o", "report.html", "--json", "report.json"])

@@ -21,7 +21,7 @@ from sordine.flaws import Match, columns, contents, match, names_and_order
 from sordine.information import entanglement
 from sordine.keys import Key
 from sordine.metrics import l2_distance
-from sordine.modifier import Modifier, one_thread_each
+from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
 from sordine.recipe import silent
 from sordine.table import Table
@@ -106,6 +106,7 @@ def audit(
         "fitted_known_by": how,
         "sampled": sampled,
         "device": device,
+        "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),
         "notes": notes,
         **(source or {}),

@@ -253,7 +253,9 @@ def audit(
     setting: Annotated[Names, typer.Option("--setting", metavar="LETTERS", help="A, B or C. [all]")] = None,
     seed: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attackers. [0]")] = None,
     folds: Annotated[int | None, typer.Option("--folds", min=2, help="Of the cross-validation.")] = None,
-    max_records: Annotated[int | None, typer.Option("--max-records", min=20, help="To learn from, at most.")] = None,
+    max_records: Annotated[
+        int | None, typer.Option("--max-records", min=20, help="At most, of the fitted and of the unseen.")
+    ] = None,
     max_leakage: Annotated[
         float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
     ] = None,
@@ -316,7 +318,11 @@ def audit(
             workers=workers,
             log=people.log,
             progress=people.progress,
-            source={"transformed": transformed.name, "released_sha256": sha256(transformed)},
+            source={
+                "transformed": transformed.name,
+                "released_sha256": sha256(transformed),
+                "command": given.audit_command(table, transformed, policy, modifier, budget, max_leakage),
+            },
         )
         write_report(report, html, json, force=force)
         given.tell(report, people)

@@ -213,7 +213,11 @@ class _Flow:
                 workers=self.job.workers,
                 log=self.log,
                 progress=self.progress,
-                source={"transformed": TRANSFORMED, "released_sha256": self.stages.hashes[TRANSFORMED]},
+                source={
+                    "transformed": TRANSFORMED,
+                    "released_sha256": self.stages.hashes[TRANSFORMED],
+                    "command": "sordine run JOB.yaml",
+                },
             )
             write_report(found, self.out / PAGE, self.out / REPORT, force=True)
 
