@@ -39,6 +39,7 @@ HOME = Path(__file__).parent
 RESULTS = HOME / "results"
 PAGE = HOME.parent / "docs" / "results" / "overview.md"
 SEED = 0
+WITHIN = 3
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def kept(report: Report) -> dict[str, Any]:
 def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -> None:
     """Substitution over `folds` folds and `keys` keys: every record is once unseen, and drawn anew under every key.
 
-    Settings B and C are tried under the first key alone: setting A is what the other keys repeat.
+    Settings B and C are tried under the first key of the first WITHIN folds: they cost most and setting A is the worst.
     """
     table = load(case, work)
     order = np.empty(len(table), np.int64)
@@ -205,7 +206,7 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
     for f in range(folds):
         side = dataclasses.replace(table, split=fold != f)
         modifier, memory = None, {}  # type: ignore[var-annotated]
-        for k, more in [*((k, False) for k in range(keys)), (0, True)]:
+        for k, more in [*((k, False) for k in range(keys)), *([(0, True)] if f < WITHIN else [])]:
             file = RESULTS / f"pooled-{case.name}--fold{f}-key{k}{'-within' if more else ''}.json"
             if file.exists() and not fresh:
                 continue
