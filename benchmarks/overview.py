@@ -195,7 +195,7 @@ def kept(report: Report) -> dict[str, Any]:
 def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -> None:
     """Substitution over `folds` folds and `keys` keys: every record is once unseen, and drawn anew under every key.
 
-    Settings B and C are tried under the first key of the first WITHIN folds: they cost most and setting A is the worst.
+    Settings B and C are tried under the first key of the first WITHIN folds: they cost most.
     """
     table = load(case, work)
     order = np.empty(len(table), np.int64)
