@@ -120,7 +120,7 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
         message = f"{dead.sum():,} of {len(still):,} released columns hold one value only (the first: column {int(dead.argmax())})."
         flaws.append(Flaw("constant-column", "note", message))
     if equal.any():
-        message = f"{equal.sum():,} of {n:,} released records are bit for bit their own original."
+        message = f"{equal.sum():,} of {n:,} released records are bit for bit their own original: they leave as they came, though under another name."
         flaws.append(Flaw("untouched", "note", message))
     return Contents(tuple(flaws), finite, equal)
 

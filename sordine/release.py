@@ -109,6 +109,8 @@ def release(
             write_blocks(folder / TABLE, schema, blocks)
         manifest = _manifest(folder / TABLE, schema, file, note, policy, report)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if report is None:
+        log("not audited: nobody has tried to read these records; the manifest says so")
     log(f"{links}: which pseudonym is which id; it stays with you")
     return Released(output, links, file.rows, tuple(schema.names), dropped, manifest)
 

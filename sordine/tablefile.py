@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ def feature_array(x: np.ndarray) -> pa.Array:
 class TableFile:
     """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
 
-    features: the columns that make x; shape: of one record; rows: how many records; other: every other column's name.
+    features: the columns that make x (a name with * stands for all that match); shape: of one record; rows: how many records; other: every other column's name.
     lenient: of several list columns take x (a release that is audited may hold more than it should).
     Raises SordineError where the file is missing, unreadable, or its features can't be told.
     """
@@ -81,7 +82,8 @@ class TableFile:
             raise SordineError(f"{path}: column {doubled[0]!r} stands twice")
         if self.rows == 0:
             raise SordineError(f"{path}: the table has no records")
-        self.features, self.shape = self._find_features(tuple(features), lenient)
+        named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
+        self.features, self.shape = self._find_features(tuple(named), lenient)
         self.other = [name for name in self.schema.names if name not in self.features]
 
     def _find_features(self, asked: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -97,7 +99,7 @@ class TableFile:
         chosen = asked or tuple(vectors[:2])
         if not chosen:
             raise SordineError(
-                f"{self.path}: no feature column; name the columns with --features, "
+                f"{self.path}: no feature column; name the columns with --features (such as 'f*'), "
                 "or make one with sordine extract --extractor columns"
             )
         if not asked and len(vectors) > 1:

@@ -237,7 +237,10 @@ def judge(
         return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
     if unclear:
         return Verdict("unclear", f"Whether {names} can still be read is not clear", tuple(said)), passed
-    return Verdict("holds", f"No attacker read {names} from the release", tuple(said)), passed
+    title = f"No attacker read {names} from the release"
+    if any(h.high is not None and h.high > limit for h in secret):
+        title += f", as far as {max(h.records for h in secret):,} records can tell"
+    return Verdict("holds", title, tuple(said)), passed
 
 
 def _state(h: Headline, limit: float) -> tuple[str, str]:

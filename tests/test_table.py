@@ -87,6 +87,7 @@ def test_channels_and_csv(tmp_path):
     table = Table.read(tmp_path / "t.csv", ["f0", "f1"])
     assert table.x.tolist() == [[1, 2.5], [3, 4.5]]
     assert table.attributes == ("word",)
+    assert Table.read(tmp_path / "t.csv", ["f*"]).features == ("f0", "f1")
 
 
 def test_tensors_keep_their_shape(tmp_path):

@@ -14,12 +14,14 @@ from sordine.reportfile import digest, from_json, json_schema, to_json
 __all__ = ["digest", "from_json", "json_schema", "read_report", "to_json", "write_report"]
 
 
-def write_report(report: Report, html: Path | None = None, json: Path | None = None, *, force: bool = False) -> None:
+def write_report(
+    report: Report, html: str | Path | None = None, json: str | Path | None = None, *, force: bool = False
+) -> None:
     """Write the page, the JSON or both; both or, where one fails, neither.
 
     Raises SordineError where one exists without `force` or cannot be written.
     """
-    wanted = [(path, make) for path, make in ((html, to_html), (json, to_json)) if path is not None]
+    wanted = [(Path(path), make) for path, make in ((html, to_html), (json, to_json)) if path is not None]
     for path, _ in wanted:
         refuse_existing(path, force)
     with contextlib.ExitStack() as stack:

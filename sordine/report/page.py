@@ -122,8 +122,9 @@ def attacks(report: Report) -> list[dict[str, Any]]:
         mine = [f for f in report.findings if f.attribute == h.attribute]
         if not mine:
             continue
-        known = [f for f in mine if f.nag is not None]
-        worst = max(known, key=lambda f: f.nag or 0.0, default=None) if h.role == "suppress" else None
+        # The reading that the headline is about, so that the page says one thing.
+        told = (f for f in mine if (f.setting, f.attacker) == (h.setting, h.attacker_after))
+        worst = next(told, None) if h.role == "suppress" else None
         cells = {
             (f.attacker, f.setting): {"f": f, "dots": charts.dots(f, _cell_tone(f)), "worst": f is worst} for f in mine
         }
