@@ -81,7 +81,7 @@ def engine() -> None:
         game, draw = fresh()
         player = game.players["modifier"]
         player.module.train()
-        for _ in range(1 if ROWS > 500_000 else 3):  # a large run is minutes long, and long enough to be steady
+        for _ in range(3):
             for _ in range(draw.rounds):
                 for _, terms in game.round(draw):
                     loss = sum(terms.values())
