@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
-import torch
 
 from sordine.attackers import FAMILIES
 from sordine.attackers.mlp import Task, train_together
@@ -92,27 +89,6 @@ def test_perceptrons_learn_the_same_together_and_alone() -> None:
     for task, beside in zip(tasks, train_together(x, tasks), strict=True):
         alone = train_together(x, [task])[0]
         assert (alone(x[trial.tried]) == beside(x[trial.tried])).mean() > 0.98
-
-
-@pytest.mark.slow
-def test_eight_perceptrons_together_cost_less_than_one_after_another() -> None:
-    x, labels = blobs(2250, 6, 560, 0.05)
-    rows = np.random.default_rng(0).permutation(2250)
-    tasks = [Task(labels, 6, rows[:1700], rows[1700:], seed) for seed in range(8)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        started = time.process_time()
-        beside = train_together(x, tasks)
-        shared = time.process_time() - started
-        started = time.process_time()
-        alone = [train_together(x, [t])[0] for t in tasks]
-        apart = time.process_time() - started
-    finally:
-        torch.set_num_threads(threads)
-    same = [(a(x) == b(x)).mean() for a, b in zip(alone, beside, strict=True)]
-    assert min(same) > 0.95
-    assert shared < apart
 
 
 def test_settings_try_the_right_records() -> None:

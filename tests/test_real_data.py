@@ -1,0 +1,41 @@
+"""The main job on real clips, from folder to verdict; minutes long."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sordine.audit import Budget, audit
+from sordine.features import extract
+from sordine.keys import Key
+from sordine.methods import fit
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Table
+from sordine.transform import transform
+
+DATA = os.environ.get("SORDINE_DATA")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(not DATA, reason="SORDINE_DATA does not name the folder of the real data sets")
+def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> None:
+    extract(Path(str(DATA)) / "fsdd", "logmel", tmp_path / "fsdd.parquet")
+    table, key = Table.read(tmp_path / "fsdd.parquet"), Key.of_seed(0)
+    policy = Policy(("speaker",), ("digit",), ())
+    modifier = fit(table, policy, run=Run(key=key))  # the method is Sordine's own choice
+    assert modifier.card.method == "substitution"
+    budget = Budget(families=("logistic", "trees", "mlp"), settings=("A",))
+    report = audit(table, transform(modifier, table, key), policy, modifier=modifier, key=key, budget=budget)
+    speaker, digit = report.headlines
+    assert speaker.before > 0.98
+    assert speaker.nag is not None
+    assert speaker.nag <= 0.05
+    assert digit.nag is not None
+    assert digit.nag >= 0.95
+    assert report.verdict.level == "holds"
+    unseen = next(e for e in report.exact if e.on == "unseen" and not e.kept)
+    assert unseen.accuracy <= unseen.permuted_high + 0.03  # no more than label-permuted data show
