@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sordine.console import Console
     from sordine.findings import Report
     from sordine.modifier import Modifier
+    from sordine.recipe import Views
+    from sordine.table import Table
 
 # What tells a directory of ours: only such a one, or an empty one, is replaced by --force.
 OURS = ("modifier.json", "manifest.json")
@@ -118,18 +120,70 @@ def is_table(source: Path) -> None:
         if not source.exists():
             raise SordineError(f"{source} does not exist")
         return
-    from sordine.features import SUFFIXES
+    from sordine.media.source import kind_of
 
     files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
     tables = [p for p in files if p.suffix in (".parquet", ".csv") and p.stem != "metadata"]
     make = f"sordine extract {source} --extractor"
-    if any(p.stem == "metadata" for p in files) or any(p.suffix.lower() in SUFFIXES for p in files):
-        hint = f"make a table of it first: {make} logmel -o TABLE.parquet"
+    kinds = {kind_of(str(p)) for p in [*files, *source.glob("*/*")]} - {None}
+    if any(p.stem == "metadata" for p in files) or kinds:
+        suited = "encoder" if kinds and "audio" not in kinds else "logmel"
+        hint = f"make a table of it first: {make} {suited} -o TABLE.parquet"
     elif len(tables) == 1:
         hint = f"give the table in it ({tables[0]}), or make one of vectors first: {make} columns -o TABLE.parquet"
     else:
         hint = "a table is one Parquet or CSV file"
     raise SordineError(f"{source} is a folder; {hint}")
+
+
+def two_folders(
+    table: Path,
+    transformed: Path,
+    extractor: str | None,
+    modifier: Path | None,
+    media: Path | None,
+    media_after: Path | None,
+) -> bool:
+    """Whether an audit is of two media folders, read through --extractor; of two tables else.
+
+    Raises SordineError where it is neither, or where an option belongs to the other.
+    """
+    if extractor is None:
+        for one, other in ((table, transformed), (transformed, table)):
+            if one.is_dir() and other.is_file():
+                raise SordineError(
+                    f"{one} is a folder and {other} is a file: an audit compares two tables, or two media folders"
+                )
+        if table.is_dir() and transformed.is_dir():
+            raise SordineError(
+                f"{table} and {transformed} are folders: name what turns their files into vectors with --extractor"
+            )
+        is_table(table)
+        is_table(transformed)
+        if media_after is not None and media is None:
+            raise SordineError("--media-after is shown beside the originals: name their folder with --media")
+        return False
+    for path in (table, transformed):
+        if not path.exists():
+            raise SordineError(f"{path} does not exist")
+        if not path.is_dir():
+            raise SordineError(f"--extractor compares two media folders, and {path} is a file")
+    for option, given in (("--modifier", modifier), ("--media", media), ("--media-after", media_after)):
+        if given is not None:
+            raise SordineError(f"{option} is for tables; TABLE and TRANSFORMED are folders here")
+    return True
+
+
+def media_of_release(media: Path | None, table: Path | None, layout: str | None) -> None:
+    """Raise SordineError where only one of --media and --table is given, or --layout without them."""
+    if (media is None) != (table is None):
+        raise SordineError(
+            "--media and --table belong together: the folder of the substitutes, and its table of vectors"
+        )
+    if table is not None:
+        is_table(table)
+    elif layout is not None:
+        raise SordineError("--layout says how --media is laid out; name that")
 
 
 def tell(found: Report, people: Console) -> None:
@@ -140,7 +194,13 @@ def tell(found: Report, people: Console) -> None:
 
 
 def audit_command(
-    table: Path, transformed: Path, policy: Policy, modifier: Path | None, budget: Any, max_leakage: float | None
+    table: Path,
+    transformed: Path,
+    policy: Policy,
+    modifier: Path | None,
+    budget: Any,
+    max_leakage: float | None,
+    options: Sequence[str] = (),
 ) -> str:
     """The command that makes a report again, with files by their names: a page that is shown names no folder of its owner."""
     said = ["sordine", "audit", table.name, transformed.name]
@@ -154,4 +214,13 @@ def audit_command(
     said += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]
     if max_leakage is not None:
         said += ["--max-leakage", f"{max_leakage:g}"]
-    return shlex.join([*said, "-o", "report.html", "--json", "report.json"])
+    return shlex.join([*said, *options, "-o", "report.html", "--json", "report.json"])
+
+
+def raw_views(table: Path, folder: Path | None, layout: str | None, people: Console) -> Callable[[Table], Views] | None:
+    """What makes a method's views of the raw media; None where no folder is named."""
+    if folder is None:
+        return None
+    from sordine.features.raw import raw_views as make
+
+    return make(table, folder, layout=layout, log=people.log, progress=people.progress)

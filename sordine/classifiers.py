@@ -22,14 +22,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine.errors import SordineError
 from sordine.files import atomic
-from sordine.game import Batch, Draw, Game, Move, Player, play, resume_game, save_game
+from sordine.game import Draw, Game, Move, Player, play, resume_game, save_game
 from sordine.keys import numpy_rng
 from sordine.losses import simclr
 from sordine.nets.mlp import mlp
+from sordine.recipe import Views
 from sordine.table import Table
 
 See = Callable[[Tensor], Tensor]  # (b, *shape) -> (b, *shape): what a model is shown of a record
-Views = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]  # two views of a batch, each (b, *shape)
 Progress = Callable[[str, int, int], None]
 
 BLOCK = 4096
@@ -166,7 +166,13 @@ def train_agnostic(
     which records). By default each view replaces a share `dropout` of a record's numbers by their mean and adds Gaussian noise
     of `noise` standard deviations. momentum: B.1 says "SGD" only; .9 is what SimCLR's descendants use.
     """
-    fields = {"views": views is not None, "dropout": dropout, "noise": noise, "epochs": epochs, "batch": batch}
+    fields: dict[str, Any] = {
+        "views": getattr(views, "fingerprint", views is not None),
+        "dropout": dropout,
+        "noise": noise,
+        "epochs": epochs,
+        "batch": batch,
+    }
     fields |= {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "tau": tau, "seed": seed}
     with seeded(seed, "agnostic"):
         model = Agnostic(table.width)

@@ -10,9 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from sordine import arguments as given
+from sordine.audit_command import audit
 from sordine.console import Console
 from sordine.errors import SordineError
 from sordine.guard import DONE, FOUND, guarded
+from sordine.options import (
+    Device,
+    Features,
+    Force,
+    KeyFile,
+    Layout,
+    LayoutSettings,
+    Names,
+    Preserve,
+    Quiet,
+    Settings,
+    SkipBad,
+    Source,
+    Suppress,
+    Watch,
+    Weights,
+    Workers,
+)
 
 app = typer.Typer(
     help="Take chosen attributes out of a data set, keep the rest useful, and show what an attacker can still read.",
@@ -21,28 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Names = list[str] | None
-Source = Annotated[Path, typer.Argument(metavar="TABLE", help="A Parquet or CSV table.")]
-Suppress = Annotated[
-    Names, typer.Option("-s", "--suppress", metavar="NAMES", help="Attributes that must become unreadable.")
-]
-Preserve = Annotated[
-    Names, typer.Option("-p", "--preserve", metavar="NAMES", help="Attributes that must stay readable.")
-]
-Watch = Annotated[
-    Names,
-    typer.Option("-w", "--watch", metavar="NAMES", help="Attributes to watch besides; 'none' for none. [all others]"),
-]
-Features = Annotated[
-    Names, typer.Option("--features", metavar="COLUMNS", help="The feature column, or the channel columns.")
-]
-Settings = Annotated[Names, typer.Option("--set", metavar="FIELD=VALUE", help="Set one field; repeat for more.")]
-KeyFile = Annotated[Path | None, typer.Option("--key", help="The key file. [MODIFIER.key beside the modifier]")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Threads; the result does not depend on it.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came of it.")]
 
 
 def _version(asked: bool) -> None:
@@ -87,11 +84,16 @@ def run(
 @app.command()
 def extract(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A media folder, a table, or a folder with one.")],
-    extractor: Annotated[str, typer.Option("--extractor", "-e", help="logmel, windows or columns.")],
+    extractor: Annotated[str, typer.Option("--extractor", "-e", help="See docs/features.md and docs/extractors.md.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="TABLE.parquet")],
     features: Features = None,
     settings: Settings = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out clips that cannot be read.")] = False,
+    layout: Layout = None,
+    layout_settings: LayoutSettings = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option("--seed", help="Of an extractor that is trained.")] = 0,
     workers: Workers = 2,
     force: Force = False,
     quiet: Quiet = False,
@@ -107,11 +109,17 @@ def extract(
             output,
             features=given.names(features),
             options=given.fields(settings),
+            layout=layout,
+            layout_options=given.fields(layout_settings),
+            weights=weights,
             skip_bad=skip_bad,
+            device=given.device(device),
+            seed=seed,
             workers=workers,
             force=force,
             log=people.log,
             progress=people.bar("extract"),
+            steps=people.progress,
         )
         people.say(f"{output}: {made.rows:,} records of {made.width:,} numbers")
 
@@ -128,6 +136,10 @@ def fit(
     features: Features = None,
     key: KeyFile = None,
     pool: Annotated[Path | None, typer.Option("--pool", help="A table whose records may be released instead.")] = None,
+    views: Annotated[
+        Path | None, typer.Option("--views", metavar="FOLDER", help="The raw media; MaSS makes its views of them.")
+    ] = None,
+    layout: Layout = None,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 0,
     force: Force = False,
@@ -145,9 +157,9 @@ def fit(
     name = method if method is not None else methods.default_method(policy)
     recipe = methods.make(name, given.fields(settings))
     with Console(quiet=quiet) as people:
-        records = Table.read(table, given.names(features))
+        records = Table.read(table, given.names(features), named=policy.named)
         policy = records.require(policy)
-        others = None if pool is None else Table.read(pool, given.names(features))
+        others = None if pool is None else Table.read(pool, given.names(features), named=policy.named)
         for note in records.notes:
             people.log(note)
         with key_for_fit(output, key, people.log) as secret:
@@ -158,6 +170,7 @@ def fit(
                 log=people.log,
                 progress=people.progress,
                 pool=others,
+                raw_views=given.raw_views(table, views, layout, people),
             )
             modifier = methods.fit(records, policy, recipe, run=run)
             modifier.save(output, force=force)
@@ -211,13 +224,21 @@ def release(
     key: KeyFile = None,
     modifier: Annotated[Path | None, typer.Option("--modifier", help="Whose key to take.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="The audit's JSON report.")] = None,
+    media: Annotated[
+        Path | None, typer.Option("--media", metavar="FOLDER", help="Release copies of its files.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option("--table", metavar="TABLE", help="The table of that folder.")] = None,
+    layout: Layout = None,
+    layout_settings: LayoutSettings = None,
     despite: Annotated[bool, typer.Option("--despite-findings", help="Release what an audit failed.")] = False,
+    workers: Workers = 2,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Make what leaves the house of a transformed table."""
-    given.ready(output, force, transformed, report, key, directory=True)
+    given.ready(output, force, transformed, report, key, media, table, directory=True)
     given.is_table(transformed)
+    given.media_of_release(media, table, layout)
     from sordine.keychain import key_by_fingerprint, key_of_modifier
     from sordine.release import release as make_release
     from sordine.report.data import read_report
@@ -233,103 +254,64 @@ def release(
                 raise SordineError(f"{transformed} was not written by sordine transform; name the key file with --key")
             secret = key_by_fingerprint(transformed.absolute().parent, mark)
         found = None if report is None else read_report(report)
-        make_release(transformed, output, key=secret, report=found, force=force, force_leaky=despite, log=people.log)
+        how: dict[str, Any] = {
+            "key": secret,
+            "report": found,
+            "force": force,
+            "force_leaky": despite,
+            "log": people.log,
+        }
+        if media is not None and table is not None:
+            from sordine.media.layouts import open_media
+            from sordine.media_release import release_media
+
+            bar = people.bar("release")
+            folder = open_media(media, layout, given.fields(layout_settings))
+            release_media(transformed, folder, table, output, workers=workers, progress=bar, **how)
+        else:
+            make_release(transformed, output, **how)
         people.say(f"{output}: this is what may leave the house")
 
 
-@app.command()
-def audit(
-    table: Source,
-    transformed: Annotated[Path, typer.Argument(metavar="TRANSFORMED", help="The released records, by the same ids.")],
-    suppress: Suppress = None,
-    preserve: Preserve = None,
-    watch: Watch = None,
-    modifier: Annotated[
-        Path | None, typer.Option("--modifier", help="The modifier; its policy is the default.")
-    ] = None,
-    html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json")] = None,
-    family: Annotated[Names, typer.Option("--family", metavar="NAMES", help="Families of attackers. [all]")] = None,
-    setting: Annotated[Names, typer.Option("--setting", metavar="LETTERS", help="A, B or C. [all]")] = None,
-    seed: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attackers. [0]")] = None,
-    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Of the cross-validation.")] = None,
-    max_records: Annotated[
-        int | None, typer.Option("--max-records", min=20, help="At most, of the fitted and of the unseen.")
-    ] = None,
-    max_leakage: Annotated[
-        float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
-    ] = None,
-    originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Show original records.")] = True,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained/--no-pretrained", help="Read a classifier that is never retrained, too.")
-    ] = True,
-    device: Device = "cpu",
-    workers: Workers = 2,
-    features: Features = None,
-    key: KeyFile = None,
-    force: Force = False,
-    quiet: Quiet = False,
-) -> int:
-    """Say what retrained attackers still read."""
-    if html is not None and json is not None and html.resolve() == json.resolve():
-        raise SordineError(f"-o and --json both name {html}")
-    for path in (html, json):
-        if path is not None:
-            given.ready(path, force, table, transformed, modifier, key)
-    given.is_table(table)
-    given.is_table(transformed)
-    from sordine import methods
-    from sordine.audit import Budget
-    from sordine.audit import audit as find
-    from sordine.files import sha256
-    from sordine.keychain import beside
-    from sordine.keys import Key
-    from sordine.report.data import write_report
-    from sordine.table import Table
-    from sordine.tablefile import read_note
+app.command()(audit)
 
-    asked: dict[str, Any] = {
-        "families": given.names(family),
-        "settings": given.names(setting),
-        "seeds": given.integers(seed, "--seed"),
-        "folds": folds,
-        "max_records": max_records,
-    }
-    budget = Budget(**{k: v for k, v in asked.items() if v not in ((), None)})
+
+@app.command()
+def obscure(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A media folder.")],
+    how: Annotated[str, typer.Argument(metavar="HOW", help="blur, downsample, cover_face, white_noise or mask.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder of the same file names.")],
+    settings: Settings = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The key file, of what is drawn. [DIR.key]")] = None,
+    layout: Layout = None,
+    layout_settings: LayoutSettings = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Obscure a media folder without learning anything: baselines, to audit beside a method."""
+    given.ready(output, False, source, key, directory=True)
+    from sordine.keychain import key_for_fit
+    from sordine.media.layouts import open_media
+    from sordine.media.obscure import make, obscure_folder
+
+    options = given.fields(settings)
+    make(how, options)
     with Console(quiet=quiet) as people:
-        fitted = None if modifier is None else methods.load(modifier)
-        note = read_note(transformed, "sordine.transform")
-        policy = given.policy_of_audit(given.policy(suppress, preserve, watch), fitted, note)
-        path = key if key is not None else beside(modifier) if modifier is not None else None
-        secret = Key.read(path) if path is not None and (key is not None or path.exists()) else None
-        original = Table.read(table, given.names(features))
-        policy = policy.resolve(original.attributes)
-        report = find(
-            original,
-            Table.read(transformed, check=False),
-            policy,
-            modifier=fitted,
-            key=secret,
-            budget=budget,
-            max_leakage=max_leakage,
-            originals=originals,
-            pretrained=pretrained,
-            device=given.device(device),
-            workers=workers,
-            log=people.log,
-            progress=people.progress,
-            source={
-                "transformed": transformed.name,
-                "released_sha256": sha256(transformed),
-                "command": given.audit_command(table, transformed, policy, modifier, budget, max_leakage),
-            },
-        )
-        write_report(report, html, json, force=force)
-        given.tell(report, people)
-        for path in (html, json):
-            if path is not None:
-                people.say(f"{path}: the report")
-        return FOUND if report.passed is False else DONE
+        media = open_media(source, layout, given.fields(layout_settings))
+        with key_for_fit(output, key, people.log) as secret:
+            done = obscure_folder(
+                media,
+                output,
+                how,
+                options,
+                key=secret,
+                workers=workers,
+                skip_bad=skip_bad,
+                log=people.log,
+                progress=people.bar("obscure"),
+            )
+        people.say(f"{output}: {done.files:,} files, obscured")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 Role = Literal["suppress", "preserve", "watch"]
 Setting = Literal["A", "B", "C"]
+MediaKind = Literal["audio", "image", "video"]
 SCHEMA = 1
 
 SETTINGS: dict[str, str] = {
@@ -166,6 +167,32 @@ class Cloud:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """One record to look at or listen to, before and after.
+
+    caption_before: the classes of the record's suppressed and of its preserved attributes, a line each; empty under
+    --no-originals. caption_after: whose recording took its place, and what stands beside it, a line each. before, after:
+    the files, made small, as base64; None where there is nothing to show. mime_before, mime_after: what they are.
+    """
+
+    caption_before: str
+    caption_after: str
+    mime_before: str = ""
+    mime_after: str = ""
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Some records as people see or hear them. note: what they are and how they were picked, in sentences."""
+
+    kind: MediaKind
+    samples: tuple[Sample, ...]
+    note: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken."""
 
@@ -187,6 +214,7 @@ class Report:
     flaws: tuple[Flaw, ...] = ()
     entanglement: Entanglement | None = None
     cloud: Cloud | None = None
+    gallery: Gallery | None = None
     distortion: dict[str, float] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     modifier: dict[str, Any] | None = None

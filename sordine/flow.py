@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sordine import arguments, methods
 from sordine.audit import Budget, audit
 from sordine.errors import SordineError
-from sordine.features import extract, make_extractor
+from sordine.features import EXTRACTORS, extract, make_extractor
+from sordine.features.folders import fitted_beside
+from sordine.features.raw import raw_views
 from sordine.findings import Report
 from sordine.job import AuditPart, Job
 from sordine.keychain import beside, key_for_fit
 from sordine.keys import Key
+from sordine.media.layouts import open_media
+from sordine.media.source import Media
+from sordine.media_release import release_media
 from sordine.modifier import versions
 from sordine.recipe import Run
 from sordine.release import links_beside, release
 from sordine.report.data import read_report, write_report
+from sordine.report.gallery import gallery
 from sordine.stages import Stages, address, folder_of_job
 from sordine.table import Table
 from sordine.transform import transform_file
@@ -33,7 +39,10 @@ TABLE, MODIFIER, TRANSFORMED, PAGE, REPORT, RELEASE = (
     "release",
 )
 OUTPUTS = {
-    "extract": (TABLE,),
+    "extract": (
+        TABLE,
+        *(fitted_beside(Path(TABLE), n).name for n, e in EXTRACTORS.items() if getattr(e, "learns", False)),
+    ),
     "fit": (MODIFIER,),
     "transform": (TRANSFORMED,),
     "audit": (PAGE, REPORT),
@@ -95,10 +104,14 @@ class _Flow:
             "source": address(job.source),
             "extractor": name,
             "options": options,
+            "weights": None if job.weights is None else address(job.weights),
+            "layout": [job.layout, job.layout_options],
             "features": job.features,
             "skip_bad": job.skip_bad,
+            "seed": job.seed,
             "versions": versions(),
         }
+        unfinished = self.stages.unfinished("extract", inputs)
 
         def work() -> None:
             extract(
@@ -107,6 +120,13 @@ class _Flow:
                 table,
                 features=job.features,
                 options=options,
+                weights=job.weights,
+                layout=job.layout,
+                layout_options=job.layout_options,
+                device=job.device,
+                seed=job.seed,
+                folder=unfinished,
+                steps=self.progress,
                 skip_bad=job.skip_bad,
                 workers=job.workers,
                 force=True,
@@ -115,7 +135,14 @@ class _Flow:
             )
 
         self.stages.do("extract", inputs, work)
+        self.stages.tidy("extract")
         return table, ()
+
+    def media(self) -> Media:
+        """The source as a media folder. Raises SordineError where it is none."""
+        if not self.job.source.is_dir():
+            raise SordineError(f"{self.job.source} is no media folder: media and raw_views need one")
+        return open_media(self.job.source, self.job.layout, self.job.layout_options)
 
     def fit(self, table: Path, features: tuple[str, ...]) -> Key:
         """The modifier, and the key it was fitted under."""
@@ -133,6 +160,7 @@ class _Flow:
                 "method": name,
                 "fields": asdict(recipe),  # type: ignore[call-overload]
                 "pool": None if job.pool is None else address(job.pool),
+                "raw_views": job.raw_views,
                 "key": key.fingerprint,
                 "seed": job.seed,
                 "device": job.device,
@@ -141,12 +169,22 @@ class _Flow:
             unfinished = self.stages.unfinished("fit", inputs)
 
             def work() -> None:
-                records = Table.read(table, features)
+                records = Table.read(table, features, named=policy.named)
                 for note in records.notes:
                     self.log(note)
-                pool = None if job.pool is None else Table.read(job.pool, features)
+                pool = None if job.pool is None else Table.read(job.pool, features, named=policy.named)
                 unfinished.mkdir(parents=True, exist_ok=True)
                 run = Run(job.device, job.seed, key, self.log, self.progress, unfinished, pool)
+                if job.raw_views:
+                    views = raw_views(
+                        table,
+                        job.source,
+                        layout=job.layout,
+                        layout_options=job.layout_options,
+                        log=self.log,
+                        progress=self.progress,
+                    )
+                    run = replace(run, raw_views=views)
                 methods.fit(records, policy, recipe, run=run).save(modifier, force=True)
 
             self.stages.do("fit", inputs, work)
@@ -193,16 +231,19 @@ class _Flow:
             "modifier": self.stages.hashes[MODIFIER],
             "policy": asdict(self.job.policy_of()),
             "audit": asked.model_dump(),
+            "media": self.job.media,
             "versions": versions(),
         }
         budget = budget_of(asked)
 
         def work() -> None:
-            original = Table.read(table, features)
+            original = Table.read(table, features, named=self.job.policy_of().named)
+            transformed = Table.read(self.out / TRANSFORMED, check=False)
+            policy = self.job.policy_of().resolve(original.attributes)
             found = audit(
                 original,
-                Table.read(self.out / TRANSFORMED, check=False),
-                self.job.policy_of().resolve(original.attributes),
+                transformed,
+                policy,
                 modifier=methods.load(self.out / MODIFIER),
                 key=key,
                 budget=budget,
@@ -219,6 +260,10 @@ class _Flow:
                     "command": "sordine run JOB.yaml",
                 },
             )
+            if self.job.media:
+                source = self.media()
+                shown = gallery(policy, original, transformed, source, originals=asked.originals, log=self.log)
+                found = replace(found, gallery=shown)
             write_report(found, self.out / PAGE, self.out / REPORT, force=True)
 
         self.stages.do("audit", inputs, work)
@@ -240,15 +285,21 @@ class _Flow:
             "report": self.stages.hashes.get(REPORT),
             "key": key.fingerprint,
             "despite_findings": self.job.despite_findings,
+            "media": self.job.media,
         }
         target = self.out / RELEASE
 
         def work() -> None:
-
-            despite = self.job.despite_findings
-            release(
-                self.out / TRANSFORMED, target, key=key, report=found, force=True, force_leaky=despite, log=self.log
-            )
+            how: dict[str, Any] = {"key": key, "report": found, "force": True, "log": self.log}
+            how["force_leaky"] = self.job.despite_findings
+            if self.job.media:
+                bar, workers = self.bar("release"), self.job.workers
+                drawn_from = self.out / TABLE
+                release_media(
+                    self.out / TRANSFORMED, self.media(), drawn_from, target, workers=workers, progress=bar, **how
+                )
+            else:
+                release(self.out / TRANSFORMED, target, **how)
 
         self.stages.do("release", inputs, work)
         return target
@@ -287,6 +338,8 @@ def _check(job: Job, out: Path) -> None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
     methods.make(job.method or methods.default_method(job.policy_of()), job.settings)
     arguments.device(job.device)
+    if job.media and job.pool is not None:
+        raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
     if isinstance(job.audit, AuditPart):
         budget_of(job.audit)
     if job.key is not None:

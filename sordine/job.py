@@ -77,13 +77,23 @@ class Job(_Part):
     source: Path
     """A table (Parquet or CSV), or a media folder or raw table for `extractor` to read."""
     extractor: str | None = None
-    """What makes vectors of the source: logmel, windows or columns. Leave it out where the source is a table of vectors."""
+    """What makes vectors of the source (docs/features.md, docs/extractors.md); leave it out for a table of vectors."""
     options: dict[str, Scalar] = {}
     """Options of the extractor."""
+    weights: Path | None = None
+    """A file of weights for the extractor; by default it finds its own, or learns them from the source."""
+    layout: str | None = None
+    """The data set whose layout the media folder has (docs/layouts.md); by default it is found out."""
+    layout_options: dict[str, Scalar] = {}
+    """Options of the layout."""
     features: Names = ()
     """The feature column or the channel columns; by default they are found by type."""
     skip_bad: bool = False
-    """Leave out clips that cannot be read instead of stopping."""
+    """Leave out files that cannot be decoded instead of stopping."""
+    media: bool = False
+    """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in the report."""
+    raw_views: bool = False
+    """Make MaSS's two views of a record of its file, as published, instead of its vector."""
     policy: PolicyPart
     """What must become unreadable, what must stay readable."""
     method: str | None = None
@@ -160,17 +170,20 @@ def read_job(path: str | Path) -> Job:
         raise SordineError(f"{path.name}: {error}") from None
     base = path.absolute().parent
     out = base / (job.out if job.out is not None else f"{path.stem}-out")
-    absolute = {name: base / value for name in ("source", "pool", "key") if (value := getattr(job, name)) is not None}
+    absolute = {
+        name: base / value for name in ("source", "pool", "key", "weights") if (value := getattr(job, name)) is not None
+    }
     job = job.model_copy(update={**absolute, "out": out})
     for name in absolute:
         if not getattr(job, name).exists():
             raise SordineError(f"{path.name}: {name}: {getattr(job, name)} does not exist")
     if job.extractor is None and job.source.is_dir():
         raise SordineError(
-            f"{path.name}: source: {job.source} is a folder: name the extractor (logmel, windows, columns)"
+            f"{path.name}: source: {job.source} is a folder: name the extractor (logmel, encoder, windows, columns ...)"
         )
-    if job.extractor is None and job.options:
-        raise SordineError(f"{path.name}: options: there is no extractor to give them to")
+    for field in ("options", "weights", "layout", "layout_options", "media", "raw_views"):
+        if job.extractor is None and getattr(job, field):
+            raise SordineError(f"{path.name}: {field}: there is no extractor to give it to")
     return job
 
 

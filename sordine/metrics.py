@@ -94,6 +94,13 @@ def prediction_entropy(probabilities: np.ndarray) -> float:
     return float(np.mean(-np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)))
 
 
+def relative_suppression(before: float, after: float) -> float:
+    """Share of a score that suppression took away, (before - after) / before: MaSS tables 5 (note 1) and 16. before > 0."""
+    if not before > 0:
+        raise SordineError(f"metrics: a score of {before} leaves nothing to suppress")
+    return (before - after) / before
+
+
 # --------------------------------------------------------------------------------------------- distortion
 
 

@@ -48,6 +48,11 @@ class Policy:
         watch = () if self.watch == ALL_OTHERS else self.watch
         return [("suppress", self.suppress), ("preserve", self.preserve), ("watch", tuple(watch))]
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every attribute that the policy names."""
+        return tuple(name for _, names in self.roles() for name in names)
+
     def resolve(self, attributes: Iterable[str]) -> Policy:
         """This policy on a table that has `attributes`: unknown names are refused, `ALL_OTHERS` is filled in.
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
+from sordine.game import Batch
 from sordine.keys import Key
 from sordine.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.table import Table
+
+Views = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]  # two views of a batch, each (b, *shape)
 
 
 def silent(message: str) -> None:
@@ -26,6 +30,8 @@ class Run:
     device: where tensors live. seed: of training (weights, shuffles). key: of released draws and of the split.
     log: takes one line for people. progress: (what, done, of). folder: where unfinished work is kept, to resume.
     pool: another table whose records may be released in place of the owner's own (substitution).
+    raw_views: for training records, what gives two views of a batch made from the raw media (MaSS, B.1); None where there
+    are no raw media: views are then made of the vectors themselves.
     """
 
     device: str = "cpu"
@@ -35,6 +41,7 @@ class Run:
     progress: Callable[[str, int, int], None] | None = None
     folder: Path | None = None
     pool: Table | None = None
+    raw_views: Callable[[Table], Views] | None = None
 
 
 class Method(Protocol):

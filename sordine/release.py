@@ -67,10 +67,82 @@ def release(
     force_leaky, where records hold NaN or columns were added.
     """
     transformed, output = Path(transformed), Path(output)
+    links = ready(output, force)
+    found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
+    file, kept, ids = found.file, list(found.kept), found.ids
+    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+
+    fields = [
+        pa.field("id", pa.string()),
+        *(pa.field(n, _plain_type(found.columns.schema.field(n).type)) for n in kept),
+    ]
+    name_of_x = file.features[0] if len(file.features) == 1 else "x"
+    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape))])
+
+    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+        folder.mkdir()
+        write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
+        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
+            _spill(file, spilled, ids, check=not force_leaky)
+            blocks = _in_order(spilled, file, found.columns.select(kept), schema, pseudonyms, order)
+            write_blocks(folder / TABLE, schema, blocks)
+        written = {
+            "files": {TABLE: seal(folder / TABLE)},
+            "rows": file.rows,
+            "columns": {f.name: type_in_words(f.type, file.shape) for f in schema},
+        }
+        manifest = write_manifest(folder, written, found, report)
+    tell(links, report, log)
+    return Released(output, links, file.rows, tuple(schema.names), found.dropped, manifest)
+
+
+def ready(output: Path, force: bool) -> Path:
+    """Where the link table of a release into `output` goes, after checking that both may be written.
+
+    Raises SordineError where one exists without `force`, or where `output` holds anything but an earlier release, which
+    alone `force` replaces: a folder all of whose files its manifest lists.
+    """
     links = links_beside(output)
     refuse_existing(output, force)
     refuse_existing(links, force)
-    _check_replaceable(output)
+    if output.exists() and not _is_release(output):
+        raise SordineError(f"{output} holds something else than a release: it is not replaced, not even with --force")
+    return links
+
+
+def _is_release(folder: Path) -> bool:
+    """Whether a folder is empty or an earlier release."""
+    if not folder.is_dir():
+        return False
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - {MANIFEST}
+    try:
+        listed = set(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        listed = set()
+    return files <= listed
+
+
+@dataclass(frozen=True)
+class Working:
+    """A transformed table that may be released, before x is read.
+
+    note: what `transform` wrote of itself. policy: role -> attribute names. kept: columns to release, `split` first.
+    dropped: columns that name files. columns: `id` (where there is one) and the kept ones, in the table's order. ids: (n,).
+    """
+
+    file: TableFile
+    note: dict[str, Any]
+    policy: dict[str, list[str]]
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    columns: pa.Table
+    ids: np.ndarray
+
+
+def look_over(
+    transformed: Path, key: Key, *, report: Report | None, force_leaky: bool, log: Callable[[str], None]
+) -> Working:
+    """Read all of a transformed table but x. Raises SordineError where it must not be released: see `release`."""
     file = TableFile(transformed)
     note = read_note(transformed, "sordine.transform")
     if not note:
@@ -94,33 +166,14 @@ def release(
     columns = _read_columns(file, [*(n for n in ("id",) if n in file.other), *kept])
     ids = read_ids(columns, file.rows)
     check_ids(ids, transformed.name)
-    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+    return Working(file, note, policy, tuple(kept), dropped, columns, ids)
 
-    fields = [pa.field("id", pa.string()), *(pa.field(n, _plain_type(columns.schema.field(n).type)) for n in kept)]
-    name_of_x = file.features[0] if len(file.features) == 1 else "x"
-    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape))])
 
-    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
-        folder.mkdir()
-        _write_links(link_table, pseudonyms, ids)
-        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
-            _spill(file, spilled, ids, check=not force_leaky)
-            blocks = _in_order(spilled, file, columns.select(kept), schema, pseudonyms, order)
-            write_blocks(folder / TABLE, schema, blocks)
-        manifest = _manifest(folder / TABLE, schema, file, note, policy, report)
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def tell(links: Path, report: Report | None, log: Callable[[str], None]) -> None:
+    """What the owner must know of a release that was made."""
     if report is None:
         log("not audited: nobody has tried to read these records; the manifest says so")
     log(f"{links}: which pseudonym is which id; it stays with you")
-    return Released(output, links, file.rows, tuple(schema.names), dropped, manifest)
-
-
-def _check_replaceable(output: Path) -> None:
-    """What `force` replaces is an earlier release and nothing else."""
-    if not output.exists():
-        return
-    if not output.is_dir() or {p.name for p in output.iterdir()} - {TABLE, MANIFEST}:
-        raise SordineError(f"{output} holds something else than a release: it is not replaced, not even with --force")
 
 
 def _check_columns(file: TableFile, policy: dict[str, list[str]]) -> None:
@@ -184,34 +237,37 @@ def _in_order(
         yield pa.record_batch([names, *columns, feature_array(x)], schema=schema)
 
 
-def _write_links(path: Path, pseudonyms: list[str], ids: np.ndarray) -> None:
-    table = pa.table({"pseudonym": pa.array(pseudonyms, pa.string()), "id": pa.array(ids.tolist(), pa.string())})
+def write_links(path: Path, **columns: list[str]) -> None:
+    """The link table: columns of strings of one length, readable by its owner alone."""
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         pq.write_table(table, file)
 
 
-def _manifest(
-    table: Path,
-    schema: pa.Schema,
-    file: TableFile,
-    note: dict[str, Any],
-    policy: dict[str, list[str]],
-    report: Report | None,
-) -> dict[str, Any]:
-    """What the receiver may know: contents and hashes, the method, what the audit found. No key, no id, no path, no date."""
-    return {
+def seal(path: Path) -> dict[str, Any]:
+    """What a manifest says of one file: its SHA-256 and its size in bytes."""
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def write_manifest(folder: Path, written: dict[str, Any], found: Working, report: Report | None) -> dict[str, Any]:
+    """What the receiver may know: contents and hashes, the method, what the audit found. No key, no id, no path, no date.
+
+    written: `files` (name -> `seal`), `rows`, `columns` (name -> type in words), and what else is to be said of them.
+    """
+    manifest = {
         "schema": SCHEMA,
-        "files": {table.name: {"sha256": sha256(table), "bytes": table.stat().st_size}},
-        "rows": file.rows,
-        "columns": {f.name: _type_in_words(f.type, file.shape) for f in schema},
-        "method": note.get("method"),
-        "policy": policy,
+        **written,
+        "method": found.note.get("method"),
+        "policy": found.policy,
         "audit": "not audited" if report is None else _audit(report),
     }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return manifest
 
 
-def _type_in_words(kind: pa.DataType, shape: tuple[int, ...]) -> str:
+def type_in_words(kind: pa.DataType, shape: tuple[int, ...]) -> str:
+    """An Arrow type for people; shape: of one record, where the type is that of x."""
     if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_fixed_size_list(kind):
         return f"float32 [{' x '.join(map(str, shape))}]"
     return str(kind)

@@ -156,11 +156,13 @@ class Table:
         return replace(table, features=tuple(map(str, features)))
 
     @classmethod
-    def read(cls, path: str | Path, features: Sequence[str] = (), *, check: bool = True) -> Table:
+    def read(
+        cls, path: str | Path, features: Sequence[str] = (), *, named: Sequence[str] = (), check: bool = True
+    ) -> Table:
         """Read a Parquet or CSV file; see `sordine.tablefile.read_table`."""
         from sordine.tablefile import read_table
 
-        return read_table(path, features, check=check)
+        return read_table(path, features, named=named, check=check)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write id, split, attributes and x as one Parquet file; see `sordine.tablefile.write_table`."""

@@ -186,12 +186,14 @@ def _is_vector(kind: pa.DataType) -> bool:
     return False
 
 
-def read_table(path: str | Path, features: Sequence[str] = (), *, check: bool = True) -> Table:
+def read_table(
+    path: str | Path, features: Sequence[str] = (), *, named: Sequence[str] = (), check: bool = True
+) -> Table:
     """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`.
 
     `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
-    classes is an attribute; what is left out stands in the table's notes. check=False lets NaN, repeated ids and odd
-    splits pass: the audit reports them instead.
+    classes is an attribute, and those `named` however many they have (a data set may hold a thousand people); what is left
+    out stands in the table's notes. check=False lets NaN, repeated ids and odd splits pass: the audit reports them instead.
     Raises SordineError naming the file and the row or column that is wrong.
     """
     file = TableFile(path, features, lenient=not check)
@@ -201,7 +203,7 @@ def read_table(path: str | Path, features: Sequence[str] = (), *, check: bool = 
     if check:
         check_ids(ids, source)
     x = _read_x(file, ids, check)
-    attributes, notes, extra = _read_attributes(others, keep_all=not check)
+    attributes, notes, extra = _read_attributes(others, named, keep_all=not check)
     split = others["split"].to_pylist() if "split" in file.other else None
     if not check and split is not None and set(map(str, split)) != {"train", "test"}:
         split = None
@@ -266,7 +268,7 @@ def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
 
 
 def _read_attributes(
-    columns: pa.Table, keep_all: bool
+    columns: pa.Table, named: Sequence[str], keep_all: bool
 ) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
     # Attributes by name, notes on what is left out, and (keep_all) what was left out, for the audit of a release.
     attributes: dict[str, list[Any]] = {}
@@ -290,8 +292,10 @@ def _read_attributes(
             or pa.types.is_integer(kind)
         ):
             notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
-        elif (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
-            notes.append(f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes")
+        elif name not in named and (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
+            notes.append(
+                f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes (unless it is named)"
+            )
             if keep_all:
                 number = pa.types.is_integer(kind)
                 values = column.cast(pa.float64(), safe=False) if number else column

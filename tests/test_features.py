@@ -108,14 +108,14 @@ def test_corrupt_clips_stop_the_work_or_are_left_out_by_name(tmp_path):
     for bad in ("c003.wav", "c100.wav"):
         (folder / bad).write_bytes(b"RIFFgarbage")
     out = tmp_path / "out.parquet"
-    with pytest.raises(SordineError, match=r"c003\.wav.*2 bad clips of 150.*--skip-bad"):
+    with pytest.raises(SordineError, match=r"c003\.wav.*2 bad files of 150.*--skip-bad"):
         extract(folder, "logmel", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
     lines: list[str] = []
     done = extract(folder, "logmel", out, skip_bad=True, log=lines.append)
     assert done.rows == 148
     assert [name for name, _ in done.skipped] == ["c003.wav", "c100.wav"]
-    assert any("2 bad clips of 150" in line and "c100.wav" in line for line in lines)
+    assert any("2 bad files of 150" in line and "c100.wav" in line for line in lines)
     words = pq.read_table(out)
     assert words["word"].to_pylist()[:5] == ["a", "b", "a", "a", "b"]
     with pytest.raises(SordineError, match="--force"):
@@ -126,7 +126,7 @@ def test_a_folder_of_bad_clips_only_is_refused_even_with_skip_bad(tmp_path):
     folder = clips(tmp_path / "m", 3)
     for path in folder.glob("*.wav"):
         path.write_bytes(b"")
-    with pytest.raises(SordineError, match="3 bad clips of 3"):
+    with pytest.raises(SordineError, match="3 bad files of 3"):
         extract(folder, "logmel", tmp_path / "out.parquet", skip_bad=True)
     assert not (tmp_path / "out.parquet").exists()
 
@@ -300,16 +300,16 @@ def test_a_wrong_call_is_one_line(tmp_path):
     (pictures / "metadata.csv").write_text("file_name\na.png\n")
     (tmp_path / "none").mkdir()
     for arguments, options, says in [
-        ((source, "logmel", out), {}, "logmel reads clips of a media folder.*is a table"),
-        ((folder, "windows", out), {}, "windows reads the columns of a table.*is a media folder.*logmel"),
-        ((folder, "columns", out), {}, "is a media folder"),
-        ((pictures, "logmel", out), {}, r"reads sound files.*a\.png"),
+        ((source, "logmel", out), {}, "logmel reads clips, and .*is a table; for that: windows, columns"),
+        ((folder, "windows", out), {}, "windows reads the columns of a table.*is a folder of clips.*logmel"),
+        ((folder, "columns", out), {}, "is a folder of clips"),
+        ((pictures, "logmel", out), {}, r"logmel reads clips, and .* is a folder of pictures; for that: pixels"),
         ((folder, "logmle", out), {}, "did you mean 'logmel'"),
         ((folder, "logmel", out), {"band": "3"}, "no option 'band'; did you mean 'bands'"),
         ((folder, "logmel", out), {"bands": "many"}, "bands='many'"),
         ((folder, "logmel", out), {"bands": "0"}, "bands=0 is not between"),
         ((source, "columns", out), {"labels": "whom"}, "no column 'whom' for a label; did you mean 'who'"),
-        ((tmp_path / "none", "logmel", out), {}, "neither a media folder nor a table"),
+        ((tmp_path / "none", "logmel", out), {}, "no metadata.csv.* is in no known layout"),
         ((tmp_path / "absent", "logmel", out), {}, "does not exist"),
     ]:
         with pytest.raises(SordineError, match=says) as caught:
@@ -334,7 +334,9 @@ def test_a_folder_with_one_table_is_that_table_and_ids_must_be_unique(tmp_path):
 @pytest.mark.parametrize("name", sorted(EXTRACTORS))
 def test_every_extractor_names_what_it_reads(name):
     tool = make_extractor(name)
-    assert tool.reads in ("audio", "table")
+    reads = (tool.reads,) if isinstance(tool.reads, str) else tool.reads
+    assert reads
+    assert set(reads) <= {"audio", "image", "video", "table"}
     assert type(tool).__doc__
 
 

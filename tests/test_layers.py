@@ -16,9 +16,9 @@ FLOORS = {
     2: "table tablefile game modifier recipe statistics",
     3: "media features synthetic classifiers",
     4: "methods attackers",
-    5: "audit flaws verdict transform release",
-    6: "search report estimator",
-    7: "cli job stages flow demo console keychain guard arguments",
+    5: "audit flaws verdict transform release media_release",
+    6: "search report estimator pairs",
+    7: "cli job stages flow demo console keychain guard arguments options audit_command",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 MODULES = {

@@ -244,12 +244,22 @@ def test_force_replaces_nothing_but_a_release(source: Path, tmp_path: Path) -> N
     refused("something else", source, tmp_path / "file", force=True)
 
 
+def test_force_never_replaces_a_media_folder(source: Path, done: Released, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    (clips / "data").mkdir(parents=True)
+    (clips / "data" / "a.wav").write_text("a voice")
+    (clips / "metadata.csv").write_text("file_name\ndata/a.wav\n")
+    refused("something else", source, clips, force=True)
+    (done.folder / "thesis.txt").write_text("years of work")
+    refused("something else", source, done.folder, force=True)
+
+
 def test_a_fault_midway_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(tmp_path.rglob("*"))
-    for name in ("_in_order", "_manifest", "_write_links"):
+    for name in ("_in_order", "write_manifest", "write_links"):
         with monkeypatch.context() as patch:
 
-            def fail(*given: object) -> None:
+            def fail(*given: object, **named: object) -> None:
                 raise KeyboardInterrupt
 
             patch.setattr(MODULE, name, fail)
@@ -266,7 +276,7 @@ def test_a_fault_midway_keeps_the_earlier_release(
     def fail(*given: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(MODULE, "_manifest", fail)
+    monkeypatch.setattr(MODULE, "write_manifest", fail)
     with pytest.raises(RuntimeError):
         release(source, done.folder, key=OTHER, force=True)
     assert {p: p.read_bytes() for p in old} == old

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
+
+from sordine.media.source import Kind, Media
+from sordine.media.store import Decoded, Decoder
 
 Blocks = Callable[[], Iterable[pa.RecordBatch]]
 
@@ -54,4 +59,61 @@ class ClipExtractor(Extractor, Protocol):
 
     def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
         """The vector (width,) float32 of a waveform (n,) at `rate` samples per second."""
+        ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """The circumstances of an extraction: nothing in it but the seed changes the numbers.
+
+    folder: where unfinished training is kept, to resume. log: one line at a time. progress: (what, done, of).
+    """
+
+    device: str = "cpu"
+    seed: int = 0
+    workers: int = 2
+    folder: Path | None = None
+    log: Callable[[str], None] = lambda line: None
+    progress: Callable[[str, int, int], None] | None = None
+
+
+class Encode(Protocol):
+    """Decoded records to vectors: an extractor whose weights are there."""
+
+    width: int
+
+    def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """(b, *shape) as the decoder gives them, (b,) real samples or frames -> (b, width) float32 of norm 1.
+
+        Pure: a record's vector does not depend on what came with it.
+        """
+        ...
+
+    def weights(self) -> dict[str, Tensor]:
+        """What was learnt from the folder; empty where nothing was."""
+        ...
+
+
+class MediaExtractor(Protocol):
+    """An extractor of media by a network or a learnt map: a frozen dataclass whose fields are its options.
+
+    reads: kinds of media. block: records encoded at a time. learns: whether it is fitted on the folder itself; its fields
+    then include `weights: Path | None`, a file of what was learnt before, which is then used instead.
+    """
+
+    reads: ClassVar[tuple[Kind, ...]]
+    version: ClassVar[int]
+    block: ClassVar[int]
+    learns: ClassVar[bool]
+
+    def decoder(self, kind: Kind) -> Decoder:
+        """How it wants the files of a folder of this kind."""
+        ...
+
+    def open(self, kind: Kind, work: Work) -> Encode:
+        """Load the weights (of `weights`, where it learns). Raises SordineError, saying where to get what is missing."""
+        ...
+
+    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
+        """Learn from the folder, where it learns. The labels are columns of `media.records`, at `decoded.rows`."""
         ...

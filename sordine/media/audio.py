@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from math import gcd
+from dataclasses import dataclass
+from math import ceil, gcd
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from sordine.errors import SordineError
+
+if TYPE_CHECKING:  # which needs this module's suffixes
+    from sordine.media.source import Kind
 
 SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"}
@@ -50,3 +55,40 @@ def resample(wave: np.ndarray, rate: int, target: int) -> np.ndarray:
 
     common = gcd(rate, target)
     return np.asarray(resample_poly(wave, target // common, rate // common), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Sound as (samples,) float32, full scale 1, `rate` samples per second; cut, or filled with zeros, at the end."""
+
+    rate: int
+    samples: int
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("audio",)
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.rate < 1 or self.samples < 1:
+            raise SordineError(f"{self.samples} samples at a rate of {self.rate}: both are 1 or more")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(samples,)."""
+        return (self.samples,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32."""
+        return np.dtype(np.float32)
+
+    def decode(self, path: Path, frame: int | None) -> tuple[np.ndarray, int]:
+        """One clip -> (x of `shape`, how many of its samples are real). Raises SordineError as `read_clip` does."""
+        if frame is not None:
+            raise SordineError(f"{path} is sound: it has no frame {frame}")
+        wave, rate = read_clip(path)
+        # What lies behind the cut reaches back by the filter's half length: 10 samples of the lower of the two rates.
+        needed = ceil(self.samples * rate / self.rate) + ceil(10 * max(1, rate / self.rate)) + 1
+        wave = resample(wave[:needed], rate, self.rate)[: self.samples]
+        x = np.zeros(self.samples, np.float32)
+        x[: len(wave)] = wave
+        return x, len(wave)

@@ -214,6 +214,8 @@ class Mass:
         if not self.w_agnostic:
             return judges, None
         views: dict[str, Any] = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
+        if run.raw_views is not None:
+            views["views"] = run.raw_views(table)
         common = classifiers.train_agnostic(table, epochs=self.agnostic_epochs, tau=self.agnostic_tau, **views, **given)
         return judges, common.requires_grad_(False)
 

@@ -1,0 +1,207 @@
+"""One row of a table on one data set: fit or obscure, then read by the paper's protocol and by retrained attackers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from benchmarks.mass.cases import Case, folder_of, paths, views_of
+from benchmarks.mass.paper import Config, Raw
+from sordine import classifiers, metrics
+from sordine.audit import Budget, audit
+from sordine.features import extract
+from sordine.files import atomic
+from sordine.keys import Key
+from sordine.media.layouts import open_media
+from sordine.media.obscure import obscure_folder
+from sordine.methods import fit, make
+from sordine.policy import Policy
+from sordine.recipe import Run, Views
+from sordine.table import Table
+from sordine.transform import transform
+
+RESULTS = Path(__file__).parents[1] / "results" / "mass"
+SEED = 0
+SUBSTITUTION = "substitution"
+
+
+def file_of(case: Case, what: Config | Raw | str) -> Path:
+    """Where the figures of a row on a data set are kept: rows that are the same fit share them."""
+    name = what if isinstance(what, str) else what.name
+    # An asterisk and friends do not belong in file names; two rows never share one.
+    plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return RESULTS / f"{case.name}--{plain}-{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}.json"
+
+
+def original(case: Case, table: Table, key: Key) -> Table:
+    """The table with its split: the data set's own, else 75/25, stratified over all its attributes but the finest."""
+    return table if table.split is not None else table.with_split(Policy(case.all[:2], case.all[2:3], ()), key)
+
+
+def fitted(case: Case, what: Config | str, table: Table, work: Path, key: Key) -> tuple[Any, Table, float]:
+    """A modifier (MaSS in the row's configuration, or substitution), what it releases, and the seconds of the fit."""
+    start = time.perf_counter()
+    folder = work / f"{case.name}-pretrained"
+    folder.mkdir(parents=True, exist_ok=True)
+    for unfinished in folder.glob("mass-*"):
+        unfinished.unlink()  # every row is fitted from its start; only the pretrained models are shared
+    if isinstance(what, str):
+        policy = dataclasses.replace(case.policy(_suppressed(case), ()), preserve=case.keeps, watch=())
+        policy = dataclasses.replace(policy, watch=tuple(a for a in case.all if a not in policy.named))
+        modifier = fit(table, policy, make(what, dict(case.substitution)), run=Run(seed=SEED, key=key))
+    else:
+        settings: dict[str, Any] = {"preset": case.preset, **case.fields, **what.fields}
+        if not what.agnostic:
+            settings["w_agnostic"] = 0.0
+        run = Run(seed=SEED, key=key, folder=folder, raw_views=_lazily(case, work) if what.agnostic else None)
+        modifier = fit(table, case.policy(what.suppress, what.preserve), make("mass", settings), run=run)
+    return modifier, transform(modifier, table, key), time.perf_counter() - start
+
+
+def _suppressed(case: Case) -> tuple[str, ...]:
+    return ("s",) if "s" in case.slots else ("s1",)
+
+
+def _lazily(case: Case, work: Path) -> Any:
+    def views(table: Table) -> Views:
+        made = views_of(case, work)
+        assert made is not None
+        return made(table)
+
+    return None if case.name == "pa_hmdb" else views
+
+
+def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) -> Table:
+    """What a baseline leaves: noise on the vectors, or obscured media (or those of an anonymiser) extracted as the originals were."""
+    if isinstance(what, Raw) and what.how == "noise":
+        modifier = fit(
+            table, case.policy(_suppressed(case), ()), make("noise", {**what.options, "unit": "raw"}), run=Run(key=key)
+        )
+        return transform(modifier, table, key)
+    media = open_media(folder_of(case), case.layout, dict(case.layout_options))
+    if isinstance(what, Raw):
+        folder = work / f"{case.name}-{what.name.replace(' ', '-')}"
+        if not folder.exists():
+            obscure_folder(media, folder, what.how, what.options, key=key)
+        labels = True
+    else:
+        folder, labels = Path((paths().get("left_behind") or {})[what]), False
+    after = folder.with_suffix(".parquet")
+    if not after.exists():
+        learnt = work / f"{case.name}.{case.extractor}.safetensors"
+        weights = learnt if learnt.exists() else (paths().get("weights") or {}).get(case.extractor)
+        extract(
+            folder, case.extractor, after, options=dict(case.options), weights=weights, labels=labels, skip_bad=True
+        )
+    found = Table.read(after)
+    place = {name: i for i, name in enumerate(found.ids)}
+    x = np.asarray(found.x)[[place[name] for name in table.ids]]
+    return dataclasses.replace(table, x=x, y={}, classes={}, group=None)
+
+
+def judged(case: Case, see: Any, table: Table, released: Table, work: Path) -> dict[str, Any]:
+    """The paper's protocol: classifiers learnt on original training records, never retrained, on the records not trained on."""
+    train, test, after = table.part("train"), table.part("test"), released.part("test")
+    out: dict[str, Any] = {}
+    for name in case.all:
+        judge = classifiers.train_classifier(train, name, seed=SEED, see=see, folder=work / f"{case.name}-pretrained")
+        before, now = (classifiers.outputs(judge, t.x, see=s) for t, s in ((test, see), (after, classifiers.as_it_is)))
+        known = test.y[name] >= 0
+        out[name] = {
+            "before": classifiers.accuracy_of(before, test.y[name]),
+            "after": classifiers.accuracy_of(now, test.y[name]),
+            "guess": metrics.majority(test.y[name][known]),
+            "records": int(known.sum()),
+            "entropy_before": metrics.prediction_entropy(softmax(before[known], 1)),
+            "entropy_after": metrics.prediction_entropy(softmax(now[known], 1)),
+            "_scores": (before, now),
+        }
+    return out
+
+
+def together(case: Case, found: Mapping[str, Any], test: Table) -> dict[str, float]:
+    """cMAP over all classes of the suppressed attributes: before, after, and what scores drawn blindly would have."""
+    columns = {}
+    for which in (0, 1):
+        truth, scores = [], []
+        for name in case.attributes(_suppressed(case)):
+            codes, logits = test.y[name], found[name]["_scores"][which]
+            probable = softmax(logits, 1)
+            classes = range(logits.shape[1]) if logits.shape[1] > 2 else (1,)
+            truth += [np.where(codes < 0, -1, codes == c) for c in classes]
+            scores += [probable[:, c] for c in classes]
+        columns["before" if which == 0 else "after"] = metrics.cmap(np.stack(truth, 1), np.stack(scores, 1))
+        columns["guess"] = float(np.mean([(t == 1).sum() / max((t >= 0).sum(), 1) for t in truth]))
+    return columns
+
+
+def measure(
+    case: Case, what: Config | Raw | str, table: Table, work: Path, memory: MutableMapping[Any, Any]
+) -> dict[str, Any]:
+    """All figures of a row on a data set, written to its file."""
+    key = Key.of_seed(SEED)
+    table = original(case, table, key)
+    modifier, seconds = None, 0.0
+    if isinstance(what, Config) or what == SUBSTITUTION:
+        modifier, released, seconds = fitted(case, what, table, work, key)  # type: ignore[arg-type]
+    else:
+        released = obscured(case, what, table, work, key)
+    see = getattr(modifier, "sphere", classifiers.as_it_is)
+    test = table.part("test")
+    found = judged(case, see, table, released, work)
+    kept = {"cmap": together(case, found, test)} if "s" in case.slots else {}
+    if "origin" in table.y:
+        first = table.classes["origin"].index("vispr test")
+        rows = test.y["origin"] == first
+        for side in (rows, ~rows):
+            part = {a: v | {"_scores": tuple(s[side] for s in v["_scores"])} for a, v in found.items()}
+            kept["cmap_vispr" if side is rows else "cmap"] = together(case, part, test.take(side))
+    for figures in found.values():
+        del figures["_scores"]
+    before, after = np.asarray(test.x, np.float32), np.asarray(released.part("test").x, np.float32)
+    start = time.perf_counter()
+    told = case.policy(what.suppress, what.preserve) if isinstance(what, Config) else case.policy(_suppressed(case), ())
+    report = audit(
+        dataclasses.replace(table, y={a: table.y[a] for a in case.all}),
+        released,
+        told,
+        modifier=modifier,
+        key=key if modifier is not None else None,
+        budget=Budget(
+            settings=("A", "B", "C") if what == SUBSTITUTION else ("A",), max_records=case.max_records, cloud=0
+        ),
+        pretrained=False,
+        memory=memory,
+    )
+    figures = {
+        "case": case.name,
+        "what": what if isinstance(what, str) else what.name,
+        "judged": found,
+        **kept,
+        "l2": metrics.l2_distance(before, after),
+        "mean_square": metrics.mean_square(before, after),
+        "headlines": [dataclasses.asdict(h) for h in report.headlines],
+        "exact": [dataclasses.asdict(e) for e in report.exact],
+        "made": {k: report.made.get(k) for k in ("fitted", "unseen", "sampled")},
+        "seed": SEED,
+        "fit_seconds": seconds,
+        "audit_seconds": time.perf_counter() - start,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with atomic(file_of(case, what)) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
+    return figures
+
+
+def threads(number: int) -> None:
+    """How many cores to use."""
+    torch.set_num_threads(number)

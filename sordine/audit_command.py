@@ -1,0 +1,159 @@
+"""The command `audit`: its options, what they may not be together, and what is done with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sordine import arguments as given
+from sordine.console import Console
+from sordine.errors import SordineError
+from sordine.guard import DONE, FOUND
+from sordine.options import (
+    Device,
+    Features,
+    Force,
+    KeyFile,
+    Layout,
+    LayoutSettings,
+    Names,
+    Preserve,
+    Quiet,
+    Settings,
+    SkipBad,
+    Suppress,
+    Watch,
+    Weights,
+    Workers,
+)
+
+
+def audit(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A Parquet or CSV table, or a media folder.")],
+    transformed: Annotated[Path, typer.Argument(metavar="TRANSFORMED", help="The released records, by the same ids.")],
+    suppress: Suppress = None,
+    preserve: Preserve = None,
+    watch: Watch = None,
+    modifier: Annotated[
+        Path | None, typer.Option("--modifier", help="The modifier; its policy is the default.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json")] = None,
+    family: Annotated[Names, typer.Option("--family", metavar="NAMES", help="Families of attackers. [all]")] = None,
+    setting: Annotated[Names, typer.Option("--setting", metavar="LETTERS", help="A, B or C. [all]")] = None,
+    seed: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attackers. [0]")] = None,
+    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Of the cross-validation.")] = None,
+    max_records: Annotated[
+        int | None, typer.Option("--max-records", min=20, help="At most, of the fitted and of the unseen.")
+    ] = None,
+    max_leakage: Annotated[
+        float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
+    ] = None,
+    originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Show original records.")] = True,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained/--no-pretrained", help="Read a classifier that is never retrained, too.")
+    ] = True,
+    media: Annotated[Path | None, typer.Option("--media", metavar="FOLDER", help="Show some of its files.")] = None,
+    media_after: Annotated[
+        Path | None, typer.Option("--media-after", metavar="FOLDER", help="Files of the same names, anonymised.")
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option("--extractor", "-e", metavar="NAME", help="TABLE and TRANSFORMED are media folders.")
+    ] = None,
+    settings: Settings = None,
+    weights: Weights = None,
+    layout: Layout = None,
+    layout_settings: LayoutSettings = None,
+    skip_bad: SkipBad = False,
+    device: Device = "cpu",
+    workers: Workers = 2,
+    features: Features = None,
+    key: KeyFile = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> int:
+    """Say what retrained attackers still read."""
+    if html is not None and json is not None and html.resolve() == json.resolve():
+        raise SordineError(f"-o and --json both name {html}")
+    for path in (html, json):
+        if path is not None:
+            given.ready(path, force, table, transformed, modifier, key, media, media_after)
+    folders = given.two_folders(table, transformed, extractor, modifier, media, media_after)
+    from sordine import methods
+    from sordine.audit import Budget
+    from sordine.audit import audit as find
+    from sordine.keychain import beside
+    from sordine.keys import Key
+    from sordine.pairs import extract_pair, read_pair
+    from sordine.report.data import write_report
+    from sordine.tablefile import read_note
+
+    asked: dict[str, Any] = {
+        "families": given.names(family),
+        "settings": given.names(setting),
+        "seeds": given.integers(seed, "--seed"),
+        "folds": folds,
+        "max_records": max_records,
+    }
+    budget = Budget(**{k: v for k, v in asked.items() if v not in ((), None)})
+    with Console(quiet=quiet) as people:
+        fitted = None if modifier is None else methods.load(modifier)
+        note = {} if folders else read_note(transformed, "sordine.transform")
+        policy = given.policy_of_audit(given.policy(suppress, preserve, watch), fitted, note)
+        path = key if key is not None else beside(modifier) if modifier is not None else None
+        secret = Key.read(path) if path is not None and (key is not None or path.exists()) else None
+        if extractor is not None:
+            pair = extract_pair(
+                table,
+                transformed,
+                extractor,
+                options=given.fields(settings),
+                layout=layout,
+                layout_options=given.fields(layout_settings),
+                weights=weights,
+                skip_bad=skip_bad,
+                device=given.device(device),
+                workers=workers,
+                named=policy.named,
+                log=people.log,
+                progress=people.progress,
+            )
+        else:
+            pair = read_pair(
+                table,
+                transformed,
+                features=given.names(features),
+                named=policy.named,
+                media=media,
+                media_after=media_after,
+                layout=layout,
+                layout_options=given.fields(layout_settings),
+            )
+        policy = policy.resolve(pair.original.attributes)
+        shown = pair.gallery(policy, originals=originals, log=people.log)
+        command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, pair.options)
+        report = find(
+            pair.original,
+            pair.transformed,
+            policy,
+            modifier=fitted,
+            key=secret,
+            budget=budget,
+            max_leakage=max_leakage,
+            originals=originals,
+            pretrained=pretrained,
+            device=given.device(device),
+            workers=workers,
+            log=people.log,
+            progress=people.progress,
+            source={**pair.about, "command": command},
+        )
+        report = pair.finish(report, shown)
+        write_report(report, html, json, force=force)
+        given.tell(report, people)
+        for path in (html, json):
+            if path is not None:
+                people.say(f"{path}: the report")
+        return FOUND if report.passed is False else DONE

@@ -1,0 +1,135 @@
+"""HuBERT: a clip's beginning as 1,024 numbers of norm 1, by a transformer that learnt speech without labels."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sordine.errors import SordineError
+from sordine.features.found import Frozen, hub_folder, load, read_state
+from sordine.features.layout import Encode, Work
+from sordine.features.vision import installed, load_torchvision
+from sordine.media.audio import Waves
+from sordine.media.source import Kind, Media
+from sordine.media.store import Decoded, Decoder
+
+RATE, SHORTEST, LONGEST_S, BATCH = 16000, 400, 60, 8
+FILES = ("model.safetensors", "pytorch_model.bin")
+CONFIG, SOUND = "config.json", "preprocessor_config.json"
+FLOOR = 1e-7  # added to a clip's variance, as the checkpoint's own preprocessing does
+
+
+@dataclass(frozen=True)
+class Hubert:
+    """1,024 numbers a clip: the mean over time of the last hidden state.
+
+    A clip comes to the network at 16 kHz, cut or padded with zeros at its end to `samples`, which are counted at
+    `count_rate` samples a second. The 30,000 of MaSS's appendix A fit AudioMNIST's 48 kHz: 0.625 s, which are 10,000
+    samples for HuBERT and 31 hidden states. As in the paper, the padding counts: in the mean over time, and in the
+    clip's mean and variance, by which it is normalised where the checkpoint's preprocessor_config.json says so (the
+    large ones' does).
+    model: the hub's name of a checkpoint, looked for in the hub's cache; another one has its own width.
+    weights: a folder with that checkpoint's files instead.
+    Raises SordineError where an option is out of range.
+    """
+
+    model: str = "facebook/hubert-large-ll60k"
+    samples: int = 30000
+    count_rate: int = 48000
+    weights: Path | None = None
+
+    reads: ClassVar[tuple[Kind, ...]] = ("audio",)
+    version: ClassVar[int] = 1
+    block: ClassVar[int] = 4 * BATCH
+    learns: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 1000 <= self.count_rate <= 192000:
+            raise SordineError(f"hubert-large: count_rate={self.count_rate} is not between 1000 and 192000")
+        if not SHORTEST <= self.length <= LONGEST_S * RATE:
+            seconds = f"between {SHORTEST / RATE} and {LONGEST_S} seconds"
+            raise SordineError(f"hubert-large: samples={self.samples} at {self.count_rate} Hz are not {seconds}")
+
+    @property
+    def length(self) -> int:
+        """Samples of a clip at the network's 16 kHz."""
+        return round(self.samples * RATE / self.count_rate)
+
+    def decoder(self, kind: Kind) -> Decoder:
+        """Waves of 16 kHz and one length."""
+        if kind != "audio":
+            raise SordineError(f"hubert-large reads sound, not {kind}")
+        return Waves(RATE, self.length)
+
+    def open(self, kind: Kind, work: Work) -> Encode:
+        """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
+        if find_spec("transformers") is None:
+            raise SordineError("transformers is not installed: pip install 'sordine[speech]'")
+        folder = hub_folder("hubert-large", self.weights, self.model)
+        config, sound = _json(folder / CONFIG), _json(folder / SOUND)
+        if config.get("model_type") != "hubert":
+            raise SordineError(f"{folder / CONFIG} is of a {config.get('model_type')!r} model, not of HuBERT")
+        if sound.get("sampling_rate") != RATE:
+            raise SordineError(f"{folder / SOUND}: sampling_rate is {sound.get('sampling_rate')}, not {RATE}")
+        path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+        if path is None:
+            raise SordineError(f"{folder} holds neither {FILES[0]} nor {FILES[1]}")
+        net = empty_hubert(config)
+        load(net, plain_names(read_state(path)), path)
+        net.to(work.device)
+        normal = bool(sound.get("do_normalize"))
+
+        def embed(x: Tensor, lengths: Tensor) -> Tensor:
+            if normal:
+                variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
+                x = (x - mean) / (variance + FLOOR).sqrt()
+            return net(x).last_hidden_state.mean(dim=1)
+
+        return Frozen(embed, int(config["hidden_size"]), BATCH, work.device)
+
+    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
+        """The same as `open`: it learns nothing here."""
+        return self.open(decoded.kind, work)
+
+
+def empty_hubert(config: dict[str, Any]) -> nn.Module:
+    """HubertModel of a checkpoint's configuration, on the device "meta": shapes without numbers."""
+    if installed():
+        load_torchvision()  # transformers imports it too, and would trip over it
+    transformers = importlib.import_module("transformers")
+    # Masks of time and features are for training; without them the network has no weights for what is masked.
+    plain = {**config, "apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    with torch.device("meta"):
+        return transformers.HubertModel(transformers.HubertConfig.from_dict(plain))
+
+
+def plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's weights under HubertModel's names: taken from under a head, and of the older weight norm too."""
+    inner = {k.removeprefix("hubert."): v for k, v in state.items() if k.startswith("hubert.")} or state
+    old = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    named = {}
+    for key, value in inner.items():
+        stem, dot, last = key.rpartition(".")
+        named[f"{stem}{dot}{old.get(last, last)}"] = value
+    named.pop("masked_spec_embed", None)
+    return named
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """One of the checkpoint's settings files. Raises SordineError where it is missing or is no JSON object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SordineError(f"hubert-large: {path} does not exist; the checkpoint is not complete") from None
+    except (OSError, ValueError) as error:
+        raise SordineError(f"{path} cannot be read as JSON: {(str(error).splitlines() or [''])[0]}") from None
+    if not isinstance(found, dict):
+        raise SordineError(f"{path} is not a JSON object")
+    return found

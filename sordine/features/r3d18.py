@@ -1,0 +1,81 @@
+"""R3D-18: a clip of 16 frames as 512 numbers of norm 1, by a network that learnt 400 actions (Kinetics) apart."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sordine.errors import SordineError
+from sordine.features.found import Frozen, load, read_state, weights_file
+from sordine.features.layout import Encode, Work
+from sordine.features.vision import load_torchvision
+from sordine.media.image import Pictures
+from sordine.media.source import Kind, Media
+from sordine.media.store import Decoded, Decoder
+from sordine.media.video import Clips
+
+URL = "https://download.pytorch.org/models/r3d_18-b3b3357e.pth"
+HASH = " (its SHA-256 begins with b3b3357e)"
+WIDTH, SIDE, FRAMES, STEP, BATCH = 512, 112, 16, 2, 4
+# Of red, green and blue from 0 to 1, over Kinetics-400: those of torchvision's own transform for these weights.
+MEAN, SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+
+
+@dataclass(frozen=True)
+class R3D18:
+    """512 numbers a video, a frame or a picture: what the network's last pooling gives for 16 frames of 112 x 112.
+
+    A video's clip is every other frame from its start, the last one repeated where it is short. A picture's is the
+    picture 16 times over. Frames are resized whole, without a crop, as in MaSS's appendix A.
+    level: "video", or "frame": one record a frame, its clip every other frame around it (`media.video.by_frame` makes
+    such records; the extractor itself only has to be told of them). weights: a file with the names of
+    r3d_18-b3b3357e.pth; by default that one in torch's cache.
+    """
+
+    level: Literal["video", "frame"] = "video"
+    weights: Path | None = None
+
+    reads: ClassVar[tuple[Kind, ...]] = ("video", "image")
+    version: ClassVar[int] = 1
+    block: ClassVar[int] = 4 * BATCH
+    learns: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.level not in ("video", "frame"):
+            raise SordineError(f"r3d18: level={self.level!r} is neither 'video' nor 'frame'")
+
+    def decoder(self, kind: Kind) -> Decoder:
+        """Clips of 16 frames, or colour pictures, of 112 x 112."""
+        if kind == "image":
+            if self.level == "frame":
+                raise SordineError("r3d18: level=frame is for videos; pictures have no frames")
+            return Pictures(SIDE, SIDE)
+        if kind != "video":
+            raise SordineError(f"r3d18 reads videos and pictures, not {kind}")
+        return Clips(SIDE, SIDE, FRAMES, STEP)
+
+    def open(self, kind: Kind, work: Work) -> Encode:
+        """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
+        path = weights_file("r3d18", self.weights, URL, HASH)
+        load_torchvision()
+        with torch.device("meta"):
+            net: nn.Module = importlib.import_module("torchvision.models.video").r3d_18(weights=None)
+        net.fc = nn.Identity()
+        load(net, read_state(path), path, unused=("fc.",))
+        net.to(work.device)
+        mean, spread = (torch.tensor(v, device=work.device).view(3, 1, 1, 1) for v in (MEAN, SPREAD))
+
+        def embed(x: Tensor, lengths: Tensor) -> Tensor:
+            clip = x.unsqueeze(1).expand(-1, FRAMES, -1, -1, -1) if kind == "image" else x
+            return net((clip.transpose(1, 2).float() / 255 - mean) / spread)
+
+        return Frozen(embed, WIDTH, BATCH, work.device)
+
+    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
+        """The same as `open`: it learns nothing here."""
+        return self.open(decoded.kind, work)

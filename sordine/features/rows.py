@@ -1,0 +1,119 @@
+"""The rows of an extracted table: their schema, their ids, and blocks of records encoded by several workers in order."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sordine.errors import SordineError
+from sordine.tablefile import feature_array, feature_type
+
+NOTE = b"sordine.extract"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A block of the output. done: how many records of the source it stands for. bad: (file, reason) of those left out."""
+
+    batch: pa.RecordBatch
+    done: int
+    bad: tuple[tuple[str, str], ...] = ()
+
+
+def schema_of(
+    name: str, tool: Any, columns: pa.Schema, width: int, where: str, *, without: Iterable[str], note: Mapping[str, Any]
+) -> pa.Schema:
+    """id, the source's columns but those `without`, x; and in the metadata how x was made."""
+    without = set(without)
+    kept = [f for f in columns if f.name not in without]
+    for clash in ("x", "id"):
+        if clash in [f.name for f in kept]:
+            raise SordineError(f"{where}: column {clash!r} would stand twice in the output; rename it")
+    options = {f.name: getattr(tool, f.name) for f in fields(tool) if f.name != "weights"}
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
+    made = {"extractor": name, "version": tool.version, "options": options, "width": width, **note}
+    kept = [pa.field(f.name, _plain(f.type)) for f in kept]
+    return pa.schema([("id", pa.string()), *kept, ("x", feature_type((width,)))], {NOTE: json.dumps(made).encode()})
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type a column has in the output: dictionaries decoded, one kind of string."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return pa.string() if pa.types.is_large_string(kind) else kind
+
+
+def batch_of(block: pa.RecordBatch, ids: pa.Array, x: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
+    """The output's rows for a block of the source, its ids and its vectors (b, width) float32."""
+    kept = []
+    for column in schema.names[1:-1]:
+        values = block.column(column)
+        kept.append(values if values.type == schema.field(column).type else values.cast(schema.field(column).type))
+    return pa.record_batch([ids, *kept, feature_array(x)], schema=schema)
+
+
+def checked(
+    encoded: Iterable[Encoded],
+    skipped: list[tuple[str, str]],
+    where: str,
+    rows: int,
+    *,
+    skip_bad: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[pa.RecordBatch]:
+    """The blocks to write; bad records gather in `skipped`.
+
+    Raises SordineError for ids that are missing or stand twice, for bad records unless `skip_bad`, and where all are bad.
+    """
+    done, seen = 0, set[str]()
+    for part in encoded:
+        skipped.extend(part.bad)
+        # Once a file is bad the rest is read only to count the bad ones.
+        if len(part.batch) and (skip_bad or not skipped):
+            _check_ids(part.batch, seen, done, where)
+            yield part.batch
+        done += part.done
+        if progress:
+            progress(done, rows)
+    if skipped and (not skip_bad or len(skipped) == done):
+        what = "bad file" if len(skipped) == 1 else "bad files"
+        advice = "" if skip_bad else "; --skip-bad leaves bad files out"
+        raise SordineError(f"{skipped[0][1]} ({len(skipped)} {what} of {done}){advice}")
+
+
+def _check_ids(batch: pa.RecordBatch, seen: set[str], row: int, where: str) -> None:
+    for at, name in enumerate(batch.column(0).to_pylist()):
+        if name is None:
+            raise SordineError(f"{where}: row {row + at}: column 'id' is empty")
+        if name in seen:
+            raise SordineError(f"{where}: row {row + at}: id {name!r} stands twice; ids must be unique")
+        seen.add(name)
+
+
+def in_order(
+    encode: Callable[[pa.RecordBatch, int], Encoded], blocks: Iterable[pa.RecordBatch], workers: int
+) -> Iterator[Encoded]:
+    """encode(block, first row) of each block, in order, by `workers` threads and never more than twice as many blocks
+    at once. Threads are enough: decoding, transforms and NumPy's loops let go of the interpreter."""
+    pending: deque[Future[Encoded]] = deque()
+    row = 0
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for block in blocks:
+                pending.append(pool.submit(encode, block, row))
+                row += len(block)
+                if len(pending) >= 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,213 @@
+"""Media out of the house: substitutes that were drawn as vectors leave as the files that they are vectors of.
+
+A substitution modifier knows its substitutes by their vectors alone and releases them bit for bit. Whoever holds the table
+of vectors finds each one's file again by those bits, so no id has to stand in the modifier.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sordine.errors import SordineError
+from sordine.files import atomic
+from sordine.findings import Report
+from sordine.keys import Key
+from sordine.media.source import FILE_NAME, WORDS, Media
+from sordine.media.write import strip
+from sordine.recipe import silent
+from sordine.release import (
+    Released,
+    Working,
+    look_over,
+    ready,
+    seal,
+    tell,
+    type_in_words,
+    write_links,
+    write_manifest,
+)
+from sordine.table import check_ids
+from sordine.tablefile import TableFile, read_ids
+
+DATA, METADATA = "data", "metadata.csv"
+DIGEST = 16  # bytes: two of a billion different vectors share a digest with a probability under 1e-20
+
+
+def release_media(
+    transformed: str | Path,
+    source: Media,
+    table: str | Path,
+    output: str | Path,
+    *,
+    key: Key,
+    report: Report | None = None,
+    force: bool = False,
+    force_leaky: bool = False,
+    workers: int = 2,
+    log: Callable[[str], None] = silent,
+    progress: Callable[[int, int], None] | None = None,
+) -> Released:
+    """Write what leaves the house as a media folder (data/, metadata.csv, manifest.json), and the link table beside it.
+
+    transformed: what `transform` wrote with a substitution modifier. source, table: the media folder and its table of
+    vectors that the substitutes were chosen from (the pool's, where the fit was given one); the table's ids are the folder's.
+    Files are written again without metadata, under pseudonyms, in keyed order; `split` and the kept columns stand in
+    metadata.csv and are the replaced record's own. Links: pseudonym, id, and the file that took the record's place.
+    workers: files written at a time; the result does not depend on it. The others as in `sordine.release.release`.
+    Raises SordineError, with nothing written, where `release` would; where a released vector is no record of the table, or
+    every one is its own record; where the table names what the folder does not hold; for frames of videos.
+    """
+    transformed, output = Path(transformed), Path(output)
+    links = ready(output, force)
+    if any(frame is not None for frame in source.frames):
+        raise SordineError(f"{source.root}: its records are frames of videos; only whole files are released as media")
+    found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
+    names = _substitutes(found, source, Path(table), force_leaky, log)
+    pseudonyms, order = key.pseudonyms(found.ids), key.order("release order", found.ids)
+
+    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+        (folder / DATA).mkdir(parents=True)
+        write_links(link_table, pseudonym=pseudonyms, id=found.ids.tolist(), substitute=names)
+        uses: dict[str, list[int]] = {}
+        for row in order:
+            uses.setdefault(names[row], []).append(int(row))
+        files, seals = _write_files(folder, source, uses, pseudonyms, workers, progress)
+        _write_metadata(folder / METADATA, found, files, order)
+        written = {
+            "files": {METADATA: seal(folder / METADATA), **{files[row]: seals[row] for row in order}},
+            "rows": found.file.rows,
+            "media": source.kind,
+            "different_files": len(uses),
+            "columns": {
+                FILE_NAME: "string",
+                **{n: type_in_words(found.columns.schema.field(n).type, ()) for n in found.kept},
+            },
+        }
+        manifest = write_manifest(folder, written, found, report)
+    beside = [n for n in found.kept if n != "split"]
+    log(
+        f"copies of {len(uses):,} real {WORDS[source.kind]} are released: whoever receives them learns who is in the pool. "
+        "Which of them stands for a record was drawn at random; the audit says how far the draw is independent of whose record "
+        f"it was. Beside it stands the record's own {', '.join(beside) if beside else 'split, and nothing else'}"
+    )
+    if source.kind == "video":
+        log("the videos' sound is left out: a voice tells who speaks")
+    tell(links, report, log)
+    return Released(output, links, found.file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
+
+
+# -------------------------------------------------------------------------------------------------- vectors to files
+
+
+def digests(blocks: Iterable[np.ndarray]) -> list[bytes]:
+    """A digest of each record's bits: (b, *shape) float32 blocks -> one a record, the same only for the same bits."""
+    return [
+        hashlib.blake2b(record.data, digest_size=DIGEST).digest()
+        for block in blocks
+        for record in np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1)
+    ]
+
+
+def owners(released: Sequence[bytes], table: Sequence[bytes], ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Whose vector each released one is, by `digests`: rows of the table (n,) int64, -1 where it is nobody's.
+
+    Of several records with the same vector it is the one whose id sorts first: the choice says nothing of the record that
+    was replaced.
+    """
+    wanted = set(released)
+    first: dict[bytes, int] = {}
+    for row, digest in enumerate(table):
+        if digest in wanted and (digest not in first or ids[row] < ids[first[digest]]):
+            first[digest] = row
+    return np.array([first.get(digest, -1) for digest in released], np.int64)
+
+
+def _blocks(file: TableFile) -> Iterator[np.ndarray]:
+    first = 0
+    for block in file.blocks(file.features):
+        yield file.x(block, first)
+        first += len(block)
+
+
+def _substitutes(
+    found: Working, source: Media, table: Path, force_leaky: bool, log: Callable[[str], None]
+) -> list[str]:
+    """The file that takes each record's place: names in the folder, in the transformed table's order."""
+    file, pool = found.file, TableFile(table)
+    if pool.shape != file.shape:
+        raise SordineError(
+            f"{table} holds vectors of shape {pool.shape}, {file.path} of {file.shape}: it is another table"
+        )
+    beside = pa.Table.from_batches(list(pool.blocks(["id"]))) if "id" in pool.other else pa.table({})
+    ids = read_ids(beside, pool.rows, source=str(table))
+    check_ids(ids, str(table))
+    rows = owners(digests(_blocks(file)), digests(_blocks(pool)), ids)
+    if (rows < 0).any():
+        lost = np.flatnonzero(rows < 0)
+        raise SordineError(
+            f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of {file.rows:,} are no "
+            f"record of {table}, the first {found.ids[lost[0]]!r}): only what a substitution modifier drew from it is released as media"
+        )
+    if not force_leaky and (ids[rows] == found.ids).all():
+        raise SordineError(
+            f"{file.path}: every record is its own copy: nothing was substituted, so nothing is released"
+        )
+    files = dict(zip(source.ids, source.files, strict=True))
+    strange = next((name for name in ids[np.unique(rows)] if name not in files), None)
+    if strange is not None:
+        raise SordineError(f"{table} names {strange!r}, which the media folder {source.root} does not hold")
+    return [files[name] for name in ids[rows]]
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+
+def _write_files(
+    folder: Path,
+    source: Media,
+    uses: dict[str, list[int]],
+    pseudonyms: list[str],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[int, str], dict[int, dict[str, Any]]]:
+    """Each file once without metadata, then as often as it was drawn: row -> its name in the folder, and its seal."""
+
+    def one(name: str) -> tuple[list[int], str, dict[str, Any]]:
+        first, *others = rows = uses[name]
+        path = strip(source.root / name, folder / DATA / pseudonyms[first])
+        for row in others:
+            shutil.copy2(path, path.with_name(pseudonyms[row] + path.suffix))  # its time too, which tells nothing
+        return rows, path.suffix, seal(path)
+
+    files: dict[int, str] = {}
+    seals: dict[int, dict[str, Any]] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            for rows, suffix, sealed in pool.map(one, uses):
+                files |= {row: f"{DATA}/{pseudonyms[row]}{suffix}" for row in rows}
+                seals |= dict.fromkeys(rows, sealed)
+                if progress:
+                    progress(len(files), len(pseudonyms))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return files, seals
+
+
+def _write_metadata(path: Path, found: Working, files: dict[int, str], order: np.ndarray) -> None:
+    """file_name, split and the kept columns, in keyed order; what is missing is an empty field."""
+    columns = [found.columns[n].to_pylist() for n in found.kept]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([FILE_NAME, *found.kept])
+        for row in order:
+            writer.writerow([files[row], *("" if c[row] is None else c[row] for c in columns)])

@@ -1,0 +1,223 @@
+"""Small convolutional networks for pictures, sound and clips, and the blocks of numbers that they say of a record.
+
+`forward` gives the last stage's averages, one vector to train on. `blocks` gives what is kept of a record: averages
+over a few parts of it at several depths, and deviations. Parts count real samples and frames only, not padding.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+NEIGHBOURHOOD = 9  # pixels a side of the square that local contrast is relative to
+SOFTEST = 0.05  # added to a neighbourhood's deviation: of the 4 between black and white
+QUIETEST = 1e-8  # added to a band's power: above the rounding noise of 16-bit samples
+ROUNDING = 1e-6  # added to a variance before its root
+
+
+def stage(inputs: int, outputs: int, first: bool) -> nn.Sequential:
+    """Halves the sides: a 3 x 3 convolution of stride 2 and, but in the first stage, one of 1; batch norm, ReLU."""
+    layers: list[nn.Module] = []
+    for i, o, stride in [(inputs, outputs, 2)] + [(outputs, outputs, 1)] * (not first):
+        layers += [nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def stages(channels: int, width: int) -> nn.ModuleList:
+    """Four stages of `width`, 2, 4 and 8 times as many channels."""
+    widths = [channels, width, 2 * width, 4 * width, 8 * width]
+    return nn.ModuleList(stage(i, o, first=at == 0) for at, (i, o) in enumerate(pairwise(widths)))
+
+
+def looked_at(x: Tensor) -> Tensor:
+    """Pictures (n, 3 or 1, h, w) of 0 to 255 -> (n, 4 or 2, h, w): -2 to 2, and the luma's local contrast, which light
+    that changes slowly across the picture leaves as it is."""
+    x = x.float() / 63.75 - 2
+    luma = x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).reshape(3, 1, 1)).sum(1, keepdim=True)
+
+    def around(v: Tensor) -> Tensor:
+        return functional.avg_pool2d(v, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2, count_include_pad=False)
+
+    detail = luma - around(luma)
+    contrast = detail / (around(detail.square()).sqrt() + SOFTEST)
+    return torch.cat([x, contrast], 1).contiguous(memory_format=torch.channels_last)
+
+
+def parts(lengths: Tensor, frames: int, count: int) -> Tensor:
+    """Weights (b, count, frames) of means over `count` equal parts of the first `lengths` (b,) frames, at least one.
+
+    A frame across a border counts in part on each side; a part inside one frame is that frame.
+    """
+    lengths = lengths.clamp(1, frames).unsqueeze(1)
+    borders = torch.arange(count + 1, device=lengths.device) / count * lengths
+    at = torch.arange(frames, device=lengths.device)
+    shared = torch.minimum(borders[:, 1:, None], at + 1) - torch.maximum(borders[:, :-1, None], at)
+    shared = shared.clamp_min(0)
+    return shared / shared.sum(2, keepdim=True)
+
+
+def mean_and_deviation(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Over time: x (b, t, ...), weights (b, 1, t) -> mean and standard deviation, each (b, d)."""
+    flat = x.flatten(2)
+    mean = weights @ flat
+    variance = weights @ (flat - mean).square()
+    return mean.flatten(1), (variance + ROUNDING).sqrt().flatten(1)
+
+
+class Pictures(nn.Module):
+    """For pictures (b, channels, h, w) of 0 to 255. width: channels of the first stage."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.stages = stages(channels + 1, width)
+        self.width = 2 * 8 * width  # of forward's vector
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """What every stage says: (b, c, h, w) each."""
+        said = [looked_at(x)]
+        for step in self.stages:
+            said.append(step(said[-1]))
+        return said[1:]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """-> (b, width): means and largest values of the last stage."""
+        last = self.activations(x)[-1]
+        return torch.cat([last.mean((2, 3)), last.amax((2, 3))], 1)
+
+    def blocks(self, x: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Means over 4 x 4, 3 x 3 and 1 part of stages 2 to 4, and the deviations in stages 3 and 4: (b, d) each."""
+        _, second, third, fourth = self.activations(x)
+        grids = [functional.adaptive_avg_pool2d(s, g).flatten(1) for s, g in ((second, 4), (third, 3), (fourth, 1))]
+        return [*grids, *(s.flatten(2).std(2, correction=0) for s in (third, fourth))]
+
+
+class Sound(nn.Module):
+    """For sound (b, samples), seen as log mel energies with and without their mean over time.
+
+    filters: (window's bins, bands), from a power spectrum to mel bands. window: (size,), a frame's; hop: samples.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, filters: Tensor, window: Tensor, hop: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("window", window, persistent=False)
+        self.hop = hop
+        self.norm = nn.BatchNorm1d(filters.shape[1], affine=False)
+        self.stages = stages(2, width)
+        self.width = 2 * 8 * width * _halved(filters.shape[1], 4)
+
+    def mel(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """-> log mel energies (b, t, bands), each band standardised over the folder, 0 in padding; (b,) real frames."""
+        size = len(self.window)
+        spectrum = torch.fft.rfft(x.unfold(1, size, self.hop) * self.window, 2 * (len(self.filters) - 1))
+        power = (spectrum.real.square() + spectrum.imag.square()) / size
+        mel = torch.log(power @ self.filters + QUIETEST)
+        frames = ((lengths - size).clamp_min(0) // self.hop + 1).clamp_max(mel.shape[1])
+        real = torch.arange(mel.shape[1], device=x.device) < frames[:, None]
+        if self.training:
+            # Padding is no silence of the speaker's: it takes no part in the bands' means.
+            standard = torch.zeros_like(mel)
+            standard[real] = self.norm(mel[real])
+        else:
+            standard = self.norm(mel.flatten(0, 1)).view_as(mel)
+        return standard * real.unsqueeze(2), frames
+
+    def activations(self, x: Tensor, lengths: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The mel energies and what every stage says, (b, t, c, bands) each, with (b,) real frames."""
+        mel, frames = self.mel(x, lengths)
+        mean = parts(frames, mel.shape[1], 1) @ mel
+        real = torch.arange(mel.shape[1], device=x.device) < frames[:, None]
+        both = torch.stack([mel, (mel - mean) * real.unsqueeze(2)], 1).contiguous(memory_format=torch.channels_last)
+        said = [(mel.unsqueeze(2), frames)]
+        for step in self.stages:
+            both = step(both)
+            frames = (frames + 1) // 2
+            said.append((both.transpose(1, 2), frames))
+        return said
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """-> (b, width): means and deviations over time of the last stage, its channels in every band."""
+        last, frames = self.activations(x, lengths)[-1]
+        return torch.cat(mean_and_deviation(last, parts(frames, last.shape[1], 1)), 1)
+
+    def blocks(self, x: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Means and deviations over time of the bands and of every stage, in at most 16, 8, 4 and 4 groups of bands;
+        and the means of 16 groups of bands in 8 equal parts of the time: (b, d) each."""
+        said = self.activations(x, lengths)
+        kept = []
+        for (s, frames), groups in zip(said, (0, 16, 8, 4, 4), strict=True):
+            s = _grouped(s, groups) if groups else s
+            kept.append(torch.cat(mean_and_deviation(s, parts(frames, s.shape[1], 1)), 1))
+        mel, frames = said[0]
+        return [*kept, (parts(frames, mel.shape[1], 8) @ _grouped(mel, 16).flatten(2)).flatten(1)]
+
+
+class Clips(nn.Module):
+    """For clips (b, t, channels, h, w) of 0 to 255: every frame by itself, but that from the second stage on a quarter
+    of the channels comes from the frame before and a quarter from the frame after."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.stages = stages(channels + 1, width)
+        self.width = 4 * 8 * width
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """The frames as they are looked at, and what every stage says of them: (b, t, c, h, w) each."""
+        frames = x.shape[1]
+        said = [looked_at(x.flatten(0, 1))]
+        for at, step in enumerate(self.stages):
+            said.append(step(_mixed(said[-1], frames) if at else said[-1]))
+        return [s.unflatten(0, (-1, frames)) for s in said]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """-> (b, width): means of the last stage in the four quarters of the real frames."""
+        last = self.activations(x)[-1].mean((3, 4))
+        return (parts(lengths, last.shape[1], 4) @ last).flatten(1)
+
+    def blocks(self, x: Tensor, lengths: Tensor) -> list[Tensor]:
+        """How far parts of the time stray from the clip's mean (eighths of it, in 10 x 10 small grey pixels and in
+        stage 3; quarters, in 3 x 3 parts of stage 2); over the whole time the means of 2 x 2 parts of stage 4, and the
+        deviations of 2 x 2 parts of stage 3 and of the whole of stage 4: (b, d) each."""
+        seen, _, second, third, fourth = self.activations(x)
+        times = {count: parts(lengths, x.shape[1], count) for count in (1, 4, 8)}
+
+        def strays(s: Tensor, grid: int, count: int) -> Tensor:
+            s = _pooled(s, grid).flatten(2)
+            return (times[count] @ s - times[1] @ s).flatten(1)
+
+        # One colour is enough for what moves.
+        grey = seen[:, :, :-1].mean(2, keepdim=True)
+        still, _ = mean_and_deviation(_pooled(fourth, 2), times[1])
+        moving = [mean_and_deviation(_pooled(s, grid), times[1])[1] for s, grid in ((third, 2), (fourth, 1))]
+        return [strays(grey, 10, 8), strays(second, 3, 4), strays(third, 1, 8), still, *moving]
+
+
+def _halved(size: int, times: int) -> int:
+    return -(-size // 2**times)
+
+
+def _pooled(x: Tensor, grid: int) -> Tensor:
+    """(b, t, c, h, w) -> (b, t, c, grid, grid)."""
+    return functional.adaptive_avg_pool2d(x.flatten(0, 1), grid).unflatten(0, x.shape[:2])
+
+
+def _grouped(x: Tensor, groups: int) -> Tensor:
+    """(b, t, c, bands) -> (b, t, c, at most `groups`): means over neighbouring bands."""
+    return functional.adaptive_avg_pool1d(x.flatten(0, 1), min(groups, x.shape[3])).unflatten(0, x.shape[:2])
+
+
+def _mixed(x: Tensor, frames: int) -> Tensor:
+    """(b t, c, h, w): a quarter of the channels from the next frame, a quarter from the one before; ends repeat."""
+    x = x.unflatten(0, (-1, frames))
+    quarter = x.shape[2] // 4
+    after = torch.cat([x[:, 1:, :quarter], x[:, -1:, :quarter]], 1)
+    before = torch.cat([x[:, :1, quarter : 2 * quarter], x[:, :-1, quarter : 2 * quarter]], 1)
+    mixed = torch.cat([after, before, x[:, :, 2 * quarter :]], 2).flatten(0, 1)
+    return mixed.contiguous(memory_format=torch.channels_last)
