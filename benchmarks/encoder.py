@@ -81,7 +81,7 @@ def measured(x: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, list[flo
 
 
 def vectors(tool: Any, media: Media) -> tuple[np.ndarray, dict[str, float]]:
-    """What an extractor of decoded media makes of a folder, and the seconds of learning and of encoding."""
+    """What an extractor of decoded media makes of a folder, and the seconds of learning and encoding."""
     decoded = decode(media, tool.decoder(media.kind))
     start = time.monotonic()
     encode: Encode = tool.fit(decoded, media, Work(seed=SEED, log=print))
@@ -162,7 +162,8 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     """The page as Markdown."""
     columns = [c for c in TITLES if any(c in r["accuracy"] for r in results.values())]
     head = ["data set", "attribute", "classes", "largest class", *(TITLES[c] for c in columns)]
-    lines = [TOP, "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    top = TOP + LABELLED * ("encoder, labels" in columns)
+    lines = [top, "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
     for name, found in results.items():
         for attribute in found["classes"]:
             cells = [name, attribute, str(found["classes"][attribute]), f"{found['majority'][attribute]:.3f}"]
@@ -181,35 +182,37 @@ TOP = """# What a linear reader finds in `encoder`
 
 Made by `SORDINE_DATA=... python -m benchmarks.encoder`, from `benchmarks/results/encoder--*.json`. Accuracy of logistic
 regression on standardised features: mean over five stratified folds (and deviation between them), C chosen inside each
-learning part from the same five values for all extractors; of UTKFace 3,000 records are read, all are learnt from.
+learning part from the same five values for all extractors; at most 3,000 records are read, all are learnt from.
 Folds are random, so that a person's or a speaker's records lie on both sides: these figures say what the vectors hold,
 not how well an attribute is read in strangers.
 
 - `encoder`, `pixels`: learnt **without labels on the whole folder**, the tried records among them.
-- `encoder`, labels: network and components learnt from each fold's learning part alone, with the labels of the
-  attribute marked \\*.
 - untrained: `encoder` with `epochs=0`, that is the same blocks of a network with random weights, on the same
   components. What training adds is the difference.
 - `logmel`: at 16 kHz. flat pixels: the grey values of 32 x 32 pixels, or of 16 x 16 pixels in all 16 frames.
 """
+LABELLED = """- `encoder`, labels: network and components learnt from each fold's learning part alone, with the labels of the
+  attribute marked \\*.
+"""
 COST = """
-Seconds on one thread of two shared cores, other work beside: upper bounds. Learning is training and components.
+Seconds on one thread of two cores that other work shared: upper bounds. Learning is training and components.
 """
 LOST = """
 ## What was tried and left out
 
+From single runs on these data sets, on the way to the settings above.
+
 - **The trained vector alone** (the last stage, as SimCLR is usually read): behind the blocks of all depths for every
-  attribute, and far behind for who it is. It forgets what the views change, and with some hundred records it learns little else.
+  attribute, and far behind for who it is. It forgets what the views change, and some hundred records teach little else.
 - **Pictures without the channel of local contrast, or without shading among the views**: each lowers the person in Yale
   B, whom light hides, and leaves the side of the light within the folds' noise.
 - **B.1's own views of sound (one cut, one silenced) for training**: behind pieces of the utterance at another gain for
   the speaker, equal for the emotion.
 - **Full whitening**: equal for the person, behind for the side of the light and for emotion, as it makes the smallest
-  components as loud as the others. Components that are not rotated come to the same as soon as a reader standardises them.
+  components as loud as the others. Components that are not rotated come to the same once a reader standardises them.
 - **More of a clip** (finer grids, movement of local contrast, means of the middle stages beside the last one's): within
   the folds' noise, for several times the numbers. Movement relative to the clip's own mean, over parts of the clip's
-  real length, is what reads letters; averages over the whole time alone do not. Most of it is in the small grey pixels:
-  training adds less to clips, of which there are few, than to sound.
+  real length, is what reads letters; averages over the whole time alone do not.
 """
 
 

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
 from sordine.attackers.plan import Budget, Piece, Reading, Scene, attack, pieces, together, trials
+from sordine.copies import copied
 from sordine.errors import SordineError
 from sordine.findings import Cloud, Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
 from sordine.flaws import Match, columns, contents, match, names_and_order
@@ -85,6 +86,7 @@ def audit(
         store: MutableMapping[Any, Any] = {} if memory is None else memory
         scenes = _scenes(before, after, roles)
         log(f"audit: {int(fitted.sum()):,} fitted and {int((~fitted).sum()):,} unseen records, {len(roles)} attributes")
+        flaws += copied(original, before, after, fitted, policy)
         readings = _attack(scenes, list(roles), budget, store, device, workers, progress, notes)
         findings, headlines = figures(readings, roles, original.classes, budget)
         if pretrained and original.shape == released.shape:

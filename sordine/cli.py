@@ -293,12 +293,13 @@ def obscure(
     given.ready(output, False, source, key, directory=True)
     from sordine.keychain import key_for_fit
     from sordine.media.layouts import open_media
-    from sordine.media.obscure import make, obscure_folder
+    from sordine.media.obscure import check, make, obscure_folder
 
     options = given.fields(settings)
-    make(how, options)
+    tool = make(how, options)
     with Console(quiet=quiet) as people:
         media = open_media(source, layout, given.fields(layout_settings))
+        check(media, output, how, tool)
         with key_for_fit(output, key, people.log) as secret:
             done = obscure_folder(
                 media,

@@ -338,6 +338,11 @@ def _check(job: Job, out: Path) -> None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
     methods.make(job.method or methods.default_method(job.policy_of()), job.settings)
     arguments.device(job.device)
+    method = job.method or methods.default_method(job.policy_of())
+    if job.media and method != "substitution":
+        raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
+    if job.raw_views and method != "mass":
+        raise SordineError(f"raw_views: {method} makes no views; mass does")
     if job.media and job.pool is not None:
         raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
     if isinstance(job.audit, AuditPart):

@@ -26,6 +26,8 @@ def guarded(command: Callable[[], Any]) -> int:
     with warnings.catch_warnings():
         if not _debugging():
             warnings.simplefilter("ignore")
+            # Libraries that reset the filters in threads of their own do not know of this one: nothing is shown either.
+            warnings.showwarning = lambda *told, **more: None
         code = _ended(command)
     try:
         sys.stdout.flush()

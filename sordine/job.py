@@ -93,7 +93,7 @@ class Job(_Part):
     media: bool = False
     """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in the report."""
     raw_views: bool = False
-    """Make MaSS's two views of a record of its file, as published, instead of its vector."""
+    """Make MaSS's two views of a record of its file (B.1), four pairs kept for each, instead of its vector."""
     policy: PolicyPart
     """What must become unreadable, what must stay readable."""
     method: str | None = None

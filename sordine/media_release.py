@@ -7,9 +7,8 @@ of vectors finds each one's file again by those bits, so no id has to stand in t
 from __future__ import annotations
 
 import csv
-import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sordine.copies import digests, owners
 from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.findings import Report
@@ -36,10 +36,9 @@ from sordine.release import (
     write_manifest,
 )
 from sordine.table import check_ids
-from sordine.tablefile import TableFile, read_ids
+from sordine.tablefile import TableFile, read_ids, read_note
 
 DATA, METADATA = "data", "metadata.csv"
-DIGEST = 16  # bytes: two of a billion different vectors share a digest with a probability under 1e-20
 
 
 def release_media(
@@ -71,7 +70,8 @@ def release_media(
     if any(frame is not None for frame in source.frames):
         raise SordineError(f"{source.root}: its records are frames of videos; only whole files are released as media")
     found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
-    names = _substitutes(found, source, Path(table), force_leaky, log)
+    _check_origin(found, source, Path(table), output)
+    names = _substitutes(found, source, Path(table))
     pseudonyms, order = key.pseudonyms(found.ids), key.order("release order", found.ids)
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
@@ -94,10 +94,12 @@ def release_media(
         }
         manifest = write_manifest(folder, written, found, report)
     beside = [n for n in found.kept if n != "split"]
+    files_of = dict(zip(source.ids, source.files, strict=True))
+    own = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
     log(
         f"copies of {len(uses):,} real {WORDS[source.kind]} are released: whoever receives them learns who is in the pool. "
-        "Which of them stands for a record was drawn at random; the audit says how far the draw is independent of whose record "
-        f"it was. Beside it stands the record's own {', '.join(beside) if beside else 'split, and nothing else'}"
+        "Which of them stands for a record was drawn at random, most likely one that is like it; the audit says how far the draw "
+        f"tells whose record it was. {own:,} of {found.file.rows:,} records leave as themselves. Beside it stands the record's own {', '.join(beside) if beside else 'split, and nothing else'}"
     )
     if source.kind == "video":
         log("the videos' sound is left out: a voice tells who speaks")
@@ -108,29 +110,6 @@ def release_media(
 # -------------------------------------------------------------------------------------------------- vectors to files
 
 
-def digests(blocks: Iterable[np.ndarray]) -> list[bytes]:
-    """A digest of each record's bits: (b, *shape) float32 blocks -> one a record, the same only for the same bits."""
-    return [
-        hashlib.blake2b(record.data, digest_size=DIGEST).digest()
-        for block in blocks
-        for record in np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1)
-    ]
-
-
-def owners(released: Sequence[bytes], table: Sequence[bytes], ids: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Whose vector each released one is, by `digests`: rows of the table (n,) int64, -1 where it is nobody's.
-
-    Of several records with the same vector it is the one whose id sorts first: the choice says nothing of the record that
-    was replaced.
-    """
-    wanted = set(released)
-    first: dict[bytes, int] = {}
-    for row, digest in enumerate(table):
-        if digest in wanted and (digest not in first or ids[row] < ids[first[digest]]):
-            first[digest] = row
-    return np.array([first.get(digest, -1) for digest in released], np.int64)
-
-
 def _blocks(file: TableFile) -> Iterator[np.ndarray]:
     first = 0
     for block in file.blocks(file.features):
@@ -138,9 +117,22 @@ def _blocks(file: TableFile) -> Iterator[np.ndarray]:
         first += len(block)
 
 
-def _substitutes(
-    found: Working, source: Media, table: Path, force_leaky: bool, log: Callable[[str], None]
-) -> list[str]:
+def _check_origin(found: Working, source: Media, table: Path, output: Path) -> None:
+    """Only what a substitution drew from the originals' own table leaves as media, and not into the originals' folder."""
+    method = found.note.get("method")
+    if method != "substitution":
+        raise SordineError(
+            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}: only what a "
+            "substitution modifier drew is released as media"
+        )
+    if read_note(table, "sordine.transform"):
+        raise SordineError(f"{table} was transformed itself: --table is the table that {source.root} was extracted to")
+    here, there = source.root.resolve(), output.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise SordineError(f"{output} and the originals in {source.root} lie within each other: name another place")
+
+
+def _substitutes(found: Working, source: Media, table: Path) -> list[str]:
     """The file that takes each record's place: names in the folder, in the transformed table's order."""
     file, pool = found.file, TableFile(table)
     if pool.shape != file.shape:
@@ -157,7 +149,7 @@ def _substitutes(
             f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of {file.rows:,} are no "
             f"record of {table}, the first {found.ids[lost[0]]!r}): only what a substitution modifier drew from it is released as media"
         )
-    if not force_leaky and (ids[rows] == found.ids).all():
+    if (ids[rows] == found.ids).all():
         raise SordineError(
             f"{file.path}: every record is its own copy: nothing was substituted, so nothing is released"
         )

@@ -95,7 +95,7 @@ def prediction_entropy(probabilities: np.ndarray) -> float:
 
 
 def relative_suppression(before: float, after: float) -> float:
-    """Share of a score that suppression took away, (before - after) / before: MaSS tables 5 (note 1) and 16. before > 0."""
+    """Share of a score that suppression took away, (before - after) / before: MaSS section 4.3 (its note on SPAct) and table 16. before > 0."""
     if not before > 0:
         raise SordineError(f"metrics: a score of {before} leaves nothing to suppress")
     return (before - after) / before

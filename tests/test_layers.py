@@ -16,7 +16,7 @@ FLOORS = {
     2: "table tablefile game modifier recipe statistics",
     3: "media features synthetic classifiers",
     4: "methods attackers",
-    5: "audit flaws verdict transform release media_release",
+    5: "audit flaws verdict transform release media_release copies",
     6: "search report estimator pairs",
     7: "cli job stages flow demo console keychain guard arguments options audit_command",
 }

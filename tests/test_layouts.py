@@ -717,7 +717,7 @@ def test_plain_files_are_read_without_labels_when_asked(tmp_path):
     media = open_media(tmp_path, labels=False)
     assert media.files == ["a.png", "b/2.png", "b/c/1.jpg"]
     assert media.records.column_names == ["file_name"]
-    assert media.notes == ("1 files are no media by their suffix: left out.",)
+    assert media.notes == ("Files that are no media by their suffix are left out: 1.",)
     touch(tmp_path, "z.wav")
     with pytest.raises(SordineError, match="keep one kind to a folder"):
         open_media(tmp_path, labels=False)

@@ -120,3 +120,24 @@ def test_resampling_keeps_a_tone_and_its_length():
     assert half.shape == (8000,)
     np.testing.assert_allclose(half[500:-500], np.sin(2 * np.pi * 440 * time[::2])[500:-500], atol=2e-3)
     assert resample(np.zeros(7), 7, 5).shape == (5,)
+
+
+def test_a_rate_that_no_recording_has_names_the_file(tmp_path):
+    soundfile.write(tmp_path / "odd.wav", np.zeros(100), 16000)
+    raw = bytearray((tmp_path / "odd.wav").read_bytes())
+    raw[24:28] = (2**31 - 1).to_bytes(4, "little")
+    (tmp_path / "odd.wav").write_bytes(raw)
+    with pytest.raises(SordineError, match=r"odd\.wav says that it has 2147483647 samples a second"):
+        read_clip(tmp_path / "odd.wav")
+
+
+def test_file_names_that_are_no_text_are_one_line(tmp_path):
+    folder = folder_of(tmp_path / "m", "file_name\na.wav\n")
+    (folder / "metadata.csv").unlink()
+    pq.write_table(pa.table({"file_name": pa.array([b"\xff.wav"], pa.binary())}), folder / "metadata.parquet")
+    with pytest.raises(SordineError, match="does not hold text"):
+        read_metadata(folder)
+    (folder / "metadata.parquet").unlink()
+    (folder / "metadata.jsonl").write_text('{"file_name": ["a.wav"]}\n')
+    with pytest.raises(SordineError, match="does not hold text"):
+        read_metadata(folder)

@@ -339,3 +339,23 @@ def test_from_a_fit_to_a_folder_of_copies(
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert not (tmp_path / "no").exists()
+
+
+def test_only_what_a_substitution_drew_is_released_even_by_force(
+    media: Media, table: Path, tmp_path: Path, refused: Refuses
+) -> None:
+    made = transformed_of(media, tmp_path / "erased.parquet", DRAWN, {**NOTE, "method": "leace"})
+    refused("leace made, not copies", transformed=made, table=table)
+    refused("leace made, not copies", transformed=made, table=table, force_leaky=True)
+
+
+def test_the_transformed_table_is_no_table_of_the_originals(transformed: Path, refused: Refuses) -> None:
+    # Its vectors stand beside the ids of the records that were replaced: everybody's own file would leave.
+    refused("was transformed itself", transformed=transformed, table=transformed)
+
+
+def test_a_release_is_not_written_among_the_originals(media: Media, table: Path, transformed: Path) -> None:
+    before = sorted(p.name for p in media.root.iterdir())
+    with pytest.raises(SordineError, match="within each other"):
+        release_media(transformed, media, table, media.root / "out", key=KEY)
+    assert sorted(p.name for p in media.root.iterdir()) == before

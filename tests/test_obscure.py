@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+from PIL import Image
 
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -273,3 +275,26 @@ def test_wrong_names_and_options_are_one_line(how: str, options: dict[str, objec
 def test_a_baseline_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SordineError, match=r"mask is not for pictures.*blur, downsample, cover_face"):
         obscure_folder(folder(tmp_path / "in", "image"), tmp_path / "out", "mask", key=KEY)
+
+
+def test_a_picture_that_is_hardly_one_has_no_face() -> None:
+    pytest.importorskip("cv2")
+    for shape in ((1, 20000, 3), (20000, 1, 3)):
+        assert faces.detect(np.zeros(shape, np.uint8)).shape == (0, 4)
+
+
+def test_faces_are_found_by_several_threads_at_once() -> None:
+    pytest.importorskip("cv2")
+    pictures = [np.full((64, 64, 3), i, np.uint8) for i in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found.shape[1] == 4 for found in pool.map(faces.detect, pictures))
+
+
+def test_what_cannot_be_written_again_is_refused_before_any_work(tmp_path: Path) -> None:
+    root = tmp_path / "m"
+    root.mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(root / "a.gif")
+    media = Media(root, "image", pa.table({"file_name": ["a.gif"]}))
+    with pytest.raises(SordineError, match=r"m/a\.gif could be read but not written again: no \.gif"):
+        obscure_folder(media, tmp_path / "out", "blur", key=Key.of_seed(0), skip_bad=True)
+    assert not (tmp_path / "out").exists()

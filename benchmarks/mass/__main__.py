@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmarks.mass.cases import CASES, STAND_INS, Case, load, paths
 from benchmarks.mass.measure import SUBSTITUTION, file_of, measure, threads
-from benchmarks.mass.page import fits, page
+from benchmarks.mass.page import page
+from benchmarks.mass.page import rows_of as rows_on
 from benchmarks.mass.paper import TABLES, Config, Raw
 from sordine.errors import SordineError
 
@@ -29,9 +30,9 @@ def rows_of(case: Case, numbers: list[int]) -> list[Config | Raw | str]:
     for number in numbers:
         if number not in case.tables:
             continue
-        for row in TABLES[number].rows:
+        for row in rows_on(TABLES[number], case):
             what = row.config
-            if what is None or not fits(case, row):
+            if what is None:
                 continue
             if isinstance(what, str) and not (paths().get("left_behind") or {}).get(what):
                 continue

@@ -18,6 +18,7 @@ from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
 from sordine import classifiers, metrics
 from sordine.audit import Budget, audit
+from sordine.errors import SordineError
 from sordine.features import extract
 from sordine.files import atomic
 from sordine.keys import Key
@@ -43,7 +44,7 @@ def file_of(case: Case, what: Config | Raw | str) -> Path:
 
 
 def original(case: Case, table: Table, key: Key) -> Table:
-    """The table with its split: the data set's own, else 75/25, stratified over all its attributes but the finest."""
+    """The table with its split: the data set's own, else 75/25, stratified over its first three attributes."""
     return table if table.split is not None else table.with_split(Policy(case.all[:2], case.all[2:3], ()), key)
 
 
@@ -95,7 +96,7 @@ def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) ->
         labels = True
     else:
         folder, labels = Path((paths().get("left_behind") or {})[what]), False
-    after = folder.with_suffix(".parquet")
+    after = folder.with_name(f"{folder.name}.parquet")
     if not after.exists():
         learnt = work / f"{case.name}.{case.extractor}.safetensors"
         weights = learnt if learnt.exists() else (paths().get("weights") or {}).get(case.extractor)
@@ -104,6 +105,9 @@ def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) ->
         )
     found = Table.read(after)
     place = {name: i for i, name in enumerate(found.ids)}
+    lost = [name for name in table.ids if name not in place]
+    if lost:
+        raise SordineError(f"{folder} lacks {lost[0]} ({len(lost)} of {len(table)}): a row needs every record")
     x = np.asarray(found.x)[[place[name] for name in table.ids]]
     return dataclasses.replace(table, x=x, y={}, classes={}, group=None)
 
@@ -140,7 +144,7 @@ def together(case: Case, found: Mapping[str, Any], test: Table) -> dict[str, flo
             truth += [np.where(codes < 0, -1, codes == c) for c in classes]
             scores += [probable[:, c] for c in classes]
         columns["before" if which == 0 else "after"] = metrics.cmap(np.stack(truth, 1), np.stack(scores, 1))
-        columns["guess"] = float(np.mean([(t == 1).sum() / max((t >= 0).sum(), 1) for t in truth]))
+        columns["guess"] = float(np.mean([(t == 1).sum() / (t >= 0).sum() for t in truth if (t == 1).any()]))
     return columns
 
 

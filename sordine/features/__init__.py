@@ -22,7 +22,7 @@ from sordine.features.pixels import Pixels
 from sordine.features.r3d18 import R3D18
 from sordine.features.rows import checked, in_order, schema_of
 from sordine.features.windows import Windows
-from sordine.files import refuse_existing
+from sordine.files import cache_folder, refuse_existing
 from sordine.media.folder import metadata_file
 from sordine.media.source import FILE_NAME, FRAME, WORDS, Media
 from sordine.tablefile import write_blocks
@@ -103,7 +103,7 @@ def extract(
     labels: False reads a folder of files without any table beside them. weights: a file that the extractor takes its
     weights from. skip_bad: leave out files that cannot be decoded instead of refusing the folder. workers: threads; the
     output does not depend on it. device, seed: of an extractor that is a network. folder: where unfinished training is
-    kept. log: one line at a time. progress: (records done, records in all). steps: (what, done, of) of decoding and training.
+    kept, by default in the cache. log: one line at a time. progress: (records done, records in all). steps: (what, done, of) of decoding and training.
     A pure map over blocks of records, written as they come: memory does not grow with the source (but a CSV file and a
     folder's metadata are read whole).
     Raises SordineError for wrong input, naming the file and the row or column; nothing is then written.
@@ -141,7 +141,7 @@ def extract(
             kept = folders.fitted_beside(output, extractor)
             if tool.learns and tool.weights is None:
                 refuse_existing(kept, force)
-            work = Work(device, seed, workers, folder, log, steps)
+            work = Work(device, seed, workers, folder or cache_folder() / "training", log, steps)
             network = folders.Network(tool, opened, work, skip_bad=skip_bad)
             learnt, width = network.learnt, network.encode.width
             note = {"kind": opened.kind, **folders.weights_note(tool)}

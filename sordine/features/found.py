@@ -77,8 +77,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise SordineError(
             f"{path} cannot be read as weights ({type(error).__name__}): damaged, or not a state dict"
         ) from None
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise SordineError(f"{path} is not a state dict: names with tensors, and nothing else")
+    odd = next((k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
+    if odd is not None:
+        raise SordineError(f"{path}: weights {odd!r} hold numbers that are not finite")
     return dict(state)
 
 

@@ -84,10 +84,10 @@ class ViewOptions:
 PUBLISHED: dict[Kind, ViewOptions] = {
     "image": ViewOptions(),
     "audio": ViewOptions(),
-    # CVRL, which B.1 follows, blurs half of the clips and turns a fifth grey; that clips are flipped B.1 does not say.
+    # How many clips are blurred and turned grey B.1 does not say: half and a fifth. Of flips and jitter it says nothing.
     "video": ViewOptions(flip=0.0, jitter=0.0, blur=0.5),
 }
-# What leaves both sides of a face and every instant of a word where they are, for features that serve any attribute.
+# For features that serve any attribute: left stays left, a voice keeps its pitch and speed, a clip its beginning and end.
 GENTLE: dict[Kind, ViewOptions] = {
     "image": ViewOptions(scale=(0.7, 1), flip=0, brightness=0.6, contrast=0.6, hue=0.05, erase=0.1, shade=1.0),
     "audio": ViewOptions(crop=0, mask=0, piece=(0.5, 0.7), gain=6.0),

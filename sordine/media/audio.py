@@ -19,6 +19,9 @@ SUFFIXES = frozenset(
 )
 
 
+RATES = (1000, 768_000)  # samples a second; a filter between two rates grows with both
+
+
 def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
     """One clip: (waveform (n,) float32, full scale 1, channels averaged; samples per second).
 
@@ -41,6 +44,8 @@ def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
         raise SordineError(f"{path} cannot be read as sound: {reason.rstrip('.')}") from None
     if not len(wave):
         raise SordineError(f"{path} has no samples")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise SordineError(f"{path} says that it has {rate} samples a second, which no recording has")
     mono = wave.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise SordineError(f"{path} holds samples that are not finite numbers")

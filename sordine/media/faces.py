@@ -13,6 +13,7 @@ from sordine.errors import SordineError
 
 Detector = Literal["cascade", "mtcnn"]
 WORKED_AT = 256  # pixels: a smaller picture is enlarged first, for the cascade's smallest face has 24
+SLIMMEST = 20  # times as long as wide: a picture slimmer than that shows no face
 _TURN = threading.Lock()  # a cascade keeps state while it looks
 
 
@@ -29,8 +30,11 @@ def detect(pixels: np.ndarray, detector: Detector = "cascade") -> np.ndarray:
 
 
 def _cascade(pixels: np.ndarray) -> np.ndarray:
-    cv2 = _opencv()
+    with _TURN:  # two threads must not import it at once
+        cv2, classifier = _opencv(), _classifier()
     height, width = pixels.shape[:2]
+    if max(height, width) > SLIMMEST * min(height, width):
+        return np.zeros((0, 4))
     scale = max(1.0, WORKED_AT / min(height, width))
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if scale > 1:
@@ -39,7 +43,7 @@ def _cascade(pixels: np.ndarray) -> np.ndarray:
     margin = min(grey.shape) // 2
     seen = cv2.copyMakeBorder(cv2.equalizeHist(grey), *(margin,) * 4, cv2.BORDER_REPLICATE)
     with _TURN:
-        found = _classifier().detectMultiScale(seen, scaleFactor=1.1, minNeighbors=2, minSize=(48, 48))
+        found = classifier.detectMultiScale(seen, scaleFactor=1.1, minNeighbors=2, minSize=(48, 48))
     boxes = np.array(found, np.float64).reshape(-1, 4)
     boxes[:, :2] -= margin
     return _inside(boxes / scale, height, width)

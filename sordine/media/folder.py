@@ -81,7 +81,10 @@ def read_metadata(folder: str | Path) -> pa.Table:
         raise SordineError(f"{path} has no column {FILE_NAME!r}; {nearest(FILE_NAME, table.column_names)}")
     if not table.num_rows:
         raise SordineError(f"{path} has no rows")
-    names = table[FILE_NAME].cast(pa.string()).to_pylist()
+    try:
+        names = table[FILE_NAME].cast(pa.string()).to_pylist()
+    except (pa.ArrowException, UnicodeError):
+        raise SordineError(f"{path}: column {FILE_NAME!r} ({table[FILE_NAME].type}) does not hold text") from None
     _check_names(path, names)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

@@ -53,7 +53,7 @@ class Pictures:
     """Pictures as (3, height, width) uint8, or (1, height, width) where grey (luma, ITU-R BT.601).
 
     Stretched to exactly that size by Lanczos, antialiased: nothing is cropped, and the sides' proportion is not kept. A
-    JPEG of more than twice the larger side is halved (up to thrice) by its own decoder first, which is faster.
+    JPEG of at least four times the larger side is halved (up to thrice) by its own decoder first, which is faster.
     """
 
     height: int

@@ -26,7 +26,7 @@ from sordine.media.folder import metadata_file
 from sordine.media.image import read_picture, resize
 from sordine.media.source import FILE_NAME, WORDS, Kind, Media
 from sordine.media.video import read_whole
-from sordine.media.write import depth, write_picture, write_video, write_wave
+from sordine.media.write import LOSSY, PICTURES, SOUNDS, VIDEOS, depth, write_picture, write_video, write_wave
 
 # ---------------------------------------------------------------------------------------------- what is done to one
 
@@ -204,6 +204,12 @@ class Mask:
         return mask(x, float(draw(1)[0]), self.coverage)
 
 
+# Suffixes of the formats that can be written again, by kind.
+WRITTEN: dict[Kind, frozenset[str]] = {
+    "image": frozenset(PICTURES),
+    "audio": frozenset({*SOUNDS, *LOSSY}),
+    "video": frozenset(VIDEOS),
+}
 HOW: dict[str, type[Any]] = {
     "blur": Blur,
     "downsample": Downsample,
@@ -263,13 +269,9 @@ def obscure_folder(
     name alone. Raises SordineError for what does not suit the folder's kind, for the first bad file
     unless `skip_bad`, and where a format cannot be written; nothing is then left behind.
     """
-    tool = make(how, options)
-    if media.kind not in tool.kinds:
-        suited = ", ".join(n for n, made in HOW.items() if media.kind in made.kinds)
-        raise SordineError(f"{how} is not for {WORDS[media.kind]} ({media.root}); for those: {suited}")
-    output = Path(output)
+    tool, output = make(how, options), Path(output)
     refuse_existing(output, force)
-    _check_places(media, output)
+    check(media, output, how, tool)
     names = list(dict.fromkeys(media.files))
     bad: dict[str, str] = {}
     with atomic(output, force=force) as folder:
@@ -300,8 +302,12 @@ def obscure_folder(
     return Obscured(len(names) - len(bad), tuple((n, bad[n]) for n in names if n in bad))
 
 
-def _check_places(media: Media, output: Path) -> None:
-    """Raise SordineError where the originals would be lost, or something else than media; or where records are frames."""
+def check(media: Media, output: Path, how: str, tool: Obscure) -> None:
+    """Raise SordineError where a baseline does not suit a folder, a file could not be written again, records are frames, or
+    the originals, or something else than media, would be lost."""
+    if media.kind not in tool.kinds:
+        suited = ", ".join(n for n, made in HOW.items() if media.kind in made.kinds)
+        raise SordineError(f"{how} is not for {WORDS[media.kind]}, which {media.root} holds; for those: {suited}")
     here, there = media.root.resolve(), output.resolve()
     if here == there or there in here.parents or here in there.parents:
         raise SordineError(f"{output} and the originals in {media.root} lie within each other: name another place")
@@ -309,6 +315,11 @@ def _check_places(media: Media, output: Path) -> None:
         raise SordineError(f"{output} holds something else than media: it is not replaced, not even with --force")
     if any(frame is not None for frame in media.frames):
         raise SordineError(f"{media.root}: its records are frames of videos; only whole files are obscured")
+    for name in media.files:
+        if Path(name).suffix.lower() not in WRITTEN[media.kind]:
+            raise SordineError(
+                f"{media.root / name} could be read but not written again: no {Path(name).suffix} is written"
+            )
 
 
 def _one(source: Path, target: Path, kind: Kind, tool: Obscure, draw: Draw) -> None:

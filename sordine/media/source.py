@@ -57,7 +57,10 @@ class Media:
     def ids(self) -> list[str]:
         """The records' ids: the column `id`, else the file name, with "#frame" where a record is a frame."""
         if "id" in self.records.column_names:
-            return [str(i) for i in self.records["id"].to_pylist()]
+            ids = self.records["id"].to_pylist()
+            if None in ids:
+                raise SordineError(f"{self.root}: row {ids.index(None) + 1}: id is empty")
+            return [str(i) for i in ids]
         frames = self.frames
         return [n if f is None else f"{n}#{f:05d}" for n, f in zip(self.files, frames, strict=True)]
 

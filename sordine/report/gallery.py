@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sordine.copies import digests, owners
 from sordine.errors import SordineError
 from sordine.findings import Gallery, Sample
 from sordine.information import joint
 from sordine.keys import Key
 from sordine.media.source import WORDS, Media
 from sordine.media.write import thumbnail
-from sordine.media_release import digests, owners
 from sordine.policy import Policy
 from sordine.recipe import silent
 from sordine.table import Table

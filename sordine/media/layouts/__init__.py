@@ -125,6 +125,6 @@ def _unlabelled(root: Path) -> Media:
     if not media:
         raise SordineError(f"{root} holds no sound, picture or video")
     kind = kind_of_all(media, str(root))
-    other = len(names) - len(media)
-    notes = (f"{other} files are no media by their suffix: left out.",) if other else ()
+    other = sum(kind_of(name) is None and not name.startswith("metadata.") for name in names)
+    notes = (f"Files that are no media by their suffix are left out: {other}.",) if other else ()
     return Media(root, kind, pa.table({FILE_NAME: pa.array(media, pa.string())}), notes)

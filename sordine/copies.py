@@ -1,0 +1,92 @@
+"""Released records that are copies of original ones, known by their bits: whose they are, and what that alone tells."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sordine.findings import Flaw
+from sordine.metrics import majority, wilson
+from sordine.policy import Policy
+from sordine.table import Table
+
+DIGEST = 16  # bytes: two of a billion different vectors share a digest with a probability under 1e-20
+BLOCK = 4096
+FEWEST = 20  # records that a share is taken of
+UNTOUCHED = 0.05  # share of records that leave as they came from which on that is a leak
+
+
+def digests(blocks: Iterable[np.ndarray]) -> list[bytes]:
+    """A digest of each record's bits: (b, *shape) float32 blocks -> one a record, the same only for the same bits."""
+    return [
+        hashlib.blake2b(record.data, digest_size=DIGEST).digest()
+        for block in blocks
+        for record in np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1)
+    ]
+
+
+def blocks_of(x: Any) -> Iterator[np.ndarray]:
+    """Records (n, *shape), a block at a time."""
+    return (np.asarray(x[start : start + BLOCK], np.float32) for start in range(0, len(x), BLOCK))
+
+
+def owners(released: Sequence[bytes], table: Sequence[bytes], ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Whose vector each released one is, by `digests`: rows of the table (n,) int64, -1 where it is nobody's.
+
+    Of several records with the same vector it is the one whose id sorts first: the choice says nothing of the record that
+    was replaced.
+    """
+    wanted = set(released)
+    first: dict[bytes, int] = {}
+    for row, digest in enumerate(table):
+        if digest in wanted and (digest not in first or ids[row] < ids[first[digest]]):
+            first[digest] = row
+    return np.array([first.get(digest, -1) for digest in released], np.int64)
+
+
+def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray, policy: Policy) -> list[Flaw]:
+    """What is told by nothing but whose copy a released record is, which an attacker need not learn.
+
+    original: the whole table. before, after: the records tried, and what was released for them (n, *shape), row by row. fitted: (n,)
+    which of them the modifier was fitted on. A flaw `leak` where more than 5 % leave as they came; and for each suppressed
+    attribute and side where guessing that a record is of the class of the copy's owner is right more often than guessing the
+    commonest class, beyond a 95 % interval (for all of these questions together).
+    """
+    if original.shape != after.shape[1:]:
+        return []
+    mine = owners(digests(blocks_of(after)), digests(blocks_of(original.x)), original.ids)
+    known = mine >= 0
+    if known.sum() < FEWEST:
+        return []
+    flaws = []
+    own = (np.asarray(after, np.float32) == np.asarray(before.x, np.float32)).reshape(len(after), -1).all(1)
+    if own.mean() > UNTOUCHED:
+        message = (
+            f"{100 * own.mean():.1f} % of the records leave as they came ({own.sum():,} of {len(own):,} tried): substitutes are "
+            "few, or much like the records they stand for. More records, or other people's (--pool), help."
+        )
+        flaws.append(Flaw("own-copy", "leak", message))
+        if own.mean() > 0.5:  # whose class they are of is then no question
+            return flaws
+    asked = [(s, side) for s in policy.suppress for side in (True, False)]
+    for s, side in asked:
+        labels, theirs = before.y[s], np.where(known, original.y[s][mine], -1)
+        rows = (fitted == side) & (labels >= 0) & (theirs >= 0)
+        n = int(rows.sum())
+        if n < FEWEST:
+            continue
+        right = float((labels[rows] == theirs[rows]).mean())
+        guess = majority(labels[rows])
+        low, _ = wilson(right * n, n, 1 - 0.05 / len(asked))
+        if low > guess:
+            where = "the modifier was fitted on" if side else "the modifier never saw"
+            message = (
+                f"Released records are copies of real ones, and of the records that {where} {100 * right:.1f} % got a copy of "
+                f"their own `{s}` class; always guessing the commonest class is right {100 * guess:.1f} % of the time. No attacker "
+                "has to learn that."
+            )
+            flaws.append(Flaw("own-class", "leak", message, attribute=s))
+    return flaws
