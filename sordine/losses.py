@@ -204,13 +204,15 @@ def info_nce(z: Tensor, z_new: Tensor, tau: float) -> Tensor:
 # --------------------------------------------------------------------------------------------- PASS (ICML 2025)
 
 
-def channel_probabilities(f: Tensor, g: Tensor, tau: float) -> Tensor:
+def channel_probabilities(f: Tensor, g: Tensor, tau: float, never: Tensor | None = None) -> Tensor:
     """PASS: P(j | x) = softmax over j of cos(f(x), g(x_j)) / tau. (B, d), (M, d) -> (B, M).
 
-    Raises SordineError where tau is not positive.
+    never: (B, M) bool, substitutes that a record must not get (ours; the paper has none). Raises SordineError where tau
+    is not positive.
     """
     _check_tau(tau)
-    return (unit(f) @ unit(g).T / tau).softmax(-1)
+    likeness = unit(f) @ unit(g).T / tau
+    return (likeness if never is None else likeness.masked_fill(never, -torch.inf)).softmax(-1)
 
 
 def conditional_index_entropy(p_j_given_x: Tensor, labels: Tensor, classes: int) -> Tensor:

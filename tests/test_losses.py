@@ -157,6 +157,15 @@ def test_channel_probabilities_by_loops(rng: torch.Generator) -> None:
         assert p[i].tolist() == pytest.approx([s / sum(scores) for s in scores])
 
 
+def test_a_substitute_that_is_ruled_out_has_no_probability(rng: torch.Generator) -> None:
+    f, g = torch.randn(2, 3, generator=rng), torch.randn(4, 3, generator=rng)
+    never = torch.tensor([[True, False, False, False], [False, False, False, False]])
+    p, whole = losses.channel_probabilities(f, g, 0.2, never), losses.channel_probabilities(f, g, 0.2)
+    assert p[0, 0] == 0
+    assert torch.allclose(p[0, 1:], whole[0, 1:] / whole[0, 1:].sum())
+    assert torch.equal(p[1], whole[1])
+
+
 def test_substitution_terms_on_hand_worked_numbers() -> None:
     p = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
     labels = torch.tensor([0, 0, 1, -1])

@@ -6,8 +6,8 @@ import torch
 
 from sordine.errors import SordineError
 from sordine.keys import Key
-from sordine.methods import fit, make
-from sordine.methods.substitution import Embeddings, Substitution, SubstitutionModifier
+from sordine.methods import fit, load, make
+from sordine.methods.substitution import Embeddings, Substitution, SubstitutionModifier, same_records
 from sordine.policy import Policy
 from sordine.recipe import Run
 from sordine.table import Table
@@ -119,3 +119,31 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
     )
     assert epochs[0] > 10
     assert torch.equal(whole.embedded, again.embedded)
+
+
+def test_no_record_gets_itself_where_that_is_ruled_out():
+    table = clusters(400)
+    fields = {**FAST, "substitutes": 300}
+    shares = {}
+    for itself in (True, False):
+        modifier = fit(table, POLICY, make("substitution", {**fields, "itself": itself}), run=Run(key=KEY))
+        released = transform(modifier, table, KEY)
+        shares[itself] = float((np.asarray(released.x) == np.asarray(table.x)).all(1).mean())
+    assert shares[True] > 0
+    assert shares[False] == 0
+
+
+def test_itself_survives_saving(tmp_path):
+    table = clusters(400)
+    modifier = fit(table, POLICY, make("substitution", {**FAST, "itself": False}), run=Run(key=KEY))
+    modifier.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.itself is False
+    assert (transform(again, table, KEY).x == transform(modifier, table, KEY).x).all()
+
+
+def test_a_record_that_all_substitutes_equal_still_gets_one():
+    x, substitutes = torch.tensor([[1.0, 2.0], [3.0, 4.0], [1.0, 5.0]]), torch.tensor([[1.0, 2.0], [1.0, 2.0]])
+    assert same_records(x, substitutes).tolist() == [[False, False], [False, False], [False, False]]
+    mixed = torch.tensor([[1.0, 2.0], [1.0, 5.0]])
+    assert same_records(x, mixed).tolist() == [[True, False], [False, False], [False, True]]

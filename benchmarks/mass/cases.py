@@ -112,6 +112,7 @@ STAND_INS = {
             ("sentence",),
             options={"seconds": "2"},
             decided=("gender",),
+            substitution={"itself": False, "substitutes": 402},
             tables=AUDIO,
         ),
         Case(
@@ -123,6 +124,7 @@ STAND_INS = {
             "adience",
             ("letter",),
             fields={"w_agnostic": 5.0, "w_r": 5.0},
+            substitution={"itself": False, "substitutes": 293},
             tables=VIDEO,
         ),
     )

@@ -62,22 +62,35 @@ class SubstitutionModifier(Modifier):
     substitutes: Tensor  # (M, width)
     embedded: Tensor  # (M, size), unit vectors
 
-    def __init__(self, embeddings: Embeddings, substitutes: int, width: int, size: int, tau: float) -> None:
+    def __init__(
+        self, embeddings: Embeddings, substitutes: int, width: int, size: int, tau: float, itself: bool = True
+    ) -> None:
         super().__init__()
-        self.tau = tau
+        self.tau, self.itself = tau, itself
         self.net = embeddings
         self.register_buffer("substitutes", torch.zeros(substitutes, width))
         self.register_buffer("embedded", torch.zeros(substitutes, size))
 
     def channel(self, x: Tensor) -> Tensor:
         """P(j | x): (b, *shape) -> (b, M)."""
-        return losses.channel_probabilities(self.net.f(x), self.embedded, self.tau)
+        never = None if self.itself or len(self.substitutes) < 2 else same_records(x, self.substitutes)
+        return losses.channel_probabilities(self.net.f(x), self.embedded, self.tau, never)
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Inverse of the cumulated channel at one uniform draw: (b, *shape), (b, 1) -> substitutes and their index."""
         cumulated = self.channel(x).double().cumsum(1)
         index = (cumulated < noise.double() * cumulated[:, -1:]).sum(1).clamp_max(len(self.substitutes) - 1)
         return Release(self.substitutes[index].reshape(x.shape), index)
+
+
+def same_records(x: Tensor, substitutes: Tensor) -> Tensor:
+    """Which substitutes are bit for bit the record itself: (b, *shape), (m, width) -> (b, m) bool. A record that every
+    substitute equals is left with all of them."""
+    flat = x.reshape(len(x), -1)
+    same = flat[:, :1] == substitutes[:, 0]
+    for record, substitute in same.nonzero().tolist():  # the first number alone leaves few
+        same[record, substitute] = bool((flat[record] == substitutes[substitute]).all())
+    return same & ~same.all(1, keepdim=True)
 
 
 @dataclass
@@ -93,12 +106,14 @@ class SubstitutionGame:
     tau: float
     preserve_weight: float
     entropy_weight: float
+    pool_rows: Tensor | None = None  # (M,) of the table, where a record must not get itself
     moves: tuple[str, ...] = ("substitute",)
 
     def round(self, draw: Draw) -> Iterator[Move]:
         """Sum of -H(J|s), lambda * -log|U| P(U' = u | x), mu * H(J|x)."""
         batch = draw()
-        p = losses.channel_probabilities(self.net.f(batch.x), self.net.g(self.pool), self.tau)  # (B, M)
+        never = None if self.pool_rows is None else batch.rows.to(self.pool_rows.device)[:, None] == self.pool_rows
+        p = losses.channel_probabilities(self.net.f(batch.x), self.net.g(self.pool), self.tau, never)  # (B, M)
         terms = {
             f"suppress {s}": -losses.conditional_index_entropy(p, batch.y[s], self.classes[s])
             for s in self.policy.suppress
@@ -117,7 +132,8 @@ class Substitution:
     substitutes: size of the pool; 0 means min(4,096, half the training records). tau: temperature of the channel.
     preserve_weight: lambda; 0 means (number of suppressed) / (number of preserved). entropy_weight: mu per suppressed
     attribute. hidden, size: widths of the two embeddings. batch, epochs, rate: training (Adam, cosine); batch 0 means
-    32 records of each (joint) suppressed class and at least 512, epochs 0 as many as give about 600 steps.
+    32 records of each (joint) suppressed class and at least 512, epochs 0 as many as give about 600 steps. itself: whether a
+    record that is a substitute may be given itself, as published; without, small tables are not learnt by heart.
     """
 
     substitutes: int = 0
@@ -129,6 +145,7 @@ class Substitution:
     batch: int = 0
     epochs: int = 0
     rate: float = 1e-3
+    itself: bool = True
 
     suppresses: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
@@ -157,8 +174,9 @@ class Substitution:
         labels = {u: self.pool_labels(source, table, u)[np.sort(rows)] for u in policy.preserve}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
-            net = self.train(table, policy, run, pool, labels)
-        modifier = SubstitutionModifier(net, len(pool), table.width, self.size, self.tau)
+            own = None if self.itself or source is not table else torch.from_numpy(np.sort(rows)).to(run.device)
+            net = self.train(table, policy, run, pool, labels, own)
+        modifier = SubstitutionModifier(net, len(pool), table.width, self.size, self.tau, self.itself)
         with torch.no_grad():
             modifier.substitutes = pool.cpu()
             modifier.embedded = losses.unit(net.g(pool)).cpu()
@@ -202,7 +220,15 @@ class Substitution:
         translate = np.array([code.get(name, -1) for name in source.classes[attribute]] + [-1])
         return translate[source.y[attribute]]
 
-    def train(self, table: Table, policy: Policy, run: Run, pool: Tensor, labels: dict[str, np.ndarray]) -> Embeddings:
+    def train(
+        self,
+        table: Table,
+        policy: Policy,
+        run: Run,
+        pool: Tensor,
+        labels: dict[str, np.ndarray],
+        own: Tensor | None,
+    ) -> Embeddings:
         """f and g by Adam with a cosine schedule over whole epochs."""
         net = Embeddings(table.width, self.hidden, self.size)
         mean, spread = moments(table)
@@ -229,6 +255,7 @@ class Substitution:
             self.tau,
             self.preserve_weight or len(policy.suppress) / max(len(policy.preserve), 1),
             self.entropy_weight * len(policy.suppress),
+            own,
         )
         kept = run.folder / "substitution.safetensors" if run.folder else None
         start = resume_game(kept, game, draw) if kept else 0
@@ -252,4 +279,4 @@ class Substitution:
         m, width = tensors["substitutes"].shape
         fields: dict[str, Any] = card.fields
         embeddings = Embeddings(width, fields["hidden"], fields["size"])
-        return SubstitutionModifier(embeddings, m, width, fields["size"], fields["tau"])
+        return SubstitutionModifier(embeddings, m, width, fields["size"], fields["tau"], fields.get("itself", True))

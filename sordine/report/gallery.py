@@ -161,7 +161,7 @@ def _note(policy: Policy, transformed: Table, source: Media, released: Media | N
     said = [f"Some of the {what}, made small: picked at random{spread}."]
     if released is None:
         said.append(
-            f"What is released in a record's place is one of the real {what}, drawn at random: “drawn” says whose it is."
+            f"What is released in a record's place is one of the real {what}, drawn at random among those like it: “drawn” says whose it is."
         )
         if _beside(policy, transformed):
             said.append(
