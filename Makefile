@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two cores are assumed; raise it where there are more.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: all demo test slow lint bench results clean
+.PHONY: all demo test slow lint bench results mass encoder clean
 
 all: test
 
@@ -34,6 +34,12 @@ bench: $(VENV)/ready
 
 results: $(VENV)/ready
 	$(BIN)/python -m benchmarks.overview
+
+mass: $(VENV)/ready
+	$(BIN)/python -m benchmarks.mass
+
+encoder: $(VENV)/ready
+	$(BIN)/python -m benchmarks.encoder
 
 clean:
 	rm -rf $(VENV) demo-out

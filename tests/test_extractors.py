@@ -301,7 +301,7 @@ def test_halves_and_unseen_counts_load(tmp_path: Path):
 def test_torchvision_loads_beside_this_torch_with_its_operators_declared_or_not(declared: tuple[str, ...]):
     schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
     code = (
-        f"import torch; [torch.library.define('torchvision::' + o, '{schema}') for o in {declared}];"
+        f"from torch import library; [library.define('torchvision::' + o, '{schema}') for o in {declared}];"
         "from sordine.features.vision import load_torchvision as f;"
         "assert f() is f(); import torchvision.models.video; print('loaded')"
     )

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 import torch
+from torch import library
 
 from sordine.errors import SordineError
 
@@ -48,7 +49,7 @@ def load_torchvision() -> ModuleType:
 def _declare_missing() -> None:
     for name, schema in OPERATORS.items():
         if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", schema)
+            library.define(f"torchvision::{name}", schema)
 
 
 def _forget() -> None:
