@@ -33,7 +33,8 @@ what attackers read in the originals, 1 is all of it.
 [its page](../methods/substitution.md).
 
 **What does not hold, and why.** An attribute that the suppressed one decides (FSDD's accent, EmoDB's gender) cannot be kept while the other
-goes unless it is named: the agnostic term then follows the speaker. AVLetters has 97 unseen records: three points are three
+goes unless it is named: the agnostic term then follows the speaker. In UTKFace age and race go together (Cramer's V .24), so that
+suppressing the age takes the race along; and as suppression alone hurts little there, the agnostic term has little to bring back. AVLetters has 97 unseen records: three points are three
 records, and intervals are wide. Each row is one fit with one seed; on Yale B light_subset moves by several points from one
 weight of L_r* to the next, without a direction below 40. The three similarities do not agree on Yale B at one weight: cosine is bounded by 1, the other
 two are not, so that w_s = 5 weighs more in them. Substitution needs records: with 400 of ten speakers (EmoDB) or 300 (AVLetters) what is
