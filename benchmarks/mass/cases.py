@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +266,3 @@ def views_of(case: Case, work: Path) -> Callable[[Table], Views] | None:
         layout=case.layout,
         layout_options=dict(case.layout_options),
     )
-
-
-def plain(case: Case) -> Case:
-    """The case without anything that belongs to one row."""
-    return replace(case, fields={})
