@@ -1,66 +1,18 @@
-"""One pure function per equation, each naming its paper and number.
+"""MaSS, both versions: multi-attribute selective suppression.
 
-Shapes: B records in a batch, d dimensions, K classes, M substitutes. Logarithms are natural: entropies and bounds are
-in nats. Labels are int64 with -1 for unlabelled; every mean over labelled records leaves those out.
-`docs/equations.md` lists the same functions by paper.
+Shapes: B records in a batch, d dimensions, K classes. Entropies and bounds are in nats.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sordine.errors import SordineError
-
-# --------------------------------------------------------------------------------------------- shared pieces
-
-
-def unit(v: Tensor) -> Tensor:
-    """n(v) of MaSS eq. 1: v / |v| along the last axis, and 0 where v is 0. (..., d) -> (..., d).
-
-    The gradient at a zero row is 0, so that it stays finite. Rows whose squared length is below the smallest normal
-    number count as zero: their direction is rounding.
-    """
-    square = (v * v).sum(-1, keepdim=True)
-    zero = square < torch.finfo(v.dtype).tiny
-    # The inner `where` keeps sqrt and the division away from 0: a NaN there would survive the outer one's gradient.
-    return torch.where(zero, torch.zeros_like(v), v / torch.where(zero, torch.ones_like(square), square).sqrt())
-
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of the angle between rows, 0 where either is a zero vector: (B, d), (B, d) -> (B,)."""
-    return (unit(a) * unit(b)).sum(-1)
-
-
-def masked_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Mean of `values` (B,) over the records whose label (B,) is not -1; over all of them where labels is None.
-
-    With nothing labelled in the batch it is a 0 that still has a (zero) gradient, so that a loss term drops out.
-    """
-    if labels is None:
-        return values.mean()
-    known = labels >= 0
-    return torch.where(known, values, torch.zeros_like(values)).sum() / known.sum().clamp_min(1)
-
-
-def _neg_p_log_p(p: Tensor) -> Tensor:
-    # p * log(max(p, tiny)) rather than xlogy: its gradient at p = 0 (softmax underflows at tau = 0.01) is finite.
-    return -p * p.clamp_min(torch.finfo(p.dtype).tiny).log()
-
-
-def _one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
-    # (B,) -> (B, K) in like's dtype; an unlabelled record is a row of zeros.
-    return functional.one_hot(labels.clamp_min(0), classes).to(like.dtype) * (labels >= 0).unsqueeze(1).to(like.dtype)
-
-
-def _check_tau(tau: float) -> None:
-    if not tau > 0:
-        raise SordineError(f"tau is a temperature and must be above 0, not {tau}")
-
+from sordine.losses.shared import check_tau, cosine, masked_mean, unit
 
 # --------------------------------------------------------------------------------------------- MaSS (first version)
 
@@ -95,12 +47,6 @@ def similarity_cross_entropy(logits_new: Tensor, labels: Tensor) -> Tensor:
     return torch.where(labels >= 0, picked, torch.zeros_like(picked))
 
 
-def entropy_of_predictions(logits: Tensor) -> Tensor:
-    """H(p) of eq. 3, in nats: (B, K) -> (B,)."""
-    log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
-
-
 def feature_similarity(similarity: Tensor, w: float, labels: Tensor | None = None) -> Tensor:
     """MaSS eq. 2: w * mean of sim(x', x). similarity: (B,), one of the three above; labels only for sim_CE."""
     return w * masked_mean(similarity, labels)
@@ -125,7 +71,7 @@ def nt_xent_pairs(p: Tensor, p_new: Tensor, tau: float) -> tuple[Tensor, Tensor]
     The denominator for the anchor x holds all y' (its own x' among them) and all y but x itself: 2B - 1 terms.
     Raises SordineError where tau is not positive.
     """
-    _check_tau(tau)
+    check_tau(tau)
     a, b = unit(p), unit(p_new)
     cross = a @ b.T / tau  # (B, B): x against every y'
     itself = torch.eye(len(a), dtype=torch.bool, device=a.device)
@@ -197,70 +143,5 @@ def info_nce(z: Tensor, z_new: Tensor, tau: float) -> Tensor:
     -mean log softmax over y of cos(z_x, z'_y) / tau at y = x. log B minus it bounds I(X; X') from below; unlike
     eqs. 5 and 6, other originals are no negatives. Raises SordineError where tau is not positive.
     """
-    _check_tau(tau)
+    check_tau(tau)
     return -(unit(z) @ unit(z_new).T / tau).log_softmax(1).diagonal().mean()
-
-
-# --------------------------------------------------------------------------------------------- PASS (ICML 2025)
-
-
-def channel_probabilities(f: Tensor, g: Tensor, tau: float, never: Tensor | None = None) -> Tensor:
-    """PASS: P(j | x) = softmax over j of cos(f(x), g(x_j)) / tau. (B, d), (M, d) -> (B, M).
-
-    never: (B, M) bool, substitutes that a record must not get (ours; the paper has none). Raises SordineError where tau
-    is not positive.
-    """
-    _check_tau(tau)
-    likeness = unit(f) @ unit(g).T / tau
-    return (likeness if never is None else likeness.masked_fill(never, -torch.inf)).softmax(-1)
-
-
-def conditional_index_entropy(p_j_given_x: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """PASS: E over P(s) of H(J | s), nats. (B, M), (B,) -> scalar; the objective subtracts it.
-
-    P(j | s) is the mean of P(j | x) over the batch's records of class s, P(s) their share among the labelled ones.
-    """
-    member = _one_hot(labels, classes, p_j_given_x)  # (B, K)
-    count = member.sum(0)  # (K,)
-    p_j_given_s = member.T @ p_j_given_x / count.clamp_min(1).unsqueeze(1)  # (K, M); a class not in the batch is zeros
-    return (count / count.sum().clamp_min(1)) @ _neg_p_log_p(p_j_given_s).sum(1)
-
-
-def preserved_match(p_j_given_x: Tensor, pool_labels: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """PASS: log|U| * E[-P(U' = u | x)], P(U' = u | x) the mass on substitutes with x's own label. -> scalar.
-
-    p_j_given_x: (B, M); pool_labels: (M,); labels: (B,). An unlabelled substitute matches nothing.
-    """
-    mass = p_j_given_x @ _one_hot(pool_labels, classes, p_j_given_x)  # (B, K)
-    own = mass.gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1)
-    return -math.log(classes) * masked_mean(own, labels)
-
-
-def index_entropy(p_j_given_x: Tensor) -> Tensor:
-    """PASS: E H(J | x), nats: (B, M) -> scalar. Low is a nearly deterministic substitution."""
-    return _neg_p_log_p(p_j_given_x).sum(-1).mean()
-
-
-def substitution_total(
-    index_entropies: Sequence[Tensor],
-    matches: Sequence[Tensor],
-    record_entropy: Tensor,
-    preserve_weight: float | None = None,
-    entropy_weight: float | None = None,
-) -> Tensor:
-    """PASS: sum of -E H(J | s) + lambda * sum of `preserved_match` + mu * E H(J | x).
-
-    index_entropies: `conditional_index_entropy` per suppressed attribute; matches: `preserved_match` per preserved one.
-    preserve_weight (lambda) is by default suppressed / preserved attributes, entropy_weight (mu) 0.2 * suppressed.
-    """
-    suppressed, preserved = len(index_entropies), len(matches)
-    if preserve_weight is None:
-        preserve_weight = suppressed / max(preserved, 1)
-    if entropy_weight is None:
-        entropy_weight = 0.2 * suppressed
-    total = entropy_weight * record_entropy
-    for entropy in index_entropies:
-        total = total - entropy
-    for match in matches:
-        total = total + preserve_weight * match
-    return total
