@@ -126,7 +126,7 @@ def train_classifier(
     with seeded(seed, f"classifier {attribute}"):
         model = Classifier(table.width, len(table.classes[attribute]))
         _measure(model.standardise, known, see, device)
-        game = _Alone(model.to(device), AdamW(lr, weight_decay), epochs)
+        game = Alone(model.to(device), AdamW(lr, weight_decay), epochs)
 
         def read(draw: Draw) -> dict[str, Tensor]:
             records = draw()
@@ -177,7 +177,7 @@ def train_agnostic(
     with seeded(seed, "agnostic"):
         model = Agnostic(table.width)
         mean, deviation = (v.to(device) for v in _measure(model.standardise, table, see, device))
-        game = _Alone(model.to(device), SGD(lr, momentum, weight_decay), epochs)
+        game = Alone(model.to(device), SGD(lr, momentum, weight_decay), epochs)
 
         def view(x: Tensor, random: torch.Generator) -> Tensor:
             flat = x.flatten(1)
@@ -251,7 +251,7 @@ def SGD(lr: float, momentum: float, weight_decay: float) -> Callable[..., torch.
     return lambda weights: torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
-class _Alone:
+class Alone:
     """The game of one player; `terms` gives a round's loss terms."""
 
     moves = ("model",)
@@ -272,10 +272,12 @@ def train(
     what: str,
     file: Path | None = None,
     progress: Progress | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Play a game to its end, going on from `file` where it has been begun there: the mean loss terms of every epoch.
 
-    Saved every 5 epochs, or 10 seconds, and at the end; an interruption loses what came after.
+    Saved every 5 epochs, or 10 seconds, and at the end; an interruption loses what came after. watch: called with every
+    epoch's number, to look at what there is by then.
     """
     history: list[dict[str, float]] = []
     done = 0
@@ -294,6 +296,8 @@ def train(
             saved = time.monotonic()
         if progress:
             progress(what, epoch.number, epochs)
+        if watch:
+            watch(epoch.number)
     return history
 
 

@@ -76,9 +76,9 @@ class Draw:
         self.attributes = tuple(attributes)
         self._tables = {"records": table, **(others or {})}
         self._size = {name: min(batch, len(t)) for name, t in self._tables.items()}
-        # A table in memory is handed to the device once; a mapped one is read a batch at a time.
+        # A table in memory is handed to the device once (pictures as bytes); a mapped one is read a batch at a time.
         self._x = {
-            name: torch.as_tensor(t.x, dtype=torch.float32, device=self.device)
+            name: torch.as_tensor(t.x, dtype=None if t.x.dtype == "uint8" else torch.float32, device=self.device)
             if type(t.x).__name__ == "ndarray"
             else None
             for name, t in self._tables.items()
@@ -102,7 +102,10 @@ class Draw:
         rows = self._left[source].pop()
         table, x, y = self._tables[source], self._x[source], self._y[source]
         names = [a for a in self.attributes if a in table.y]
-        picked = x.index_select(0, rows.to(self.device)) if x is not None else table.batch(rows.numpy()).to(self.device)
+        if x is None:
+            picked = table.batch(rows.numpy()).to(self.device)
+        else:
+            picked = x.index_select(0, rows.to(self.device)).float()
         labels = y.index_select(0, rows.to(self.device)).unbind(1) if y is not None else ()
         return Batch(picked, dict(zip(names, labels, strict=True)), rows)
 
