@@ -11,6 +11,7 @@ import typer
 
 from sordine import arguments as given
 from sordine.audit_command import audit
+from sordine.compare_command import compare
 from sordine.console import Console
 from sordine.errors import SordineError
 from sordine.guard import DONE, FOUND, guarded
@@ -185,6 +186,9 @@ def transform(
     keep: Annotated[
         Names, typer.Option("--keep", metavar="COLUMNS", help="Columns to keep; 'none' for none. [the preserved]")
     ] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", metavar="FOLDER", help="Each picture's mask, where the method masks.")
+    ] = None,
     features: Features = None,
     key: KeyFile = None,
     workers: Workers = 2,
@@ -208,6 +212,7 @@ def transform(
             fit_key=Key.read(beside(modifier)) if beside(modifier).exists() else None,
             features=given.names(features),
             keep=None if keep is None else given.names(keep),
+            masks=masks,
             workers=workers,
             force=force,
             log=people.log,
@@ -228,6 +233,7 @@ def release(
         Path | None, typer.Option("--media", metavar="FOLDER", help="Release copies of its files.")
     ] = None,
     table: Annotated[Path | None, typer.Option("--table", metavar="TABLE", help="The table of that folder.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Release transformed pictures as files.")] = False,
     layout: Layout = None,
     layout_settings: LayoutSettings = None,
     despite: Annotated[bool, typer.Option("--despite-findings", help="Release what an audit failed.")] = False,
@@ -238,6 +244,10 @@ def release(
     """Make what leaves the house of a transformed table."""
     given.ready(output, force, transformed, report, key, media, table, directory=True)
     given.is_table(transformed)
+    if pictures and (media is not None or table is not None):
+        raise SordineError(
+            "--pictures and --media: a release holds the transformed pictures or copies of drawn files, not both"
+        )
     given.media_of_release(media, table, layout)
     from sordine.keychain import key_by_fingerprint, key_of_modifier
     from sordine.release import release as make_release
@@ -268,12 +278,17 @@ def release(
             bar = people.bar("release")
             folder = open_media(media, layout, given.fields(layout_settings))
             release_media(transformed, folder, table, output, workers=workers, progress=bar, **how)
+        elif pictures:
+            from sordine.media_release import release_pictures
+
+            release_pictures(transformed, output, workers=workers, progress=people.bar("release"), **how)
         else:
             make_release(transformed, output, **how)
         people.say(f"{output}: this is what may leave the house")
 
 
 app.command()(audit)
+app.command()(compare)
 
 
 @app.command()

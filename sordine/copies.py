@@ -12,6 +12,7 @@ from sordine.findings import Flaw
 from sordine.metrics import majority, wilson
 from sordine.policy import Policy
 from sordine.table import Table
+from sordine.tablefile import rows_at_once
 
 DIGEST = 16  # bytes: two of a billion different vectors share a digest with a probability under 1e-20
 BLOCK = 4096
@@ -30,7 +31,8 @@ def digests(blocks: Iterable[np.ndarray]) -> list[bytes]:
 
 def blocks_of(x: Any) -> Iterator[np.ndarray]:
     """Records (n, *shape), a block at a time."""
-    return (np.asarray(x[start : start + BLOCK], np.float32) for start in range(0, len(x), BLOCK))
+    most = min(BLOCK, rows_at_once(x.shape[1:]))
+    return (np.asarray(x[start : start + most], np.float32) for start in range(0, len(x), most))
 
 
 def owners(released: Sequence[bytes], table: Sequence[bytes], ids: Sequence[str] | np.ndarray) -> np.ndarray:

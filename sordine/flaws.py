@@ -18,6 +18,7 @@ from sordine.keys import numpy_rng
 from sordine.metrics import majority
 from sordine.policy import Policy
 from sordine.table import LARGEST, Table
+from sordine.tablefile import rows_at_once
 
 SURE = 4.0  # standard deviations above what permuted labels show: many things are tried
 TELLS = 0.1  # share of what there is to know above the guess, below which a tell is not worth a sentence
@@ -83,8 +84,9 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
     high = -low
     low_before = np.full(original.width, np.inf)
     high_before = -low_before
-    for start in range(0, n, BLOCK):
-        part = slice(start, min(start + BLOCK, n))
+    most = min(BLOCK, rows_at_once(original.shape), rows_at_once(released.shape))
+    for start in range(0, n, most):
+        part = slice(start, min(start + most, n))
         after = np.asarray(released.x[rows.released[part]], np.float32).reshape(part.stop - start, -1)
         before = np.asarray(original.x[rows.original[part]], np.float32).reshape(part.stop - start, -1)
         finite[part] = (np.abs(after) < LARGEST).all(1)  # not of NaN either

@@ -92,6 +92,8 @@ class Job(_Part):
     """Leave out files that cannot be decoded instead of stopping."""
     media: bool = False
     """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in the report."""
+    pictures: bool = False
+    """Release pictures as files instead of a table of pictures (for methods that give pictures back)."""
     raw_views: bool = False
     """Make MaSS's two views of a record of its file (B.1), four pairs kept for each, instead of its vector."""
     policy: PolicyPart

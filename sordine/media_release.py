@@ -1,4 +1,5 @@
-"""Media out of the house: substitutes that were drawn as vectors leave as the files that they are vectors of.
+"""Media out of the house: transformed pictures as files; and substitutes that were drawn as vectors, as the files that they
+are vectors of.
 
 A substitution modifier knows its substitutes by their vectors alone and releases them bit for bit. Whoever holds the table
 of vectors finds each one's file again by those bits, so no id has to stand in the modifier.
@@ -7,7 +8,9 @@ of vectors finds each one's file again by those bits, so no id has to stand in t
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,14 +25,16 @@ from sordine.files import atomic
 from sordine.findings import Report
 from sordine.keys import Key
 from sordine.media.source import FILE_NAME, WORDS, Media
-from sordine.media.write import strip
+from sordine.media.write import strip, write_picture
 from sordine.recipe import silent
 from sordine.release import (
     Released,
     Working,
     look_over,
     ready,
+    rows_in_order,
     seal,
+    spill,
     tell,
     type_in_words,
     write_links,
@@ -39,6 +44,7 @@ from sordine.table import check_ids
 from sordine.tablefile import TableFile, read_ids, read_note
 
 DATA, METADATA = "data", "metadata.csv"
+WHEN = 315532800  # the time of every file, 1 January 1980, UTC: the earliest that every archive format holds
 
 
 def release_media(
@@ -87,10 +93,7 @@ def release_media(
             "rows": found.file.rows,
             "media": source.kind,
             "different_files": len(uses),
-            "columns": {
-                FILE_NAME: "string",
-                **{n: type_in_words(found.columns.schema.field(n).type, ()) for n in found.kept},
-            },
+            "columns": _columns_in_words(found),
         }
         manifest = write_manifest(folder, written, found, report)
     beside = [n for n in found.kept if n != "split"]
@@ -105,6 +108,81 @@ def release_media(
         log("the videos' sound is left out: a voice tells who speaks")
     tell(links, report, log)
     return Released(output, links, found.file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
+
+
+def release_pictures(
+    transformed: str | Path,
+    output: str | Path,
+    *,
+    key: Key,
+    report: Report | None = None,
+    force: bool = False,
+    force_leaky: bool = False,
+    workers: int = 2,
+    log: Callable[[str], None] = silent,
+    progress: Callable[[int, int], None] | None = None,
+) -> Released:
+    """Write transformed pictures as a media folder (data/, metadata.csv, manifest.json), and the link table beside it.
+
+    transformed: what `transform` wrote, its x uint8 pictures. Each becomes data/PSEUDONYM.png, the very pixels and no
+    metadata; files and rows stand in keyed order; `split` and the kept columns stand in metadata.csv. workers: files written
+    at a time; the result does not depend on it. The others as in `sordine.release.release`.
+    Raises SordineError, with nothing written, where `release` would, and where the records are no pictures.
+    """
+    transformed, output = Path(transformed), Path(output)
+    links = ready(output, force)
+    found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
+    file, ids = found.file, found.ids
+    size = " x ".join(map(str, file.shape))
+    if file.dtype != np.uint8:
+        raise SordineError(
+            f"{transformed}: its records are {file.dtype} [{size}], not pictures: release them without --pictures"
+        )
+    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+
+    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+        (folder / DATA).mkdir(parents=True)
+        write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
+        seals: dict[int, dict[str, Any]] = {}
+        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
+            spill(file, spilled, ids, check=False)  # pictures hold no NaN
+            for rows, x in rows_in_order(spilled, file, order):
+                seals |= _write_pictures(folder, [pseudonyms[row] for row in rows], rows, x, workers)
+                if progress:
+                    progress(len(seals), len(ids))
+        files = {int(row): f"{DATA}/{pseudonyms[row]}.png" for row in order}
+        _write_metadata(folder / METADATA, found, files, order)
+        written = {
+            "files": {METADATA: seal(folder / METADATA), **{files[row]: seals[row] for row in files}},
+            "rows": file.rows,
+            "media": "image",
+            "size": size,
+            "columns": _columns_in_words(found),
+        }
+        manifest = write_manifest(folder, written, found, report)
+    tell(links, report, log)
+    return Released(output, links, file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
+
+
+def _write_pictures(
+    folder: Path, names: list[str], rows: np.ndarray, x: np.ndarray, workers: int
+) -> dict[int, dict[str, Any]]:
+    """Pictures (b, c, h, w) as data/NAME.png, created in the order given: row -> seal."""
+
+    def one(name: str, pixels: np.ndarray) -> dict[str, Any]:
+        path = folder / DATA / f"{name}.png"
+        write_picture(pixels, path)
+        os.utime(path, (WHEN, WHEN))
+        return seal(path)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        return dict(zip(map(int, rows), pool.map(one, names, x), strict=True))
+
+
+def _columns_in_words(found: Working) -> dict[str, str]:
+    """What metadata.csv holds: column -> type."""
+    kept = {n: type_in_words(found.columns.schema.field(n).type, ()) for n in found.kept}
+    return {FILE_NAME: "string", **kept}
 
 
 # -------------------------------------------------------------------------------------------------- vectors to files

@@ -20,21 +20,33 @@ from torch import Tensor, nn
 from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.keys import Key
+from sordine.table import are_pictures, check_finite
 
 SCHEMA = 1
 WEIGHTS, CARD = "modifier.safetensors", "modifier.json"
 # Records go through in blocks of exactly this many (the last one padded), each on one thread: a record's result then
 # does not depend on which others it came with, nor on how many threads or processes share the work.
 BLOCK = 2048
+PEAK = 255  # of a picture's values
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a modifier gives for a batch: x (b, *shape); index (b,) of the chosen substitute or mask, where the method has one."""
+    """What a modifier gives for a batch: x (b, *output shape); index (b,) of the chosen substitute, where the method has
+    one; mask (b, 1, h, w) from 0 to 1, where it masks pictures."""
 
     x: Tensor
     index: Tensor | None = None
     mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Released:
+    """A `Release` of a block in NumPy: x (b, *output shape) of the modifier's output dtype, index (b,), mask (b, 1, h, w)."""
+
+    x: np.ndarray
+    index: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 @dataclass
@@ -42,6 +54,7 @@ class Card:
     """All that is known of a modifier beside its weights; `modifier.json`. No record's id and no label stands in it.
 
     method, fields: how it was made. policy: role -> attribute names. input: shape, dtype and feature columns it takes.
+    output: shape and dtype of what it releases, where that is not the input's; empty where it is.
     fit: figures measured at the fit. key: fingerprint of the key it was fitted under. notes: sentences for the owner.
     """
 
@@ -49,6 +62,7 @@ class Card:
     fields: dict[str, Any]
     policy: dict[str, list[str]]
     input: dict[str, Any]
+    output: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     notes: list[str] = field(default_factory=list)
@@ -60,12 +74,14 @@ class Card:
 class Modifier(nn.Module):
     """A fitted map x -> x'. Abstract: a method's file defines `forward` and, where the output is discrete, `channel`.
 
-    noise: how many uniform draws a record takes (0: deterministic). discrete: `channel` is there. card: set by `fit`.
+    noise: how many uniform draws a record takes (0: deterministic). discrete: `channel` is there. block: records that go
+    through at once, always exactly so many (the last block is padded); few where a record takes much. card: set by `fit`.
     fitted: (n, 8) uint8 keyed hashes of the ids it was fitted on.
     """
 
     noise: int = 0
     discrete: bool = False
+    block: int = BLOCK
     card: Card
     fitted: np.ndarray
 
@@ -83,39 +99,73 @@ class Modifier(nn.Module):
         if shape != wanted:
             raise SordineError(f"{source}: records have shape {shape}, this modifier was fitted on {wanted}")
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one released record."""
+        return tuple(self.card.output.get("shape") or self.card.input["shape"])
+
+    @property
+    def output_dtype(self) -> np.dtype:
+        """Of released records: uint8 where pictures in give pictures of their shape out, else float32; what the card's
+        output says, where it says so."""
+        as_it_came = self.output_shape == tuple(self.card.input["shape"])
+        default = self.card.input.get("dtype", "float32") if as_it_came else "float32"
+        return np.dtype(self.card.output.get("dtype", default))
+
     @torch.no_grad()
     def release_block(self, x: np.ndarray, ids: np.ndarray, key: Key) -> tuple[np.ndarray, np.ndarray | None]:
-        """At most BLOCK records -> (x' (b, *shape) float32, index (b,) or None). Pure: the same record, key and weights
-        give the same bits, whatever came with it. Call it with one intra-op thread."""
+        """At most `block` records -> (x' (b, *output shape) of the output's dtype, index (b,) or None); see `released`."""
+        made = self.released(x, ids, key)
+        return made.x, made.index
+
+    @torch.no_grad()
+    def released(self, x: np.ndarray, ids: np.ndarray, key: Key) -> Released:
+        """At most `block` records, released, in the table's own scale. Pure: the same record, key and weights give the same
+        bits, whatever came with it. Call it with one intra-op thread.
+
+        x' of pictures is rounded to whole numbers from 0 to 255. Raises SordineError where x' has another shape than the
+        card says, or a pixel of a picture is not finite.
+        """
         n = len(x)
-        padded = np.zeros((BLOCK, *x.shape[1:]), np.float32)
+        padded = np.zeros((self.block, *x.shape[1:]), np.float32)
         padded[:n] = x
-        noise = np.zeros((BLOCK, self.noise), np.float32)
+        noise = np.zeros((self.block, self.noise), np.float32)
         if self.noise:
             drawn = key.uniform("release", ids, self.noise)
             noise[:n] = np.clip(drawn, 2.0**-24, 1 - 2.0**-24)  # float32 must not round to 0 or 1
         device = next((w.device for w in (*self.parameters(), *self.buffers())), torch.device("cpu"))
         out = self.eval()(torch.from_numpy(padded).to(device), torch.from_numpy(noise).to(device))
-        index = None if out.index is None else out.index[:n].cpu().numpy()
-        return out.x[:n].cpu().numpy(), index
+        if tuple(out.x.shape[1:]) != self.output_shape:
+            gives, said = tuple(out.x.shape[1:]), self.output_shape
+            raise SordineError(f"this modifier releases records of shape {gives}, and its card says {said}")
+        index, mask = (None if part is None else part[:n].cpu().numpy() for part in (out.index, out.mask))
+        return Released(self._as_written(out.x[:n].cpu().numpy(), ids), index, mask)
+
+    def _as_written(self, x: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Released records in the output's dtype."""
+        if not are_pictures(self.output_shape, self.output_dtype):
+            return x
+        check_finite(x, ids, "after the modifier")  # as uint8 it would be 0, and never found
+        return np.clip(np.rint(x), 0, PEAK).astype(np.uint8)
 
     def release(self, x: Any, ids: np.ndarray, key: Key, *, workers: int = 2) -> tuple[np.ndarray, np.ndarray | None]:
-        """Any number of records through fixed blocks: (x' (n, *shape) float32, index (n,) or None)."""
+        """Any number of records through fixed blocks: (x' (n, *output shape), index (n,) or None); see `released`."""
         self.check_input(tuple(x.shape[1:]), "records")
 
         def one(start: int) -> tuple[np.ndarray, np.ndarray | None]:
-            block = np.asarray(x[start : start + BLOCK], dtype=np.float32)
-            return self.release_block(block, ids[start : start + BLOCK], key)
+            rows = slice(start, start + self.block)
+            return self.release_block(np.asarray(x[rows]), ids[rows], key)
 
         with one_thread_each(workers) as pool:
-            parts = list(pool.map(one, range(0, len(ids), BLOCK)))
+            parts = list(pool.map(one, range(0, len(ids), self.block)))
         index = None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
         return np.concatenate([p[0] for p in parts]), index
 
     @torch.no_grad()
-    def channel_of(self, x: Any, *, block: int = BLOCK) -> np.ndarray:
-        """P(j | x) of many records: (n, outputs) float32."""
+    def channel_of(self, x: Any, *, block: int | None = None) -> np.ndarray:
+        """P(j | x) of many records: (n, outputs) float32. block: records at a time, by default the modifier's."""
         self.eval()
+        block = block or self.block
         parts = [
             self.channel(torch.from_numpy(np.array(x[s : s + block], dtype=np.float32))).numpy()
             for s in range(0, len(x), block)
@@ -174,8 +224,11 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
         if found != SCHEMA:
             raise SordineError(f"{folder}: written in schema {found}; this version of Sordine reads schema {SCHEMA}")
         card = pydantic.TypeAdapter(Card).validate_python(raw)
-        if not card.input.get("shape") or not all(type(s) is int and s > 0 for s in card.input["shape"]):
-            raise ValueError("shape")
+        for about in (card.input, card.output) if card.output else (card.input,):
+            if not about.get("shape") or not all(type(s) is int and s > 0 for s in about["shape"]):
+                raise ValueError("shape")
+            if about.get("dtype", "float32") not in ("float32", "uint8"):
+                raise ValueError("dtype")
         if not isinstance(card.input.get("features", []), list):
             raise ValueError("features")
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -47,10 +47,12 @@ class Run:
 class Method(Protocol):
     """A dataclass whose fields are its configuration. `fit` is given the TRAINING records only, and a resolved policy.
 
-    suppresses: it needs at least one suppressed attribute. stochastic: two keys give two releases.
+    suppresses: it needs at least one suppressed attribute. preserves: it needs a preserved one, its task. stochastic: two
+    keys give two releases.
     """
 
     suppresses: ClassVar[bool]
+    preserves: ClassVar[bool]
     stochastic: ClassVar[bool]
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier: ...
@@ -62,5 +64,6 @@ class Method(Protocol):
 
 
 def input_of(table: Table) -> dict[str, Any]:
-    """The input schema for a modifier's card."""
-    return {"shape": list(table.shape), "dtype": "float32", "features": list(table.features)}
+    """The input schema for a modifier's card. dtype: "uint8" of pictures, whose x' then is uint8 pictures too."""
+    dtype = "uint8" if table.pictures else "float32"
+    return {"shape": list(table.shape), "dtype": dtype, "features": list(table.features)}

@@ -21,7 +21,7 @@ from sordine.keys import Key
 from sordine.recipe import silent
 from sordine.reportfile import digest
 from sordine.table import check_finite, check_ids
-from sordine.tablefile import BLOCK_ROWS, TableFile, feature_array, feature_type, read_ids, read_note, write_blocks
+from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, read_note, rows_at_once, write_blocks
 
 SCHEMA = 1
 TABLE, MANIFEST = "table.parquet", "manifest.json"
@@ -77,13 +77,13 @@ def release(
         *(pa.field(n, _plain_type(found.columns.schema.field(n).type)) for n in kept),
     ]
     name_of_x = file.features[0] if len(file.features) == 1 else "x"
-    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape))])
+    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape, file.dtype))])
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
         folder.mkdir()
         write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
         with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
-            _spill(file, spilled, ids, check=not force_leaky)
+            spill(file, spilled, ids, check=not force_leaky)
             blocks = _in_order(spilled, file, found.columns.select(kept), schema, pseudonyms, order)
             write_blocks(folder / TABLE, schema, blocks)
         written = {
@@ -209,29 +209,35 @@ def _read_columns(file: TableFile, names: list[str]) -> pa.Table:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _spill(file: TableFile, spilled: IO[bytes], ids: np.ndarray, check: bool) -> None:
+def spill(file: TableFile, spilled: IO[bytes], ids: np.ndarray, check: bool) -> None:
     """Write the records as one plain array, in the order of the table: any row is then one read away."""
     first = 0
     for block in file.blocks(file.features):
         x = file.x(block, first)
         if check:
             check_finite(x, ids[first : first + len(x)], str(file.path))
-        spilled.write(np.ascontiguousarray(x, dtype=np.float32).data)
+        spilled.write(np.ascontiguousarray(x, dtype=file.dtype).data)
         first += len(x)
     spilled.flush()
+
+
+def rows_in_order(spilled: IO[bytes], file: TableFile, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What was spilled, in another order, in blocks: places in the table (b,), and their records (b, *shape)."""
+    width = file.dtype.itemsize * int(np.prod(file.shape))
+    handle, size = spilled.fileno(), rows_at_once(file.shape)
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        x = np.empty((len(rows), *file.shape), file.dtype)
+        flat = x.reshape(len(rows), -1)
+        for i in np.argsort(rows):  # along the file, not back and forth
+            flat[i] = np.frombuffer(os.pread(handle, width, int(rows[i]) * width), file.dtype)
+        yield rows, x
 
 
 def _in_order(
     spilled: IO[bytes], file: TableFile, beside: pa.Table, schema: pa.Schema, pseudonyms: list[str], order: np.ndarray
 ) -> Iterator[pa.RecordBatch]:
-    width = 4 * int(np.prod(file.shape))
-    handle = spilled.fileno()
-    for start in range(0, len(order), BLOCK_ROWS):
-        rows = order[start : start + BLOCK_ROWS]
-        x = np.empty((len(rows), *file.shape), np.float32)
-        flat = x.reshape(len(rows), -1)
-        for i in np.argsort(rows):  # along the file, not back and forth
-            flat[i] = np.frombuffer(os.pread(handle, width, int(rows[i]) * width), np.float32)
+    for rows, x in rows_in_order(spilled, file, order):
         names = pa.array([pseudonyms[r] for r in rows], pa.string())
         columns = [beside[n].take(pa.array(rows)).combine_chunks() for n in beside.schema.names]
         yield pa.record_batch([names, *columns, feature_array(x)], schema=schema)
@@ -269,7 +275,7 @@ def write_manifest(folder: Path, written: dict[str, Any], found: Working, report
 def type_in_words(kind: pa.DataType, shape: tuple[int, ...]) -> str:
     """An Arrow type for people; shape: of one record, where the type is that of x."""
     if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_fixed_size_list(kind):
-        return f"float32 [{' x '.join(map(str, shape))}]"
+        return f"{kind.value_type.to_pandas_dtype().__name__} [{' x '.join(map(str, shape))}]"
     return str(kind)
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from sordine.table import Table
 
-BLOCK_ROWS = 16384
+BLOCK_ROWS, BLOCK_BYTES = 16384, 1 << 28
 
 
 def blocks(table: Table) -> Iterator[tuple[slice, np.ndarray]]:
     """(rows, x (b, width) float64) over the whole table."""
-    for start in range(0, len(table), BLOCK_ROWS):
-        rows = slice(start, min(start + BLOCK_ROWS, len(table)))
+    most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (8 * table.width)))
+    for start in range(0, len(table), most):
+        rows = slice(start, min(start + most, len(table)))
         x = np.asarray(table.x[rows], dtype=np.float64)
         yield rows, x.reshape(len(x), -1)
 

@@ -41,6 +41,11 @@ class Rows:
         return np.asarray(self.base[self.index], dtype=dtype)
 
 
+def are_pictures(shape: Sequence[int], dtype: Any) -> bool:
+    """Whether records of this shape and dtype are pictures: (1 or 3 channels, height, width) uint8, values 0 to 255."""
+    return np.dtype(dtype) == np.uint8 and len(shape) == 3 and shape[0] in (1, 3)
+
+
 @dataclass(frozen=True)
 class Table:
     """A data set of n records.
@@ -76,6 +81,11 @@ class Table:
     def width(self) -> int:
         """How many numbers one record has."""
         return int(np.prod(self.shape))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the records are uint8 pictures (c, h, w); see `are_pictures`."""
+        return are_pictures(self.shape, self.x.dtype)
 
     @property
     def attributes(self) -> tuple[str, ...]:

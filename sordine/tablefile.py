@@ -18,10 +18,14 @@ import pyarrow.parquet as pq
 
 from sordine.errors import SordineError, nearest
 from sordine.files import atomic, cache_folder, content_address, refuse_existing
-from sordine.table import MAX_CLASSES, Table, check_finite, check_ids
+from sordine.table import MAX_CLASSES, Table, are_pictures, check_finite, check_ids
 
 RESERVED = ("id", "split", "group")
 BLOCK_ROWS = 8192
+BLOCK_BYTES = 1 << 26  # of a block's x as float32: fewer rows of wide records are read at a time
+LABELS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer)
+# Blocks are gathered until they make a row group of so many rows or bytes: tiny groups cost every reader.
+GROUP_ROWS, GROUP_BYTES = 2048, 1 << 24
 
 
 def memory_limit() -> int:
@@ -32,28 +36,37 @@ def memory_limit() -> int:
     return int(given)
 
 
-def feature_type(shape: Sequence[int]) -> pa.DataType:
+def rows_at_once(shape: Sequence[int]) -> int:
+    """How many records of this shape make a block: at most BLOCK_ROWS, and BLOCK_BYTES as float32; at least one."""
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * int(np.prod(shape, dtype=np.int64)))))
+
+
+def feature_type(shape: Sequence[int], dtype: Any = np.float32) -> pa.DataType:
     """Arrow type of the column x of records of this shape: a fixed-size list of float32; the fixed-shape tensor type
-    where a record has more than one axis."""
+    where a record has more than one axis, of uint8 where the records are pictures (`table.are_pictures`)."""
     shape = tuple(int(s) for s in shape)
     if len(shape) == 1:
         return pa.list_(pa.float32(), shape[0])
-    return pa.fixed_shape_tensor(pa.float32(), shape)
+    return pa.fixed_shape_tensor(pa.uint8() if are_pictures(shape, dtype) else pa.float32(), shape)
 
 
 def feature_array(x: np.ndarray) -> pa.Array:
-    """(n, *shape) float32 -> an Arrow array of `feature_type(shape)`, without a copy where x is contiguous."""
-    flat = pa.array(np.ascontiguousarray(x, dtype=np.float32).reshape(-1))
+    """(n, *shape) -> an Arrow array of `feature_type(shape, x.dtype)`, without a copy where x is contiguous and has that
+    type already."""
+    dtype = np.uint8 if are_pictures(x.shape[1:], x.dtype) else np.float32
+    flat = pa.array(np.ascontiguousarray(x, dtype=dtype).reshape(-1))
     storage = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(x.shape[1:])))
     if x.ndim == 2:
         return storage
-    return pa.ExtensionArray.from_storage(feature_type(x.shape[1:]), storage)
+    return pa.ExtensionArray.from_storage(feature_type(x.shape[1:], dtype), storage)
 
 
 class TableFile:
     """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
 
-    features: the columns that make x (a name with * stands for all that match); shape: of one record; rows: how many records; other: every other column's name.
+    features: the columns that make x (a name with * stands for all that match); shape: of one record; dtype: of x, uint8 of
+    pictures (one tensor column of uint8 with 1 or 3 channels), else float32; rows: how many records; other: every other
+    column's name.
     lenient: of several list columns take x (a release that is audited may hold more than it should).
     Raises SordineError where the file is missing, unreadable, or its features can't be told.
     """
@@ -84,6 +97,8 @@ class TableFile:
             raise SordineError(f"{path}: the table has no records")
         named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
         self.features, self.shape = self._find_features(tuple(named), lenient)
+        pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
+        self.dtype = np.dtype(np.uint8 if pictures else np.float32)
         self.other = [name for name in self.schema.names if name not in self.features]
 
     def _find_features(self, asked: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -134,8 +149,12 @@ class TableFile:
             raise SordineError(f"{self.path}: row 0 of column {name!r} is empty")
         return (len(first[0]),)
 
-    def blocks(self, columns: Sequence[str] | None = None, rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows in order, at most `rows` at a time, of the named columns (all by default)."""
+    def blocks(self, columns: Sequence[str] | None = None, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most `rows` at a time, of the named columns (all by default). rows: by default BLOCK_ROWS,
+        fewer where wide features are read (`rows_at_once`)."""
+        if rows is None:
+            wide = columns is None or not set(columns).isdisjoint(self.features)
+            rows = rows_at_once(self.shape) if wide else BLOCK_ROWS
         try:
             if self._csv is not None:
                 yield from (self._csv.select(columns) if columns is not None else self._csv).to_batches(
@@ -150,7 +169,8 @@ class TableFile:
             raise SordineError(f"{self.path} cannot be read to its end: {str(error).splitlines()[0]}") from None
 
     def x(self, block: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
-        """The features of a block as (b, *shape) float32. Raises SordineError for a missing or odd-sized list."""
+        """The features of a block as (b, *shape) of `dtype`. Raises SordineError for a missing or odd-sized list, or a
+        picture in which a number is missing."""
         parts = []
         for name in self.features:
             column = block.column(block.schema.get_field_index(name))
@@ -167,9 +187,14 @@ class TableFile:
                     if odd.any():
                         row = first_row + int(odd.argmax())
                         raise SordineError(f"{self.path}: column {name!r} has a list of another length in row {row}")
-                values = column.flatten()
-                column = values
-            array = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+                column = column.flatten()
+                if self.dtype == np.uint8 and column.null_count:  # a float would be NaN, and found later
+                    gone = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                    raise SordineError(
+                        f"{self.path}: column {name!r} lacks a number in row {first_row + gone // length}"
+                    )
+            kind = pa.uint8() if self.dtype == np.uint8 else pa.float32()
+            array = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
             parts.append(array.reshape(len(block), -1))
         if len(parts) == 1:
             return parts[0].reshape(len(block), *self.shape)
@@ -186,10 +211,15 @@ def _is_vector(kind: pa.DataType) -> bool:
     return False
 
 
+def _is_pictures(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.FixedShapeTensorType) and are_pictures(kind.shape, kind.value_type.to_pandas_dtype())
+
+
 def read_table(
     path: str | Path, features: Sequence[str] = (), *, named: Sequence[str] = (), check: bool = True
 ) -> Table:
-    """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`.
+    """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`;
+    pictures stay uint8, one byte a number, and all else is float32.
 
     `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
     classes is an attribute, and those `named` however many they have (a data set may hold a thousand people); what is left
@@ -236,18 +266,17 @@ def read_ids(
 
 def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> Any:
     shape = (file.rows, *file.shape)
-    if 4 * int(np.prod(shape)) <= memory_limit():
-        x = np.empty(shape, np.float32)
+    if file.dtype.itemsize * int(np.prod(shape, dtype=np.int64)) <= memory_limit():
+        x = np.empty(shape, file.dtype)
         _fill(x, file, ids, check)
         return x
-    name = content_address(file.path) + "-" + "-".join(file.features)[:60].replace("/", "_") + ".npy"
+    made = "-pictures" if file.dtype == np.uint8 else ""
+    name = content_address(file.path) + "-" + "-".join(file.features)[:60].replace("/", "_") + made + ".npy"
     cached = cache_folder() / name
     if not cached.exists():
         with atomic(cached) as temporary:
-            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-            with open(
-                temporary, "r+b"
-            ) as whole:  # claims the disk now: a mapped write on a full disk would kill the process
+            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=file.dtype, shape=shape)
+            with open(temporary, "r+b") as whole:  # claims the disk now: a mapped write on a full one kills the process
                 os.posix_fallocate(whole.fileno(), 0, os.path.getsize(temporary))
             _fill(mapped, file, ids, check)
             mapped.flush()
@@ -271,9 +300,7 @@ def _read_attributes(
     columns: pa.Table, named: Sequence[str], keep_all: bool
 ) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
     # Attributes by name, notes on what is left out, and (keep_all) what was left out, for the audit of a release.
-    attributes: dict[str, list[Any]] = {}
-    extra: dict[str, np.ndarray] = {}
-    notes: list[str] = []
+    attributes, notes, extra = dict[str, list[Any]](), list[str](), dict[str, np.ndarray]()
     for name in columns.schema.names:
         if name in RESERVED:
             continue
@@ -285,12 +312,7 @@ def _read_attributes(
             notes.append(f"column {name!r} is left out: it holds decimal numbers, not classes")
             if keep_all:
                 extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        elif not (
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_boolean(kind)
-            or pa.types.is_integer(kind)
-        ):
+        elif not any(is_a(kind) for is_a in LABELS):
             notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
         elif name not in named and (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
             notes.append(
@@ -307,24 +329,42 @@ def _read_attributes(
 
 def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:
     """Write blocks as one Parquet file, atomically; the number of rows. Vectors are stored plain (they do not compress),
-    other columns by dictionary. Raises SordineError where the file exists without `force` or cannot be written."""
+    pictures by their differences, other columns by dictionary; small blocks share a row group.
+    Raises SordineError where the file exists without `force` or cannot be written."""
     refuse_existing(Path(path), force)
     plain = [f.name for f in schema if _is_vector(f.type)]
+    # Parquet knows no number under 32 bits: plain, a pixel would take four bytes. A column is named by its leaf here.
+    pixels = [f"{n}.list.element" for n in plain if _is_pictures(schema.field(n).type)]
     rows = 0
     with (
         atomic(path, force=force) as temporary,
         pq.ParquetWriter(
             temporary,
             schema,
-            compression={f.name: "NONE" if f.name in plain else "ZSTD" for f in schema},
+            compression={f.name: "NONE" if f.name in plain else "ZSTD" for f in schema} | dict.fromkeys(pixels, "ZSTD"),
+            column_encoding=dict.fromkeys(pixels, "DELTA_BINARY_PACKED") or None,
             use_dictionary=[f.name for f in schema if f.name not in plain and f.name != "id"],
             write_statistics=[f.name for f in schema if f.name not in plain],
         ) as writer,
     ):
-        for block in blocks:
-            writer.write_batch(block, row_group_size=max(len(block), 1))
-            rows += len(block)
+        for group in _gathered(blocks):
+            writer.write_table(group, row_group_size=max(len(group), 1))
+            rows += len(group)
     return rows
+
+
+def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Consecutive blocks put together until they make a row group; which ones depends on the blocks alone."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for block in blocks:
+        waiting.append(block)
+        rows, size = rows + len(block), size + block.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
@@ -337,15 +377,15 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
     for name, codes in table.y.items():
         names = table.classes[name]
         columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
-    x_type = feature_type(table.shape)
+    x_type = feature_type(table.shape, table.x.dtype)
     schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)])
 
     def blocks() -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(table), BLOCK_ROWS):
-            stop = min(start + BLOCK_ROWS, len(table))
+        size = rows_at_once(table.shape)
+        for start in range(0, len(table), size):
+            stop = min(start + size, len(table))
             parts = [c.slice(start, stop - start) for c in columns.values()]
-            x = np.asarray(table.x[start:stop], dtype=np.float32)
-            yield pa.record_batch([*parts, feature_array(x)], schema=schema)
+            yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
 
     write_blocks(path, schema, blocks(), force=force)
 

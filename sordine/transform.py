@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import hashlib
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -13,14 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from sordine.errors import SordineError, nearest
-from sordine.files import refuse_existing
+from sordine.files import atomic, refuse_existing
 from sordine.keys import Key
-from sordine.modifier import BLOCK, Modifier, one_thread_each
+from sordine.modifier import PEAK, Modifier, one_thread_each
 from sordine.recipe import silent
 from sordine.table import Table, check_finite
 from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, write_blocks
 
 NOTE = "sordine.transform"
+MASKS = "metadata.csv"  # in a folder of masks: which file is whose
+MASK_COLUMNS = ["file_name", "id"]
+LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Transformed:
 def transform(
     modifier: Modifier, table: Table, key: Key, *, keep: Sequence[str] | None = None, workers: int = 2
 ) -> Table:
-    """Released records as a table in memory: the same ids and split, x' for x, and the kept attributes' labels.
+    """Released records as a table in memory: the same ids and split, x' for x, and the kept attributes' labels. Pictures
+    give uint8 pictures, in whole numbers, where the modifier releases pictures.
 
     keep: attributes to carry along, by default the preserved ones; a suppressed one never is.
     Raises SordineError where the records have another shape than those of the fit, or an attribute can't be kept.
@@ -75,6 +83,7 @@ def transform_file(
     fit_key: Key | None = None,
     features: Sequence[str] = (),
     keep: Sequence[str] | None = None,
+    masks: Path | None = None,
     workers: int = 2,
     force: bool = False,
     log: Callable[[str], None] = silent,
@@ -84,11 +93,16 @@ def transform_file(
 
     keep: columns to carry along, by default the preserved attributes; a suppressed attribute is never written.
     fit_key: the key of the fit where `key` is another: it tells which records were fitted on, for the column `split`.
+    masks: a folder for each record's mask, where the modifier masks pictures: grey PNG (255 is kept, 0 is not) named by the
+    record's id, and metadata.csv, which says whose each is. It tells ids: it stays with the owner, as the output does.
     Each block is a pure function of its records, so neither `workers` nor row order changes a bit of any record.
-    Raises SordineError, with nothing written, where columns are missing, ids repeat, or records hold NaN or do not fit.
+    Raises SordineError, with nothing written, where columns are missing, ids repeat, records hold NaN or do not fit, or
+    masks are asked of a modifier that gives none.
     """
     output = Path(output)
     refuse_existing(output, force)
+    if masks is not None:
+        _ready_for_masks(masks, output, force)
     file = TableFile(source, features or _features_of(modifier, source))
     modifier.check_input(file.shape, str(source))
     kept = _kept(modifier, file.other, keep, str(source))
@@ -104,19 +118,22 @@ def transform_file(
             pa.field("id", pa.string()),
             *([pa.field("split", pa.string())] if own_split or known is not None else []),
             *(pa.field(c, _plain_type(file.schema.field(c).type)) for c in kept),
-            pa.field("x", feature_type(file.shape)),
+            pa.field("x", feature_type(modifier.output_shape, modifier.output_dtype)),
         ],
         metadata={NOTE: json.dumps(note_of(modifier, key, kept))},
     )
     hashes: list[np.ndarray] = []
     columns = list(dict.fromkeys([*(n for n in ("id", "split") if n in file.other), *kept, *file.features]))
 
-    def one(block: pa.RecordBatch, first: int) -> pa.RecordBatch:
+    def one(block: pa.RecordBatch, first: int, folder: Path | None) -> tuple[pa.RecordBatch, list[tuple[str, str]]]:
         ids = read_ids(block, len(block), first, source=str(source))
         x = file.x(block, first)
         check_finite(x, ids, str(source))
-        released, _ = modifier.release_block(x, ids, key)
-        check_finite(released, ids, f"{source}, after the modifier")
+        made = modifier.released(x, ids, key)
+        check_finite(made.x, ids, f"{source}, after the modifier")
+        if folder is not None and made.mask is None:
+            raise SordineError(f"a {modifier.card.method} modifier gives no masks: leave out --masks")
+        named = [] if folder is None or made.mask is None else _write_masks(folder, ids, made.mask)
         parts = [pa.array(ids.tolist(), pa.string())]
         if own_split:
             parts.append(block.column(block.schema.get_field_index("split")).cast(pa.string()))
@@ -126,33 +143,80 @@ def transform_file(
             block.column(block.schema.get_field_index(c)).cast(_plain_type(file.schema.field(c).type)) for c in kept
         ]
         hashes.append(key.digest("repeated id", ids, 8).view("<u8")[:, 0])
-        return pa.record_batch([*parts, feature_array(released)], schema=schema)
+        return pa.record_batch([*parts, feature_array(made.x)], schema=schema), named
 
-    def blocks() -> Iterator[pa.RecordBatch]:
-        waiting: deque[Future[pa.RecordBatch]] = deque()
+    def blocks(folder: Path | None, whose: list[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
+        waiting: deque[Future[tuple[pa.RecordBatch, list[tuple[str, str]]]]] = deque()
         done = first = 0
+
+        def oldest() -> Iterator[pa.RecordBatch]:
+            nonlocal done
+            written, named = waiting.popleft().result()
+            whose.extend(named)
+            yield written
+            done += len(written)
+            if progress:
+                progress(done, file.rows)
+
         with one_thread_each(workers) as pool:
-            for block in file.blocks(columns, BLOCK):
-                waiting.append(pool.submit(one, block, first))
+            for block in file.blocks(columns, modifier.block):
+                waiting.append(pool.submit(one, block, first, folder))
                 first += len(block)
                 if len(waiting) > workers + 1:
-                    written = waiting.popleft().result()
-                    yield written
-                    done += len(written)
-                    if progress:
-                        progress(done, file.rows)
+                    yield from oldest()
             while waiting:
-                written = waiting.popleft().result()
-                yield written
-                done += len(written)
-                if progress:
-                    progress(done, file.rows)
+                yield from oldest()
         every = np.concatenate(hashes)
         if len(np.unique(every)) < len(every):
             raise SordineError(f"{source}: an id stands twice; ids must be unique")
 
-    rows = write_blocks(output, schema, blocks(), force=force)
+    with contextlib.nullcontext() if masks is None else atomic(masks, force=force) as folder:
+        whose: list[tuple[str, str]] = []
+        if folder is not None:
+            folder.mkdir()
+        rows = write_blocks(output, schema, blocks(folder, whose), force=force)
+        if folder is not None:
+            with open(folder / MASKS, "w", encoding="utf-8", newline="") as listed:
+                csv.writer(listed, lineterminator="\n").writerows([MASK_COLUMNS, *whose])
     return Transformed(rows, kept)
+
+
+def _ready_for_masks(masks: Path, output: Path, force: bool) -> None:
+    """Raise SordineError where masks cannot go there: only an empty folder, or an earlier folder of masks, is replaced."""
+    refuse_existing(masks, force)
+    here, there = masks.resolve(), output.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise SordineError(f"{masks} and {output} lie within each other: name another folder for the masks")
+    if not masks.exists():
+        return
+    try:
+        with open(masks / MASKS, encoding="utf-8", newline="") as listed:
+            head, *rows = list(csv.reader(listed))
+        known = {MASKS, *(row[0] for row in rows)} if head == MASK_COLUMNS else set()
+    except (OSError, ValueError, IndexError):
+        known = set()
+    if not masks.is_dir() or {p.name for p in masks.iterdir()} - known:
+        raise SordineError(f"{masks} holds something else than masks: it is not replaced, not even with --force")
+
+
+def file_name_of(name: str) -> str:
+    """A safe name for a file of the record of this id, without suffix: the id, where it is plain and short; else what of it
+    is plain, and a hash that tells apart what then looks alike."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".-")[:LONGEST_NAME]
+    if plain == name and name:
+        return name
+    return f"{plain}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+def _write_masks(folder: Path, ids: np.ndarray, masks: np.ndarray) -> list[tuple[str, str]]:
+    """Masks (b, 1, h, w) from 0 to 1 as grey PNG files: (file name, id) of each."""
+    from sordine.media.write import write_picture
+
+    grey = np.clip(np.rint(masks * PEAK), 0, PEAK).astype(np.uint8)
+    named = [(f"{file_name_of(str(i))}.png", str(i)) for i in ids]
+    for (name, _), mask in zip(named, grey, strict=True):
+        write_picture(mask, folder / name)
+    return named
 
 
 def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, object]:

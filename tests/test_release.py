@@ -283,7 +283,7 @@ def test_a_fault_midway_keeps_the_earlier_release(
 
 
 def test_blocks_do_not_show(source: Path, done: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "BLOCK_ROWS", 37)
+    monkeypatch.setattr(MODULE, "rows_at_once", lambda shape: 37)
     small = release(source, tmp_path / "small", key=KEY)
     assert pq.read_table(small.folder / TABLE).equals(pq.read_table(done.folder / TABLE))
 

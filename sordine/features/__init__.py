@@ -1,4 +1,4 @@
-"""Extractors: from a media folder or a raw table to a table of vectors. One file an extractor."""
+"""Extractors: from a media folder or a raw table to a table of vectors or pictures. One file an extractor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sordine.features.facenet import FaceNet
 from sordine.features.hubert import Hubert
 from sordine.features.layout import Extractor, Layout, Work
 from sordine.features.logmel import LogMel
+from sordine.features.pictures import AsPictures
 from sordine.features.pixels import Pixels
 from sordine.features.r3d18 import R3D18
 from sordine.features.rows import checked, in_order, schema_of
@@ -36,6 +37,7 @@ EXTRACTORS: dict[str, type[Any]] = {
     "facenet": FaceNet,
     "hubert-large": Hubert,
     "r3d18": R3D18,
+    "pictures": AsPictures,
 }
 NAMES_UP_TO = 5000
 NOTE = "sordine.extract"
@@ -96,7 +98,7 @@ def extract(
     progress: Callable[[int, int], None] | None = None,
     steps: Callable[[str, int, int], None] | None = None,
 ) -> Extracted:
-    """Turn a media folder or a raw table into a table file of vectors: id, the source's other columns, x.
+    """Turn a media folder or a raw table into a table file of vectors (or of pictures): id, the source's other columns, x.
 
     source: a media folder, a Parquet or CSV file, or a folder with one such file. features: the columns to read, for
     extractors of tables. layout: the data set whose layout the folder has (`media.layouts`), by default found out.
@@ -144,8 +146,10 @@ def extract(
             work = Work(device, seed, workers, folder or cache_folder() / "training", log, steps)
             network = folders.Network(tool, opened, work, skip_bad=skip_bad)
             learnt, width = network.learnt, network.encode.width
-            note = {"kind": opened.kind, **folders.weights_note(tool)}
-            schema = schema_of(extractor, tool, opened.records.schema, width, where, without=inner, note=note)
+            columns, shape, dtype = opened.records.schema, network.shape, network.dtype
+            # `kind` says that views of the raw media can go the same way, to vectors: pictures are none.
+            note = {**({"kind": opened.kind} if len(shape) == 1 else {"shape": shape}), **folders.weights_note(tool)}
+            schema = schema_of(extractor, tool, columns, shape, where, without=inner, note=note, dtype=dtype)
             encoded = network.encoded(schema)
     ready = checked(encoded, skipped, where, count, skip_bad=skip_bad, progress=progress)
     rows = write_blocks(output, schema, ready, force=force)
@@ -204,4 +208,4 @@ def _schema(name: str, tool: Any, columns: pa.Schema, plan: Layout, where: str, 
     note: dict[str, Any] = dict(plan.details)
     if plan.width < NAMES_UP_TO:
         note["names"] = list(plan.names)
-    return schema_of(name, tool, columns, plan.width, where, without=without, note=note)
+    return schema_of(name, tool, columns, (plan.width,), where, without=without, note=note)

@@ -1,4 +1,4 @@
-"""Media folders to tables of vectors: clip by clip (`logmel`), or decoded and put through a network a block at a time."""
+"""Media folders to tables: clip by clip (`logmel`), or decoded and put through a network a block at a time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def clip_encoder(tool: ClipExtractor, media: Media, schema: pa.Schema) -> Callab
 class Network:
     """An extractor of decoded media, ready: `encode` has its weights, learnt from this very folder or loaded.
 
-    learnt: what it learnt here; empty where it was loaded or learns nothing.
+    learnt: what it learnt here; empty where it was loaded or learns nothing. shape, dtype: of one record of x.
     """
 
     def __init__(self, tool: MediaExtractor, media: Media, work: Work, *, skip_bad: bool) -> None:
@@ -69,6 +69,10 @@ class Network:
             self.learnt = self.encode.weights()
         else:
             self.encode = tool.open(media.kind, work)
+            if getattr(tool, "cached", False):
+                self.decoded = decoded(tool, media, work, skip_bad=skip_bad)
+        self.shape: tuple[int, ...] = getattr(self.encode, "shape", (self.encode.width,))
+        self.dtype = np.dtype(getattr(self.encode, "dtype", np.float32))
 
     def encoded(self, schema: pa.Schema) -> Iterator[Encoded]:
         """Every record in order, as blocks of the output."""
@@ -77,8 +81,8 @@ class Network:
         for block in self._decoded_blocks(size):
             rows = table.take(pa.array(block.rows)).combine_chunks()
             part = rows.to_batches()[0] if len(block.rows) else pa.RecordBatch.from_pylist([], schema=table.schema)
-            x = self.encode(block.x, block.lengths) if len(block.rows) else np.zeros((0, self.encode.width), np.float32)
-            if not np.isfinite(x).all():
+            x = self.encode(block.x, block.lengths) if len(block.rows) else np.zeros((0, *self.shape), self.dtype)
+            if self.dtype != np.uint8 and not np.isfinite(x).all():
                 at = int(block.rows[~np.isfinite(x).all(axis=1)][0])
                 raise SordineError(f"{self.media.path(at)}: the extractor gives numbers that are not finite")
             yield Encoded(batch_of(part, part.column("id"), x, schema), len(block.rows) + len(block.bad), block.bad)

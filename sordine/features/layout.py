@@ -78,7 +78,10 @@ class Work:
 
 
 class Encode(Protocol):
-    """Decoded records to vectors: an extractor whose weights are there."""
+    """Decoded records to vectors: an extractor whose weights are there.
+
+    Where it gives other records than vectors of float32 (pictures), it has `shape`, of one record, and `dtype` too.
+    """
 
     width: int
 
@@ -98,13 +101,16 @@ class MediaExtractor(Protocol):
     """An extractor of media by a network or a learnt map: a frozen dataclass whose fields are its options.
 
     reads: kinds of media. block: records encoded at a time. learns: whether it is fitted on the folder itself; its fields
-    then include `weights: Path | None`, a file of what was learnt before, which is then used instead.
+    then include `weights: Path | None`, a file of what was learnt before, which is then used instead. One that has
+    `cached = True` reads the folder from the cache of decoded media although it learns nothing.
     """
 
     reads: ClassVar[tuple[Kind, ...]]
     version: ClassVar[int]
-    block: ClassVar[int]
     learns: ClassVar[bool]
+
+    @property
+    def block(self) -> int: ...
 
     def decoder(self, kind: Kind) -> Decoder:
         """How it wants the files of a folder of this kind."""

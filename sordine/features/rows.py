@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,9 +30,17 @@ class Encoded:
 
 
 def schema_of(
-    name: str, tool: Any, columns: pa.Schema, width: int, where: str, *, without: Iterable[str], note: Mapping[str, Any]
+    name: str,
+    tool: Any,
+    columns: pa.Schema,
+    shape: Sequence[int],
+    where: str,
+    *,
+    without: Iterable[str],
+    note: Mapping[str, Any],
+    dtype: Any = np.float32,
 ) -> pa.Schema:
-    """id, the source's columns but those `without`, x; and in the metadata how x was made."""
+    """id, the source's columns but those `without`, x (records of `shape` and `dtype`); and in the metadata how x was made."""
     without = set(without)
     kept = [f for f in columns if f.name not in without]
     for clash in ("x", "id"):
@@ -39,9 +48,9 @@ def schema_of(
             raise SordineError(f"{where}: column {clash!r} would stand twice in the output; rename it")
     options = {f.name: getattr(tool, f.name) for f in fields(tool) if f.name != "weights"}
     options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
-    made = {"extractor": name, "version": tool.version, "options": options, "width": width, **note}
+    made = {"extractor": name, "version": tool.version, "options": options, "width": math.prod(shape), **note}
     kept = [pa.field(f.name, _plain(f.type)) for f in kept]
-    return pa.schema([("id", pa.string()), *kept, ("x", feature_type((width,)))], {NOTE: json.dumps(made).encode()})
+    return pa.schema([("id", pa.string()), *kept, ("x", feature_type(shape, dtype))], {NOTE: json.dumps(made).encode()})
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -52,7 +61,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def batch_of(block: pa.RecordBatch, ids: pa.Array, x: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
-    """The output's rows for a block of the source, its ids and its vectors (b, width) float32."""
+    """The output's rows for a block of the source, its ids and its records: vectors (b, width) float32, or pictures."""
     kept = []
     for column in schema.names[1:-1]:
         values = block.column(column)
