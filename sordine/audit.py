@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from sordine.attackers import ON_PICTURES
+from sordine.attackers.axes import WIDEST, Axes, moments, principal_axes
 from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
-from sordine.attackers.plan import Budget, Piece, Reading, Scene, attack, pieces, together, trials
+from sordine.attackers.pictures import is_picture
+from sordine.attackers.plan import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, together, trials
 from sordine.copies import copied
 from sordine.errors import SordineError
 from sordine.findings import Cloud, Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
@@ -31,6 +34,9 @@ from sordine.verdict import Readings, figures, judge
 __all__ = ["Budget", "audit"]
 
 Progress = Callable[[str, int, int], None]
+
+HELD = 1 << 30  # bytes of the records tried, before and after together, that are held at a time
+BLOCK = 1 << 22  # numbers compared at a time
 
 
 def audit(
@@ -61,9 +67,16 @@ def audit(
     never retrained. final: `released` is what leaves the house, its ids and order with it. memory: caches what attackers
     read of the originals, for other releases of the same table. workers: attacks made at a time (default: torch's threads).
 
-    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve.
+    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, and
+    for attackers of whom none can read records of this shape.
     """
     started = time.monotonic()
+    for table in (original, released):
+        if not _families(table, budget):
+            raise SordineError(
+                f"audit: {', '.join(budget.families)} reads pictures only, and records of {table.source} have the shape "
+                f"{list(table.shape)}: name other families too"
+            )
     policy = policy.resolve(original.attributes)
     rows = match(original, released)
     looked = contents(original, released, rows)
@@ -72,7 +85,12 @@ def audit(
     usable = Match(rows.original[looked.finite], rows.released[looked.finite], ())
     notes: list[str] = []
     fitted, how = _fitted(original, released, usable, policy, modifier, key, flaws)
-    usable, fitted, sampled = _sample(original, usable, fitted, budget)
+    most = min(budget.max_records, max(FEWEST, HELD // (8 * (original.width + released.width))))
+    usable, fitted, sampled = _sample(original, usable, fitted, most)
+    if sampled and most < budget.max_records:
+        notes.append(
+            f"at most {most:,} records a side are tried, not {budget.max_records:,}: so many of this width are held in memory"
+        )
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     headlines: list[Headline] = []
     findings: list[Finding] = []
@@ -91,7 +109,7 @@ def audit(
         findings, headlines = figures(readings, roles, original.classes, budget)
         if pretrained and original.shape == released.shape:
             own = store.setdefault((scenes[0].digest, "pretrained"), {})
-            read = _pretrained(before, after, roles, own, device)
+            read = _pretrained(before, after, roles, own, budget, device)
         beside = [a for a in policy.preserve if a in released.y] if kept is None else [a for a in kept if a in roles]
         if modifier is not None and modifier.discrete:
             known = _exact(modifier, before, policy, beside, budget, notes)
@@ -99,7 +117,7 @@ def audit(
         moved = _distortion(before, after)
     verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
     made = {
-        "families": list(budget.families),
+        "families": [f for f in budget.families if f in {*_families(original, budget), *_families(released, budget)}],
         "settings": list(budget.settings),
         "seeds": list(budget.seeds),
         "folds": budget.folds,
@@ -111,6 +129,7 @@ def audit(
         "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),
         "notes": notes,
+        **({"pictures": budget.pictures} if ON_PICTURES & {*_families(released, budget)} else {}),
         **(source or {}),
     }
     return Report(
@@ -152,6 +171,11 @@ def _about(modifier: Modifier) -> dict[str, Any]:
     return {"method": card.method, "fields": card.fields, "fit": card.fit, "notes": card.notes, "weights": card.weights}
 
 
+def _families(table: Table, budget: Budget) -> list[str]:
+    """The attackers that can read records of this table's shape."""
+    return [name for name in budget.families if is_picture(table.shape) or name not in ON_PICTURES]
+
+
 def _rows(table: Table, rows: np.ndarray) -> np.ndarray:
     return np.asarray(table.take(rows).x, np.float32)
 
@@ -190,16 +214,16 @@ def _fitted(
 
 
 def _sample(
-    original: Table, rows: Match, fitted: np.ndarray, budget: Budget
+    original: Table, rows: Match, fitted: np.ndarray, most: int
 ) -> tuple[Match, np.ndarray, dict[str, list[int]]]:
-    # At most max_records of each side, by id, so that row order does not matter.
+    # At most so many of each side, by id, so that row order does not matter.
     rank = np.empty(len(fitted), np.int64)
     rank[Key.of_seed(0).order("audit sample", original.ids[rows.original])] = np.arange(len(fitted))
     keep = np.zeros(len(fitted), bool)
     said = {}
     for name, side in (("fitted", fitted), ("unseen", ~fitted)):
         own = np.flatnonzero(side)
-        picked = own[np.argsort(rank[own])[: budget.max_records]]
+        picked = own[np.argsort(rank[own])[:most]]
         keep[picked] = True
         if len(picked) < len(own):
             said[name] = [len(picked), len(own)]
@@ -209,14 +233,14 @@ def _sample(
 def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tuple[Scene, Scene]:
     assert before.split is not None
     scene = Scene(
-        x=before.flat(),
+        x=before.x,
         ids=before.ids,
         labels={name: before.y[name] for name in roles},
         classes={name: len(before.classes[name]) for name in roles},
         fitted=before.split,
         group=before.group,
     )
-    return scene, replace(scene, x=after.reshape(len(after), -1))
+    return scene, replace(scene, x=after)
 
 
 def _attack(
@@ -229,7 +253,6 @@ def _attack(
     progress: Progress | None,
     notes: list[str],
 ) -> Readings:
-    every = pieces(attributes, budget)
     for setting in budget.settings:
         for name in attributes:
             why = trials(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
@@ -238,28 +261,28 @@ def _attack(
     readings: Readings = {}
     jobs = []
     for side, scene in enumerate(scenes):
-        name = scene.digest
         fresh = []
-        for piece in every:
-            if side == 0 and (name, budget.folds, piece) in memory:
-                if memory[name, budget.folds, piece] is not None:
-                    readings[0, piece] = memory[name, budget.folds, piece]
+        for piece in pieces(attributes, budget, pictures=scene.is_pictures):
+            known = (scene.digest, budget.folds, budget.pictures, piece)
+            if side == 0 and known in memory:
+                if memory[known] is not None:
+                    readings[0, piece] = memory[known]
             else:
                 fresh.append(piece)
         jobs += [(side, group) for group in together(fresh)]
     # What takes longest first, so that no thread idles at the end.
-    order = {"mlp": 0, "trees": 1, "logistic": 2}
-    jobs.sort(key=lambda job: (order.get(job[1][0].attacker, 3), job[1][0].setting == "B"))
+    order = {"resnet": 0, "mlp": 1, "trees": 2, "logistic": 3}
+    jobs.sort(key=lambda job: (order.get(job[1][0].attacker, 4), job[1][0].setting == "B"))
 
     def one(job: tuple[int, list[Piece]]) -> tuple[int, list[Piece], dict[Piece, Reading]]:
         side, group = job
-        return side, group, attack(scenes[side], group, budget.folds, device)
+        return side, group, attack(scenes[side], group, budget.folds, device, budget.pictures)
 
     with _one_thread() as threads, one_thread_each(workers or threads) as pool:
         for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
             for piece in group:
                 if side == 0:
-                    memory[scenes[0].digest, budget.folds, piece] = found.get(piece)
+                    memory[scenes[0].digest, budget.folds, budget.pictures, piece] = found.get(piece)
                 if piece in found:
                     readings[side, piece] = found[piece]
             if progress:
@@ -280,17 +303,21 @@ def _one_thread() -> Iterator[int]:
 
 
 def _pretrained(
-    before: Table, after: np.ndarray, roles: Mapping[str, Role], memory: dict[object, object], device: str
+    before: Table,
+    after: np.ndarray,
+    roles: Mapping[str, Role],
+    memory: dict[object, object],
+    budget: Budget,
+    device: str,
 ) -> list[PretrainedFinding]:
     assert before.split is not None
     if not before.split.any() or before.split.all():
         return []
     fitted, unseen = before.take(before.split), before.take(~before.split)
+    given = {"memory": memory, "device": device, "pictures": budget.pictures}
     with _one_thread():
-        some = [
-            read_pretrained(fitted, unseen, after[~before.split], name, role, memory=memory, device=device)
-            for name, role in roles.items()
-        ]
+        released = after[~before.split]
+        some = [read_pretrained(fitted, unseen, released, name, role, **given) for name, role in roles.items()]  # type: ignore[arg-type]
     return [f for f in some if f is not None]
 
 
@@ -314,41 +341,53 @@ def _cloud(before: Table, after: np.ndarray, attributes: list[str], budget: Budg
     side = ~before.split if (~before.split).sum() > 2 else np.ones(len(before), bool)
     some = np.flatnonzero(side)
     some = np.sort(some[Key.of_seed(0).order("cloud", before.ids[some])[: budget.cloud]])
-    flat_before, flat_after = before.flat(), after.reshape(len(after), -1)
-    same = flat_before.shape == flat_after.shape
-    base = flat_before if originals and same else flat_after
-    if len(some) < 3 or base.shape[1] < 1:
+    same = before.x.shape == after.shape
+    base = before.x if originals and same else after
+    if len(some) < 3 or base[0].size < 1:
         return None
-    mean, scale = base.mean(0), base.std(0)
-    scale[scale <= 1e-12] = 1
-    z = ((base - mean) / scale)[Key.of_seed(0).order("cloud axes", before.ids)[:4000]].astype(np.float64)
-    axes = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
+    picked = Key.of_seed(0).order("cloud axes", before.ids)[:4000]
+    axes = principal_axes(base, 2) if base[0].size > WIDEST else _plane(base.reshape(len(base), -1), picked)
 
     def seen(x: np.ndarray) -> tuple[tuple[float, float], ...]:
-        points = ((x[some] - mean) / scale) @ axes
+        points = axes(x[some])
         points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
         return tuple((float(a), float(b)) for a, b in np.round(points, 3))
 
     which = "unseen" if side.sum() < len(before) else "all"
     of = "original" if originals and same else "released"
     return Cloud(
-        before=seen(flat_before) if originals and same else (),
-        after=seen(flat_after),
+        before=seen(before.x) if originals and same else (),
+        after=seen(after),
         codes={name: tuple(int(c) for c in before.y[name][some]) for name in attributes},
         classes={name: before.classes[name] for name in attributes},
         how=f"{len(some)} of the {which} records on the first two principal axes of the {of} ones",
     )
 
 
+def _plane(base: np.ndarray, picked: np.ndarray) -> Axes:
+    mean, scale = base.mean(0), base.std(0)
+    scale[scale <= 1e-12] = 1
+    z = ((base - mean) / scale)[picked].astype(np.float64)
+    along = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
+    return Axes(mean, scale, along)
+
+
 def _distortion(before: Table, after: np.ndarray) -> dict[str, float]:
     if before.x.shape != after.shape:
         return {}
     flat, moved = before.flat(), after.reshape(len(after), -1)
-    scale = flat.std(0)
+    _, scale = moments(flat)
     varies = scale > 1e-12
-    relative = ((moved - flat)[:, varies] / scale[varies]) ** 2
+    l2, absolute, relative = np.zeros(3)
+    step = max(1, BLOCK // flat.shape[1])  # several copies of all wide records are more than a machine may have
+    for start in range(0, len(flat), step):
+        one, other = flat[start : start + step], moved[start : start + step]
+        away = (other - one).astype(np.float64)
+        l2 += l2_distance(one, other) * len(one)
+        absolute += np.abs(away).sum()
+        relative += np.square(away[:, varies] / scale[varies]).sum()
     return {
-        "l2": l2_distance(flat, moved),
-        "mean_absolute": float(np.mean(np.abs(moved - flat))),
-        "relative_rms": float(np.sqrt(relative.mean())) if varies.any() else 0.0,
+        "l2": float(l2 / len(flat)),
+        "mean_absolute": float(absolute / flat.size),
+        "relative_rms": float(np.sqrt(relative / (len(flat) * varies.sum()))) if varies.any() else 0.0,
     }

@@ -92,9 +92,11 @@ def figures(
                     some = [Piece(name, attacker, setting, s) for s in budget.seeds]  # type: ignore[arg-type]
                     if all((side, p) in readings for p in some):
                         sides[side].append(_Read(attacker, [readings[side, p] for p in some]))
-            if not sides[0] or len(sides[0]) != len(sides[1]):
+            if not sides[0] or not sides[1]:
                 continue
-            for was, now in zip(*sides, strict=True):
+            # An attacker that can read one side only (pictures became vectors) is among the best, but compares nothing.
+            later = {read.attacker: read for read in sides[1]}
+            for was, now in [(read, later[read.attacker]) for read in sides[0] if read.attacker in later]:
                 shares = _compare(was, now, count)
                 findings.append(
                     Finding(
@@ -112,7 +114,7 @@ def figures(
             best = [max(side, key=lambda r: r.accuracy) for side in sides]
             # The luckiest of many attackers lies above the guess even where nothing leaks: all of them share the 5 %.
             tried = best[1].readings[0].truth.size
-            attacks = len(budget.families) * len(budget.settings)
+            attacks = len(sides[1]) * len(budget.settings)
             luck = wilson(best[1].accuracy * tried, tried, 1 - 0.05 / attacks)
             fairest = [max(side, key=lambda r: r.balanced) for side in sides]
             shares = _compare(best[0], best[1], count)

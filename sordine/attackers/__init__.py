@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sordine.attackers import mlp, probes
+from sordine.attackers import mlp, pictures, probes
 from sordine.attackers.trial import Family
 
 FAMILIES: dict[str, Family] = {
@@ -10,4 +10,6 @@ FAMILIES: dict[str, Family] = {
     "neighbours": probes.neighbours,
     "trees": probes.trees,
     "mlp": mlp.perceptron,
+    "resnet": pictures.resnet,
 }
+ON_PICTURES = frozenset({"resnet"})  # these take (n, c, h, w) and nothing else; the others (n, d)

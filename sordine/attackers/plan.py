@@ -8,36 +8,45 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from threading import Lock
+from typing import get_args
 
 import numpy as np
 
-from sordine.attackers import FAMILIES
-from sordine.attackers.trial import Secret, Trial
+from sordine.attackers import FAMILIES, ON_PICTURES
+from sordine.attackers.axes import WIDEST, principal_axes
+from sordine.attackers.pictures import Size, is_picture, resnet
+from sordine.attackers.probes import neighbours
+from sordine.attackers.trial import Family, Secret, Trial
 from sordine.errors import SordineError, nearest
 from sordine.findings import Setting
 from sordine.keys import Key
 
 VALIDATION = 4  # every fourth of an attacker's own records chooses its hyperparameters
 FEWEST = 20  # labelled records on either side, below which nothing can be said
+GROWN = 1 << 29  # bytes of records up to which trees are grown on every number of wide ones, not on their axes
+_working = Lock()
 
 
 @dataclass(frozen=True)
 class Budget:
     """How hard the audit tries.
 
-    families, settings: which attackers and settings. seeds: each runs everything once more. folds: of the cross-validation.
+    families, settings: which attackers and settings; `resnet` takes part where records are pictures. seeds: each runs everything once more. folds: of the cross-validation.
     max_records: on each side of the split, sampled by id where there are more. permutations: of the exact attack's labels.
-    cloud: how many records the report's picture shows.
+    cloud: how many records the report's picture shows. pictures: the size of `resnet`: a narrow ResNet-10, or the
+    replacement paper's adversary, a ResNet-18 (some hundred times the work: on a GPU).
     """
 
-    families: tuple[str, ...] = ("logistic", "neighbours", "trees", "mlp")
+    families: tuple[str, ...] = ("logistic", "neighbours", "trees", "mlp", "resnet")
     settings: tuple[str, ...] = ("A", "B", "C")
     seeds: tuple[int, ...] = (0,)
     folds: int = 3
     max_records: int = 20000
     permutations: int = 20
     cloud: int = 600
+    pictures: Size = "small"
 
     def __post_init__(self) -> None:
         for what, known in (("families", FAMILIES), ("settings", dict.fromkeys("ABC"))):
@@ -47,6 +56,8 @@ class Budget:
         for what in ("families", "settings", "seeds"):
             if not getattr(self, what):
                 raise SordineError(f"audit: {what} is empty: nothing would be tried")
+        if self.pictures not in get_args(Size):
+            raise SordineError(f"audit: no pictures {self.pictures!r}; {nearest(self.pictures, get_args(Size))}")
         if self.folds < 2 or self.max_records < FEWEST:
             raise SordineError(f"audit: at least 2 folds and {FEWEST} records are needed")
 
@@ -72,7 +83,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that attacks are made on: records (n, d) float32, their ids, labels by attribute and class counts, which of them
+    """All that attacks are made on: records (n, *shape) float32 or uint8, their ids, labels by attribute and class counts, which of them
     the modifier was fitted on, and groups of records that are not torn apart (None: each its own)."""
 
     x: np.ndarray
@@ -82,13 +93,39 @@ class Scene:
     fitted: np.ndarray
     group: np.ndarray | None = None
 
+    @property
+    def is_pictures(self) -> bool:
+        """Whether its records are pictures, which attackers of `ON_PICTURES` can read."""
+        return is_picture(self.x.shape[1:])
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether `numbers` are principal axes."""
+        return int(np.prod(self.x.shape[1:])) > WIDEST
+
+    def flat(self) -> np.ndarray:
+        """(n, d) float32: every number of each record."""
+        return np.asarray(self.x, np.float32).reshape(len(self.x), -1)
+
+    def numbers(self) -> np.ndarray:
+        """(n, d) float32: every number of each record; of wide ones where they lie on the principal axes of all records
+        here (their labels take no part)."""
+        if not self.is_wide:
+            return self.flat()
+        with _working:
+            return self._on_axes
+
+    @cached_property
+    def _on_axes(self) -> np.ndarray:
+        return principal_axes(self.x)(self.x)
+
     @cached_property
     def digest(self) -> str:
         """Two scenes of the same digest give the same readings."""
         hashed = hashlib.blake2b(digest_size=16)
         for part in (self.x, self.fitted, self.group, *self.labels.values()):
-            hashed.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
-        hashed.update("\0".join([*map(str, self.ids), *self.labels]).encode())
+            hashed.update(b"-" if part is None else np.ascontiguousarray(part).data)
+        hashed.update("\0".join([*map(str, self.ids), *self.labels, str((self.x.shape, self.x.dtype))]).encode())
         return hashed.hexdigest()
 
 
@@ -165,20 +202,36 @@ def _strange(part: np.ndarray, labels: np.ndarray, parts: int) -> bool:
     )
 
 
-def pieces(attributes: Sequence[str], budget: Budget) -> list[Piece]:
-    """Every attack of an audit, in the order in which they are made."""
+def pieces(attributes: Sequence[str], budget: Budget, *, pictures: bool = True) -> list[Piece]:
+    """Every attack of an audit, in the order in which they are made. pictures: whether records are pictures; where they
+    are not, the attackers of `ON_PICTURES` are left out."""
     return [
         Piece(attribute, attacker, setting, seed)  # type: ignore[arg-type]
         for setting in budget.settings
         for seed in budget.seeds
         for attacker in budget.families
         for attribute in attributes
+        if pictures or attacker not in ON_PICTURES
     ]
 
 
-def attack(scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu") -> dict[Piece, Reading]:
+def _shown(scene: Scene, attacker: str, size: Size) -> tuple[Family, np.ndarray]:
+    # An attacker, and the records in the form in which it takes them.
+    if attacker in ON_PICTURES:
+        return partial(resnet, size=size), scene.x
+    if attacker == "neighbours" and scene.is_wide:
+        return partial(neighbours, alike=True), scene.numbers()
+    # What stands in one number only is lost on the axes; trees find it.
+    if attacker == "trees" and 4 * scene.x.size <= GROWN:
+        return FAMILIES[attacker], scene.flat()
+    return FAMILIES[attacker], scene.numbers()
+
+
+def attack(
+    scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu", pictures: Size = "small"
+) -> dict[Piece, Reading]:
     """Make these attacks; those that `trials` says cannot be made are left out. Pure: the same scene and piece give the
-    same reading, whichever others are made beside it (perceptrons: up to rounding)."""
+    same reading, whichever others are made beside it (perceptrons: up to rounding). pictures: the size of `resnet`."""
     plans = {p: trials(scene, p.attribute, p.setting, p.seed, folds) for p in some}
     shared: dict[tuple[str, int, bytes], list[tuple[Piece, Trial]]] = {}
     for piece, plan in plans.items():
@@ -189,9 +242,8 @@ def attack(scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu")
     for (attacker, seed, _), members in shared.items():
         secrets = [Secret(scene.labels[p.attribute], scene.classes[p.attribute]) for p, _ in members]
         trial = members[0][1]
-        for (piece, _), predicted in zip(
-            members, FAMILIES[attacker](scene.x, trial, secrets, seed, device), strict=True
-        ):
+        family, x = _shown(scene, attacker, pictures)
+        for (piece, _), predicted in zip(members, family(x, trial, secrets, seed, device), strict=True):
             parts.setdefault(piece, []).append((trial.tried, predicted))
     readings = {}
     for piece, read in parts.items():
@@ -205,8 +257,9 @@ def attack(scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu")
 
 
 def together(some: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """The pieces in groups that share work: those of one attacker, setting and seed."""
-    groups: dict[tuple[str, str, int], list[Piece]] = {}
+    """The pieces in groups that share work: those of one attacker, setting and seed; on pictures each is alone."""
+    groups: dict[tuple[str, str, int, str], list[Piece]] = {}
     for piece in some:
-        groups.setdefault((piece.attacker, piece.setting, piece.seed), []).append(piece)
+        alone = piece.attribute if piece.attacker in ON_PICTURES else ""
+        groups.setdefault((piece.attacker, piece.setting, piece.seed, alone), []).append(piece)
     yield from groups.values()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
@@ -17,7 +16,6 @@ from sordine.attackers.trial import Secret, Trial, right, standardise, usual
 
 # Times half the squared weights of standardised features, against the mean loss.
 PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
-WIDEST, AXES = 2048, 512  # of a wider table, logistic regression is given so many principal axes
 NEIGHBOURS = (1, 3, 7, 15, 31, 63, 127, 255)
 LEAVES = (1, 8)
 TREES, TREES_TO_CHOOSE = 120, 20
@@ -31,10 +29,6 @@ def logistic(
     own = np.concatenate([trial.train, trial.validation])
     mean, scale = standardise(x, own)
     z = (x - mean) / scale
-    if z.shape[1] > WIDEST:
-        axes = PCA(min(AXES, len(own)), svd_solver="randomized", random_state=seed).fit(z[own])
-        z = axes.transform(z).astype(np.float32)
-        z /= standardise(z, own)[1]
     predictions = []
     for secret in secrets:
         train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
@@ -55,12 +49,19 @@ def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRe
 
 
 def neighbours(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+    x: np.ndarray,
+    trial: Trial,
+    secrets: Sequence[Secret],
+    seed: int = 0,
+    device: str = "cpu",
+    *,
+    alike: bool = False,
 ) -> list[np.ndarray]:
-    """A vote of the k nearest training records, features standardised. k is chosen on the validation rows, which then
+    """A vote of the k nearest training records, features standardised (alike: they are of one scale already, as places on
+    principal axes are, whose lengths tell near from far). k is chosen on the validation rows, which then
     join the training records. One search serves every secret and k. Nothing is random: `seed` is not used."""
     mean, scale = standardise(x, trial.train)
-    z = (x - mean) / scale
+    z = x if alike else (x - mean) / scale
     own = np.concatenate([trial.train, trial.validation])
     near = _nearest(z, trial.train, trial.validation)
     chosen = []

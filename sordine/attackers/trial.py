@@ -25,7 +25,8 @@ class Secret:
     classes: int
 
 
-# (x (n, d) float32, trial, secrets, seed, device) -> for each secret, predicted codes of the tried rows (m,)
+# (x (n, d) float32, or pictures (n, c, h, w), trial, secrets, seed, device) -> for each secret, predicted codes of the tried
+# rows (m,)
 Family = Callable[[np.ndarray, Trial, Sequence[Secret], int, str], list[np.ndarray]]
 
 
