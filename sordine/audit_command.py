@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from sordine import arguments as given
 from sordine.console import Console
-from sordine.errors import SordineError
+from sordine.errors import SordineError, nearest
 from sordine.guard import DONE, FOUND
 from sordine.options import (
     Device,
@@ -67,6 +68,12 @@ def audit(
     layout: Layout = None,
     layout_settings: LayoutSettings = None,
     skip_bad: SkipBad = False,
+    rebuild: Annotated[
+        bool, typer.Option("--reconstruct", help="Of pictures: train decoders that rebuild them from what is released.")
+    ] = False,
+    identity: Annotated[
+        str | None, typer.Option("--identity", metavar="ATTRIBUTE", help="Whose face it is, for --reconstruct.")
+    ] = None,
     device: Device = "cpu",
     workers: Workers = 2,
     features: Features = None,
@@ -75,6 +82,8 @@ def audit(
     quiet: Quiet = False,
 ) -> int:
     """Say what retrained attackers still read."""
+    if identity is not None and not rebuild:
+        raise SordineError("--identity says whose face it is for --reconstruct, which was not given")
     if html is not None and json is not None and html.resolve() == json.resolve():
         raise SordineError(f"-o and --json both name {html}")
     for path in (html, json):
@@ -87,7 +96,10 @@ def audit(
     from sordine.keychain import beside
     from sordine.keys import Key
     from sordine.pairs import extract_pair, read_pair
+    from sordine.picture_models import picture_shape
+    from sordine.reconstruct import reconstruct
     from sordine.report.data import write_report
+    from sordine.report.sheets import reconstruction_sheet, sheets
     from sordine.tablefile import read_note
 
     asked: dict[str, Any] = {
@@ -132,6 +144,10 @@ def audit(
                 layout_options=given.fields(layout_settings),
             )
         policy = policy.resolve(pair.original.attributes)
+        if rebuild:  # what cannot be is refused before the audit
+            picture_shape(pair.original)
+            if identity is not None and identity not in pair.original.y:
+                raise SordineError(f"{table}: no attribute {identity!r}; {nearest(identity, pair.original.attributes)}")
         shown = pair.gallery(policy, originals=originals, log=people.log)
         command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, pair.options)
         report = find(
@@ -151,6 +167,26 @@ def audit(
             source={**pair.about, "command": command},
         )
         report = pair.finish(report, shown)
+        if shown is None:  # which shows the same pictures
+            before, after = pair.original, pair.transformed
+            grids = sheets(fitted, secret, before, after, policy=policy, originals=originals, log=people.log)
+            report = replace(report, sheets=grids)
+        if rebuild:
+            again = reconstruct(
+                pair.original,
+                pair.transformed,
+                policy,
+                modifier=fitted,
+                key=secret,
+                identity=identity,
+                device=given.device(device),
+                log=people.log,
+                progress=people.progress,
+            )
+            few = min(map(len, again.rebuilt.values()))
+            rebuilt = {name: pictures[:few] for name, pictures in again.rebuilt.items()}
+            sheet = reconstruction_sheet(pair.original, again.ids[:few], rebuilt, policy, originals=originals)
+            report = replace(report, reconstruction=again.findings, sheets=(*report.sheets, sheet))
         write_report(report, html, json, force=force)
         given.tell(report, people)
         for path in (html, json):

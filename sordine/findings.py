@@ -193,6 +193,96 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """A grid of pictures: a row a record, a column a stage of what becomes of it.
+
+    columns: what each column shows ("original", "filtered", "mask", "released"). rows: base64 PNGs, as many a row as there
+    are columns; empty where there is no picture. captions: the classes of each row's record; none under --no-originals.
+    note: what they are and how they were picked, in sentences.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    captions: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReconstructionFinding:
+    """One attacker that rebuilds the records themselves (x is the secret) from what is released, tried on unseen records.
+
+    psnr (dB; None: rebuilt to the last bit), ssim (-1 to 1): of rebuilt against original pictures, means over records.
+    baseline_psnr, baseline_ssim: of the mean picture against the same originals: what knowing nothing gives.
+    face_similarity, feature_similarity: cosines (-1 to 1) of a verification network's features of x and x^, and of what the
+    feature-level attack makes of z and the features of x; None where there is no such network or attack.
+    attacker: "decoder", "decoder + GAN", "white-box". records: how many were tried.
+    """
+
+    attacker: str
+    psnr: float | None
+    ssim: float
+    baseline_psnr: float
+    baseline_ssim: float
+    face_similarity: float | None = None
+    feature_similarity: float | None = None
+    records: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One report in a comparison.
+
+    leakage, utility: unclipped NAG, with their 95 % intervals; None where they cannot be told. utilities: each attribute
+    that the utility is the mean of. settings: the fields that vary within the method, with their values. before, after,
+    guess: of the attribute whose leakage it is, accuracies in [0, 1]. attacker, setting: which reading that is.
+    front: no other report leaks as little or less and is as useful or more, one of them strictly.
+    sheet: the report's first sheet, cut to one row.
+    """
+
+    name: str
+    leakage: float | None
+    leakage_low: float | None
+    leakage_high: float | None
+    utility: float | None
+    utility_low: float | None
+    utility_high: float | None
+    utilities: dict[str, float]
+    settings: dict[str, Any]
+    role: Role
+    before: float
+    after: float
+    guess: float
+    attacker: str
+    setting: Setting
+    records: int
+    level: str
+    distortion: dict[str, float] = field(default_factory=dict)
+    front: bool = False
+    sheet: Sheet | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The reports of one method, in the order of what varies. varies: names of its numeric fields that do."""
+
+    method: str
+    varies: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Reports side by side: leakage of `attribute` against utility, the mean over `utility`. notes: what to know of them."""
+
+    attribute: str
+    utility: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken."""
 
@@ -215,6 +305,8 @@ class Report:
     entanglement: Entanglement | None = None
     cloud: Cloud | None = None
     gallery: Gallery | None = None
+    sheets: tuple[Sheet, ...] = ()
+    reconstruction: tuple[ReconstructionFinding, ...] = ()
     distortion: dict[str, float] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     modifier: dict[str, Any] | None = None

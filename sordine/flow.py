@@ -19,12 +19,13 @@ from sordine.keychain import beside, key_for_fit
 from sordine.keys import Key
 from sordine.media.layouts import open_media
 from sordine.media.source import Media
-from sordine.media_release import release_media
+from sordine.media_release import release_media, release_pictures
 from sordine.modifier import versions
 from sordine.recipe import Run
 from sordine.release import links_beside, release
 from sordine.report.data import read_report, write_report
 from sordine.report.gallery import gallery
+from sordine.report.sheets import sheets
 from sordine.stages import Stages, address, folder_of_job
 from sordine.table import Table
 from sordine.transform import transform_file
@@ -240,11 +241,12 @@ class _Flow:
             original = Table.read(table, features, named=self.job.policy_of().named)
             transformed = Table.read(self.out / TRANSFORMED, check=False)
             policy = self.job.policy_of().resolve(original.attributes)
+            modifier = methods.load(self.out / MODIFIER)
             found = audit(
                 original,
                 transformed,
                 policy,
-                modifier=methods.load(self.out / MODIFIER),
+                modifier=modifier,
                 key=key,
                 budget=budget,
                 max_leakage=asked.max_leakage,
@@ -264,6 +266,11 @@ class _Flow:
                 source = self.media()
                 shown = gallery(policy, original, transformed, source, originals=asked.originals, log=self.log)
                 found = replace(found, gallery=shown)
+            if found.gallery is None:  # which shows the same pictures
+                grids = sheets(
+                    modifier, key, original, transformed, policy=policy, originals=asked.originals, log=self.log
+                )
+                found = replace(found, sheets=grids)
             write_report(found, self.out / PAGE, self.out / REPORT, force=True)
 
         self.stages.do("audit", inputs, work)
@@ -286,14 +293,17 @@ class _Flow:
             "key": key.fingerprint,
             "despite_findings": self.job.despite_findings,
             "media": self.job.media,
+            "pictures": self.job.pictures,
         }
         target = self.out / RELEASE
 
         def work() -> None:
             how: dict[str, Any] = {"key": key, "report": found, "force": True, "log": self.log}
             how["force_leaky"] = self.job.despite_findings
-            if self.job.media:
-                bar, workers = self.bar("release"), self.job.workers
+            bar, workers = self.bar("release"), self.job.workers
+            if self.job.pictures:
+                release_pictures(self.out / TRANSFORMED, target, workers=workers, progress=bar, **how)
+            elif self.job.media:
                 drawn_from = self.out / TABLE
                 release_media(
                     self.out / TRANSFORMED, self.media(), drawn_from, target, workers=workers, progress=bar, **how
@@ -341,6 +351,8 @@ def _check(job: Job, out: Path) -> None:
     method = job.method or methods.default_method(job.policy_of())
     if job.media and method != "substitution":
         raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
+    if job.media and job.pictures:
+        raise SordineError("media and pictures: files are either copies of the source's or the method's own pictures")
     if job.raw_views and method != "mass":
         raise SordineError(f"raw_views: {method} makes no views; mass does")
     if job.media and job.pool is not None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
+from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from sordine.findings import (
     Cloud,
@@ -15,9 +19,12 @@ from sordine.findings import (
     Headline,
     Pair,
     PretrainedFinding,
+    ReconstructionFinding,
     Report,
+    Sheet,
     Verdict,
 )
+from sordine.table import Table
 
 ATTACKERS = ("linear", "neighbours", "trees", "mlp")
 
@@ -163,3 +170,49 @@ def example(attributes: int = 6, points: int = 300, classes: int = 12, level: st
         max_leakage=0.1,
         passed=level == "holds",
     )  # fmt: skip
+
+
+COLOURS = {"red": (230, 60, 50), "green": (60, 190, 80), "blue": (60, 90, 230)}
+SHAPES = ("square", "stripe")
+
+
+def squares(n: int = 48, size: int = 16, seed: int = 3) -> Table:
+    """Pictures of a coloured square or stripe: (n, 3, size, size) uint8; attributes colour and shape, a quarter unseen."""
+    rng = np.random.default_rng(seed)
+    colour, shape = np.arange(n) % 3, np.arange(n) // 3 % 2
+    x = rng.integers(0, 40, (n, 3, size, size), dtype=np.uint8)
+    low, high = size // 4, size - size // 4
+    for i in range(n):
+        ink = np.array(list(COLOURS.values())[colour[i]], np.uint8)[:, None, None]
+        x[i, :, low:high, low if shape[i] == 0 else 0 : high if shape[i] == 0 else size] = ink
+    return Table.of(
+        x,
+        {"colour": [list(COLOURS)[c] for c in colour], "shape": [SHAPES[s] for s in shape]},
+        ids=[f"p{i:03d}" for i in range(n)],
+        split=["test" if i % 4 == 0 else "train" for i in range(n)],
+    )
+
+
+def png(pixels: np.ndarray) -> str:
+    """(c, h, w) uint8 -> a base64 PNG."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1))).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def with_pictures() -> Report:
+    """The example with a sheet of pictures and what two attackers rebuild."""
+    x = squares(size=64).x
+    grey = np.broadcast_to(x.mean(1, keepdims=True), x.shape).astype(np.uint8)
+    rows = tuple((png(x[i]), png(grey[i]), png(255 - x[i])) for i in range(4))
+    names = tuple(f"speaker {i}\nword <{i}>" for i in range(4))
+    return replace(
+        example(),
+        sheets=(
+            Sheet("What becomes of the pictures", ("original", "filtered", "released"), rows, names, "Four of them."),
+        ),
+        reconstruction=(
+            ReconstructionFinding("decoder", 18.31, 0.612, 14.04, 0.301, 0.44, None, 900),
+            ReconstructionFinding("white-box", 13.02, 0.2, 14.04, 0.301, None, 0.21, 900, "on 100 records"),
+        ),
+    )

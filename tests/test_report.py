@@ -27,7 +27,7 @@ SCHEMA_FILE = Path(__file__).parents[1] / "docs" / "report.schema.json"
 class Reader(HTMLParser):
     """Tags balanced, identifiers unique, and the addresses that the page names."""
 
-    VOID = frozenset({"meta", "input", "br"})
+    VOID = frozenset({"meta", "input", "br", "img"})
 
     def __init__(self) -> None:
         super().__init__()

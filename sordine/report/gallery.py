@@ -53,7 +53,7 @@ def gallery(
         raise SordineError(
             f"no record of {original.source} is a file of {source.root} (the first record: {original.ids[0]!r})"
         )
-    rows = [row for row in _spread(policy, original, transformed, seed) if original.ids[row] in files]
+    rows = [row for row in spread(policy, original, transformed, seed) if original.ids[row] in files]
     if released is None:
         pairs = _substitutes(policy, original, transformed, rows[: 4 * records], files)
     else:
@@ -70,7 +70,7 @@ def gallery(
             log(f"left out of the gallery: {error}")
             bad += 1
             continue
-        own = _lines(_classes(original, policy.suppress, row), _classes(original, policy.preserve, row))
+        own = lines(classes_of(original, policy.suppress, row), classes_of(original, policy.preserve, row))
         before = b64encode(small).decode() if originals else None
         samples.append(
             Sample(own if originals else "", said, mime, mime_after, before, b64encode(small_after).decode())
@@ -81,10 +81,10 @@ def gallery(
     return Gallery(source.kind, tuple(samples), _note(policy, transformed, source, released, originals))
 
 
-def _spread(policy: Policy, original: Table, transformed: Table, seed: int) -> Iterator[int]:
+def spread(policy: Policy, original: Table, transformed: Table | None, seed: int) -> Iterator[int]:
     """Rows in the order in which they are shown: one of each (joint) preserved class, then a second, ...; the unseen first."""
     split = original.split
-    if split is None and transformed.split is not None:
+    if split is None and transformed is not None and transformed.split is not None:
         fitted = set(transformed.ids[transformed.split].tolist())
         split = np.array([name in fitted for name in original.ids])
     rank = np.empty(len(original), np.int64)
@@ -121,11 +121,11 @@ def _substitutes(
     for row, other in zip(rows, found.tolist(), strict=True):
         if other >= 0 and original.ids[other] in files:
             whose, own = (
-                _classes(original, policy.suppress, other),
-                _classes(original, _beside(policy, transformed), row),
+                classes_of(original, policy.suppress, other),
+                classes_of(original, _beside(policy, transformed), row),
             )
             drawn = ", ".join(part for part in ("itself" if other == row else "", whose) if part)
-            said = _lines(f"drawn: {drawn}" if drawn else "", f"kept: {own}" if own else "")
+            said = lines(f"drawn: {drawn}" if drawn else "", f"kept: {own}" if own else "")
             yield row, files[original.ids[other]], said
 
 
@@ -137,10 +137,10 @@ def _namesakes(
     for row in rows:
         name = names[original.ids[row]]
         if name in there:
-            yield row, released.root / name, _classes(original, policy.preserve, row)
+            yield row, released.root / name, classes_of(original, policy.preserve, row)
 
 
-def _classes(table: Table, attributes: tuple[str, ...], row: int) -> str:
+def classes_of(table: Table, attributes: tuple[str, ...], row: int) -> str:
     """The record's classes in words: "speaker ann, word yes"."""
     known = [(a, int(table.y[a][row])) for a in attributes if a in table.y]
     return ", ".join(f"{a} {table.classes[a][code]}" if code >= 0 else f"{a} not labelled" for a, code in known)
@@ -151,14 +151,19 @@ def _beside(policy: Policy, transformed: Table) -> tuple[str, ...]:
     return tuple(a for a in policy.preserve if a in transformed.y)
 
 
-def _lines(*parts: str) -> str:
+def lines(*parts: str) -> str:
+    """The parts that are not empty, a line each."""
     return "\n".join(part for part in parts if part)
+
+
+def picked(policy: Policy) -> str:
+    """How `spread` picks, in words."""
+    return "picked at random" + (f", spread over {' and '.join(policy.preserve)}" if policy.preserve else "")
 
 
 def _note(policy: Policy, transformed: Table, source: Media, released: Media | None, originals: bool) -> str:
     what = WORDS[source.kind]
-    spread = f", spread over {' and '.join(policy.preserve)}" if policy.preserve else ""
-    said = [f"Some of the {what}, made small: picked at random{spread}."]
+    said = [f"Some of the {what}, made small: {picked(policy)}."]
     if released is None:
         said.append(
             f"What is released in a record's place is one of the real {what}, drawn at random among those like it: “drawn” says whose it is."

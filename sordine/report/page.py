@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from sordine.findings import SETTINGS, Finding, Headline, Report
+from sordine.findings import SETTINGS, Finding, Headline, ReconstructionFinding, Report
 from sordine.report import charts
 
 FOLDER = Path(__file__).parent
@@ -44,11 +44,17 @@ SIDES = {"fitted": "fitted on", "unseen": "never seen"}
 
 def to_html(report: Report) -> str:
     """The page of a report, under 2 MB; every name in it is escaped."""
-    return _environment().get_template("page.html").render(**context(report))
+    return environment().get_template("page.html").render(**context(report))
+
+
+def style() -> Markup:
+    """The style sheet of every page."""
+    return Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
 
 
 @lru_cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates are, and what they may call."""
     made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -57,6 +63,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value, told=told)
+    made.filters.update(above=above)
     made.globals.update(span=charts.span)
     return made
 
@@ -70,7 +77,7 @@ def context(report: Report) -> dict[str, Any]:
     lowest = min((h for h in by_role["preserve"] if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
     return {
         "r": report,
-        "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        "style": style(),
         "level": LEVELS[report.verdict.level],
         "roles": [(role, *ROLES[role], [row(h) for h in hs]) for role, hs in by_role.items() if hs],
         "worst": worst,
@@ -173,6 +180,25 @@ def pictures(report: Report) -> list[charts.Panels]:
         heads += [a for role in roles for a in report.policy.get(role, ()) if a in known]
         chosen += heads[:1]
     return [charts.panels(report.cloud, name) for name in chosen or list(known)[:1]]
+
+
+def above(found: ReconstructionFinding) -> str:
+    """How far an attacker's pictures lie above the mean picture, in a sentence."""
+    name = found.attacker
+    if found.psnr is None:
+        return f"{name}: the originals are rebuilt to the last bit."
+    gain, structure = found.psnr - found.baseline_psnr, found.ssim - found.baseline_ssim
+    figures = f"{found.psnr:.1f} dB against {found.baseline_psnr:.1f} dB".replace("-", "−")
+    likeness = f"{found.ssim:.2f} against {found.baseline_ssim:.2f}".replace("-", "−")
+    if round(gain, 1) > 0:
+        words = f"{name}: what it rebuilds lies {gain:.1f} dB above the mean picture ({figures})"
+    elif round(gain, 1) < 0:
+        words = f"{name}: what it rebuilds lies {-gain:.1f} dB below the mean picture ({figures}): by pixels, nothing is read"
+    else:
+        words = f"{name}: what it rebuilds is no nearer than the mean picture ({figures})"
+    if round(structure, 2) > 0:
+        return f"{words}, and its SSIM is higher: {likeness}."
+    return f"{words}, and its SSIM is no higher: {likeness}."
 
 
 def _filled(found: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
