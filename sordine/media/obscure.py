@@ -64,6 +64,16 @@ def cover(x: np.ndarray, box: np.ndarray, ratio: float) -> np.ndarray:
     return covered
 
 
+def blur_centre(x: np.ndarray, share: float, kernel: int, sigma: float) -> np.ndarray:
+    """A picture whose middle, `share` of its area in its own shape, is blurred as by `gaussian_blur`: (h, w, c) uint8 -> the same.
+
+    The rest stays as it is; what is around the middle is blurred into it.
+    """
+    height, width = x.shape[:2]
+    outside = cover(np.ones((height, width, 1), np.uint8), np.array([0, 0, width, height], np.float64), share)
+    return np.where(outside, x, gaussian_blur(x, kernel, sigma))
+
+
 def white_noise(x: np.ndarray, draws: np.ndarray, level: float) -> np.ndarray:
     """A waveform plus `level` times standard normal draws, both (samples,)."""
     return (x + level * draws).astype(np.float32)
@@ -159,6 +169,47 @@ class CoverFace:
 
 
 @dataclass(frozen=True)
+class Block:
+    """The middle of the picture set to black, wherever the face is; share: of the picture's area, in its own shape, in (0, 1].
+
+    The masking paper's baseline (its pictures are aligned); it gives no size.
+    """
+
+    share: float = 0.25
+
+    kinds: ClassVar[tuple[Kind, ...]] = SEEN
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise SordineError(f"block: share={self.share} must be above 0 and at most 1")
+
+    def apply(self, x: np.ndarray, draw: Draw) -> np.ndarray:
+        """See `cover`."""
+        return cover(x, np.array([0, 0, x.shape[1], x.shape[0]], np.float64), self.share)
+
+
+@dataclass(frozen=True)
+class BlurCentre:
+    """The middle of the picture blurred; share: of its area, in (0, 1]. kernel, sigma: as in blur.
+
+    The masking paper's baseline; it gives neither size nor sigma.
+    """
+
+    share: float = 0.36
+    kernel: int = 11
+    sigma: float = 10.0
+
+    kinds: ClassVar[tuple[Kind, ...]] = SEEN
+
+    def __post_init__(self) -> None:
+        Block(self.share), Blur(self.kernel, self.sigma)  # which refuse what does not fit
+
+    def apply(self, x: np.ndarray, draw: Draw) -> np.ndarray:
+        """See `blur_centre`."""
+        return blur_centre(x, self.share, self.kernel, self.sigma)
+
+
+@dataclass(frozen=True)
 class WhiteNoise:
     """White noise; level: its standard deviation, full scale being 1.
 
@@ -214,6 +265,8 @@ HOW: dict[str, type[Any]] = {
     "blur": Blur,
     "downsample": Downsample,
     "cover_face": CoverFace,
+    "block": Block,
+    "blur_centre": BlurCentre,
     "white_noise": WhiteNoise,
     "mask": Mask,
 }

@@ -14,10 +14,13 @@ from sordine import information
 from sordine.errors import SordineError, nearest
 from sordine.findings import Entanglement
 from sordine.keys import numpy_rng
+from sordine.methods.inversion import Inversion
 from sordine.methods.leace import Leace
+from sordine.methods.masking import Masking
 from sordine.methods.mass import Mass
 from sordine.methods.noise import Noise
 from sordine.methods.nothing import Nothing
+from sordine.methods.replacement import Replacement
 from sordine.methods.substitution import Substitution
 from sordine.modifier import Modifier, open_modifier
 from sordine.policy import Policy
@@ -27,6 +30,9 @@ from sordine.table import Table
 METHODS: dict[str, Any] = {
     "mass": Mass,
     "substitution": Substitution,
+    "inversion": Inversion,
+    "masking": Masking,
+    "replacement": Replacement,
     "leace": Leace,
     "noise": Noise,
     "nothing": Nothing,
@@ -79,6 +85,8 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         method = make(method)
     if method.suppresses and not policy.suppress:
         raise SordineError(f"method {type(method).__name__.lower()!r} needs at least one attribute to suppress")
+    if method.preserves and not policy.preserve:
+        raise SordineError(f"method {type(method).__name__.lower()!r} needs a task: an attribute to preserve (-p)")
     assert table.split is not None
     if policy.suppress:
         found = information.entanglement(

@@ -114,6 +114,7 @@ class Leace:
     """LEACE has nothing to set: it is a closed form."""
 
     suppresses: ClassVar[bool] = True
+    preserves: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:

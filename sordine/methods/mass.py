@@ -89,6 +89,7 @@ class Mass:
     """
 
     suppresses: ClassVar[bool] = True
+    preserves: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False  # of an instance: True in the information form, whose modifier takes noise
 
     form: Literal["published", "information"] = "published"

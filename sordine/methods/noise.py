@@ -44,6 +44,7 @@ class Noise:
     unit: Literal["standard", "raw"] = "standard"
 
     suppresses: ClassVar[bool] = False
+    preserves: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ class Nothing:
     """The control method: it has no field and changes nothing."""
 
     suppresses: ClassVar[bool] = False
+    preserves: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:

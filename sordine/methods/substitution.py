@@ -148,6 +148,7 @@ class Substitution:
     itself: bool = True
 
     suppresses: ClassVar[bool] = True
+    preserves: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
