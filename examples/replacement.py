@@ -1,4 +1,4 @@
-"""Replace the expression of synthetic faces and see what is read afterwards. Run it: python examples/replacement.py
+"""Replace the glasses of synthetic faces and see what is read afterwards. Run it: python examples/replacement.py
 
 A minute's training shows how it is done, not how well it can do: docs/results/replacement.md has the figures.
 """

@@ -85,7 +85,7 @@ def device(name: str) -> str:
 def ready(output: Path, force: bool, *inputs: Path | None, directory: bool = False) -> None:
     """Raise SordineError where `output` cannot or must not be written: before any work, not after.
 
-    It exists and `force` was not given; it is, or holds, one of the inputs; it is a folder that is not ours to replace;
+    It exists and `force` was not given; it is, holds or is a part of one of the inputs; it is a folder that is not ours to replace;
     its folder cannot be written.
     """
     refuse_existing(output, force)
@@ -93,6 +93,8 @@ def ready(output: Path, force: bool, *inputs: Path | None, directory: bool = Fal
     for path in inputs:
         if path is not None and (path.resolve() == output.resolve() or path.resolve().is_relative_to(output.resolve())):
             raise SordineError(f"{output} is or holds an input of this command ({path}): choose another output")
+        if path is not None and output.exists() and path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+            raise SordineError(f"{output} is a part of an input of this command ({path}): choose another output")
     if output.is_dir():
         if not directory:
             raise SordineError(f"{output} is a folder; name a file")

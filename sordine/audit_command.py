@@ -74,6 +74,9 @@ def audit(
     identity: Annotated[
         str | None, typer.Option("--identity", metavar="ATTRIBUTE", help="Whose face it is, for --reconstruct.")
     ] = None,
+    verification: Annotated[
+        Path | None, typer.Option("--verification", metavar="FILE", help="FaceNet's weights, for --reconstruct.")
+    ] = None,
     device: Device = "cpu",
     workers: Workers = 2,
     features: Features = None,
@@ -84,6 +87,8 @@ def audit(
     """Say what retrained attackers still read."""
     if identity is not None and not rebuild:
         raise SordineError("--identity says whose face it is for --reconstruct, which was not given")
+    if verification is not None and not rebuild:
+        raise SordineError("--verification measures faces for --reconstruct, which was not given")
     if html is not None and json is not None and html.resolve() == json.resolve():
         raise SordineError(f"-o and --json both name {html}")
     for path in (html, json):
@@ -96,8 +101,8 @@ def audit(
     from sordine.keychain import beside
     from sordine.keys import Key
     from sordine.pairs import extract_pair, read_pair
-    from sordine.picture_models import picture_shape
-    from sordine.reconstruct import reconstruct
+    from sordine.picture_models import load_verification
+    from sordine.reconstruct import reconstruct, sides
     from sordine.report.data import write_report
     from sordine.report.sheets import reconstruction_sheet, sheets
     from sordine.tablefile import read_note
@@ -113,6 +118,8 @@ def audit(
     with Console(quiet=quiet) as people:
         fitted = None if modifier is None else methods.load(modifier)
         note = {} if folders else read_note(transformed, "sordine.transform")
+        if fitted is not None and note.get("modifier", fitted.card.weights) != fitted.card.weights:
+            raise SordineError(f"{transformed} was made by another modifier than {modifier}")
         policy = given.policy_of_audit(given.policy(suppress, preserve, watch), fitted, note)
         path = key if key is not None else beside(modifier) if modifier is not None else None
         secret = Key.read(path) if path is not None and (key is not None or path.exists()) else None
@@ -145,7 +152,9 @@ def audit(
             )
         policy = policy.resolve(pair.original.attributes)
         if rebuild:  # what cannot be is refused before the audit
-            picture_shape(pair.original)
+            sides(pair.original, pair.transformed, policy, modifier=fitted, key=secret)
+            if verification is not None:
+                load_verification(verification)
             if identity is not None and identity not in pair.original.y:
                 raise SordineError(f"{table}: no attribute {identity!r}; {nearest(identity, pair.original.attributes)}")
         shown = pair.gallery(policy, originals=originals, log=people.log)
@@ -179,6 +188,7 @@ def audit(
                 modifier=fitted,
                 key=secret,
                 identity=identity,
+                verification=verification,
                 device=given.device(device),
                 log=people.log,
                 progress=people.progress,

@@ -175,7 +175,7 @@ def fit(
             )
             modifier = methods.fit(records, policy, recipe, run=run)
             modifier.save(output, force=force)
-        people.say(f"{output}: a {modifier.card.method} modifier")
+        people.say(f"{output}: the modifier ({modifier.card.method})")
 
 
 @app.command()

@@ -353,6 +353,9 @@ def _check(job: Job, out: Path) -> None:
         raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
     if job.media and job.pictures:
         raise SordineError("media and pictures: files are either copies of the source's or the method's own pictures")
+    if job.pictures and (job.extractor != "pictures" or method == "inversion"):
+        why = "inversion releases no pictures" if method == "inversion" else "they need the extractor `pictures`"
+        raise SordineError(f"pictures: {why}")
     if job.raw_views and method != "mass":
         raise SordineError(f"raw_views: {method} makes no views; mass does")
     if job.media and job.pool is not None:

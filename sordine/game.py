@@ -75,7 +75,7 @@ class Draw:
         self.generator = torch.Generator().manual_seed(seed)
         self.attributes = tuple(attributes)
         self._tables = {"records": table, **(others or {})}
-        self._size = {name: min(batch, len(t)) for name, t in self._tables.items()}
+        self.size = {name: min(batch, len(t)) for name, t in self._tables.items()}
         # A table in memory is handed to the device once (pictures as bytes); a mapped one is read a batch at a time.
         self._x = {
             name: torch.as_tensor(t.x, dtype=None if t.x.dtype == "uint8" else torch.float32, device=self.device)
@@ -89,17 +89,17 @@ class Draw:
             else None
             for name, t in self._tables.items()
         }
-        self._left: dict[str, list[Tensor]] = {name: [] for name in self._tables}
+        self.left: dict[str, list[Tensor]] = {name: [] for name in self._tables}
         self.rounds = max(1, len(table) // batch)
 
     def __call__(self, source: str = "records") -> Batch:
-        if not self._left[source]:
+        if not self.left[source]:
             order = torch.randperm(len(self._tables[source]), generator=self.generator)
-            chunks = list(order.split(self._size[source]))
-            if len(chunks) > 1 and len(chunks[-1]) < self._size[source]:
+            chunks = list(order.split(self.size[source]))
+            if len(chunks) > 1 and len(chunks[-1]) < self.size[source]:
                 chunks.pop()
-            self._left[source] = chunks[::-1]
-        rows = self._left[source].pop()
+            self.left[source] = chunks[::-1]
+        rows = self.left[source].pop()
         table, x, y = self._tables[source], self._x[source], self._y[source]
         names = [a for a in self.attributes if a in table.y]
         if x is None:
@@ -178,6 +178,10 @@ def save_game(path: Path, game: Game, draw: Draw, done: int) -> None:
     """Everything needed to go on after epoch `done`, in one safetensors file: weights, optimisers, schedules, random states."""
     tensors: dict[str, Tensor] = {"random.torch": torch.get_rng_state(), "random.draw": draw.generator.get_state()}
     notes: dict[str, Any] = {"done": done}
+    # What is left of a pass over a source whose batches do not fill whole epochs, in the order in which it is handed out.
+    for source, chunks in draw.left.items():
+        if chunks:
+            tensors[f"left.{source}"] = torch.cat(chunks[::-1])
     for name, player in game.players.items():
         for key, value in player.module.state_dict().items():
             tensors[f"{name}.weights.{key}"] = value.detach().cpu().contiguous().clone()
@@ -215,6 +219,9 @@ def resume_game(path: Path, game: Game, draw: Draw) -> int:
         player.optimiser.load_state_dict({"state": state, "param_groups": notes[name]["groups"]})
         if player.schedule is not None:
             player.schedule.load_state_dict(notes[name]["schedule"])
+    for source in draw.left:
+        rows = tensors.get(f"left.{source}")
+        draw.left[source] = [] if rows is None else list(rows.split(draw.size[source]))[::-1]
     torch.set_rng_state(tensors["random.torch"])
     draw.generator.set_state(tensors["random.draw"])
     return int(notes["done"])

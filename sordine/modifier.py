@@ -93,11 +93,15 @@ class Modifier(nn.Module):
         """P(j | x): (b, outputs), rows sum to 1. Only where the output is discrete."""
         raise NotImplementedError(f"{type(self).__name__} has no discrete channel")
 
-    def check_input(self, shape: tuple[int, ...], source: str) -> None:
-        """Raise SordineError where records of this shape do not fit."""
+    def check_input(self, shape: tuple[int, ...], source: str, dtype: str = "") -> None:
+        """Raise SordineError where records of this shape, or numbers in the place of pictures' bytes, do not fit."""
         wanted = tuple(self.card.input["shape"])
         if shape != wanted:
             raise SordineError(f"{source}: records have shape {shape}, this modifier was fitted on {wanted}")
+        if dtype and self.card.input.get("dtype") == "uint8" != dtype:
+            raise SordineError(
+                f"{source}: records are {dtype} numbers, this modifier was fitted on pictures of bytes (0 to 255)"
+            )
 
     @property
     def output_shape(self) -> tuple[int, ...]:

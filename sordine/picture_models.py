@@ -26,6 +26,7 @@ from sordine.keys import numpy_rng
 from sordine.nets.inception_resnet import InceptionResnet
 from sordine.nets.resnet import RESNET10, ResNet, Stem
 from sordine.table import Table
+from sordine.weights import check_number
 
 WHITE = 255.0
 SHIFT = 2  # pixels by which a batch is moved while a reader learns
@@ -38,10 +39,14 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def picture_shape(table: Table) -> tuple[int, int, int]:
-    """(channels, h, w). Raises SordineError where the table's records are not pictures."""
+    """(channels, h, w). Raises SordineError where the table's records are not pictures of bytes, 0 to 255."""
     if len(table.shape) != 3 or table.shape[0] not in (1, 3):
         raise SordineError(
             f"{table.source}: records of shape {table.shape} are not pictures; make some with sordine extract --extractor pictures"
+        )
+    if table.x.dtype != np.uint8:
+        raise SordineError(
+            f"{table.source}: records are {table.x.dtype} numbers, not pictures of bytes (0 to 255); make some with sordine extract"
         )
     channels, height, width = table.shape
     return channels, height, width
@@ -323,6 +328,12 @@ def _learn(
     folder: Path | None,
     progress: Progress | None,
 ) -> float | None:
+    for name, value, low, high in (
+        ("epochs", epochs, 1, 1e9),
+        ("batch", batch, 2, 1e9),
+        ("lr", fields["lr"], 1e-12, 100),
+    ):
+        check_number(f"{what}: {name}", value, low, high)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     game = Alone(model, AdamW(fields["lr"], fields["weight_decay"]), epochs)
 

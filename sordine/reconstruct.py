@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from sordine import picture_models
 from sordine.attackers.decoder import STEPS, judge, rebuild, train_decoder, train_feature_attack
 from sordine.attackers.optimise import invert
+from sordine.classifiers import seeded
 from sordine.errors import SordineError
 from sordine.findings import ReconstructionFinding
 from sordine.flaws import match
 from sordine.keys import Key
 from sordine.modifier import Modifier
 from sordine.picture_metrics import cosine_similarity
+from sordine.picture_models import LoadedVerification, Verification
 from sordine.policy import Policy
 from sordine.recipe import silent
 from sordine.table import Table
@@ -43,49 +47,53 @@ def reconstruct(
     modifier: Modifier | None = None,
     key: Key | None = None,
     identity: str | None = None,
+    verification: Path | None = None,
     steps: int = STEPS,
     device: str = "cpu",
     log: Callable[[str], None] = silent,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Reconstruction:
-    """Decoders learnt on pairs of released and original records that were fitted on, tried on the others.
+    """Decoders learnt on pairs of released and original records that were fitted on, tried on the others; and, where pictures are
+    released as pictures, these themselves.
 
     Which were fitted on is known from the modifier and its key, else from the tables' split, else decided as a fit would. With a
-    modifier, the white-box attacker is tried too, on few records as it is slow. identity: an attribute that says whose face
-    it is; a verification network learns it on the originals that were fitted on, for face similarity and, by the
-    feature-level attack, feature similarity. steps: of a decoder. At most 4,000 pairs and 500 records tried.
+    modifier, the white-box attacker is tried too, on few records as it is slow, and, where the modifier has an encoder, a decoder
+    that mirrors it. identity: an attribute that says whose face it is; a verification network learns it on the originals that were
+    fitted on, for face similarity and, by the feature-level attack, feature similarity. verification: FaceNet's weights, a file,
+    for the same without an identity. steps: of a decoder. At most 4,000 pairs and 500 records tried.
 
     Raises SordineError where the originals are no pictures, nothing is released of one side, or the identity is unknown.
     """
-    picture_models.picture_shape(original)
-    found = match(original, released)
-    before, after = original.take(found.original), released.take(found.released)
-    fitted = _fitted(before, after, policy, modifier, key)
-    sides = (fitted, ~fitted)
-    order = np.argsort(Key.of_seed(SEED).order("reconstruct", before.ids))  # rank of each record, by id alone
-    own, tried = (
-        np.sort(rows[np.argsort(order[rows])[:most]])
-        for rows, most in zip((np.flatnonzero(s) for s in sides), (PAIRS, TRIED), strict=True)
-    )
-    if len(own) < 20 or not len(tried):
-        raise SordineError(
-            f"{released.source}: {len(own)} fitted and {len(tried)} other records: too few to learn a decoder and to try it"
-        )
+    if steps < 1:
+        raise SordineError(f"reconstruction: a decoder learns for at least one step, not {steps}")
+    before, after, own, tried = sides(original, released, policy, modifier=modifier, key=key)
     x, z = (np.asarray(t.take(own).x, np.float32) for t in (before, after))
     x_tried, z_tried = (np.asarray(t.take(tried).x, np.float32) for t in (before, after))
     mean = x.mean(0)
     log(f"reconstruction: {len(own):,} pairs to learn from, {len(tried):,} records tried")
-    network, similar = None, None
-    if identity is not None:
+    network: Verification | LoadedVerification | None = None
+    similar = None
+    if verification is not None:
+        network = picture_models.load_verification(verification).to(device)
+    elif identity is not None:
         network = picture_models.train_verification(
             before.take(own), identity, seed=SEED, device=device, log=log, progress=progress
         )
+    if network is not None:
         wanted, said = (picture_models.outputs(network, v, device=device) for v in (x_tried, x))
         attack = train_feature_attack(z, said, seed=SEED, device=device)
         similar = cosine_similarity(picture_models.outputs(attack, z_tried, device=device), wanted)
     rebuilt, findings = {}, []
-    for name, mu1 in (("decoder", 0.0), ("decoder + GAN", GAN)):
-        decoder = train_decoder(z, x, seed=SEED, mu1=mu1, steps=steps, device=device, progress=progress)
+    if after.shape == before.shape:
+        note = "The released pictures themselves, with nothing rebuilt."
+        findings.append(judge("as released", x_tried, z_tried, mean, network=network, device=device, note=note))
+    attacks: list[tuple[str, float, nn.Module | None]] = [("decoder", 0.0, None), ("decoder + GAN", GAN, None)]
+    mirror: Callable[[], nn.Module] | None = getattr(modifier, "mirror", None)
+    if modifier is not None and mirror is not None and modifier.output_shape == after.shape:
+        with seeded(SEED, "mirrored decoder"):
+            attacks.append(("mirrored decoder", 0.0, mirror()))
+    for name, mu1, net in attacks:
+        decoder = train_decoder(z, x, seed=SEED, mu1=mu1, own=net, steps=steps, device=device, progress=progress)
         rebuilt[name] = rebuild(decoder, z_tried, device=device)
         findings.append(
             judge(name, x_tried, rebuilt[name], mean, network=network, feature_similarity=similar, device=device)
@@ -100,6 +108,29 @@ def reconstruct(
             judge("white-box", x_tried[few], rebuilt["white-box"], mean, network=network, device=device, note=note)
         )
     return Reconstruction(tuple(findings), before.ids[tried], rebuilt)
+
+
+def sides(
+    original: Table, released: Table, policy: Policy, *, modifier: Modifier | None = None, key: Key | None = None
+) -> tuple[Table, Table, np.ndarray, np.ndarray]:
+    """The records of both tables, matched, and which of them decoders learn on and are tried on: two arrays of rows.
+
+    Raises SordineError where the originals are no pictures, or too few records are on either side.
+    """
+    picture_models.picture_shape(original)
+    found = match(original, released)
+    before, after = original.take(found.original), released.take(found.released)
+    fitted = _fitted(before, after, policy, modifier, key)
+    order = np.argsort(Key.of_seed(SEED).order("reconstruct", before.ids))  # rank of each record, by id alone
+    own, tried = (
+        np.sort(rows[np.argsort(order[rows])[:most]])
+        for rows, most in ((np.flatnonzero(fitted), PAIRS), (np.flatnonzero(~fitted), TRIED))
+    )
+    if len(own) < 20 or not len(tried):
+        raise SordineError(
+            f"{released.source}: {len(own)} fitted and {len(tried)} other records: too few to learn a decoder and to try it"
+        )
+    return before, after, own, tried
 
 
 def _fitted(before: Table, after: Table, policy: Policy, modifier: Modifier | None, key: Key | None) -> np.ndarray:

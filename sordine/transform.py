@@ -47,7 +47,7 @@ def transform(
     keep: attributes to carry along, by default the preserved ones; a suppressed one never is.
     Raises SordineError where the records have another shape than those of the fit, or an attribute can't be kept.
     """
-    modifier.check_input(table.shape, table.source)
+    modifier.check_input(table.shape, table.source, str(table.x.dtype))
     kept = _kept(modifier, table.attributes, keep, table.source)
     x, _ = modifier.release(table.x, table.ids, key, workers=workers)
     return replace(
@@ -104,7 +104,7 @@ def transform_file(
     if masks is not None:
         _ready_for_masks(masks, output, force)
     file = TableFile(source, features or _features_of(modifier, source))
-    modifier.check_input(file.shape, str(source))
+    modifier.check_input(file.shape, str(source), str(file.dtype))
     kept = _kept(modifier, file.other, keep, str(source))
     kept = tuple(c for c in kept if c not in ("id", "split"))
     known = next((k for k in (fit_key, key) if k is not None and k.fingerprint == modifier.card.key), None)
@@ -132,7 +132,7 @@ def transform_file(
         made = modifier.released(x, ids, key)
         check_finite(made.x, ids, f"{source}, after the modifier")
         if folder is not None and made.mask is None:
-            raise SordineError(f"a {modifier.card.method} modifier gives no masks: leave out --masks")
+            raise SordineError(f"{modifier.card.method} gives no masks: leave out --masks")
         named = [] if folder is None or made.mask is None else _write_masks(folder, ids, made.mask)
         parts = [pa.array(ids.tolist(), pa.string())]
         if own_split:

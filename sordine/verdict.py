@@ -27,6 +27,7 @@ from sordine.metrics import (
 Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
 
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
+COARSE = 0.5  # where so many records cannot certify even this much, nothing is said to hold
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
 
 _TRIED = {
@@ -258,6 +259,8 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
     if h.high <= limit:
         return "holds", h.sentence
     bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
+    if h.at_chance and h.resolvable is not None and h.resolvable > COARSE:
+        return "unclear", h.sentence + f" That is no more than guessing reads{bound}: too few to rely on."
     if h.at_chance:
         return "holds", h.sentence + f" That is no more than guessing reads{bound}."
     return "unclear", h.sentence + f" The limit of {percent(limit)} lies inside that interval{bound}."

@@ -19,8 +19,21 @@ def read(value: Any) -> Any:
     return tuple(value.split(",")) if "," in value else value
 
 
+def read_widths(value: Any) -> Any:
+    """The same for widths, of which there may be one."""
+    found = read(value)
+    return (found,) if isinstance(found, str | int) and not isinstance(found, bool) else found
+
+
 Weight = Annotated[float | tuple[float, ...] | Mapping[str, float], BeforeValidator(read)]
-Widths = Annotated[tuple[int, ...], BeforeValidator(read)]
+Widths = Annotated[tuple[int, ...], BeforeValidator(read_widths)]
+
+
+def check_number(what: str, value: Any, low: float, high: float) -> None:
+    """Raise SordineError where a value is no number from `low` to `high`; None, "not set", passes."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (known and low <= value <= high):
+        raise SordineError(f"{what} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
 def each(value: Any) -> tuple[Any, ...]:

@@ -172,7 +172,7 @@ def test_the_feature_attack_reads_features_that_z_holds() -> None:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
 
     def cosine(some: np.ndarray) -> float:
-        attack = train_feature_attack(some[:500], features[:500], seed=0, steps=300)
+        attack = train_feature_attack(some[:500], features[:500], seed=0, steps=200)
         with torch.no_grad():
             said = attack(torch.from_numpy(np.asarray(some[500:], np.float32))).numpy()
         wanted = features[500:]
@@ -244,7 +244,7 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     original = Table.of(x, labels, split=split)
     order = np.random.default_rng(0).permutation(200)
     open_hand = Table.of(truth[order], {}, ids=original.ids[order])
-    found = reconstruct(original, open_hand, Policy(preserve=("person",)), steps=100)
+    found = reconstruct(original, open_hand, Policy(preserve=("person",)), steps=50)
     assert [f.attacker for f in found.findings] == ["decoder", "decoder + GAN"]
     assert set(found.ids) == set(original.ids[150:])  # tried on records that were not fitted on
     assert all(p.shape == (50, 3, 16, 16) for p in found.rebuilt.values())
@@ -254,6 +254,12 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     place = {name: i for i, name in enumerate(original.ids)}
     ground = np.array([x[place[name], :, 0, 0] for name in found.ids], float)
     assert np.corrcoef(ground[:, 0], found.rebuilt["decoder"][:, 0, 0, 0])[0, 1] > 0.7
+    # Where pictures are released, they themselves come first: as they are, or darker.
+    darker = original.with_x((x * 0.5).astype(np.float32))
+    shown = reconstruct(original, darker, Policy(preserve=("person",)), steps=50).findings
+    assert [f.attacker for f in shown] == ["as released", "decoder", "decoder + GAN"]
+    lost = np.mean((0.5 * x[150:]) ** 2, (1, 2, 3))
+    assert shown[0].psnr == pytest.approx(float(np.mean(10 * np.log10(255**2 / lost))), abs=0.05)
     with pytest.raises(SordineError, match="are not pictures"):
         reconstruct(open_hand, open_hand, Policy())
     with pytest.raises(SordineError, match="too few"):
@@ -276,7 +282,12 @@ def test_the_command_line_rebuilds_and_shows_it(tmp_path: Path, monkeypatch: pyt
     asked = ["audit", table, z, "--modifier", encoder, *few, *page]
     assert main([*asked, "--reconstruct", "--identity", "person"]) == 0
     found = json.loads(report.read_text(encoding="utf-8"))
-    assert [f["attacker"] for f in found["reconstruction"]] == ["decoder", "decoder + GAN", "white-box"]
+    assert [f["attacker"] for f in found["reconstruction"]] == [
+        "decoder",
+        "decoder + GAN",
+        "mirrored decoder",
+        "white-box",
+    ]
     assert all(f["face_similarity"] is not None for f in found["reconstruction"])
     assert len(found["sheets"]) == 1
     assert found["sheets"][0]["columns"][0] == "original"
@@ -284,5 +295,7 @@ def test_the_command_line_rebuilds_and_shows_it(tmp_path: Path, monkeypatch: pyt
     for more, says in (
         (["--identity", "person"], "--reconstruct, which was not given"),
         (["--reconstruct", "--identity", "persn"], "no attribute 'persn'"),
+        (["--verification", "no.pt"], "--reconstruct, which was not given"),
+        (["--reconstruct", "--verification", "no.pt"], "no.pt does not exist"),
     ):
         assert main([*asked, "--force", *more]) == 2, says

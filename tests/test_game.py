@@ -137,6 +137,19 @@ def test_resuming_equals_never_having_stopped(tmp_path: Path):
     assert resume_game(tmp_path / "none", second, draw) == 0
 
 
+def test_what_is_left_of_a_pass_survives_an_interruption(tmp_path):
+    table, pool = clusters(64), clusters(80)
+    game, draw = Duel(table.width), Draw(table, 16, ["word"], others={"pool": pool})
+    for _ in range(3):
+        draw("pool")  # two of the pool's five batches are left
+    save_game(tmp_path / "game.safetensors", game, draw, 1)
+    other = Draw(table, 16, ["word"], seed=7, others={"pool": pool})
+    resume_game(tmp_path / "game.safetensors", Duel(table.width), other)
+    for _ in range(7):
+        assert torch.equal(draw("pool").rows, other("pool").rows)
+        assert torch.equal(draw().rows, other().rows)
+
+
 def test_wrong_moves_and_broken_losses_stop_the_game():
     table = clusters(32)
     game = Duel(table.width)

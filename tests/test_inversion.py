@@ -13,16 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from sordine import classifiers
+from sordine.attackers.decoder import judge, rebuild, train_decoder
 from sordine.errors import SordineError
 from sordine.game import Batch, Draw, play
 from sordine.keys import Key
 from sordine.methods import fit, load, make
 from sordine.methods.inversion import HUB, Inversion, Protecting, public_rows
+from sordine.metrics import accuracy
 from sordine.modifier import Modifier
 from sordine.nets.decoder import decoder_of
 from sordine.picture_models import Perceptual
 from sordine.policy import Policy
 from sordine.recipe import Run
+from sordine.synthetic.faces import faces
 from sordine.table import Table
 
 KEY = Key.of_seed(0)
@@ -171,8 +174,8 @@ def test_the_pool_is_x2_where_it_is_given() -> None:
     assert private is table
     assert public is pool
     modifier = fit(table, TASK, make("inversion", TINY), run=Run(pool=pool, key=KEY))
-    assert modifier.card.fit["private"] == 36
-    assert modifier.card.fit["public"] == 24
+    assert modifier.card.fit["records_x1"] == 36
+    assert modifier.card.fit["records_x2"] == 24
     assert any("24 pictures of squares" in note for note in modifier.card.notes)
 
 
@@ -272,11 +275,12 @@ def test_the_perceptual_network_is_vgg_where_it_is_given_else_a_reader(tmp_path:
         ({"preset": "big"}, "preset"),
         ({"cut": "conv9"}, "cut 'conv9' is unknown"),
         ({"encoder": "vgg"}, "encoder 'vgg' is unknown"),
-        ({"lambda1": -1}, "lambda1 must not be negative"),
-        ({"mu2": math.inf}, "mu2 must not be negative"),
-        ({"steps": 0}, "steps must be above 0"),
-        ({"width": 4}, "width is 4; it must be at least 8"),
-        ({"decoder_steps": 0}, "decoder_steps must be above 0"),
+        ({"lambda1": -1}, "lambda1 must be a number from 0"),
+        ({"mu2": math.inf}, "mu2 must be a number from 0"),
+        ({"steps": 0}, "steps must be a number from 1"),
+        ({"batch": 1}, "batch must be a number from 2"),
+        ({"lr": 1e300}, "lr must be a number from 1e-12 to 1000"),
+        ({"decoder_steps": 0}, "decoder_steps must be a number from 1"),
         ({"public_share": 1.0}, "public_share is 1.0"),
         ({"nonsense": 1}, "no field 'nonsense'"),
     ],
@@ -294,6 +298,7 @@ def test_bad_tables_are_refused_in_one_line() -> None:
     for some, policy, run, says in (
         (vectors, TASK, Run(), "are not pictures"),
         (table, Policy(), Run(), "needs a task"),
+        (table, TASK, Run(pool=table), "the table's own record 'r"),
         (table, TASK, Run(pool=squares(8, side=32)), "the pool's records have shape"),
         (table, TASK, Run(pool=squares(8).take(np.arange(1))), "1 records are left for X2"),
     ):
@@ -301,7 +306,7 @@ def test_bad_tables_are_refused_in_one_line() -> None:
             fit(some, policy, make("inversion", TINY), run=run)
         assert "\n" not in str(error.value)
     with pytest.raises(SordineError, match=r"training diverged.*lower lambda1"):
-        fit(table, TASK, make("inversion", {**TINY, "lr": 1e30}), run=Run())
+        fit(table, TASK, make("inversion", {**TINY, "lr": 1000.0}), run=Run())
 
 
 def test_presets_fill_what_is_left_open_and_nothing_else() -> None:
@@ -310,3 +315,24 @@ def test_presets_fill_what_is_left_open_and_nothing_else() -> None:
     small = Inversion().settled()
     assert (small.encoder, small.lambda1, small.lambda2, small.mu1, small.mu2) == ("resnet18", 1.0, 0.0, 0.0, 0.0)
     assert (Inversion.suppresses, Inversion.preserves, Inversion.stochastic) == (False, True, False)
+
+
+def test_a_fresh_decoder_does_worse_and_the_task_is_read_as_well() -> None:
+    table, policy = faces(800, 0, size=16), Policy(preserve=("hair", "glasses"))
+    fields = {**TINY, "fc": 32, "hidden": 32, "cut": "conv4", "steps": 150, "batch": 32}
+    fields |= {"public_share": 0.4, "decoder_lr": 2e-3, "decoder_steps": 4}
+    train, test = table.part("train"), table.part("test")
+    given = public_rows(train, 0.4, Run(key=KEY))
+    psnr, read = [], []
+    for lambda1 in (0.0, 1.0):
+        modifier = fit(table, policy, make("inversion", {**fields, "lambda1": lambda1}), run=Run(key=KEY))
+        z, tried = (modifier.release(t.x, t.ids, KEY, workers=1)[0] for t in (train.take(given), test))
+        said = modifier.predict(torch.from_numpy(tried))
+        read.append(np.mean([accuracy(test.y[a], said[a].argmax(1).numpy()) for a in policy.preserve]))
+        decoder = train_decoder(z, train.x[given], seed=0, steps=200, width=16, batch=32)
+        found = judge("decoder", test.x, rebuild(decoder, tried), train.x[given].mean(0))
+        psnr.append(found.psnr or 0.0)
+    assert psnr[0] > found.baseline_psnr + 2  # without protection there is something to rebuild
+    assert psnr[1] < psnr[0] - 0.5
+    assert read[0] > 0.65  # guesses are .25 and .5
+    assert read[1] > read[0] - 0.08

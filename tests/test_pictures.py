@@ -465,7 +465,7 @@ def test_from_a_folder_to_released_files_on_the_command_line(tmp_path, monkeypat
     capsys.readouterr()
     for words, message in (
         ("release r.parquet -o other --pictures --media media --table t.parquet", "--pictures and --media"),
-        ("transform noisy t.parquet -o r2.parquet --masks masks", "a noise modifier gives no masks"),
+        ("transform noisy t.parquet -o r2.parquet --masks masks", "noise gives no masks"),
     ):
         assert main(shlex.split(words)) == 2
         said = capsys.readouterr().err.strip()

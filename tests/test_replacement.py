@@ -163,7 +163,7 @@ def test_in_a_real_round_only_the_mover_changes_batch_norm_statistics_too() -> N
     table = pictures()
     own = Replacement(**TINY).settled(True)
     torch.manual_seed(0)
-    modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)])
+    modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)], True)
     sight = Sight("side", 2, lambda v, _: modifier.onto(v), own._distance(modifier))
     game = own._game(modifier.every[0], sight, modifier, 1, "cpu")
     for player in game.players.values():
@@ -352,6 +352,17 @@ def test_vectors_are_standardised_and_a_constant_column_stays() -> None:
     assert np.allclose(Replacement(distance="l2")._distance(modifier)(a, b), apart, rtol=1e-4)
 
 
+def test_windows_of_three_axes_that_are_no_pictures_are_vectors(tmp_path: Path) -> None:
+    table = clusters(100)
+    table = table.with_x(table.x.reshape(100, 1, 3, 4))
+    modifier = modifier_with(Replacement(epochs=1).fit(table, resolved(table, "person"), Run()), table)
+    assert isinstance(modifier.every[0].filter, Perceptron)
+    released, _ = modifier.release(table.x, table.ids, KEY)
+    assert released.shape == table.x.shape
+    modifier.save(tmp_path / "m")
+    assert (load(tmp_path / "m").release(table.x, table.ids, KEY)[0] == released).all()
+
+
 def modifier_with(modifier: ReplacementModifier, table: Table) -> ReplacementModifier:
     modifier.fitted = KEY.digest("fitted", table.ids, 8)
     return modifier
@@ -452,11 +463,11 @@ def test_bad_input_gives_one_line() -> None:
     for settings, message in [
         ({"variant": "boht"}, "variant"),
         ({"criterion": "entropi"}, "criterion"),
-        ({"epsilon": -1}, "epsilon must not be negative"),
-        ({"epsilon_filter": float("nan")}, "epsilon_filter must not be negative"),
+        ({"epsilon": -1}, "epsilon must be a number from 0"),
+        ({"epsilon_filter": float("nan")}, "epsilon_filter must be a number from 0"),
         ({"widths": ()}, "widths"),
-        ({"lr": 0}, "lr must be above 0"),
-        ({"beta2": 1.0}, "beta2 must be from 0 to under 1"),
+        ({"lr": 0}, "lr must be a number from"),
+        ({"beta2": 1.0}, "beta2 must be a number from 0 to"),
         ({"dropout": -0.1}, "dropout"),
     ]:
         with pytest.raises(SordineError, match=message) as error:
@@ -471,7 +482,7 @@ def test_bad_input_gives_one_line() -> None:
 def test_players_are_adams_of_the_fields() -> None:
     table = pictures(32)
     own = Replacement(preset="paper", widths=(2, 4), discriminator_width=2, noise=2).settled(True)
-    modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)])
+    modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)], True)
     sight = Sight("side", 2, lambda v, _: v, own._distance(modifier))
     game = own._game(modifier.every[0], sight, modifier, 1, "cpu")
     for player in game.players.values():

@@ -36,6 +36,7 @@ from sordine.picture_models import (
     stem_for,
 )
 from sordine.table import Table
+from sordine.weights import check_number
 
 Progress = Callable[[str, int, int], None]
 
@@ -118,7 +119,7 @@ class Rebuilding:
 
     def __init__(
         self,
-        decoder: Rebuilder,
+        decoder: nn.Module,
         pictures: Tensor,
         see: Perceptual | None,
         mu1: float,
@@ -160,24 +161,40 @@ def train_decoder(
     mu1: float = 0.0,
     mu2: float = 0.0,
     perceptual: Perceptual | None = None,
+    own: nn.Module | None = None,
     steps: int = STEPS,
     batch: int = BATCH,
     rate: float = RATE,
     width: int = WIDTH,
     device: str = "cpu",
     progress: Progress | None = None,
-) -> Rebuilder:
+) -> nn.Module:
     """A fresh decoder learnt on the attacker's pairs: z (n, *shape) as released, x (n, channels, h, w) in 0 to 255.
 
-    mu1: weight of the GAN term, mu2 of the perceptual one, which needs `perceptual`. Deterministic in the seed.
+    mu1: weight of the GAN term, mu2 of the perceptual one, which needs `perceptual`. own: an untrained decoder of the attacker's
+    choice, z -> pictures in [-1, 1] (figure 6's, say, for who knows the architecture), in the place of a `Rebuilder`.
+    Deterministic in the seed.
     Raises SordineError where there are fewer than two pairs or x are no pictures.
     """
+    for name, value, low, high in (
+        ("steps", steps, 1, 1e9),
+        ("batch", batch, 2, 1e9),
+        ("rate", rate, 1e-12, 100),
+        ("width", width, 4, 1e6),
+        ("mu1", mu1, 0, 1e9),
+        ("mu2", mu2, 0, 1e9),
+    ):
+        check_number(f"decoder attack: {name}", value, low, high)
     table = _pairs(z, x)
     if mu2 and perceptual is None:
         raise SordineError(f"decoder attack: mu2 is {mu2} and there is no perceptual network")
     with classifiers.seeded(seed, "decoder attack"):
-        decoder = Rebuilder(table.shape, x.shape[1:], width)
-        decoder.mean, decoder.scale = (t.reshape(decoder.mean.shape) for t in _moments(z, len(table.shape) == 3))
+        decoder: nn.Module
+        if own is None:
+            decoder = made = Rebuilder(table.shape, x.shape[1:], width)
+            made.mean, made.scale = (t.reshape(made.mean.shape) for t in _moments(z, len(table.shape) == 3))
+        else:
+            decoder = own
         decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         epochs = max(1, round(steps / EPOCH))
         pictures = torch.as_tensor(np.asarray(x), device=device)
@@ -230,6 +247,7 @@ def train_feature_attack(
     Kept is the epoch that was best on a tenth of the pairs, held back. Raises SordineError for fewer than twenty pairs.
     """
     n = len(z)
+    check_number("feature attack: steps", steps, 1, 1e9)
     if n < 20 or len(features) != n:
         raise SordineError(
             f"feature attack: {n} records with {len(features)} features; at least twenty pairs are needed"

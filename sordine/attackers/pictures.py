@@ -73,7 +73,7 @@ def train_reader(
 
     labels: (n,) class codes of ALL rows; those of `train` are labelled, at least two. AdamW on cross-entropy, one cycle of
     rates, pictures moved by up to a sixteenth of a side (not mirrored: some secrets are a side). size: `small` is a ResNet-10 of
-    width 16; `paper` the adversary of the replacement paper (section 4), a ResNet-18 of width 64. The same seed and rows give
+    width 16; `paper` a ResNet-18 of width 64 (the replacement paper names no network for its final attacker; its h_f is one). The same seed and rows give
     the same network, whatever else is trained beside it.
     """
     device = torch.device(device)

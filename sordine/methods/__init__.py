@@ -87,6 +87,13 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         raise SordineError(f"method {type(method).__name__.lower()!r} needs at least one attribute to suppress")
     if method.preserves and not policy.preserve:
         raise SordineError(f"method {type(method).__name__.lower()!r} needs a task: an attribute to preserve (-p)")
+    if run.pool is not None and not isinstance(method, Substitution | Inversion):
+        raise SordineError(f"method {type(method).__name__.lower()!r} takes no pool; substitution and inversion do")
+    if method.preserves and policy.suppress:
+        run.log(
+            f"{type(method).__name__.lower()} works towards its task alone: that {', '.join(policy.suppress)} cannot be read is "
+            "not what it learns; the audit says how far it can."
+        )
     assert table.split is not None
     if policy.suppress:
         found = information.entanglement(

@@ -10,7 +10,6 @@ learn on X2 alone, as here. What another decoder rebuilds from z is measured aft
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from sordine import classifiers, losses
 from sordine.errors import SordineError, nearest
 from sordine.game import Draw, Move, Player
 from sordine.media.sheet import contact_sheet
+from sordine.methods.public import public_rows, shared
 from sordine.metrics import accuracy, majority, matthews
 from sordine.modifier import Card, Modifier, Release
 from sordine.nets.decoder import Decoder, decoder_of, shapes_until
@@ -44,6 +44,7 @@ from sordine.picture_models import (
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
 from sordine.table import Table
+from sordine.weights import check_number
 
 # What a field left at None becomes. paper: the appendix's encoder and fc; the rest is ours, as the paper prints no
 # optimiser, no batch and no number of steps. small: for pictures of 32 to 64 pixels on two cores.
@@ -52,8 +53,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {"encoder": "resnet18", "width": 16, "fc": 128, "hidden": 128, "steps": 800, "lr": 1e-3},
 }
 HUB = "hub"
-_POSITIVE = ("width", "fc", "hidden", "steps", "batch", "lr", "decoder_lr", "decoder_steps", "perceptual_epochs")
-LEAST_WIDTH = 8
+# A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
+_RANGES = (
+    *(
+        (f, 1, 1e9)
+        for f in ("width", "perceptual_width", "fc", "hidden", "steps", "decoder_steps", "perceptual_epochs")
+    ),
+    ("batch", 2, 1e9),
+    *((f, 1e-12, 1000) for f in ("lr", "decoder_lr")),
+    *((f, 0, 1e9) for f in ("lambda1", "lambda2", "mu1", "mu2")),
+)
 EVENED = 512  # pictures that the size of a perceptual distance is taken from
 DISCRIMINATOR_WIDTH = 16
 SHEET_RECORDS, SHEETS = 8, 10
@@ -71,6 +80,11 @@ class InversionModifier(Modifier):
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """x: (b, c, h, w) in 0 to 255; noise is not used -> z (b, d) or (b, c, h, w)."""
         return Release(self.task.encode(x / WHITE))
+
+    def mirror(self) -> Decoder:
+        """An untrained decoder that mirrors the encoder (figure 6, Dec and Dec^a): z -> pictures in [-1, 1]."""
+        channels, height, width = self.card.input["shape"]
+        return decoder_of(self.task.net, self.task.cut, (channels, height, width))
 
     def predict(self, z: Tensor) -> dict[str, Tensor]:
         """f of the paper: released z (b, ...) -> attribute -> probabilities (b, classes), in the order of the table's classes."""
@@ -117,17 +131,8 @@ class Inversion:
         ):
             if value not in known:
                 raise SordineError(f"inversion: {field} {value!r} is unknown; {nearest(str(value), known)}")
-        for field in _POSITIVE:
-            value = getattr(self, field)
-            if value is not None and not 0 < value < math.inf:
-                raise SordineError(f"inversion: {field} must be above 0, not {value}")
-        # oneDNN's gradient of a 1 x 1 convolution of stride 2 writes outside its memory for 2 to 6 channels (torch 2.13, CPU).
-        for field in ("width", "perceptual_width"):
-            if (value := getattr(self, field)) is not None and value < LEAST_WIDTH:
-                raise SordineError(f"inversion: {field} is {value}; it must be at least {LEAST_WIDTH}")
-        for field in ("lambda1", "lambda2", "mu1", "mu2"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise SordineError(f"inversion: {field} must not be negative, and is {getattr(self, field)}")
+        for field, low, high in _RANGES:
+            check_number(f"inversion: {field}", getattr(self, field), low, high)
         if not 0 < self.public_share < 1:
             raise SordineError(f"inversion: public_share is {self.public_share}; it lies between 0 and 1")
 
@@ -208,6 +213,11 @@ class Inversion:
             if run.pool.shape != table.shape:
                 raise SordineError(
                     f"{run.pool.source}: the pool's records have shape {run.pool.shape}, the table's {table.shape}"
+                )
+            own = shared(table, run.pool)
+            if own is not None:
+                raise SordineError(
+                    f"{run.pool.source}: the pool holds the table's own record {own!r}: public ones are others"
                 )
             private, public = table, run.pool
         else:
@@ -307,23 +317,6 @@ def signed(x: Tensor) -> Tensor:
     return x * (2 / WHITE) - 1
 
 
-def public_rows(table: Table, share: float, run: Run) -> np.ndarray:
-    """Which records serve as X2: (n,) bool, about `share` of them in keyed order, whole groups where the table has them."""
-    wanted = max(1, round(share * len(table)))
-    chosen = np.zeros(len(table), bool)
-    if table.group is None or len(np.unique(table.group)) < 2:
-        chosen[run.key.order("public", table.ids)[:wanted]] = True
-        return chosen
-    names, codes = np.unique(table.group, return_inverse=True)
-    # A group is known by its smallest id, so that row order does not matter.
-    smallest = [min(table.ids[codes == g]) for g in range(len(names))]
-    for g in run.key.order("public", smallest)[:-1]:
-        if chosen.sum() >= wanted:
-            break
-        chosen |= codes == g
-    return chosen
-
-
 class _Watch:
     """Every few epochs, a contact sheet of some of X1's pictures and what the simulated decoder makes of them."""
 
@@ -369,8 +362,8 @@ def _figures(
         "epochs": [i + 1 for i in kept],
         "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
         "classes": task.classes,
-        "private": len(private),
-        "public": len(public),
+        "records_x1": len(private),
+        "records_x2": len(public),
         "task": read,
     }
     if game.fields.opposed:

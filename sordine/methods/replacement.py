@@ -31,12 +31,24 @@ from sordine.picture_models import picture_shape
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
 from sordine.table import Table
-from sordine.weights import Widths
+from sordine.weights import Widths, check_number
 
 Variant = Literal["both", "filter", "generator", "edit"]
 Distance = Literal["mean_square", "l2"]
 
 STEPS = 1500  # of a fit whose `epochs` is 0
+HARDLY = 0.05  # of a budget, under which a fit has hardly begun
+# A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
+_RANGES = (
+    *((field, 1, 1e9) for field in ("discriminator_width", "critic_steps")),
+    ("batch", 2, 1e9),
+    *((field, 1e-12, 1000) for field in ("lr", "filter_lr", "judge_lr")),
+    *(
+        (f, 0, 1e9)
+        for f in ("epsilon", "epsilon_filter", "epsilon_generator", "penalty", "clip", "cycle", "noise", "epochs")
+    ),
+    *((field, 0, 0.999999) for field in ("beta1", "beta2", "dropout")),
+)
 MEASURED = 1000  # training records on which the realised distortion is measured
 
 # What a field left at None becomes. `paper`: A.1 (sizes; figure 8's channels), section 4 and A.3 (rates, lambda, epochs);
@@ -49,6 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "noise": 1024,
         "batch": 64,
         "lr": 5e-4,
+        "filter_lr": 5e-4,
         "judge_lr": 5e-4,
         "beta2": 0.999,
         "epochs": 100,
@@ -64,6 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "noise": 64,
         "batch": 32,
         "lr": 1e-3,
+        "filter_lr": 2.5e-4,
         "judge_lr": 2.5e-4,
         "beta2": 0.99,
         "epochs": 0,
@@ -78,10 +92,14 @@ VECTORS: dict[str, Any] = {
     "noise": 2,
     "batch": 256,
     "lr": 1e-3,
+    "filter_lr": 2.5e-4,
+    "judge_lr": 1e-3,
     "beta2": 0.999,
+    "epochs": 0,
     "epsilon": 0.5,
     "residual": True,
     "clip": 1.0,
+    "schedule": "cosine",
 }
 
 NOTES: dict[str, str] = {
@@ -123,6 +141,7 @@ class Replacement:
     epochs: int | None = None
     batch: int | None = None
     lr: float | None = None
+    filter_lr: float | None = None
     judge_lr: float | None = None
     beta1: float = 0.9
     beta2: float | None = None
@@ -147,18 +166,8 @@ class Replacement:
             value = getattr(self, field)
             if value is not None and (not value or min(value) < 1):
                 raise SordineError(f"replacement: {field} must be widths of at least 1, not {value}")
-        for field in ("discriminator_width", "batch", "lr", "judge_lr", "critic_steps"):
-            value = getattr(self, field)
-            if value is not None and not 0 < value < float("inf"):
-                raise SordineError(f"replacement: {field} must be above 0, not {value}")
-        for field in ("epsilon", "epsilon_filter", "epsilon_generator", "penalty", "noise", "epochs", "clip", "cycle"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < float("inf"):
-                raise SordineError(f"replacement: {field} must not be negative, and is {value}")
-        for field in ("beta1", "beta2", "dropout"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < 1:
-                raise SordineError(f"replacement: {field} must be from 0 to under 1, not {value}")
+        for field, low, high in _RANGES:
+            check_number(f"replacement: {field}", getattr(self, field), low, high)
 
     def settled(self, pictures: bool) -> Replacement:
         """This configuration with the preset's values in the place of None; the two budgets, too, are then set."""
@@ -177,9 +186,8 @@ class Replacement:
         the UNet."""
         if not policy.suppress:
             raise SordineError("replacement: no attribute to suppress")
-        pictures = len(table.shape) == 3 and table.shape[0] in (1, 3)
-        own = self.settled(pictures)
-        shape = picture_shape(table) if pictures else (table.width,)
+        own = self.settled(table.pictures)
+        shape = picture_shape(table) if table.pictures else (table.width,)
         stages: list[Stage] = []
         histories: dict[str, list[dict[str, float]]] = {}
         for attribute in policy.suppress:
@@ -208,12 +216,13 @@ class Replacement:
         """An empty modifier of the card's sizes; how many classes a stage has, its p(s') tells."""
         own = Replacement(**card.fields)
         shape = tuple(card.input["shape"])
-        if len(shape) != 3 or shape[0] not in (1, 3):
-            inside: tuple[int, ...] = (int(np.prod(shape)),)
-        else:
-            inside = shape
+        pictures = card.input.get("dtype") == "uint8"
+        if pictures and own.widths is None:
+            raise ValueError("the card names no widths")
+        inside = shape if pictures else (int(np.prod(shape)),)
         classes = [len(tensors[f"stages.{i}.shares"]) for i in range(len(card.policy["suppress"]))]
-        return ReplacementModifier(shape, [own._stage(inside, k) for k in classes])
+        made = ReplacementModifier(shape, [own._stage(inside, k) for k in classes], pictures)
+        return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _stage(self, shape: tuple[int, ...], classes: int) -> Stage:
         widths, noise = self.widths, int(self.number("noise"))
@@ -250,7 +259,10 @@ class Replacement:
         file = classifiers.checkpoint(run.folder, f"replacement-{last + 1}", made, table, policy.suppress)
         watch = watcher(modifier, table, epochs, run)
         what = f"replacement of {attribute}"
-        return classifiers.train(game, draw, epochs, what=what, file=file, progress=run.progress, watch=watch)
+        try:
+            return classifiers.train(game, draw, epochs, what=what, file=file, progress=run.progress, watch=watch)
+        except FloatingPointError as error:
+            raise SordineError(f"replacement: training diverged ({error}); lower lr or penalty") from None
 
     def _game(self, stage: Stage, sight: Sight, modifier: ReplacementModifier, epochs: int, device: str) -> Game:
         shape = modifier.shape if modifier.are_pictures else (int(np.prod(modifier.shape)),)
@@ -260,7 +272,7 @@ class Replacement:
         judge: nn.Module | None = None
 
         def player(net: nn.Module) -> Player:
-            lr = self.number("judge_lr" if net is judge else "lr")
+            lr = self.number("judge_lr" if net is judge else "filter_lr" if net is stage.filter else "lr")
 
             def optimiser(weights: list[Tensor]) -> torch.optim.Optimizer:
                 adam = torch.optim.Adam(weights, lr=lr, betas=(self.beta1, self.number("beta2")))
@@ -329,7 +341,7 @@ def _clipped(weights: list[Tensor], most: float) -> None:
 
 def _modifier(table: Table, stages: list[Stage], device: str) -> ReplacementModifier:
     # Around the stages fitted so far and the one that is to be; standardised by the training records.
-    modifier = ReplacementModifier(table.shape, stages)
+    modifier = ReplacementModifier(table.shape, stages, table.pictures)
     if not modifier.are_pictures:
         mean, deviation, _ = classifiers.moments(table)
         modifier.mean.copy_(mean)
@@ -379,4 +391,7 @@ def _moved_words(own: Replacement, fit: Mapping[str, Any]) -> str:
     if own.variant == "edit":
         return f"Records are moved by {fit['distortion']:.4g} ({unit}); there was no budget."
     asked = f"budgets {own.epsilon_filter:g} (filter) and {own.epsilon_generator:g} (generator), each stage's own"
-    return f"Records are moved by {fit['distortion']:.4g} ({unit}) where the {asked}, were asked."
+    said = f"Records are moved by {fit['distortion']:.4g} ({unit}) where the {asked}, were asked."
+    if fit["distortion"] < HARDLY * max(own.number("epsilon_filter"), own.number("epsilon_generator")):
+        said += " So little of the budget is used that hardly anything can be hidden yet: train longer (epochs)."
+    return said

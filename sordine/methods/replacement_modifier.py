@@ -29,10 +29,10 @@ class ReplacementModifier(Modifier):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, shape: tuple[int, ...], stages: list[Stage]) -> None:
+    def __init__(self, shape: tuple[int, ...], stages: list[Stage], pictures: bool) -> None:
         super().__init__()
         self.shape, self.stages = shape, nn.ModuleList(stages)
-        self.are_pictures = len(shape) == 3
+        self.are_pictures = pictures
         width = 1 if self.are_pictures else int(np.prod(shape))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.full((width,), WHITE if self.are_pictures else 1.0))
