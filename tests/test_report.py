@@ -223,7 +223,7 @@ def test_no_originals_leaves_none_on_the_page() -> None:
     page = to_html(replace(report, cloud=replace(report.cloud, before=())))
     assert page.count('class="cloud"') == 2
     assert '<p class="when">before' not in page
-    assert "Original records are left out" in page
+    assert "The original records are not shown" in page
     drawn = set(re.findall(r"M(\d+ \d+)", "".join(re.findall(r'class="cloud".*?</svg>', to_html(report), re.S)[0])))
     assert len(drawn) > 100  # the panel of the originals, on the full page
     alone = re.findall(r'<path class="k\d \w+" d="([^"]+)"', page)
