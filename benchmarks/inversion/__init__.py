@@ -1,0 +1,1 @@
+"""The inversion paper's tables and figures, on stand-ins."""

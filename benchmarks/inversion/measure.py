@@ -1,0 +1,260 @@
+"""One unit: an encoder and one decoder against it, with the paper's measures; every other attack on the encoder once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.inversion.cases import (
+    ATTACK,
+    BASE,
+    FIELDS,
+    OURS,
+    PERCEPTUAL,
+    SEE,
+    SEED,
+    TRIED,
+    Attack,
+    Case,
+    Fit,
+    more,
+)
+from sordine import picture_models
+from sordine.attackers.decoder import judge, rebuild, train_decoder, train_feature_attack
+from sordine.attackers.optimise import invert
+from sordine.audit import Budget, audit
+from sordine.files import atomic
+from sordine.keys import Key
+from sordine.methods import fit, load, make
+from sordine.methods.inversion import Inversion, InversionModifier
+from sordine.metrics import majority
+from sordine.picture_metrics import cosine_similarity, lda_score, mean_matthews, within_between
+from sordine.picture_models import Perceptual, Verification
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Table
+from sordine.transform import transform
+
+RESULTS = Path(__file__).parents[1] / "results" / "inversion"
+KEY = Key.of_seed(SEED)
+SHOWN = 8
+WHITE_BOX = 64
+
+
+def file_of(case: Case, what: Fit, attack: Attack | str) -> Path:
+    """Where the figures of a unit are kept; `attack` is a name for what is measured of an encoder besides decoders."""
+    return RESULTS / f"{case.name}--{what.name}--{attack if isinstance(attack, str) else attack.name}.json"
+
+
+def keep(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, force=True) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1, default=float) + "\n", encoding="utf-8")
+
+
+class Bench:
+    """A data set with all that its units share: who is public, C, and the encoders that were fitted."""
+
+    def __init__(self, case: Case, table: Table, work: Path) -> None:
+        self.case, self.table, self.work = case, table, work
+        self.train, test = table.part("train"), table.part("test")
+        some = np.sort(KEY.order("tried", test.ids)[:TRIED])
+        self.test = test.take(some)
+        own = Inversion(**{k: v for k, v in FIELDS.items() if k == "public_share"})
+        self.private, self.public = own.sides(self.train, Run(key=KEY))
+        self.mean = np.asarray(self.public.x, np.float32).mean(0)
+        self.network: Verification | None = None
+        if case.identity is not None:
+            self.network = picture_models.train_verification(
+                self.train, case.identity, seed=SEED, epochs=12, folder=self._folder("networks")
+            )
+        self.memory: dict[Any, Any] = {}
+
+    def _folder(self, name: str) -> Path:
+        folder = self.work / self.case.name / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def task_of(self, what: Fit) -> tuple[str, ...]:
+        return (str(self.case.single),) if what.single else self.case.task
+
+    def modifier(self, what: Fit) -> InversionModifier:
+        """The encoder of a fit: from its directory where it was fitted before."""
+        folder = self.work / self.case.name / "encoders" / what.name
+        if folder.exists():
+            found = load(folder)
+        else:
+            table, pool = self.table, None
+            if what.more:
+                # X1 as before; X2 and the new pictures together.
+                others = more(self.work)
+                joined = np.concatenate([self.public.x, others.x])
+                names = [*self.public.ids, *others.ids]
+                pool = Table.of(joined, {}, ids=names, source="X2 and more faces")
+                rows = np.isin(table.ids, np.concatenate([self.private.ids, table.part("test").ids]))
+                table = table.take(rows)
+            watched = tuple(a for a in table.y if a not in self.task_of(what))
+            policy = Policy(preserve=self.task_of(what), watch=watched)
+            start = time.process_time()
+            method = make("inversion", {**FIELDS, **what.fields})
+            run = Run(seed=what.seed, key=KEY, folder=self._folder("networks"), pool=pool)
+            found = fit(table, policy, method, run=run)
+            found.card.fit["seconds"] = time.process_time() - start
+            found.save(folder)
+        assert isinstance(found, InversionModifier)
+        return found
+
+    def perceptual(self) -> Perceptual:
+        """g, which is public as VGG's is: the one that the encoders of table 2 were trained with."""
+        own = Inversion(**{**FIELDS, **SEE, "mu2": PERCEPTUAL}).settled()
+        run = Run(seed=SEED, key=KEY, folder=self._folder("networks"))
+        found = own.perceptual(self.private, Policy(preserve=self.case.task), run)
+        assert found is not None
+        return found
+
+    def released(self, modifier: InversionModifier, table: Table) -> np.ndarray:
+        return modifier.release(np.asarray(table.x), table.ids, KEY, workers=1)[0]
+
+
+def measure_encoder(bench: Bench, what: Fit) -> None:
+    """Task, feature-level attack, scatter of identities: what does not depend on a decoder."""
+    path = file_of(bench.case, what, "encoder")
+    if path.exists():
+        return
+    modifier = bench.modifier(what)
+    z, tried = bench.released(modifier, bench.public), bench.released(modifier, bench.test)
+    said = modifier.predict(torch.from_numpy(tried))
+    task = bench.task_of(what)
+    truths, guesses = [bench.test.y[a] for a in task], [said[a].argmax(1).numpy() for a in task]
+    figures: dict[str, Any] = {
+        "fields": modifier.card.fields,
+        "shape": list(modifier.output_shape),
+        "mcc": mean_matthews(truths, guesses),
+        "mcc_each": {a: mean_matthews([t], [g]) for a, t, g in zip(task, truths, guesses, strict=True)},
+        "fit": modifier.card.fit,
+        "records": {"private": len(bench.private), "public": len(bench.public), "tried": len(bench.test)},
+        "seed": what.seed,
+    }
+    if bench.network is not None and bench.case.identity is not None:
+        c, wanted = (picture_models.outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        attack = train_feature_attack(z, c, seed=what.seed, steps=ATTACK["steps"])
+        figures["feature_similarity"] = cosine_similarity(picture_models.outputs(attack, tried), wanted)
+        figures["feature_baseline"] = cosine_similarity(np.broadcast_to(c.mean(0), wanted.shape), wanted)
+        people = bench.test.y[bench.case.identity]
+        within, between = within_between(tried.reshape(len(tried), -1), people)
+        figures |= {"within": within, "between": between, "lda": lda_score(tried.reshape(len(tried), -1), people)}
+        pixels = np.asarray(bench.test.x, np.float32).reshape(len(people), -1)
+        figures["lda_pixels"] = lda_score(pixels, people)
+        right = picture_models.outputs(bench.network.classify, bench.test.x).argmax(1) == people
+        figures["verification_accuracy"] = float(right.mean())
+    if tried.ndim == 2:
+        np.savez_compressed(bench._folder("shown") / f"{what.name}.z.npz", z=tried)
+    keep(path, figures)
+
+
+def measure(bench: Bench, what: Fit, attack: Attack) -> None:
+    """A fresh decoder on the attacker's pairs, tried on T."""
+    path = file_of(bench.case, what, attack)
+    if path.exists():
+        return
+    modifier = bench.modifier(what)
+    x, z = np.asarray(bench.public.x), bench.released(modifier, bench.public)
+    if attack.more:
+        others = more(bench.work)
+        x, z = np.concatenate([x, others.x]), np.concatenate([z, bench.released(modifier, others)])
+    see = bench.perceptual() if attack.mu2 else None
+    start = time.process_time()
+    decoder = train_decoder(z, x, seed=what.seed, mu1=attack.mu1, mu2=attack.mu2, perceptual=see, **ATTACK)
+    spent = time.process_time() - start
+    rebuilt = rebuild(decoder, bench.released(modifier, bench.test))
+    found = judge(attack.name, np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network)
+    np.savez_compressed(
+        bench._folder("shown") / f"{what.name}--{attack.name}.npz", x=rebuilt[:SHOWN].astype(np.float32)
+    )
+    figures = {**asdict(found), "pairs": len(x), "seconds": spent, "attack": asdict(attack) | ATTACK}
+    figures["face_baseline"] = blind_face(bench)
+    keep(path, figures)
+
+
+def blind_face(bench: Bench) -> float | None:
+    """Face similarity of the mean picture: what knowing nothing gives."""
+    if bench.network is None:
+        return None
+    x = np.asarray(bench.test.x)
+    return float(picture_models.face_similarity(bench.network, x, np.broadcast_to(bench.mean, x.shape)).mean())
+
+
+def measure_labels(bench: Bench) -> None:
+    """A decoder that is given the true classes of the task and nothing else: what serving the task alone tells."""
+    path = RESULTS / f"{bench.case.name}--labels--plain.json"
+    if path.exists():
+        return
+
+    def hot(table: Table) -> np.ndarray:
+        columns = [np.eye(len(table.classes[a]), dtype=np.float32)[table.y[a]] for a in bench.case.task]
+        return np.concatenate(columns, 1)
+
+    decoder = train_decoder(hot(bench.public), np.asarray(bench.public.x), seed=SEED, **ATTACK)
+    rebuilt = rebuild(decoder, hot(bench.test))
+    figures = asdict(judge("labels", np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network))
+    if bench.network is not None:
+        c, wanted = (picture_models.outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        attack = train_feature_attack(hot(bench.public), c, seed=SEED, steps=ATTACK["steps"])
+        figures["feature_similarity"] = cosine_similarity(picture_models.outputs(attack, hot(bench.test)), wanted)
+    keep(path, figures)
+
+
+def measure_white_box(bench: Bench, what: Fit) -> None:
+    """White-box inversion of a few records, and the decoder's figures on the same ones."""
+    path = file_of(bench.case, what, "white-box")
+    if path.exists():
+        return
+    modifier = bench.modifier(what)
+    few = bench.test.take(np.arange(WHITE_BOX))
+    rebuilt = invert(modifier, bench.released(modifier, few), bench.mean)
+    keep(path, asdict(judge("white-box", np.asarray(few.x), rebuilt, bench.mean, network=bench.network)))
+    np.savez_compressed(bench._folder("shown") / f"{what.name}--white-box.npz", x=rebuilt[:SHOWN])
+
+
+def measure_audit(bench: Bench, what: Fit) -> None:
+    """The common audit of z: every attribute by attackers trained on released records."""
+    path = file_of(bench.case, what, "audit")
+    if path.exists():
+        return
+    modifier = bench.modifier(what)
+    released = transform(modifier, bench.table, KEY)
+    names = [a for a in (bench.case.identity, *bench.case.task) if a]
+    table = replace(bench.table, y={a: bench.table.y[a] for a in names})
+    policy = Policy(preserve=bench.case.task, watch=tuple(a for a in names if a not in bench.case.task))
+    start = time.process_time()
+    report = audit(
+        table,
+        released,
+        policy,
+        modifier=modifier,
+        key=KEY,
+        budget=Budget(settings=("A",), max_records=1200, cloud=0),
+        pretrained=False,
+        memory=bench.memory,
+        workers=1,
+    )
+    figures = {
+        "headlines": [asdict(h) for h in report.headlines],
+        "made": {k: report.made.get(k) for k in ("fitted", "unseen", "families", "settings", "seeds")},
+        "guess": {a: majority(table.y[a]) for a in names},
+        "seconds": time.process_time() - start,
+    }
+    keep(path, figures)
+
+
+def audited() -> tuple[Fit, Fit]:
+    """The encoders that the common audit reads."""
+    return BASE, OURS

@@ -1,0 +1,120 @@
+"""What the issue and the paper's tables were to show, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.masking.cases import SEEDS, Case, Row, rows_of
+from benchmarks.masking.measure import figures
+
+Figures = dict[str, Any]
+COST = 0.03  # of the task's accuracy, at most, against the non-adversarial masker
+
+
+def curve(case: Case, kind: str, reading: str) -> list[tuple[float, float]]:
+    """A baseline's (face similarity, task accuracy), by similarity, the original at its end."""
+    points = []
+    for row in rows_of(case):
+        found = figures(case, row)
+        if found is not None and row.kind in (kind, "original") and "similarity" in found:
+            points.append((found["similarity"], next(iter(found["tasks"].values()))[reading]))
+    return sorted(points)
+
+
+def at(points: Sequence[tuple[float, float]], similarity: float) -> float:
+    """A curve's accuracy at a face similarity, by straight lines; beyond its ends that of the end (for a baseline that hides
+    less at its strongest than is asked: more than it is due)."""
+    x, y = zip(*points, strict=True)
+    return float(np.interp(similarity, x, y))
+
+
+RELEASES = ("hard", "soft")
+
+
+def against_baselines(case: Case) -> Iterator[str]:
+    """At equal face similarity the adversarial masker's task accuracy is higher than block's and blur's."""
+    (task,) = case.tasks
+    rows = sorted((r for r in compared(case) if r.adversarial), key=lambda r: (r.fields["keep"], r.seed))
+    for release in RELEASES:
+        for kind in ("block", "blur"):
+            for reading in ("fixed", "retrained"):
+                points = curve(case, kind, reading)
+                found = [(r, f[release]) for r in rows if (f := figures(case, r)) is not None]
+                if len(points) < 2 or not found:
+                    continue
+                told, ahead = [], []
+                for row, f in found:
+                    read = f["tasks"][task]
+                    mine, theirs = read[reading], at(points, f["similarity"])
+                    ahead.append((mine - theirs) / max(noise(mine, theirs, read["records"]), 1e-9))
+                    seed = f" seed {row.seed}" if row.seed else ""
+                    told.append(f"K {row.fields['keep']}{seed} {percent(mine)} to {percent(theirs)}")
+                words = (
+                    f"{release} release, {reading} classifier: more accurate than {kind} at equal face similarity; above by more "
+                    f"than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in {sum(a < -1 for a in ahead)}: "
+                )
+                yield verdict(min(ahead) > 1, words + "; ".join(told), tie=min(ahead) >= -1)
+
+
+def compared(case: Case) -> list[Row]:
+    """The maskers that are compared, without those of choices made differently."""
+    return [r for r in rows_of(case) if r.kind == "masking" and not r.tried]
+
+
+def noise(one: float, other: float, records: int) -> float:
+    """Two standard errors of the difference of two accuracies on so many records each."""
+    return 2 * float(np.sqrt((one * (1 - one) + other * (1 - other)) / records))
+
+
+def against_itself(case: Case) -> Iterator[str]:
+    """At equal K, less face similarity than without the adversary, at a task cost of at most three points."""
+    (task,) = case.tasks
+    every = {(r.fields["keep"], r.seed, r.adversarial): figures(case, r) for r in compared(case)}
+    for release in RELEASES:
+        for keep in sorted({k for k, _, _ in every}, reverse=True):
+            pairs = [
+                (ours[release], plain[release])
+                for seed in SEEDS
+                if (ours := every.get((keep, seed, True))) and (plain := every.get((keep, seed, False)))
+            ]
+            if not pairs:
+                continue
+            count = f"{release} release, K {keep}, {len(pairs)} seed{'s' * (len(pairs) > 1)}"
+            if "similarity" in pairs[0][0]:
+                near, far = ([p[i]["similarity"] for p in pairs] for i in (0, 1))
+                lower = sum(a < b for a, b in zip(near, far, strict=True))
+                yield verdict(
+                    lower == len(pairs),
+                    f"{count}: less face similarity than without the adversary, in {lower} of {len(pairs)}: {spread(near)} to "
+                    f"{spread(far)}",
+                    tie=float(np.mean(near)) < float(np.mean(far)),
+                )
+            costs = []
+            for reading in ("fixed", "retrained"):
+                near, far = ([p[i]["tasks"][task][reading] for p in pairs] for i in (0, 1))
+                told = f"{spread(near, 100, 1)} to {spread(far, 100, 1)} ({reading})"
+                costs.append((float(np.mean(far) - np.mean(near)) <= COST, told))
+            yield verdict(
+                all(ok for ok, _ in costs),
+                f"{count}: the adversary costs at most 3 points of {task}, {', '.join(told for _, told in costs)}",
+            )
+
+
+def spread(values: Sequence[float], times: float = 1, digits: int = 3) -> str:
+    """The mean and, of several, the range."""
+    scaled = [v * times for v in values]
+    mean = f"{np.mean(scaled):.{digits}f}"
+    return mean if len(scaled) < 2 else f"{mean} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"
+
+
+def verdict(holds: bool, what: str, tie: bool = False) -> str:
+    """A line of the page. tie: it does not hold throughout, and the opposite does not either."""
+    return f"{'holds' if holds else 'not clearly' if tie else '**does not hold**'}: {what}"
+
+
+def percent(value: float) -> str:
+    """Per cent, one decimal."""
+    return f"{100 * value:.1f}"

@@ -1,0 +1,249 @@
+"""One row on one data set: mask or obscure, then face similarity, the task by separate classifiers, and retrained attackers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import MutableMapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.masking.cases import FIELDS, SEED, Case, Row, load
+from sordine import picture_models
+from sordine.audit import Budget, audit
+from sordine.errors import SordineError
+from sordine.features.facenet import URL
+from sordine.features.found import weights_file
+from sordine.files import atomic
+from sordine.keys import Key
+from sordine.media.image import read_picture, resize
+from sordine.media.obscure import Block, BlurCentre
+from sordine.methods import fit, make
+from sordine.methods import load as load_modifier
+from sordine.methods.masking import MaskingModifier
+from sordine.metrics import majority
+from sordine.policy import Policy
+from sordine.recipe import Run
+
+RESULTS = Path(__file__).parents[1] / "results" / "masking"
+KEY = Key.of_seed(SEED)
+READER = {"epochs": 6, "width": 16}  # learnt on originals, never retrained
+RETRAINED = {"epochs": 8, "width": 8}  # learnt on what is released
+VERIFICATION = {"epochs": 12, "width": 16}
+AUDITED = 1000  # records on each side that attackers are given
+FAMILIES = ("logistic", "resnet")
+SHOWN = 6  # records of a contact sheet
+
+
+def file_of(case: Case, row: Row | str) -> Path:
+    """Where the figures of a row on a data set are kept."""
+    name = row if isinstance(row, str) else row.name
+    made = "" if isinstance(row, str) or row.kind != "masking" else repr(sorted(FIELDS.items()))
+    plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return RESULTS / f"{case.name}--{plain}-{hashlib.blake2b((name + made).encode(), digest_size=3).hexdigest()}.json"
+
+
+def write(path: Path, figures: dict[str, Any]) -> None:
+    """Figures as JSON, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, force=True) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+class Bench:
+    """A case with its table, and the networks that judge all of its rows, each trained once and kept in `work`."""
+
+    def __init__(self, case: Case, work: Path) -> None:
+        self.case, self.work = case, work / case.name
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.table = load(case, work)
+        self.train, self.test = self.table.part("train"), self.table.part("test")
+        self.memory: MutableMapping[Any, Any] = {}
+
+    def reader(self, task: str) -> picture_models.Reader:
+        """The task's fixed classifier: learnt on original training pictures."""
+        return picture_models.train_reader(self.train, task, seed=SEED, folder=self.work, **READER)  # type: ignore[arg-type]
+
+    @cached_property
+    def verification(self) -> picture_models.Verification | picture_models.LoadedVerification | None:
+        """FaceNet where its weights are at hand, else a network trained on the case's people; None without identities."""
+        if not self.case.identity:
+            return None
+        try:
+            weights_file("facenet", None, URL)
+        except SordineError:
+            return picture_models.train_verification(
+                self.train,
+                self.case.identity,
+                seed=SEED,
+                folder=self.work,
+                **VERIFICATION,  # type: ignore[arg-type]
+            )
+        return picture_models.load_verification()
+
+    # ------------------------------------------------------------------------------------------------ what is done
+
+    def modifier(self, row: Row) -> MaskingModifier:
+        """The fitted masker of a row, from `work` where it has been fitted."""
+        folder = self.work / file_of(self.case, row).stem
+        if not folder.exists():
+            method = make("masking", {**FIELDS, **row.fields})
+            table = dataclasses.replace(self.table, y={row.task: self.table.y[row.task]})
+            made = fit(table, Policy((), (row.task,)), method, run=Run(seed=row.seed, key=KEY))
+            made.save(folder)
+        found = load_modifier(folder)
+        assert isinstance(found, MaskingModifier)
+        return found
+
+    def released(self, row: Row, modifier: MaskingModifier | None) -> np.ndarray:
+        """Every picture of the table as the row leaves it: (n, c, h, w) uint8."""
+        x = np.asarray(self.table.x)
+        if modifier is not None:
+            return modifier.release(x, self.table.ids, KEY, workers=1)[0]
+        if row.kind == "folder":
+            return np.stack([self.left_behind(Path(row.folder), name) for name in self.table.ids])
+        if row.kind == "original":
+            return x
+        tool = (Block if row.kind == "block" else BlurCentre)(**row.fields)
+        return np.stack([np.moveaxis(tool.apply(np.moveaxis(p, 0, -1), lambda n: np.zeros(n)), -1, 0) for p in x])
+
+    def left_behind(self, folder: Path, name: str) -> np.ndarray:
+        """An anonymiser's picture of this record, at the table's size: (c, h, w)."""
+        channels, height, width = self.table.shape
+        picture = np.moveaxis(resize(read_picture(folder / name), height, width), -1, 0)
+        return picture if channels == 3 else picture.mean(0, keepdims=True).round().astype(np.uint8)
+
+    # ------------------------------------------------------------------------------------------------ how it is read
+
+    def tasks(self, row: Row) -> tuple[str, ...]:
+        """The tasks that a row is judged by: its own, or all of the case where it knows none."""
+        return (row.task,) if row.task else tuple(self.case.tasks)
+
+    def judge(self, row: Row, x: np.ndarray) -> dict[str, Any]:
+        """Face similarity and the tasks' accuracies of unseen records, by fixed and by retrained classifiers."""
+        unseen, known = x[~self.split], x[self.split]
+        out: dict[str, Any] = {"tasks": {}}
+        for task in self.tasks(row):
+            y = self.test.y[task]
+            after = dataclasses.replace(self.train, x=known)
+            retrained = picture_models.train_reader(after, task, seed=SEED + 1, **RETRAINED)  # type: ignore[arg-type]
+            out["tasks"][task] = {
+                "fixed": accuracy(self.reader(task), unseen, y),
+                "retrained": accuracy(retrained, unseen, y),
+                "guess": majority(y),
+                "records": len(y),
+            }
+        if self.verification is not None:
+            embedded = [picture_models.outputs(self.verification, p) for p in (self.test.x, unseen)]
+            out["similarity"] = mean_cosine(*embedded)
+            third = picture_models.face_similarity(self.verification, self.test.x, unseen)
+            out["similarity_layer3"] = float(third.mean())
+        return out
+
+    @cached_property
+    def split(self) -> np.ndarray:
+        """(n,) bool: training records."""
+        assert self.table.split is not None
+        return self.table.split
+
+    def attacked(self, x: np.ndarray) -> dict[str, Any]:
+        """The common audit: what retrained attackers read of the audited attributes, with NAG and its interval."""
+        told = dataclasses.replace(self.table, y={a: self.table.y[a] for a in self.case.audited})
+        released = dataclasses.replace(self.table, x=x, y={}, classes={}, group=None)
+        report = audit(
+            told,
+            released,
+            Policy(),
+            budget=Budget(families=FAMILIES, settings=("A",), max_records=AUDITED, cloud=0),
+            pretrained=False,
+            memory=self.memory,
+            workers=1,
+        )
+        made = {k: report.made[k] for k in ("fitted", "unseen")}
+        return {"headlines": [dataclasses.asdict(h) for h in report.headlines], **made}
+
+    def measure(self, row: Row) -> None:
+        """All figures of a row, written to its file; what a contact sheet shows, to `work`. A masker is measured by both of its
+        releases, of which attackers are given the hard one."""
+        start = time.process_time()
+        modifier = self.modifier(row) if row.kind == "masking" else None
+        fitted = time.process_time() - start
+        figures: dict[str, Any] = {"case": self.case.name, "what": row.name}
+        if modifier is None:
+            x = self.released(row, None)
+            figures |= self.judge(row, x)
+        else:
+            figures["mask"] = {k: modifier.card.fit[k] for k in ("mask_kept", "mask_withheld", "predictor_accuracy")}
+            figures["terms"] = {k: v[-1] for k, v in modifier.card.fit["terms"].items()}
+            for release in ("soft", "hard"):
+                modifier.hard = release == "hard"
+                x = self.released(row, modifier)
+                figures[release] = self.judge(row, x)
+                figures[release]["own"] = own_accuracy(modifier, x[~self.split], row.task, self.test.y[row.task])
+                np.save(self.shown(row, release), x[~self.split][:SHOWN])
+            modifier.hard = False
+            with torch.no_grad():
+                masks = modifier.pictures(self.test.batch(slice(0, SHOWN)), torch.zeros(SHOWN, 0))
+            np.save(self.shown(row, "mask"), masks["mask"].numpy())
+        if row.kind != "masking":
+            np.save(self.shown(row, "soft"), x[~self.split][:SHOWN])
+        if row.audited:
+            figures["audit"] = self.attacked(x)
+        figures |= {"records": [len(self.train), len(self.test)], "fit_seconds": round(fitted, 1)}
+        figures["seconds"] = round(time.process_time() - start, 1)
+        write(file_of(self.case, row), figures)
+
+    def shown(self, row: Row, what: str) -> Path:
+        """Where the first unseen pictures of a row are kept for the contact sheets."""
+        return self.work / f"{file_of(self.case, row).stem}.{what}.npy"
+
+    def reference(self) -> dict[str, Any]:
+        """What face similarity is between pictures of different people and of the same, and of black pictures; how well the
+        verification network knows the people of unseen pictures."""
+        assert self.verification is not None
+        network, x = self.verification, np.asarray(self.test.x)
+        y = self.test.y[self.case.identity]
+        order = np.random.default_rng(SEED).permutation(len(x))
+        out: dict[str, Any] = {}
+        for name, say in (("similarity", network), ("similarity_layer3", network.third_layer)):
+            here = picture_models.outputs(say, x)
+            same = y == y[order]
+            out[name] = {
+                "others": mean_cosine(here[~same], here[order][~same]),
+                "same person": mean_cosine(here[same], here[order][same]),
+                "black": mean_cosine(here, picture_models.outputs(say, np.zeros_like(x[:1])).repeat(len(x), 0)),
+            }
+        if isinstance(network, picture_models.Verification):
+            out["knows"] = float((picture_models.outputs(network.classify, x).argmax(1) == y).mean())
+        out["network"] = type(network).__name__
+        return out
+
+
+def accuracy(reader: picture_models.Reader, x: np.ndarray, y: np.ndarray) -> float:
+    """Share of the labelled pictures whose class a reader names."""
+    known = y >= 0
+    return float((picture_models.outputs(reader, x[known]).argmax(1) == y[known]).mean())
+
+
+def own_accuracy(modifier: MaskingModifier, x: np.ndarray, task: str, y: np.ndarray) -> float:
+    """The method's own predictor on what is released."""
+    said = picture_models.outputs(lambda v: modifier.predict(v)[task], x)
+    return float((said.argmax(1) == y)[y >= 0].mean())
+
+
+def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean over records of the cosine of two sets of features (n, d)."""
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(((one * other).sum(1) / np.maximum(norms, 1e-12)).mean())
+
+
+def figures(case: Case, row: Row | str) -> dict[str, Any] | None:
+    """What was measured; None where nothing was."""
+    file = file_of(case, row)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

@@ -1,0 +1,318 @@
+"""One unit: fit, release, and read what is released: the paper's measures, the reversal attack, the common audit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, Fit, Plane, load, plane_of
+from sordine.attackers import pictures, probes
+from sordine.attackers.axes import principal_axes
+from sordine.attackers.mlp import Task, train_together
+from sordine.attackers.reversal import reverse
+from sordine.attackers.trial import Secret, Trial
+from sordine.audit import Budget, audit
+from sordine.files import atomic
+from sordine.keys import Key
+from sordine.methods import fit, make
+from sordine.methods.replacement_modifier import ReplacementModifier
+from sordine.metrics import accuracy, majority, wilson
+from sordine.picture_metrics import attribute_correlation, privacy_loss, success, utility_score_plane
+from sordine.picture_models import Reader, outputs, train_reader
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Table
+
+RESULTS = Path(__file__).parents[1] / "results" / "replacement"
+SEED = 0
+FIXED_EPOCHS = 10
+VALIDATION = 4
+SHOWN = 8  # records on a sheet
+POINTS = 600  # of a scatter
+COMMON = Budget(families=("logistic", "resnet"), settings=("A",))
+
+
+def file_of(what: Plane | Fit | str) -> Path:
+    """Where a unit's figures are kept."""
+    return RESULTS / f"{what if isinstance(what, str) else what.name}.json"
+
+
+def keep(what: Plane | Fit | str, found: dict[str, Any]) -> None:
+    """Write a unit's figures, whole or not at all."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with atomic(file_of(what), force=True) as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def own_rows(table: Table) -> Trial:
+    """The attacker's records are the training side, every fourth of them to choose by; it is tried on the others."""
+    assert table.split is not None
+    own = np.flatnonzero(table.split)
+    held = np.arange(len(own)) % VALIDATION == VALIDATION - 1
+    return Trial(own[~held], own[held], np.flatnonzero(~table.split))
+
+
+def interval(share: float, records: int) -> dict[str, float]:
+    """A share with its 95 % interval."""
+    low, high = wilson(share * records, records)
+    return {"share": share, "low": low, "high": high, "records": records}
+
+
+# ------------------------------------------------------------------------------------------------------------- the plane
+
+
+def measure_plane(what: Plane) -> dict[str, Any]:
+    """Both criteria on the Gaussians of one run, and what a retrained attacker reads of f (likelihood), f and g after f (entropy)."""
+    table, key = plane_of(what.run), Key.of_seed(what.run)
+    trial = own_rows(table)
+    policy = Policy(("secret",), (), ())
+    found: dict[str, Any] = {"epsilon": what.epsilon, "run": what.run}
+    if what.epsilon == 0.1:
+        found["original"] = read_plane(np.asarray(table.x), table, trial)
+    shown: dict[str, Any] = {}
+    for criterion in ("likelihood", "entropy"):
+        variant = "filter" if criterion == "likelihood" else "both"
+        start = time.process_time()
+        settings = {**PLANE_FIELDS, "criterion": criterion, "variant": variant, "epsilon": what.epsilon}
+        modifier = fit(table, policy, make("replacement", settings), run=Run(seed=what.run, key=key))
+        seconds = time.process_time() - start
+        assert isinstance(modifier, ReplacementModifier)
+        x_filtered, x_new, drawn = released_by(modifier, table, key)
+        releases = {criterion: x_filtered} | ({"ours": x_new} if variant == "both" else {})
+        for name, x in releases.items():
+            found[name] = read_plane(x, table, trial) | {
+                "utility": utility_score_plane(np.asarray(table.x)[trial.tried], x[trial.tried]),
+                "distance": float(np.linalg.norm(x - table.x, axis=1)[trial.tried].mean()),
+                "cpu_seconds": seconds,
+            }
+            shown[name] = x[trial.tried][:POINTS].round(3).tolist()
+        if variant == "both":
+            # The best fixed classifier of the originals is the line x0 = x1.
+            read = (x_new[trial.tried, 0] > x_new[trial.tried, 1]).astype(np.int64)
+            found["ours"]["success"] = success(read, drawn[trial.tried, 0])
+    if what.run == 0 and what.epsilon == 2.0:
+        shown["original"] = np.asarray(table.x)[trial.tried][:POINTS].round(3).tolist()
+        found["shown"] = shown | {"secret": table.y["secret"][trial.tried][:POINTS].tolist()}
+    return found
+
+
+def read_plane(x: np.ndarray, table: Table, trial: Trial) -> dict[str, Any]:
+    """The best of a perceptron and a logistic regression, both retrained, chosen on the attacker's own records."""
+    labels = table.y["secret"]
+    (perceptron,) = train_together(x, [Task(labels, 2, trial.train, trial.validation, SEED)], steps=1500)
+    line = LogisticRegression(max_iter=500).fit(x[trial.train], labels[trial.train])
+    reads: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mlp": perceptron, "logistic": line.predict}
+    best = max(reads, key=lambda name: accuracy(labels[trial.validation], reads[name](x[trial.validation])))
+    share = privacy_loss(labels[trial.tried], reads[best](x[trial.tried]))
+    return interval(share, len(trial.tried)) | {"attacker": best}
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+@torch.no_grad()
+def released_by(modifier: ReplacementModifier, table: Table, key: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x' (the last filter's), x'' and s' of all records, by the noise that a release under this key has; pictures as uint8."""
+    noise = np.clip(key.uniform("release", table.ids, modifier.noise), 2.0**-24, 1 - 2.0**-24).astype(np.float32)
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
+    drawn: list[np.ndarray] = []
+    for start in range(0, len(table), modifier.block):
+        rows = slice(start, start + modifier.block)
+        x, z = table.batch(rows), torch.from_numpy(noise[rows])
+        first.append(_as_released(modifier.filtered(x, z), table))
+        second.append(_as_released(modifier(x, z).x, table))
+        if modifier.every[-1].generator is not None:
+            drawn.append(modifier.drawn(z).numpy())
+    return np.concatenate(first), np.concatenate(second), np.concatenate(drawn) if drawn else np.zeros((len(table), 0))
+
+
+def _as_released(x: Tensor, table: Table) -> np.ndarray:
+    return np.clip(np.rint(x.numpy()), 0, 255).astype(np.uint8) if table.pictures else x.numpy()
+
+
+def worst(release: dict[str, Any], line: dict[str, Any]) -> None:
+    """The privacy loss of an audited release is what its best attacker reads, whoever trained it."""
+    read = release["retrained"]
+    if line["after"] > read["share"]:
+        release["retrained"] = interval(line["after"], read["records"]) | {
+            "attacker": f"{line['attacker_after']}, audit"
+        }
+
+
+class Bench:
+    """A data set with its fixed classifiers and what is read of its originals, made once."""
+
+    def __init__(self, data: str, secret: str, work: Path) -> None:
+        loaded = load(data, secret, work)
+        if loaded is None:
+            raise LookupError(data)
+        self.name, self.data, self.secret, self.work, self.table = data, DATA[data], secret, work, loaded
+        self.trial = own_rows(loaded)
+        self.key = Key.of_seed(SEED)
+        self.memory: MutableMapping[Any, Any] = {}
+        self.names = (secret, *(a for a in self.data.utility if a != secret))
+        if self.data.source == "" and secret != "smiling":
+            self.names = (*self.names, "smiling")
+        self.work.mkdir(parents=True, exist_ok=True)
+        train = loaded.part("train")
+        self.fixed: dict[str, Reader] = {
+            name: train_reader(train, name, seed=SEED, epochs=FIXED_EPOCHS, folder=work) for name in self.names
+        }
+
+    def reference(self) -> dict[str, Any]:
+        """What is read of the originals: by fixed classifiers, and by the attacker that is retrained on releases."""
+        x, tried = self.table.x, self.trial.tried
+        y = self.table.y
+        read = {name: self.read(name, x[tried]) for name in self.names}
+        known = {name: int((y[name][tried] >= 0).sum()) for name in self.names}
+        return {
+            "sentence": self.data.sentence,
+            "records": [len(self.trial.train) + len(self.trial.validation), len(tried)],
+            "fixed": {n: interval(accuracy(y[n][tried], p), known[n]) for n, p in read.items()},
+            "guess": {n: majority(y[n][tried]) for n in self.names},
+            "classes": {n: list(self.table.classes[n]) for n in self.names},
+            "retrained": self.retrained(np.asarray(x)),
+            "labels": self.correlated({n: y[n][tried] for n in self.names}),
+        }
+
+    def read(self, name: str, x: np.ndarray) -> np.ndarray:
+        """Classes that a fixed classifier names."""
+        return outputs(self.fixed[name], x).argmax(1)
+
+    def correlated(self, classes: dict[str, np.ndarray]) -> dict[str, float]:
+        """Pearson's correlation of the secret's classes with every other attribute's; of more than two classes, the largest
+        of the correlations with each class against the others."""
+        out = {}
+        for name, codes in classes.items():
+            if name == self.secret:
+                continue
+            kinds = range(1, 2) if len(self.table.classes[name]) == 2 else range(len(self.table.classes[name]))
+            owns = (
+                range(1, 2)
+                if len(self.table.classes[self.secret]) == 2
+                else range(len(self.table.classes[self.secret]))
+            )
+            mine = classes[self.secret]
+            found = [
+                attribute_correlation(np.where(mine < 0, -1, mine == s), np.where(codes < 0, -1, codes == c))
+                for s in owns
+                for c in kinds
+            ]
+            out[name] = max(found, key=abs)
+        return out
+
+    def retrained(self, x: np.ndarray) -> dict[str, Any]:
+        """The privacy loss: the better of the audit's residual network and its logistic regression, both trained on released
+        training records and tried on released others."""
+        y, t, classes = self.table.y[self.secret], self.trial, len(self.table.classes[self.secret])
+        own, tried = t.train[y[t.train] >= 0], t.tried[y[t.tried] >= 0]
+        reader = pictures.train_reader(x, y, classes, own, t.validation, seed=SEED + 1)
+        trial = Trial(t.train, t.validation, tried)
+        (line,) = probes.logistic(principal_axes(x)(x), trial, [Secret(y, classes)], SEED, "cpu")
+        read = {"resnet": reader.logits(x[tried]).argmax(1), "logistic": line}
+        best = max(read, key=lambda name: privacy_loss(y[tried], read[name]))
+        return interval(privacy_loss(y[tried], read[best]), len(tried)) | {"attacker": best}
+
+    def measure(self, what: Fit) -> dict[str, Any]:
+        """Fit and read."""
+        settings = {
+            **PICTURE_FIELDS,
+            "variant": what.variant,
+            "epsilon": what.epsilon,
+            "epochs": self.data.epochs,
+            **what.fields,
+        }
+        policy = Policy((self.secret,), (), self.names[1:])
+        start = time.process_time()
+        folder = self.work / what.name
+        folder.mkdir(parents=True, exist_ok=True)
+        run = Run(seed=SEED, key=self.key, folder=folder)
+        modifier = fit(self.table, policy, make("replacement", settings), run=run)
+        seconds = time.process_time() - start
+        assert isinstance(modifier, ReplacementModifier)
+        modifier.save(folder / "modifier", force=True)
+        x_filtered, x_new, drawn = released_by(modifier, self.table, self.key)
+        found: dict[str, Any] = {
+            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
+            "cpu_seconds": seconds,
+            "fit": {k: v for k, v in modifier.card.fit.items() if isinstance(v, float)},
+            "terms": modifier.card.fit["stages"][self.secret],
+        }
+        releases = {"filter": x_filtered} if what.variant in ("filter", "both") else {}
+        if what.variant != "filter":
+            releases[what.variant] = x_new
+        for name, x in releases.items():
+            found[name] = self.looked_at(x, None if name == "filter" else drawn[:, 0])
+        if what.reversed:
+            found["reversal"] = self.reversed(x_new)
+        if what.audited:
+            found["audit"] = self.audited(x_new, policy)
+            worst(found[what.variant], found["audit"])
+        self.sheet(modifier, what)
+        return found
+
+    def looked_at(self, x: np.ndarray, drawn: np.ndarray | None) -> dict[str, Any]:
+        """One release: privacy loss, fixed classifiers, success, correlations, realised distortion (in [0, 1])."""
+        tried, y = self.trial.tried, self.table.y
+        read = {name: self.read(name, x[tried]) for name in self.names}
+        moved = (x[tried].astype(np.float32) - self.table.x[tried]) / 255
+        out: dict[str, Any] = {
+            "retrained": self.retrained(x),
+            "fixed": {n: accuracy(y[n][tried], p) for n, p in read.items()},
+            "mean_square": float(np.square(moved).mean()),
+            "correlations": self.correlated(read),
+        }
+        out["utility"] = float(np.mean([out["fixed"][n] for n in self.names[1:]]))
+        if drawn is not None:
+            out["success"] = interval(success(read[self.secret], drawn[tried]), len(tried))
+        return out
+
+    def reversed(self, x: np.ndarray) -> dict[str, Any]:
+        """Section 6's attack."""
+        attack = reverse(
+            self.table.x,
+            x,
+            self.table.y[self.secret],
+            self.trial,
+            lambda r: outputs(self.fixed[self.secret], r),
+            seed=SEED,
+        )
+        return {k: v for k, v in dataclasses.asdict(attack).items() if k != "predicted"}
+
+    def audited(self, x: np.ndarray, policy: Policy) -> dict[str, Any]:
+        """The common audit's line on the secret."""
+        released = dataclasses.replace(self.table, x=x, y={}, classes={})
+        report = audit(
+            self.table,
+            released,
+            dataclasses.replace(policy, watch=()),
+            budget=COMMON,
+            pretrained=False,
+            memory=self.memory,
+        )
+        (line,) = [h for h in report.headlines if h.attribute == self.secret]
+        names = ("before", "after", "guess", "nag", "low", "high", "attacker_before", "attacker_after", "sentence")
+        return {n: getattr(line, n) for n in names}
+
+    @torch.no_grad()
+    def sheet(self, modifier: ReplacementModifier, what: Fit) -> None:
+        """A contact sheet of some records tried; kept with the work, copied to the page only of synthetic faces."""
+        from sordine.media.sheet import contact_sheet
+
+        rows = self.trial.tried[:SHOWN]
+        x = self.table.batch(rows)
+        noise = np.clip(self.key.uniform("release", self.table.ids[rows], modifier.noise), 2.0**-24, 1 - 2.0**-24)
+        shown = {"original": x, **modifier.pictures(x, torch.from_numpy(noise.astype(np.float32)))}
+        names = self.table.classes[self.secret]
+        captions = [c.replace("s' = ", "s'=") if "s' =" not in c else f"s'={names[int(c[-1])]}" for c in shown]
+        contact_sheet(self.work / f"{what.name}.png", captions, [v.numpy() for v in shown.values()])
