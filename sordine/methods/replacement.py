@@ -37,7 +37,7 @@ Variant = Literal["both", "filter", "generator", "edit"]
 Distance = Literal["mean_square", "l2"]
 
 STEPS = 1500  # of a fit whose `epochs` is 0
-HARDLY = 0.05  # of a budget, under which a fit has hardly begun
+HARDLY = 0.2  # of a budget, under which little can be hidden
 # A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
 _RANGES = (
     *((field, 1, 1e9) for field in ("discriminator_width", "critic_steps")),
@@ -393,5 +393,5 @@ def _moved_words(own: Replacement, fit: Mapping[str, Any]) -> str:
     asked = f"budgets {own.epsilon_filter:g} (filter) and {own.epsilon_generator:g} (generator), each stage's own"
     said = f"Records are moved by {fit['distortion']:.4g} ({unit}) where the {asked}, were asked."
     if fit["distortion"] < HARDLY * max(own.number("epsilon_filter"), own.number("epsilon_generator")):
-        said += " So little of the budget is used that hardly anything can be hidden yet: train longer (epochs)."
+        said += " So little of the budget is used that not much can be hidden: train longer (epochs), or with residual=false."
     return said
