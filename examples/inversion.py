@@ -10,7 +10,6 @@ from sordine.metrics import accuracy
 from sordine.recipe import Run
 from sordine.synthetic.faces import faces
 
-torch.set_num_threads(2)
 key = Key.of_seed(0)
 table = faces(1200, 0, size=32)
 policy = Policy(preserve=("hair", "glasses"))
