@@ -25,6 +25,7 @@ from sordine.game import Draw
 from sordine.keys import numpy_rng
 from sordine.nets.inception_resnet import InceptionResnet
 from sordine.nets.resnet import RESNET10, ResNet, Stem
+from sordine.picture_metrics import cosine_each
 from sordine.table import Table
 from sordine.weights import check_number
 
@@ -380,9 +381,4 @@ def face_similarity(
 
     Inversion paper, "Privacy Metric" (layer 3 of C); masking paper, section III.B (FaceNet's embedding).
     """
-    return _cosines(*(outputs(network.third_layer, x, device=device) for x in (one, other)))
-
-
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(1) / np.where(norms > 0, norms, 1)
+    return cosine_each(*(outputs(network.third_layer, x, device=device) for x in (one, other)))

@@ -91,8 +91,8 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         raise SordineError(f"method {type(method).__name__.lower()!r} takes no pool; substitution and inversion do")
     if method.preserves and policy.suppress:
         run.log(
-            f"{type(method).__name__.lower()} works towards its task alone: that {', '.join(policy.suppress)} cannot be read is "
-            "not what it learns; the audit says how far it can."
+            f"{type(method).__name__.lower()} does not hide {', '.join(policy.suppress)}: it learns its task alone; the audit "
+            "measures how much of it is read."
         )
     assert table.split is not None
     if policy.suppress:
