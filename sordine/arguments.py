@@ -211,6 +211,7 @@ def audit_command(
             said += [option, ",".join(names) or "none"]
     if modifier is not None:
         said += ["--modifier", f"{modifier.name}/"]
+    said += ["--budget", budget.name]
     for option, values in (("--family", budget.families), ("--setting", budget.settings), ("--seed", budget.seeds)):
         said += [option, ",".join(map(str, values))]
     said += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attackers import ON_PICTURES
-from sordine.attackers.axes import WIDEST, Axes, moments, principal_axes
+from sordine.attackers import ON_PICTURES, cost, reads
 from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
-from sordine.attackers.pictures import is_picture
-from sordine.attackers.plan import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, together, trials
+from sordine.attackers.more import hold_more
+from sordine.attackers.plan import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, strangers, together, trials
+from sordine.cloud import cloud, distortion
 from sordine.copies import copied
 from sordine.errors import SordineError
-from sordine.findings import Cloud, Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
+from sordine.findings import Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
 from sordine.flaws import Match, columns, contents, match, names_and_order
+from sordine.harder import Harder, harder, unit_of
 from sordine.information import entanglement
 from sordine.keys import Key
-from sordine.metrics import l2_distance
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
 from sordine.recipe import silent
@@ -36,7 +36,6 @@ __all__ = ["Budget", "audit"]
 Progress = Callable[[str, int, int], None]
 
 HELD = 1 << 30  # bytes of the records tried, before and after together, that are held at a time
-BLOCK = 1 << 22  # numbers compared at a time
 
 
 def audit(
@@ -48,11 +47,13 @@ def audit(
     key: Key | None = None,
     budget: Budget = Budget(),
     max_leakage: float | None = None,
+    person: str | None = None,
     kept: Sequence[str] | None = None,
     originals: bool = True,
     pretrained: bool = True,
     final: bool = False,
     memory: MutableMapping[Any, Any] | None = None,
+    more: Table | None = None,
     device: str = "cpu",
     workers: int | None = None,
     log: Callable[[str], None] = silent,
@@ -63,9 +64,11 @@ def audit(
 
     original: records with labels. released: x' with the same ids and whatever columns leave with it. modifier, key: tell
     which records were fitted on, else the split does. kept: columns that the exact attacker sees too (default: preserved ones
-    beside the records). originals: whether the report may show them. pretrained: whether to train classifiers that are
+    beside the records). person: the attribute that says who a record is of, where several of one are read together (default:
+    see `harder.unit_of`). originals: whether the report may show them. pretrained: whether to train classifiers that are
     never retrained. final: `released` is what leaves the house, its ids and order with it. memory: caches what attackers
-    read of the originals, for other releases of the same table. workers: attacks made at a time (default: torch's threads).
+    read of the originals, for other releases of the same table. more: labelled originals that the attacker alone holds (it
+    needs the modifier). workers: attacks made at a time (default: torch's threads).
 
     A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, and
     for attackers of whom none can read records of this shape.
@@ -74,10 +77,11 @@ def audit(
     for table in (original, released):
         if not _families(table, budget):
             raise SordineError(
-                f"audit: {', '.join(budget.families)} reads pictures only, and records of {table.source} have the shape "
+                f"audit: {', '.join(budget.families)} cannot read records of {table.source}, of the shape "
                 f"{list(table.shape)}: name other families too"
             )
     policy = policy.resolve(original.attributes)
+    unit_of(original, policy, person)  # what cannot be is refused before anything is tried
     rows = match(original, released)
     looked = contents(original, released, rows)
     flaws = [*rows.flaws, *looked.flaws, *columns(original, released, rows, policy)]
@@ -96,7 +100,7 @@ def audit(
     findings: list[Finding] = []
     read: list[PretrainedFinding] = []
     known: list[ExactFinding] = []
-    cloud, moved = None, {}
+    around, moved, asked = None, {}, Harder()
     if len(usable.original):
         before = original.take(usable.original)
         before = replace(before, x=np.asarray(before.x, np.float32), split=fitted)
@@ -105,7 +109,11 @@ def audit(
         scenes = _scenes(before, after, roles)
         log(f"audit: {int(fitted.sum()):,} fitted and {int((~fitted).sum()):,} unseen records, {len(roles)} attributes")
         flaws += copied(original, before, after, fitted, policy)
-        readings = _attack(scenes, list(roles), budget, store, device, workers, progress, notes)
+        armed = scenes
+        if more is not None:
+            armed, told = hold_more(scenes, before, more, modifier, budget.max_records)
+            notes += told
+        readings = _attack(armed, list(roles), budget, store, device, workers, log, progress, notes)
         findings, headlines = figures(readings, roles, original.classes, budget)
         if pretrained and original.shape == released.shape:
             own = store.setdefault((scenes[0].digest, "pretrained"), {})
@@ -113,10 +121,16 @@ def audit(
         beside = [a for a in policy.preserve if a in released.y] if kept is None else [a for a in kept if a in roles]
         if modifier is not None and modifier.discrete:
             known = _exact(modifier, before, policy, beside, budget, notes)
-        cloud = _cloud(before, after, list(roles), budget, originals)
-        moved = _distortion(before, after)
+        around = cloud(before, after, list(roles), budget.cloud, originals)
+        moved = distortion(before, after)
+        with _one_thread():
+            given = {"modifier": modifier, "key": key, "person": person, "memory": store, "device": device, "log": log}
+            asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
+        notes += asked.notes
     verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
+    verdict = replace(verdict, sentences=(*verdict.sentences, *asked.sentences))
     made = {
+        "budget": budget.name,
         "families": [f for f in budget.families if f in {*_families(original, budget), *_families(released, budget)}],
         "settings": list(budget.settings),
         "seeds": list(budget.seeds),
@@ -141,7 +155,8 @@ def audit(
         exact=tuple(known),
         flaws=tuple(flaws),
         entanglement=_entanglement(original, policy, headlines, int((~fitted).sum())),
-        cloud=cloud,
+        cloud=around,
+        **asked.findings,
         distortion=moved,
         table={
             "source": original.source,
@@ -173,7 +188,7 @@ def _about(modifier: Modifier) -> dict[str, Any]:
 
 def _families(table: Table, budget: Budget) -> list[str]:
     """The attackers that can read records of this table's shape."""
-    return [name for name in budget.families if is_picture(table.shape) or name not in ON_PICTURES]
+    return [name for name in budget.families if reads(name, table.shape)]
 
 
 def _rows(table: Table, rows: np.ndarray) -> np.ndarray:
@@ -250,6 +265,7 @@ def _attack(
     memory: MutableMapping[Any, Any],
     device: str,
     workers: int | None,
+    log: Callable[[str], None],
     progress: Progress | None,
     notes: list[str],
 ) -> Readings:
@@ -258,11 +274,13 @@ def _attack(
             why = trials(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
             if isinstance(why, str):
                 notes.append(f"setting {setting} is left out for `{name}`: {why}")
+            elif setting == "A" and (new := strangers(scenes[0], name)):
+                notes.append(new)
     readings: Readings = {}
     jobs = []
     for side, scene in enumerate(scenes):
         fresh = []
-        for piece in pieces(attributes, budget, pictures=scene.is_pictures):
+        for piece in pieces(attributes, budget, scene.x.shape[1:]):
             known = (scene.digest, budget.folds, budget.pictures, piece)
             if side == 0 and known in memory:
                 if memory[known] is not None:
@@ -271,14 +289,14 @@ def _attack(
                 fresh.append(piece)
         jobs += [(side, group) for group in together(fresh)]
     # What takes longest first, so that no thread idles at the end.
-    order = {"resnet": 0, "mlp": 1, "trees": 2, "logistic": 3}
-    jobs.sort(key=lambda job: (order.get(job[1][0].attacker, 4), job[1][0].setting == "B"))
+    jobs.sort(key=lambda job: -cost.seconds(scenes[job[0]], job[1], budget.folds, budget.pictures))
 
     def one(job: tuple[int, list[Piece]]) -> tuple[int, list[Piece], dict[Piece, Reading]]:
         side, group = job
         return side, group, attack(scenes[side], group, budget.folds, device, budget.pictures)
 
     with _one_thread() as threads, one_thread_each(workers or threads) as pool:
+        log(cost.told([(scenes[side], group) for side, group in jobs], budget, workers or threads))
         for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
             for piece in group:
                 if side == 0:
@@ -334,60 +352,3 @@ def _exact(
         if side.any()
         for found in exact(modifier, before.take(side), on, policy.suppress, kept, budget.permutations)  # type: ignore[arg-type]
     ]
-
-
-def _cloud(before: Table, after: np.ndarray, attributes: list[str], budget: Budget, originals: bool) -> Cloud | None:
-    assert before.split is not None
-    side = ~before.split if (~before.split).sum() > 2 else np.ones(len(before), bool)
-    some = np.flatnonzero(side)
-    some = np.sort(some[Key.of_seed(0).order("cloud", before.ids[some])[: budget.cloud]])
-    same = before.x.shape == after.shape
-    base = before.x if originals and same else after
-    if len(some) < 3 or base[0].size < 1:
-        return None
-    picked = Key.of_seed(0).order("cloud axes", before.ids)[:4000]
-    axes = principal_axes(base, 2) if base[0].size > WIDEST else _plane(base.reshape(len(base), -1), picked)
-
-    def seen(x: np.ndarray) -> tuple[tuple[float, float], ...]:
-        points = axes(x[some])
-        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
-        return tuple((float(a), float(b)) for a, b in np.round(points, 3))
-
-    which = "unseen" if side.sum() < len(before) else "all"
-    of = "original" if originals and same else "released"
-    return Cloud(
-        before=seen(before.x) if originals and same else (),
-        after=seen(after),
-        codes={name: tuple(int(c) for c in before.y[name][some]) for name in attributes},
-        classes={name: before.classes[name] for name in attributes},
-        how=f"{len(some)} of the {which} records on the first two principal axes of the {of} ones",
-    )
-
-
-def _plane(base: np.ndarray, picked: np.ndarray) -> Axes:
-    mean, scale = base.mean(0), base.std(0)
-    scale[scale <= 1e-12] = 1
-    z = ((base - mean) / scale)[picked].astype(np.float64)
-    along = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
-    return Axes(mean, scale, along)
-
-
-def _distortion(before: Table, after: np.ndarray) -> dict[str, float]:
-    if before.x.shape != after.shape:
-        return {}
-    flat, moved = before.flat(), after.reshape(len(after), -1)
-    _, scale = moments(flat)
-    varies = scale > 1e-12
-    l2, absolute, relative = np.zeros(3)
-    step = max(1, BLOCK // flat.shape[1])  # several copies of all wide records are more than a machine may have
-    for start in range(0, len(flat), step):
-        one, other = flat[start : start + step], moved[start : start + step]
-        away = (other - one).astype(np.float64)
-        l2 += l2_distance(one, other) * len(one)
-        absolute += np.abs(away).sum()
-        relative += np.square(away[:, varies] / scale[varies]).sum()
-    return {
-        "l2": float(l2 / len(flat)),
-        "mean_absolute": float(absolute / flat.size),
-        "relative_rms": float(np.sqrt(relative / (len(flat) * varies.sum()))) if varies.any() else 0.0,
-    }

@@ -42,12 +42,25 @@ def audit(
     ] = None,
     html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json")] = None,
-    family: Annotated[Names, typer.Option("--family", metavar="NAMES", help="Families of attackers. [all]")] = None,
+    budget_name: Annotated[
+        str, typer.Option("--budget", metavar="NAME", help="How hard to try: quick, standard or paranoid.")
+    ] = "standard",
+    family: Annotated[
+        Names, typer.Option("--family", metavar="NAMES", help="Families of attackers. [those of the budget]")
+    ] = None,
     setting: Annotated[Names, typer.Option("--setting", metavar="LETTERS", help="A, B or C. [all]")] = None,
     seed: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attackers. [0]")] = None,
     folds: Annotated[int | None, typer.Option("--folds", min=2, help="Of the cross-validation.")] = None,
     max_records: Annotated[
         int | None, typer.Option("--max-records", min=20, help="At most, of the fitted and of the unseen.")
+    ] = None,
+    more: Annotated[
+        Path | None,
+        typer.Option("--more", metavar="TABLE", help="Labelled originals that the attacker alone holds (--modifier)."),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option("--person", metavar="ATTRIBUTE", help="Whose records are read together. [the table's groups]"),
     ] = None,
     max_leakage: Annotated[
         float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
@@ -91,9 +104,13 @@ def audit(
         raise SordineError("--verification measures faces for --reconstruct, which was not given")
     if html is not None and json is not None and html.resolve() == json.resolve():
         raise SordineError(f"-o and --json both name {html}")
+    if more is not None:
+        if modifier is None:
+            raise SordineError("--more sends the attacker's own records through the modifier: name it with --modifier")
+        given.is_table(more)
     for path in (html, json):
         if path is not None:
-            given.ready(path, force, table, transformed, modifier, key, media, media_after)
+            given.ready(path, force, table, transformed, modifier, key, media, media_after, more)
     folders = given.two_folders(table, transformed, extractor, modifier, media, media_after)
     from sordine import methods
     from sordine.audit import Budget
@@ -105,6 +122,7 @@ def audit(
     from sordine.reconstruct import reconstruct, sides
     from sordine.report.data import write_report
     from sordine.report.sheets import reconstruction_sheet, sheets
+    from sordine.table import Table
     from sordine.tablefile import read_note
 
     asked: dict[str, Any] = {
@@ -114,7 +132,7 @@ def audit(
         "folds": folds,
         "max_records": max_records,
     }
-    budget = Budget(**{k: v for k, v in asked.items() if v not in ((), None)})
+    budget = Budget.named(budget_name, **{k: v for k, v in asked.items() if v not in ((), None)})
     with Console(quiet=quiet) as people:
         fitted = None if modifier is None else methods.load(modifier)
         note = {} if folders else read_note(transformed, "sordine.transform")
@@ -158,7 +176,10 @@ def audit(
             if identity is not None and identity not in pair.original.y:
                 raise SordineError(f"{table}: no attribute {identity!r}; {nearest(identity, pair.original.attributes)}")
         shown = pair.gallery(policy, originals=originals, log=people.log)
-        command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, pair.options)
+        options = [*pair.options, *(() if more is None else ("--more", more.name))]
+        options += [] if person is None else ["--person", person]
+        held = None if more is None else Table.read(more, pair.original.features, named=policy.named)
+        command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, options)
         report = find(
             pair.original,
             pair.transformed,
@@ -169,6 +190,8 @@ def audit(
             max_leakage=max_leakage,
             originals=originals,
             pretrained=pretrained,
+            more=held,
+            person=person,
             device=given.device(device),
             workers=workers,
             log=people.log,

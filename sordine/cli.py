@@ -1,4 +1,4 @@
-"""The command line: run, extract, fit, transform, release, audit, demo. What a command needs is imported inside it."""
+"""The command line: run, extract, fit, sweep, transform, release, audit, demo. What a command needs is imported inside it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from sordine.options import (
     Weights,
     Workers,
 )
+from sordine.sweep_command import sweep
 
 app = typer.Typer(
     help="Take chosen attributes out of a data set, keep the rest useful, and show what an attacker can still read.",
@@ -141,41 +142,75 @@ def fit(
         Path | None, typer.Option("--views", metavar="FOLDER", help="The raw media; MaSS makes its views of them.")
     ] = None,
     layout: Layout = None,
+    max_leakage: Annotated[
+        str | None,
+        typer.Option(
+            "--max-leakage", metavar="LIMIT", help="Fit the most useful setting under it: 0.05, or a=0.05,b=0.1."
+        ),
+    ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option("--along", metavar="FIELD=VALUES", help="What --max-leakage tries, most private first."),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="NAME", help="Attackers of --max-leakage: quick, standard or paranoid.")
+    ] = "standard",
     device: Device = "cpu",
+    workers: Workers = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 0,
     force: Force = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Fit a modifier on a table, having said what is entangled."""
     policy = given.policy(suppress, preserve, watch)
+    if along is not None and max_leakage is None:
+        raise SordineError("--along says what --max-leakage tries, which was not given")
     given.ready(output, force, table, pool, key, directory=True)
     given.is_table(table)
-    from sordine import methods
+    from sordine import methods, search
     from sordine.keychain import key_for_fit
     from sordine.recipe import Run
     from sordine.table import Table
 
     name = method if method is not None else methods.default_method(policy)
-    recipe = methods.make(name, given.fields(settings))
+    fixed = given.fields(settings)
+    recipe = methods.make(name, fixed)
+    limits = None if max_leakage is None else search.limits_of(max_leakage, policy.suppress)
+    varied = None if along is None else search.along_of(along)
+    if limits is not None:
+        tries = search.budget_of(budget)
+        search.rungs(name, fixed, varied)  # what is wrong with them is said before any data is read
     with Console(quiet=quiet) as people:
         records = Table.read(table, given.names(features), named=policy.named)
         policy = records.require(policy)
         others = None if pool is None else Table.read(pool, given.names(features), named=policy.named)
         for note in records.notes:
             people.log(note)
-        with key_for_fit(output, key, people.log) as secret:
-            run = Run(
-                device=given.device(device),
-                seed=seed,
-                key=secret,
-                log=people.log,
-                progress=people.progress,
-                pool=others,
-                raw_views=given.raw_views(table, views, layout, people),
-            )
-            modifier = methods.fit(records, policy, recipe, run=run)
-            modifier.save(output, force=force)
+        try:
+            with key_for_fit(output, key, people.log) as secret:
+                run = Run(
+                    device=given.device(device),
+                    seed=seed,
+                    key=secret,
+                    log=people.log,
+                    progress=people.progress,
+                    pool=others,
+                    raw_views=given.raw_views(table, views, layout, people),
+                )
+                if limits is None:
+                    modifier = methods.fit(records, policy, recipe, run=run)
+                else:
+                    modifier = search.fit_under(
+                        records, policy, name, limits, run, settings=fixed, along=varied, budget=tries, workers=workers
+                    )
+                modifier.save(output, force=force)
+        except search.NotMet as none:
+            people.say(str(none).replace("`", "'"))
+            return FOUND
+        if limits is not None:
+            people.say(search.kept(modifier))
         people.say(f"{output}: the modifier ({modifier.card.method})")
+    return DONE
 
 
 @app.command()
@@ -287,6 +322,7 @@ def release(
         people.say(f"{output}: this is what may leave the house")
 
 
+app.command()(sweep)
 app.command()(audit)
 app.command()(compare)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sordine.harder_findings import LinkageFinding, PersonFinding, QueryFinding, VerificationFinding
+
 Role = Literal["suppress", "preserve", "watch"]
 Setting = Literal["A", "B", "C"]
 MediaKind = Literal["audio", "image", "video"]
@@ -301,6 +303,10 @@ class Report:
     findings: tuple[Finding, ...]
     pretrained: tuple[PretrainedFinding, ...] = ()
     exact: tuple[ExactFinding, ...] = ()
+    person: tuple[PersonFinding, ...] = ()
+    queries: tuple[QueryFinding, ...] = ()
+    linkage: tuple[LinkageFinding, ...] = ()
+    verification: tuple[VerificationFinding, ...] = ()
     flaws: tuple[Flaw, ...] = ()
     entanglement: Entanglement | None = None
     cloud: Cloud | None = None

@@ -231,7 +231,8 @@ class _Flow:
             "transformed": self.stages.hashes[TRANSFORMED],
             "modifier": self.stages.hashes[MODIFIER],
             "policy": asdict(self.job.policy_of()),
-            "audit": asked.model_dump(),
+            "audit": asked.model_dump(exclude={"more"}),
+            "more": None if asked.more is None else address(asked.more),
             "media": self.job.media,
             "versions": versions(),
         }
@@ -242,6 +243,7 @@ class _Flow:
             transformed = Table.read(self.out / TRANSFORMED, check=False)
             policy = self.job.policy_of().resolve(original.attributes)
             modifier = methods.load(self.out / MODIFIER)
+            held = None if asked.more is None else Table.read(asked.more, original.features, named=policy.named)
             found = audit(
                 original,
                 transformed,
@@ -252,6 +254,8 @@ class _Flow:
                 max_leakage=asked.max_leakage,
                 originals=asked.originals,
                 pretrained=asked.pretrained,
+                more=held,
+                person=asked.person,
                 device=self.job.device,
                 workers=self.job.workers,
                 log=self.log,
@@ -374,5 +378,7 @@ def _check(job: Job, out: Path) -> None:
 
 def budget_of(asked: AuditPart) -> Budget:
     """The audit's budget: what the job says, and the audit's own defaults for the rest."""
-    told: dict[str, Any] = asked.model_dump(exclude={"max_leakage", "originals", "pretrained"})
-    return Budget(**{name: value for name, value in told.items() if value not in ((), None)})
+    told: dict[str, Any] = asked.model_dump(
+        exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained"}
+    )
+    return Budget.named(asked.budget, **{name: value for name, value in told.items() if value not in ((), None)})

@@ -53,8 +53,10 @@ class PolicyPart(_Part):
 class AuditPart(_Part):
     """How hard the audit tries."""
 
+    budget: Literal["quick", "standard", "paranoid"] = "standard"
+    """What is tried where nothing else is said: a first look, the standard audit, or everything there is."""
     families: Names = ()
-    """Families of attackers; all of them where this is empty."""
+    """Families of attackers; those of the budget where this is empty."""
     settings: Names = ()
     """Settings of the threat model (A, B, C); all of them where this is empty."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
@@ -63,6 +65,10 @@ class AuditPart(_Part):
     """Folds of the cross-validation."""
     max_records: Annotated[int, Field(ge=20)] | None = None
     """Records that an attacker learns from, at most."""
+    more: Path | None = None
+    """A table of labelled original records that the attacker alone holds, to be learnt from besides."""
+    person: str | None = None
+    """The attribute that says whose a record is, where records of one person are read together; by default the groups."""
     max_leakage: Annotated[float, Field(ge=0, le=1)] | None = None
     """The job fails (exit 1, nothing is released) where more leakage is found."""
     originals: bool = True
@@ -176,6 +182,11 @@ def read_job(path: str | Path) -> Job:
         name: base / value for name in ("source", "pool", "key", "weights") if (value := getattr(job, name)) is not None
     }
     job = job.model_copy(update={**absolute, "out": out})
+    if isinstance(job.audit, AuditPart) and job.audit.more is not None:
+        held = base / job.audit.more
+        if not held.is_file():
+            raise SordineError(f"{path.name}: audit.more: {held} does not exist")
+        job = job.model_copy(update={"audit": job.audit.model_copy(update={"more": held})})
     for name in absolute:
         if not getattr(job, name).exists():
             raise SordineError(f"{path.name}: {name}: {getattr(job, name)} does not exist")

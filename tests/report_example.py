@@ -17,12 +17,16 @@ from sordine.findings import (
     Finding,
     Flaw,
     Headline,
+    LinkageFinding,
     Pair,
+    PersonFinding,
     PretrainedFinding,
+    QueryFinding,
     ReconstructionFinding,
     Report,
     Sheet,
     Verdict,
+    VerificationFinding,
 )
 from sordine.table import Table
 
@@ -129,6 +133,21 @@ def example(attributes: int = 6, points: int = 300, classes: int = 12, level: st
             ExactFinding(("speaker",), (), "unseen", 0.171, 0.098, 0.166, 0.177, 900),
             ExactFinding(("speaker", "sex"), ("word",), "unseen", 0.402, 0.151, 0.309, 0.331, 900),
         ),
+        person=tuple(
+            PersonFinding("speaker", "speaker", k, knows, "A", 1.0, after, 0.1, (after - 0.1) / 0.9, after - 0.15, after,
+                          (after - 0.05, after + 0.05), "speaker 03", after + 0.1, "speaker 03", after + 0.1, 10, 2000, 900)
+            for knows, figures in (("draws", (0.1, 0.11, 0.12, 0.1)), ("channel", (0.11, 0.2, 0.41, 0.8)))
+            for k, after in zip((1, 10, 50, 0), figures, strict=True)
+        ),
+        queries=(
+            QueryFinding("speaker", 5, "fresh", 5, "averaged", 0.98, 0.11, 0.31, 0.1, 0.24, 0.2, 0.28, (0.28, 0.34), 900),
+            QueryFinding("speaker", 5, "one", 1, "one", 0.98, 0.11, 0.11, 0.1, 0.01, -0.02, 0.04, (0.09, 0.13), 900),
+        ),
+        linkage=(
+            LinkageFinding("standardised", "unseen", 0.002, 0.0005, 0.006, 1 / 900, 430.0, 900, "speaker", 0.12, 0.1),
+            LinkageFinding("channel", "fitted", 0.04, 0.03, 0.05, 1 / 2000, 28.0, 2000),
+        ),
+        verification=(VerificationFinding("speaker", "discriminant", 0.04, 0.49, (0.03, 0.05), (0.46, 0.5), 10, 20000),),
         flaws=(
             Flaw("row-order", "note", "The released rows stand in the order of the original rows.", None, None),
             Flaw("label-column", "leak", "A column beside the records decides speaker.", "speaker", "clip"),

@@ -117,8 +117,8 @@ def test_what_is_a_picture() -> None:
 
 def test_pieces_and_groups_on_pictures_and_elsewhere() -> None:
     budget = Budget(settings=("A",))
-    assert {p.attacker for p in pieces(["s"], budget)} == set(FAMILIES)
-    assert {p.attacker for p in pieces(["s"], budget, pictures=False)} == set(FAMILIES) - {"resnet"}
+    assert {p.attacker for p in pieces(["s"], budget, (3, 8, 8))} == set(budget.families)
+    assert {p.attacker for p in pieces(["s"], budget, (64,))} == set(budget.families) - {"resnet"}
 
 
 @pytest.mark.usefixtures("brief")
@@ -191,7 +191,7 @@ def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
 def test_nobody_who_can_read_is_refused() -> None:
     t = table(60)
     code = replace(t, x=np.zeros((60, 5), np.float32), y={}, source="codes")
-    with pytest.raises(SordineError, match=r"resnet reads pictures only, and records of codes have the shape \[5\]"):
+    with pytest.raises(SordineError, match=r"resnet cannot read records of codes, of the shape \[5\]"):
         audit(t, code, POLICY, budget=replace(QUICK, families=("resnet",)))
 
 
@@ -217,7 +217,7 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
     assert whole["mean_absolute"] == pytest.approx(4 / 256)
     spread = 4 / t.x[:, 0, 0, 0].astype(np.float64).std()
     assert whole["relative_rms"] == pytest.approx(spread / 16, rel=1e-5)
-    monkeypatch.setattr(audit_module, "BLOCK", 256 * 7)
+    monkeypatch.setattr("sordine.cloud.BLOCK", 256 * 7)
     assert audit(t, replace(t, x=moved, y={}), POLICY, budget=budget, pretrained=False).distortion == pytest.approx(
         whole
     )

@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sordine"
 
 FLOORS = {
-    1: "errors policy losses metrics picture_metrics information findings reportfile weights nets keys files",
+    1: "errors policy losses metrics picture_metrics information findings harder_findings reportfile weights nets keys files",
     2: "table tablefile game modifier recipe statistics",
     3: "media features synthetic classifiers picture_models",
     4: "methods attackers",
-    5: "audit flaws verdict transform release media_release copies reconstruct",
+    5: "audit flaws verdict transform release media_release copies reconstruct harder cloud",
     6: "search report estimator pairs",
     7: "cli job stages flow demo console keychain guard arguments options audit_command compare_command",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sordine.attackers import mlp, pictures, probes
+from collections.abc import Sequence
+
+from sordine.attackers import convolution, ensemble, features, mlp, pictures, probes
 from sordine.attackers.trial import Family
 
 FAMILIES: dict[str, Family] = {
@@ -11,5 +13,20 @@ FAMILIES: dict[str, Family] = {
     "trees": probes.trees,
     "mlp": mlp.perceptron,
     "resnet": pictures.resnet,
+    "features": features.random_features,
+    "boosting": probes.boosting,
+    "wide": ensemble.wide,
+    "ensemble": ensemble.ensemble,
+    "convolution": convolution.convolution,
 }
-ON_PICTURES = frozenset({"resnet"})  # these take (n, c, h, w) and nothing else; the others (n, d)
+ON_PICTURES = frozenset({"resnet"})  # these take (n, c, h, w) and nothing else
+ON_SHAPES = frozenset({"convolution"})  # these take records (n, *shape) that are no flat vectors; the others (n, d)
+ALONE = ON_PICTURES | ON_SHAPES | {"boosting", "wide", "ensemble"}  # secrets that these read together share no work
+
+
+def reads(attacker: str, shape: Sequence[int]) -> bool:
+    """Whether an attacker can read records of this shape: `resnet` pictures, `convolution` what has an order along its
+    last axis, the others everything."""
+    if attacker in ON_PICTURES:
+        return pictures.is_picture(shape)
+    return attacker not in ON_SHAPES or convolution.is_ordered(shape)

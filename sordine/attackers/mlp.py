@@ -61,15 +61,23 @@ class Learnt:
 
 
 class _Rows:
-    """The tasks that learn from the same rows: they share every batch, so each record is fetched once for all of them."""
+    """The tasks that learn from the same rows of one table or of several: they share every batch, so each record is fetched
+    once for all of them.
 
-    def __init__(self, x: np.ndarray, tasks: Sequence[Task], device: torch.device) -> None:
+    mean, scale: (tables, 1, d). x, held: (tables, n, d). owner: (tasks,) the table of each task. y, held_y: (tasks, n).
+    """
+
+    def __init__(
+        self, tables: Sequence[np.ndarray], owner: Sequence[int], tasks: Sequence[Task], device: torch.device
+    ) -> None:
         train, validation = tasks[0].train, tasks[0].validation
-        values = torch.as_tensor(x[train], device=device)
-        self.mean = values.mean(0)
-        self.scale = _safe(values.std(0, correction=0))
+        values = torch.stack([torch.as_tensor(x[train], device=device) for x in tables])
+        self.mean = torch.stack([v.mean(0, keepdim=True) for v in values])
+        self.scale = torch.stack([_safe(v.std(0, correction=0, keepdim=True)) for v in values])
         self.x = (values - self.mean) / self.scale
-        self.held = (torch.as_tensor(x[validation], device=device) - self.mean) / self.scale
+        held = torch.stack([torch.as_tensor(x[validation], device=device) for x in tables])
+        self.held = (held - self.mean) / self.scale
+        self.owner = torch.as_tensor(owner, device=device)
         labels = np.stack([t.labels for t in tasks])
         self.y = torch.as_tensor(labels[:, train], device=device)  # (tasks, n)
         self.held_y = torch.as_tensor(labels[:, validation], device=device)
@@ -80,10 +88,14 @@ class _Rows:
     def next(self, size: int) -> Tensor:
         """Positions of the next `size` records, the rows being shuffled anew when they are used up."""
         while len(self._order) < size:
-            more = torch.randperm(len(self.x), generator=self._random)
+            more = torch.randperm(self.x.shape[1], generator=self._random)
             self._order = torch.cat([self._order, more])
         rows, self._order = self._order[:size], self._order[size:]
         return rows.to(self.x.device)
+
+    def seen(self, x: Tensor, left: Tensor) -> Tensor:
+        """What some tasks are shown of records (tables, b, d): (left, b, d)."""
+        return x.expand(len(left), *x.shape[1:]) if len(x) == 1 else x[self.owner[left]]
 
 
 def _safe(scale: Tensor) -> Tensor:
@@ -111,21 +123,21 @@ def train_together(
         groups.setdefault(task.train.tobytes() + b"|" + task.validation.tobytes(), []).append(i)
     learnt: list[Learnt | None] = [None] * len(tasks)
     for members in groups.values():
-        rows = _Rows(x, [tasks[i] for i in members], device)
+        rows = _Rows([x], [0] * len(members), [tasks[i] for i in members], device)
         for i, net in zip(members, _train(rows, [tasks[i] for i in members], hidden, batch, steps), strict=True):
-            learnt[i] = Learnt(net, rows.mean, rows.scale)
+            learnt[i] = Learnt(net, rows.mean[0, 0], rows.scale[0, 0])
     return [a for a in learnt if a is not None]
 
 
 def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, steps: int) -> list[torch.nn.Module]:
-    count, width, outputs = len(tasks), rows.x.shape[1], max(t.classes for t in tasks)
+    count, (size, width), outputs = len(tasks), rows.x.shape[1:], max(t.classes for t in tasks)
     net = _first(tasks, (width, *hidden, outputs)).to(rows.x.device)
     # Logits that a task has no class for are pushed out of its softmax.
     spare = torch.zeros(count, 1, outputs, device=rows.x.device)
     for i, task in enumerate(tasks):
         spare[i, :, task.classes :] = -1e9
-    batch = min(batch, len(rows.x))
-    each = max(1, len(rows.x) // batch)
+    batch = min(batch, size)
+    each = max(1, size // batch)
     epochs = min(max(-(-steps // each), EPOCHS[0]), EPOCHS[1])
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15)
@@ -136,7 +148,7 @@ def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, st
     for _ in range(epochs):
         for _ in range(each):
             picked = rows.next(batch)
-            logits = net(rows.x[picked].expand(len(left), batch, width)) + spare[left]
+            logits = net(rows.seen(rows.x[:, picked], left)) + spare[left]
             loss = _loss(logits, rows.y[left][:, picked])
             optimiser.zero_grad(set_to_none=True)
             loss.sum().backward()
@@ -208,7 +220,7 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 def _score(net: BatchedMLP, rows: _Rows, spare: Tensor, left: Tensor) -> Tensor:
     # Share of the labelled validation records read right; the loss tells equal shares apart: (tasks,)
     labels = rows.held_y[left]
-    logits = net(rows.held.expand(len(left), *rows.held.shape)) + spare[left]
+    logits = net(rows.seen(rows.held, left)) + spare[left]
     known = labels >= 0
     right = ((logits.argmax(2) == labels) & known).sum(1) / known.sum(1).clamp(min=1)
     return right - 1e-6 * _loss(logits, labels).clamp(max=100)
@@ -220,3 +232,20 @@ def perceptron(
     """One perceptron a secret, trained together; the pass that reads the validation rows best is kept."""
     tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for s in secrets]
     return [attacker(x[trial.tried]) for attacker in train_together(x, tasks, device=device)]
+
+
+def perceptrons(
+    tables: Sequence[np.ndarray], trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[list[np.ndarray]]:
+    """What `perceptron` gives for each of several tables (n, d) of the same records, up to rounding: all are trained in the
+    same steps. Predicted codes of the tried rows, (m,) a secret a table."""
+    where = torch.device(device)
+    tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for _ in tables for s in secrets]
+    owner = [i for i in range(len(tables)) for _ in secrets]
+    rows = _Rows(tables, owner, tasks, where)
+    nets = _train(rows, tasks, HIDDEN, BATCH, STEPS)
+    codes = [
+        Learnt(net, rows.mean[i, 0], rows.scale[i, 0])(tables[i][trial.tried])
+        for i, net in zip(owner, nets, strict=True)
+    ]
+    return [codes[i : i + len(secrets)] for i in range(0, len(codes), len(secrets))]

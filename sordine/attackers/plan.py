@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Lock
-from typing import get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from sordine.attackers import FAMILIES, ON_PICTURES
+from sordine.attackers import ALONE, FAMILIES, ON_PICTURES, ON_SHAPES, reads
 from sordine.attackers.axes import WIDEST, principal_axes
-from sordine.attackers.pictures import Size, is_picture, resnet
+from sordine.attackers.features import random_features
+from sordine.attackers.pictures import Size, resnet
 from sordine.attackers.probes import neighbours
 from sordine.attackers.trial import Family, Secret, Trial
 from sordine.errors import SordineError, nearest
@@ -28,15 +29,23 @@ FEWEST = 20  # labelled records on either side, below which nothing can be said
 GROWN = 1 << 29  # bytes of records up to which trees are grown on every number of wide ones, not on their axes
 _working = Lock()
 
+Level = Literal["quick", "standard", "paranoid"]
+
 
 @dataclass(frozen=True)
 class Budget:
-    """How hard the audit tries.
+    """How hard the audit tries. `Budget()` is the standard one; `quick` and `paranoid` try less and more.
 
-    families, settings: which attackers and settings; `resnet` takes part where records are pictures. seeds: each runs everything once more. folds: of the cross-validation.
+    families, settings: which attackers and settings; `resnet` takes part where records are pictures, `convolution` where they
+    are no flat vectors. seeds: each runs everything once more. folds: of the cross-validation.
     max_records: on each side of the split, sampled by id where there are more. permutations: of the exact attack's labels.
     cloud: how many records the report's picture shows. pictures: the size of `resnet`: a narrow ResNet-10, or the
     replacement paper's adversary, a ResNet-18 (some hundred times the work: on a GPU).
+    person: how many released records of one person are pooled, 0 for all of them; empty: not tried. queries: releases of
+    each record, under as many keys, that are put together; 0: not tried. linkage: whether to match released records with
+    originals. name: which of the three it was made from.
+
+    Raises SordineError for a family, setting or size that there is not, and for numbers that leave nothing to try.
     """
 
     families: tuple[str, ...] = ("logistic", "neighbours", "trees", "mlp", "resnet")
@@ -47,6 +56,33 @@ class Budget:
     permutations: int = 20
     cloud: int = 600
     pictures: Size = "small"
+    person: tuple[int, ...] = (1, 10, 50, 0)
+    queries: int = 0
+    linkage: bool = False
+    name: Level = "standard"
+
+    @classmethod
+    def quick(cls) -> Budget:
+        """Two fast families, nothing but single records: a first look, whose silence says little."""
+        return cls(families=("logistic", "neighbours"), permutations=5, person=(), name="quick")
+
+    @classmethod
+    def standard(cls) -> Budget:
+        """What an audit does where nothing else is asked."""
+        return cls()
+
+    @classmethod
+    def paranoid(cls) -> Budget:
+        """Every family, five folds (attackers of settings B and C learn from more), many queries, linkage."""
+        return cls(families=tuple(FAMILIES), folds=5, queries=5, linkage=True, name="paranoid")
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Budget:
+        """A budget by its name, with some fields changed. Raises SordineError for a name that there is not."""
+        made = {"quick": cls.quick, "standard": cls.standard, "paranoid": cls.paranoid}
+        if name not in made:
+            raise SordineError(f"audit: no budget {name!r}; {nearest(name, made)}")
+        return replace(made[name](), **changes)
 
     def __post_init__(self) -> None:
         for what, known in (("families", FAMILIES), ("settings", dict.fromkeys("ABC"))):
@@ -60,6 +96,12 @@ class Budget:
             raise SordineError(f"audit: no pictures {self.pictures!r}; {nearest(self.pictures, get_args(Size))}")
         if self.folds < 2 or self.max_records < FEWEST:
             raise SordineError(f"audit: at least 2 folds and {FEWEST} records are needed")
+        if any(k < 0 for k in self.person):
+            raise SordineError(f"audit: person: {min(self.person)} records cannot be pooled; 0 stands for all")
+        if self.queries < 0 or self.queries == 1:
+            raise SordineError(
+                "audit: queries: one release of a record has nothing to be compared with; 0, or 2 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +126,11 @@ class Reading:
 @dataclass(frozen=True)
 class Scene:
     """All that attacks are made on: records (n, *shape) float32 or uint8, their ids, labels by attribute and class counts, which of them
-    the modifier was fitted on, and groups of records that are not torn apart (None: each its own)."""
+    the modifier was fitted on, and groups of records that are not torn apart (None: each its own).
+
+    extra: (n,) bool, records that the attacker alone holds: in settings A and B they are always learnt from, never chosen by
+    and never tried; in C they take no part (None: there are none). `fitted` is False for them.
+    """
 
     x: np.ndarray
     ids: np.ndarray
@@ -92,11 +138,12 @@ class Scene:
     classes: Mapping[str, int]
     fitted: np.ndarray
     group: np.ndarray | None = None
+    extra: np.ndarray | None = None
 
-    @property
-    def is_pictures(self) -> bool:
-        """Whether its records are pictures, which attackers of `ON_PICTURES` can read."""
-        return is_picture(self.x.shape[1:])
+    @cached_property
+    def held(self) -> np.ndarray:
+        """(n,) bool: the records that only the attacker holds."""
+        return np.zeros(len(self.fitted), bool) if self.extra is None else self.extra
 
     @property
     def is_wide(self) -> bool:
@@ -123,7 +170,7 @@ class Scene:
     def digest(self) -> str:
         """Two scenes of the same digest give the same readings."""
         hashed = hashlib.blake2b(digest_size=16)
-        for part in (self.x, self.fitted, self.group, *self.labels.values()):
+        for part in (self.x, self.fitted, self.group, self.extra, *self.labels.values()):
             hashed.update(b"-" if part is None else np.ascontiguousarray(part).data)
         hashed.update("\0".join([*map(str, self.ids), *self.labels, str((self.x.shape, self.x.dtype))]).encode())
         return hashed.hexdigest()
@@ -133,10 +180,13 @@ def trials(scene: Scene, attribute: str, setting: Setting, seed: int, folds: int
     """The trials of one attribute in one setting; or why there are none, in words.
 
     A: one trial. B and C: one a fold. Stratified over all attributes, in an order that depends on ids and seed only.
-    Groups stay whole, unless that would ask attackers for classes they have never seen.
+    Groups stay whole, unless that would ask attackers for classes they have never seen. What the attacker alone holds is
+    learnt from in every trial of A and B.
     """
     labels = scene.labels[attribute]
-    sides = {"A": (scene.fitted, ~scene.fitted), "B": (~scene.fitted,), "C": (scene.fitted,)}[setting]
+    unseen = ~scene.fitted & ~scene.held
+    sides = {"A": (scene.fitted, unseen), "B": (unseen,), "C": (scene.fitted,)}[setting]
+    more = np.flatnonzero(scene.held & (setting != "C"))
     for rows, name in zip(sides, ("learn from", "try on"), strict=False):
         count = int((rows & (labels >= 0)).sum())
         if count < FEWEST:
@@ -145,24 +195,46 @@ def trials(scene: Scene, attribute: str, setting: Setting, seed: int, folds: int
             return f"one class only among the records to {name}"
     if setting == "A":
         own, tried = (np.flatnonzero(rows) for rows in sides)
-        if not np.isin(labels[tried][labels[tried] >= 0], labels[own]).any():
-            return "no class of it is on both sides of the split"
-        return [Trial(*_held_back(scene, own, labels, seed), tried)]
+        if not np.isin(labels[tried][labels[tried] >= 0], labels[np.concatenate([own, more])]).any():
+            return (
+                "no class of it is on both sides of the split: those to try on are all new, and nobody who learnt from "
+                "others can name them; whether two records are of the same one is another question (verification)"
+            )
+        return [Trial(*_held_back(scene, own, labels, seed, more), tried)]
     rows = np.flatnonzero(sides[0])
     counts = np.bincount(labels[rows][labels[rows] >= 0])
     if (counts >= folds).sum() < 2:
         return f"fewer than two classes have {folds} records or more"
     fold = _deal(scene, rows, labels, folds, f"folds {seed}")
     return [
-        Trial(*_held_back(scene, rows[fold != k], labels, seed), rows[fold == k])
+        Trial(*_held_back(scene, rows[fold != k], labels, seed, more), rows[fold == k])
         for k in range(folds)
         if (fold == k).any()
     ]
 
 
-def _held_back(scene: Scene, rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _held_back(
+    scene: Scene, rows: np.ndarray, labels: np.ndarray, seed: int, more: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    # Rows to learn from, those that the attacker alone holds among them, and rows to choose by.
     part = _deal(scene, rows, labels, VALIDATION, f"validation {seed}")
-    return rows[part != 0], rows[part == 0]
+    return np.concatenate([rows[part != 0], more]), rows[part == 0]
+
+
+def strangers(scene: Scene, attribute: str) -> str | None:
+    """A sentence where some, not all, of the classes that setting A tries are new to its attacker; None elsewhere.
+
+    A record of such a class is always read wrong, before and after alike.
+    """
+    labels = scene.labels[attribute]
+    tried = labels[~scene.fitted & ~scene.held & (labels >= 0)]
+    new = ~np.isin(tried, labels[scene.fitted | scene.held])
+    if not new.any() or new.all():
+        return None
+    return (
+        f"in setting A, {len(np.unique(tried[new]))} of the {len(np.unique(tried))} classes of `{attribute}` are new to "
+        f"the attacker, who cannot name them: {int(new.sum()):,} of {len(tried):,} records tried are theirs"
+    )
 
 
 def _deal(scene: Scene, rows: np.ndarray, labels: np.ndarray, parts: int, purpose: str) -> np.ndarray:
@@ -202,16 +274,16 @@ def _strange(part: np.ndarray, labels: np.ndarray, parts: int) -> bool:
     )
 
 
-def pieces(attributes: Sequence[str], budget: Budget, *, pictures: bool = True) -> list[Piece]:
-    """Every attack of an audit, in the order in which they are made. pictures: whether records are pictures; where they
-    are not, the attackers of `ON_PICTURES` are left out."""
+def pieces(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | None = None) -> list[Piece]:
+    """Every attack of an audit, in the order in which they are made. shape: of one record; attackers that cannot read
+    records of it are left out (None: none is)."""
     return [
         Piece(attribute, attacker, setting, seed)  # type: ignore[arg-type]
         for setting in budget.settings
         for seed in budget.seeds
         for attacker in budget.families
         for attribute in attributes
-        if pictures or attacker not in ON_PICTURES
+        if shape is None or reads(attacker, shape)
     ]
 
 
@@ -219,8 +291,12 @@ def _shown(scene: Scene, attacker: str, size: Size) -> tuple[Family, np.ndarray]
     # An attacker, and the records in the form in which it takes them.
     if attacker in ON_PICTURES:
         return partial(resnet, size=size), scene.x
-    if attacker == "neighbours" and scene.is_wide:
+    if attacker in ON_SHAPES:
+        return FAMILIES[attacker], scene.x
+    if scene.is_wide and attacker == "neighbours":
         return partial(neighbours, alike=True), scene.numbers()
+    if scene.is_wide and attacker == "features":
+        return partial(random_features, alike=True), scene.numbers()
     # What stands in one number only is lost on the axes; trees find it.
     if attacker == "trees" and 4 * scene.x.size <= GROWN:
         return FAMILIES[attacker], scene.flat()
@@ -257,9 +333,10 @@ def attack(
 
 
 def together(some: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """The pieces in groups that share work: those of one attacker, setting and seed; on pictures each is alone."""
+    """The pieces in groups that share work: those of one attacker, setting and seed; of attackers that share none, each
+    is alone."""
     groups: dict[tuple[str, str, int, str], list[Piece]] = {}
     for piece in some:
-        alone = piece.attribute if piece.attacker in ON_PICTURES else ""
+        alone = piece.attribute if piece.attacker in ALONE else ""
         groups.setdefault((piece.attacker, piece.setting, piece.seed, alone), []).append(piece)
     yield from groups.values()

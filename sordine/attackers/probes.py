@@ -1,4 +1,4 @@
-"""Attackers by scikit-learn: logistic regression, nearest neighbours and forests of randomised trees.
+"""Attackers by scikit-learn: logistic regression, nearest neighbours, forests of randomised trees and boosted trees.
 
 Each runs on one thread: an audit makes several attacks at a time, and threads inside them would only wait for each other.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sordine.attackers.trial import Secret, Trial, right, standardise, usual
 
@@ -19,6 +20,11 @@ PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
 NEIGHBOURS = (1, 3, 7, 15, 31, 63, 127, 255)
 LEAVES = (1, 8)
 TREES, TREES_TO_CHOOSE = 120, 20
+# Leaves of a boosted tree, and the step it makes: few large steps of small trees, many small ones of larger trees.
+BOOSTED = ((4, 0.2), (15, 0.08))
+ROUNDS, GROWN = 60, 240  # at most: of boosting, and of its trees, of which every round grows one a class
+BINS = 63  # that a number's values are sorted into
+LOOKED_AT = 64  # numbers of a record, drawn for every split, that it is looked for in
 
 
 def logistic(
@@ -117,3 +123,44 @@ def trees(
 
 def _forest(count: int, leaf: int, seed: int) -> ExtraTreesClassifier:
     return ExtraTreesClassifier(count, min_samples_leaf=leaf, random_state=seed)
+
+
+def boosting(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """Gradient-boosted trees; their size and the number of rounds are chosen on the validation rows, which then join the
+    training rows."""
+    own = np.concatenate([trial.train, trial.validation])
+    predictions = []
+    for secret in secrets:
+        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
+        held = trial.validation[secret.labels[trial.validation] >= 0]
+        if len(np.unique(secret.labels[train])) < 2:
+            predictions.append(np.full(len(trial.tried), usual(secret, own)))
+            continue
+        trees_a_round = len(np.unique(secret.labels[every]))
+        rounds = min(ROUNDS, max(1, GROWN // (1 if trees_a_round == 2 else trees_a_round)))
+        # Its threads are OpenMP's, which heeds only a limit set in the thread that asks for them.
+        with threadpool_limits(1, user_api="openmp"):
+            tried = []
+            for leaves, rate in BOOSTED:
+                model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], secret.labels[train])
+                read = [right(secret, held, p) for p in model.staged_predict(x[held])] if len(held) else [0.0] * rounds
+                tried.append((max(read), leaves, rate, 1 + int(np.argmax(read))))
+            _, leaves, rate, enough = max(tried, key=lambda t: t[0])
+            model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[every], secret.labels[every])
+            predictions.append(model.predict(x[trial.tried]))
+    return predictions
+
+
+def _boosted(rounds: int, leaves: int, rate: float, seed: int, width: int) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        max_iter=rounds,
+        max_leaf_nodes=leaves,
+        learning_rate=rate,
+        min_samples_leaf=5,
+        max_features=min(1.0, LOOKED_AT / width),
+        max_bins=BINS,
+        early_stopping=False,
+        random_state=seed,
+    )

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from sordine.findings import SETTINGS, Finding, Headline, ReconstructionFinding, Report
-from sordine.report import charts
+from sordine.report import charts, harder
 
 FOLDER = Path(__file__).parent
 
@@ -87,6 +87,7 @@ def context(report: Report) -> dict[str, Any]:
         "attacks": attacks(report),
         "severities": SEVERITIES,
         "sides": SIDES,
+        "harder": harder.view(report),
         "exact": [(e, charts.best_attack(e)) for e in report.exact],
         "tradeoff": charts.tradeoff(worst, charted) if worst and charted else None,
         "untold": [h.attribute for h in readable if h.nag is None],

@@ -11,20 +11,29 @@ from sordine.findings import Comparison, Curve, Headline, Point, Report, Sheet
 
 
 def compare(
-    reports: Sequence[tuple[str, Report]], attribute: str | None = None, utility: str | None = None
+    reports: Sequence[tuple[str, Report]],
+    attribute: str | None = None,
+    utility: str | None = None,
+    *,
+    watched: bool = False,
 ) -> Comparison:
     """Reports, each with the name it is to have, as curves.
 
     attribute: whose NAG is the leakage; by default the first that all of them suppress. utility: whose NAG is the utility;
-    by default the mean over the attributes that all of them preserve. Of one method, fields that are numbers and differ
+    by default the mean over the attributes that all of them preserve. watched: where they preserve none, the mean over those
+    that all of them watch, and a note says so. Of one method, fields that are numbers and differ
     are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
     method (a folder that another tool anonymised) are a curve each.
     Raises SordineError where the reports have no such attribute in common, or none of them can be placed.
     """
     heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
     secret, others = _secret(reports, heads, attribute)
-    useful, untold = _useful(reports, heads, secret, utility)
+    useful, untold = _useful(reports, heads, secret, utility, watched)
     notes = _notes(reports, heads, secret, utility is not None)
+    if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
+        notes.append(
+            "Nothing is preserved: the utility is the mean of what is only watched, which no method was told of."
+        )
     if others:
         notes.append(f"Suppressed in all of them too: {_some(others)}; --attribute shows another one.")
     if untold:
@@ -65,7 +74,11 @@ def _secret(
 
 
 def _useful(
-    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], secret: str, asked: str | None
+    reports: Sequence[tuple[str, Report]],
+    heads: Sequence[dict[str, Headline]],
+    secret: str,
+    asked: str | None,
+    watched: bool,
 ) -> tuple[tuple[str, ...], list[str]]:
     """The attributes that the utility is the mean of, and those that one report or another could not tell."""
     common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
@@ -77,6 +90,8 @@ def _useful(
             raise SordineError(f"{where[0]}: nothing was read of {asked!r}; {nearest(asked, common)}")
         return (asked,), []
     preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
+    if not preserved and watched:
+        preserved = [a for a in common if all(found[a].role == "watch" for found in heads)]
     if not preserved:
         raise SordineError(
             f"no attribute is preserved in all reports; name one with --utility (in all of them: {', '.join(common) or 'none'})"

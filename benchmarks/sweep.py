@@ -1,0 +1,171 @@
+"""docs/results/sweep.md: a ten-point sweep against ten separate runs of fit, transform and audit, on FSDD.
+
+    SORDINE_DATA=../shared/data python -m benchmarks.sweep [--points 10] [--table FSDD.parquet] [--page docs/results/sweep.md]
+
+Both sides are the commands that a user would type, each in a process of its own, one after another, on the same table, under
+the same key, with the same attributes, families, settings, seeds and folds. Time is wall-clock time and, since another
+process may be at work on the machine, processor time too. --table takes a table that was extracted before (log-mel) in place
+of the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sordine.keys import Key
+from sordine.search import rungs
+from sordine.sweep import SHARE
+
+HOME = Path(__file__).parent
+PAGE = HOME.parent / "docs" / "results" / "sweep.md"
+METHOD, SUPPRESS, PRESERVE = "substitution", "speaker", "digit"
+SORDINE = [sys.executable, "-c", "from sordine.cli import main; raise SystemExit(main())"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds: on the clock, and of processors."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def sordine(*words: str | Path) -> Spent:
+    """Run one command; what it took."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([*SORDINE, *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(time.monotonic() - began, cpu)
+
+
+def separate(folder: Path, table: Path, key: Path, name: str, value: Any) -> tuple[dict[str, Spent], dict[str, Any]]:
+    """One point by three commands: what each took, and the report."""
+    modifier, released, report = (folder / f"{value}{end}" for end in ("", ".parquet", ".json"))
+    policy = ["-s", SUPPRESS, "-p", PRESERVE, "-w", "none"]
+    took = {
+        "fit": sordine("fit", table, *policy, "-m", METHOD, "--set", f"{name}={value}", "--key", key, "-o", modifier),
+        "transform": sordine("transform", modifier, table, "--key", key, "-o", released),
+        "audit": sordine(
+            "audit",
+            table,
+            released,
+            *policy,
+            "--modifier",
+            modifier,
+            "--key",
+            key,
+            "-o",
+            f"{report}.html",
+            "--json",
+            report,
+        ),
+    }
+    return took, json.loads(report.read_text(encoding="utf-8"))
+
+
+def heads(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The headlines of a report by attribute."""
+    return {h["attribute"]: h for h in report["headlines"]}
+
+
+def main() -> None:
+    """Measure both sides and write the page."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--points", type=int, default=10)
+    asked.add_argument("--table", type=Path)
+    asked.add_argument("--page", type=Path, default=PAGE)
+    given = asked.parse_args()
+    ladder = rungs(METHOD, points=given.points)
+    name, values = str(ladder[0].field), [rung.value for rung in ladder]
+    with tempfile.TemporaryDirectory(prefix="sordine-bench-") as temporary:
+        folder = Path(temporary)
+        table, key = folder / "fsdd.parquet", folder / "fsdd.key"
+        if given.table is not None:
+            table = given.table.absolute()
+        else:
+            sordine("extract", Path(os.environ["SORDINE_DATA"]) / "fsdd", "--extractor", "logmel", "-o", table)
+        Key.of_seed(0).write(key)
+        policy = ["-s", SUPPRESS, "-p", PRESERVE, "-w", "none"]
+        along = f"{name}={','.join(map(str, values))}"
+        page, figures = folder / "sweep.html", folder / "sweep.json"
+        swept = sordine(
+            "sweep", table, *policy, "-m", METHOD, "--along", along, "--key", key, "-o", page, "--json", figures
+        )
+        print(f"sweep of {len(values)}: {swept.wall:.0f} s, processors {swept.cpu:.0f} s", flush=True)
+        took: dict[str, Spent] = {}
+        alone = []
+        for value in values:
+            one, report = separate(folder, table, key, name, value)
+            alone.append(report)
+            for what, spent in one.items():
+                took[what] = took.get(what, Spent(0, 0)) + spent
+            told = ", ".join(f"{what} {s.wall:.0f} s ({s.cpu:.0f} s)" for what, s in one.items())
+            print(f"{name} {value}: {told}", flush=True)
+        points = json.loads(figures.read_text(encoding="utf-8"))["points"]
+    written = text(values, name, swept, took, [p["report"] for p in points], alone, [p["shared"] for p in points])
+    given.page.write_text(written, encoding="utf-8")
+    print(given.page)
+
+
+def text(
+    values: list[Any],
+    name: str,
+    swept: Spent,
+    took: dict[str, Spent],
+    points: list[dict[str, Any]],
+    alone: list[dict[str, Any]],
+    shared: list[bool],
+) -> str:
+    """The page."""
+    whole = sum(took.values(), Spent(0, 0))
+    made = alone[0]["made"]
+    lines = [
+        "# A sweep against separate runs",
+        "",
+        f"FSDD, 3,000 clips as log-mel vectors, `{SUPPRESS}` suppressed, `{PRESERVE}` preserved, {METHOD} along `{name}`, {len(values)} points; "
+        f"attackers: {', '.join(made['families'])}; settings {', '.join(made['settings'])}; seed {made['seeds'][0]}; {made['folds']} folds. "
+        f"{os.cpu_count()} processor cores ({platform.machine()}). Made by `python -m benchmarks.sweep --points {len(values)}`.",
+        "",
+        "| | wall-clock, s | processors, s |",
+        "| --- | --- | --- |",
+        *(f"| {len(values)} times `{what}` | {s.wall:.0f} | {s.cpu:.0f} |" for what, s in took.items()),
+        f"| **separate, in all** | **{whole.wall:.0f}** | **{whole.cpu:.0f}** |",
+        f"| **one `sweep`** | **{swept.wall:.0f}** | **{swept.cpu:.0f}** |",
+        f"| sweep / separate | {swept.wall / whole.wall:.2f} | {swept.cpu / whole.cpu:.2f} |",
+        "",
+        f"The points of the sweep have the first {SHARE:.0%} of their training in common (marked), so that they are near what separate "
+        "fits give, and not the same; `--separate` would make them the same. Figures are NAG: leakage is the worst setting's.",
+        "",
+        f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate | start in common |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for value, one, other, common in zip(values, points, alone, shared, strict=True):
+        cells = [figure(heads(report)[a]) for a in (SUPPRESS, PRESERVE) for report in (one, other)]
+        lines.append(f"| {value:g} | {' | '.join(cells)} | {'yes' if common else 'no'} |")
+    return "\n".join([*lines, ""])
+
+
+def figure(headline: dict[str, Any]) -> str:
+    """NAG and its interval."""
+    if headline["nag"] is None:
+        return "untold"
+    return f"{headline['nag']:.3f} ({headline['low']:.3f} to {headline['high']:.3f})"
+
+
+if __name__ == "__main__":
+    main()

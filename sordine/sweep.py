@@ -1,0 +1,263 @@
+"""A sweep: the whole curve of leakage against utility of one or several methods, in less work than its points one by one.
+
+What the points share: the split; what a method pretrains; what attackers read of the originals; the steps in which the
+perceptrons of all releases are trained; and, of substitution, the first part of its training (`SHARED`), after which the
+points part. A point that was finished is kept in the sweep's folder and not made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from sordine import methods
+from sordine.attackers import reads
+from sordine.attackers.exact import exact
+from sordine.attackers.plan import Budget, Scene
+from sordine.attackers.several import attack_several
+from sordine.copies import copied
+from sordine.errors import SordineError
+from sordine.files import atomic
+from sordine.findings import Comparison, Report, Role
+from sordine.heldback import UNNAMED, fit_rung, released, scene_of
+from sordine.modifier import Modifier, versions
+from sordine.policy import Policy
+from sordine.recipe import Run, silent
+from sordine.report.tradeoff import compare
+from sordine.reportfile import from_json, to_json
+from sordine.search import Rung
+from sordine.table import Table
+from sordine.verdict import Readings, figures, judge
+
+REPORT, MODIFIER, START = "report.json", "modifier", "start.safetensors"
+SHARE = 0.7  # of the epochs: what points have in common before they part
+# method -> the fields in which points may differ that have their start in common: weights of its loss.
+SHARED = {"substitution": ("entropy_weight", "preserve_weight")}
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One point of a sweep: its setting, its report, its modifier's directory. shared: whether its fit had its start in common
+    with others, so that it is not what a fit of its own would give."""
+
+    rung: Rung
+    report: Report
+    modifier: Path
+    shared: bool = False
+
+
+def sweep(
+    table: Table,
+    policy: Policy,
+    ladder: Sequence[Rung],
+    run: Run | None = None,
+    *,
+    folder: Path,
+    budget: Budget | None = None,
+    separate: bool = False,
+    workers: int = 2,
+) -> tuple[Comparison, list[Swept]]:
+    """Fit, release and attack every setting, and set them side by side.
+
+    ladder: `search.rungs` of one or several methods. folder: where finished points and what a method pretrains are kept; the same
+    sweep goes on where it was. separate: every fit as if alone, no start in common. Attackers try the suppressed
+    attributes, the preserved ones, and the policy's watched ones.
+    Raises SordineError where the policy does not fit the table or a method, and where nothing can be compared.
+    """
+    run, budget = run or Run(), budget or Budget()
+    policy = table.require(policy)
+    if not policy.suppress:
+        raise SordineError("a sweep draws leakage against utility: name what is to be suppressed with -s")
+    table = table.with_split(policy, run.key)
+    roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
+    before = scene_of(table, table.x, list(roles), budget)
+    points = [folder / "points" / _address(before, rung, policy, run, budget, separate) for rung in ladder]
+    apart = [_start_of(rung, ladder) if not separate else None for rung in ladder]
+    order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
+    for done, i in enumerate(order, 1):  # first those whose start others have in common
+        if not (points[i] / MODIFIER).is_dir():
+            run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
+            began = time.monotonic()
+            made = _fitted(ladder[i], apart[i], table, policy, run, folder)
+            made.card.fit["seconds"] = round(time.monotonic() - began, 1)
+            made.save(points[i] / MODIFIER)
+        if run.progress:
+            run.progress("fits", done, len(ladder))
+    left = [i for i in range(len(ladder)) if _kept(points[i] / REPORT) is None]
+    modifiers = {i: methods.load(points[i] / MODIFIER) for i in left}
+    after = [released(modifiers[i], table, before, run.key, workers)[0] for i in left]
+    if left:
+        run.log(f"attackers: {len(left)} releases of {len(before.ids):,} records, {len(roles)} attributes")
+        with _one_thread():
+            read = attack_several(
+                before, after, list(roles), budget, device=run.device, workers=workers, progress=run.progress
+            )
+        for i, scene, readings in zip(left, after, read, strict=True):
+            report = _report(table, before, scene, readings, roles, policy, modifiers[i], budget)
+            with atomic(points[i] / REPORT) as temporary:
+                temporary.write_text(to_json(report), encoding="utf-8")
+    swept = []
+    for rung, point, start in zip(ladder, points, apart, strict=True):
+        report = from_json((point / REPORT).read_bytes())
+        swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
+    found = compare([(str(p.rung), p.report) for p in swept], watched=True)
+    return replace(found, notes=(*found.notes, *_notes(swept, budget))), swept
+
+
+def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
+    notes = [
+        f"A sweep: the points were attacked together, by {', '.join(swept[0].report.made['families'])} in the settings {', '.join(budget.settings)}; "
+        "no classifier was read that is never retrained, and nothing was pooled by person. `sordine audit` does both for "
+        "the point you choose."
+    ]
+    some = sorted({p.rung.name for p in swept if p.shared})
+    if some:
+        notes.append(
+            f"The points of {', '.join(some)} have the first {SHARE:.0%} of their training in common: none but one is what a fit of its "
+            "own would give. Fit the point you choose anew, or sweep with --separate."
+        )
+    return notes
+
+
+def _address(before: Scene, rung: Rung, policy: Policy, run: Run, budget: Budget, separate: bool) -> str:
+    # What tells that a point is another one. Two tables of the same records, labels and split are the same.
+    told = {
+        "records": before.digest,
+        "method": rung.name,
+        "fields": asdict(rung.method),  # type: ignore[call-overload]
+        "policy": asdict(policy),
+        "key": run.key.fingerprint,
+        "seed": run.seed,
+        "pool": None if run.pool is None else hashlib.sha256(run.pool.flat().tobytes()).hexdigest(),
+        "budget": asdict(budget),
+        "separate": separate,
+        "share": SHARE,
+        "versions": versions(),
+    }
+    text = json.dumps(told, default=str, sort_keys=True)
+    return f"{rung.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
+    """The rung whose start this one has in common: the one in the middle of those that differ in nothing but weights of the
+    loss; None where there is no other."""
+    free = SHARED.get(rung.name)
+    if free is None:
+        return None
+
+    def rest(other: Rung) -> dict[str, Any]:
+        return {k: v for k, v in asdict(other.method).items() if k not in free}  # type: ignore[call-overload]
+
+    alike = [other for other in ladder if other.name == rung.name and rest(other) == rest(rung)]
+    return alike[len(alike) // 2] if len(alike) > 1 else None
+
+
+def _fitted(rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path) -> Modifier:
+    shared = folder / "shared"
+    shared.mkdir(parents=True, exist_ok=True)
+    quiet = replace(run, log=silent, folder=shared)
+    if start is None:
+        return fit_rung(rung, table, policy, quiet)
+    digest = hashlib.sha256(repr((start.method, run.seed, run.key.fingerprint)).encode()).hexdigest()[:16]
+    kept, unfinished = shared / f"{digest}-{START}", shared / UNNAMED[0]
+
+    def keep(what: str, done: int, of: int) -> None:
+        # Called before what was learnt up to `done` is written: the file holds an earlier epoch.
+        if not kept.exists() and unfinished.exists() and done > SHARE * of:
+            with atomic(kept) as temporary:
+                shutil.copyfile(unfinished, temporary)
+        if run.progress:
+            run.progress(what, done, of)
+
+    if rung is start:
+        return fit_rung(rung, table, policy, replace(quiet, progress=keep))
+    if not kept.exists():  # the point with the start was made by an earlier call, whose folder was tidied
+        fit_rung(start, table, policy, replace(quiet, progress=keep))
+    with atomic(unfinished, force=True) as temporary:
+        shutil.copyfile(kept, temporary)
+    modifier = methods.fit(table, policy, rung.method, run=quiet)
+    modifier.card.fit["start"] = f"the first {SHARE:.0%} in common with {start}"
+    return modifier
+
+
+def _kept(path: Path) -> Report | None:
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, SordineError):
+        return None
+
+
+def _report(
+    table: Table,
+    before: Scene,
+    after: Scene,
+    readings: Readings,
+    roles: Mapping[str, Role],
+    policy: Policy,
+    modifier: Modifier,
+    budget: Budget,
+) -> Report:
+    """The report of one point: findings, headlines and verdict as `audit` makes them of the same readings, copies, the exact attack;
+    nothing that only a page of its own would show."""
+    place = {str(name): row for row, name in enumerate(table.ids)}
+    own = table.take(np.array([place[str(name)] for name in before.ids], np.int64))
+    own = replace(own, x=before.x, split=before.fitted)
+    findings, headlines = figures(readings, roles, table.classes, budget)
+    flaws = copied(table, own, after.x, before.fitted, policy)
+    known = []
+    if modifier.discrete:
+        for on, side in (("fitted", before.fitted), ("unseen", ~before.fitted)):
+            known += exact(modifier, own.take(side), on, policy.suppress, policy.preserve, budget.permutations)  # type: ignore[arg-type]
+    verdict, passed = judge(headlines, flaws, known, policy.suppress, None)
+    card = modifier.card
+    return Report(
+        verdict=verdict,
+        policy=dict(policy.roles()),
+        headlines=tuple(headlines),
+        findings=tuple(findings),
+        exact=tuple(known),
+        flaws=tuple(flaws),
+        table={"source": table.source, "records": len(table), "shape": list(table.shape), "notes": list(table.notes)},
+        modifier={
+            "method": card.method,
+            "fields": card.fields,
+            "fit": card.fit,
+            "notes": card.notes,
+            "weights": card.weights,
+        },
+        made={
+            "families": [f for f in budget.families if reads(f, before.x.shape[1:]) or reads(f, after.x.shape[1:])],
+            "settings": list(budget.settings),
+            "seeds": list(budget.seeds),
+            "folds": budget.folds,
+            "fitted": int(before.fitted.sum()),
+            "unseen": int((~before.fitted).sum()),
+            "fitted_known_by": "the sweep",
+            "versions": versions(),
+            "notes": [],
+        },
+        passed=passed,
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Any:
+    """One thread for each product of matrices: several attacks run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,179 @@
+"""The command `sweep`: the curve of leakage against utility of one or several methods, as lines and as a page."""
+
+from __future__ import annotations
+
+import json as text
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sordine import arguments as given
+from sordine.console import Console
+from sordine.errors import SordineError
+from sordine.guard import DONE
+from sordine.options import Device, Features, Force, Names, Preserve, Quiet, Settings, Source, Suppress, Watch, Workers
+
+if TYPE_CHECKING:
+    from sordine.findings import Comparison
+    from sordine.sweep import Swept
+
+WORK = "work"
+
+
+def sweep(
+    table: Source,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="SWEEP.html")],
+    method: Annotated[
+        Names, typer.Option("-m", "--method", metavar="NAMES", help="Methods. [the one that holds best]")
+    ] = None,
+    suppress: Suppress = None,
+    preserve: Preserve = None,
+    watch: Watch = None,
+    along: Annotated[
+        str | None, typer.Option("--along", metavar="FIELD=VALUES", help="What varies. [each method's own ladder]")
+    ] = None,
+    points: Annotated[int, typer.Option("--points", min=1, help="At most, of each method's ladder.")] = 10,
+    settings: Settings = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="SWEEP.json")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Keep every point's modifier and report.")
+    ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Fit every point as if alone: slower, and what fit would give.")
+    ] = False,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="NAME", help="How hard attackers try: quick, standard or paranoid.")
+    ] = "standard",
+    family: Annotated[Names, typer.Option("--family", metavar="NAMES", help="Families of attackers.")] = None,
+    features: Features = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The key file. [SWEEP.key beside the page]")] = None,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 0,
+    workers: Workers = 2,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> int:
+    """Draw leakage against utility of one or several methods."""
+    asked = given.policy(suppress, preserve, watch)
+    if json is not None and json.resolve() == output.resolve():
+        raise SordineError(f"-o and --json both name {output}")
+    for path in (output, json):
+        if path is not None:
+            given.ready(path, force, table, key)
+    if keep is not None:
+        given.ready(keep, False, table, key, output, json, directory=True)
+    given.is_table(table)
+    from sordine import methods
+    from sordine.files import atomic
+    from sordine.keychain import key_for_fit
+    from sordine.policy import Policy
+    from sordine.recipe import Run
+    from sordine.report.plane import comparison_page
+    from sordine.search import along_of, budget_of, rungs, settings_of
+    from sordine.stages import folder_of_job
+    from sordine.sweep import sweep as draw
+    from sordine.table import Table
+
+    if watch is None and asked.preserve:  # the curve needs no more; every attribute read costs attackers
+        asked = Policy(asked.suppress, asked.preserve, ())
+    names = given.names(method) or (methods.default_method(asked),)
+    fixed = settings_of(given.fields(settings), names)
+    varied = None if along is None else along_of(along)
+    ladder = [rung for name in dict.fromkeys(names) for rung in rungs(name, fixed[name], varied, points)]
+    tries = budget_of(budget, given.names(family))
+    plain = output.with_suffix("")
+    work = plain.with_name(f"{plain.name}.{WORK}")
+    with Console(quiet=quiet) as people:
+        records = Table.read(table, given.names(features), named=asked.named)
+        for note in records.notes:
+            people.log(note)
+        records.require(asked)
+        with folder_of_job(work), key_for_fit(plain, key, people.log) as secret:
+            run = Run(given.device(device), seed, secret, people.log, people.progress)
+            try:
+                found, made = draw(
+                    records, asked, ladder, run, folder=work, budget=tries, separate=separate, workers=workers
+                )
+            except SordineError:
+                if key is None or not (work / "points").is_dir():  # nothing to go on from
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
+            if keep is not None:
+                _keep(keep, made)
+            for path, written in ((output, comparison_page(found)), (json, to_json(found, made))):
+                if path is not None:
+                    with atomic(path, force=force) as temporary:
+                        temporary.write_text(written, encoding="utf-8")
+        shutil.rmtree(work, ignore_errors=True)
+        for line in lines(found):
+            people.say(line)
+        for path, what in ((output, "the sweep"), (json, "its figures"), (keep, "its modifiers")):
+            if path is not None:
+                people.say(f"{path}: {what}")
+    return DONE
+
+
+def lines(found: Comparison) -> list[str]:
+    """A line a point: what was read, what is useful; * marks the undominated."""
+    from sordine.report.charts import clipped, span
+    from sordine.report.plane import useful
+    from sordine.report.tradeoff import settings
+
+    said = [f"leakage of {found.attribute} against utility ({useful(found)}); * marks the undominated"]
+    for curve in found.curves:
+        for p in curve.points:
+            what = settings(curve, p)
+            told = [
+                f"{word} {clipped(value)}" + (f" ({span(low, high)})" if low is not None else "")
+                for word, value, low, high in (
+                    ("leakage", p.leakage, p.leakage_low, p.leakage_high),
+                    ("utility", p.utility, p.utility_low, p.utility_high),
+                )
+            ]
+            title = curve.method if what == curve.method else f"{curve.method}, {what}"
+            said.append(f"  {'*' if p.front else ' '} {title}: {', '.join(told)}")
+    return said
+
+
+def to_json(found: Comparison, made: Sequence[Swept]) -> str:
+    """The sweep as JSON text: `schema` 1; `comparison`, as on the page, and `points`: method, field, value, shared (whether
+    its training had its start in common with others), and the point's whole report."""
+    from dataclasses import asdict
+
+    from sordine.reportfile import to_json as report_json
+
+    points = [
+        {
+            "method": p.rung.name,
+            "field": p.rung.field,
+            "value": p.rung.value,
+            "shared": p.shared,
+            "report": text.loads(report_json(p.report)),
+        }
+        for p in made
+    ]
+    whole = {"schema": 1, "comparison": asdict(found), "points": points}
+    return text.dumps(whole, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _keep(folder: Path, made: Sequence[Swept]) -> None:
+    """FOLDER/NAME/ with the modifier and report.json, a point each."""
+    from sordine.files import atomic
+    from sordine.reportfile import to_json as report_json
+
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        for p in made:
+            own = temporary / _name(p)
+            own.mkdir()
+            shutil.copytree(p.modifier, own / "modifier")
+            (own / "report.json").write_text(report_json(p.report), encoding="utf-8")
+
+
+def _name(p: Swept) -> str:
+    if p.rung.field is None:
+        return p.rung.name
+    return f"{p.rung.name}-{p.rung.field}-{p.rung.value}".replace("/", "_").replace(" ", "")

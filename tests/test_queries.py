@@ -1,0 +1,64 @@
+"""Several releases of each record: averaging noise gains under fresh keys, and nothing at all under one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sordine.attackers.plan import Scene
+from sordine.attackers.queries import query
+from sordine.attackers.trial import Trial
+from sordine.keys import Key
+from sordine.methods import fit
+from sordine.methods.noise import Noise
+from sordine.modifier import Modifier
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.table import Table
+
+POLICY = Policy(("speaker",), ("word",))
+
+
+def noisy(n: int = 600, sigma: float = 3.0) -> tuple[Table, Modifier, Scene, Trial]:
+    rng = np.random.default_rng(0)
+    who = rng.choice(3, n, p=(0.5, 0.3, 0.2))
+    x = (0.3 * rng.standard_normal((n, 5))).astype(np.float32)
+    x[np.arange(n), who] += 2
+    t = Table.of(x, {"speaker": who, "word": rng.integers(0, 2, n)}, split=np.where(np.arange(n) % 4, "train", "test"))
+    modifier = fit(t, POLICY, Noise(sigma=sigma), run=Run(key=Key.of_seed(1)))
+    assert t.split is not None
+    own = np.flatnonzero(t.split)
+    trial = Trial(own[own % 4 != 1], own[own % 4 == 1], np.flatnonzero(~t.split))
+    scene = Scene(np.asarray(t.x), t.ids, {"speaker": t.y["speaker"]}, {"speaker": 3}, t.split)
+    return t, modifier, scene, trial
+
+
+def released(modifier: Modifier, t: Table, seeds: list[int]) -> np.ndarray:
+    return np.stack([modifier.release(t.x, t.ids, Key.of_seed(s))[0] for s in seeds])
+
+
+def test_five_queries_under_one_key_read_exactly_what_one_reads() -> None:
+    t, modifier, scene, trial = noisy()
+    five = query(scene, trial, "speaker", 3, released(modifier, t, [7] * 5), "one", ("logistic", "mlp"))
+    once = query(scene, trial, "speaker", 3, released(modifier, t, [7]), "one", ("logistic", "mlp"))
+    assert (five.queries, five.distinct, once.distinct) == (5, 1, 1)
+    assert five.after == five.one == once.after == once.one
+    assert (five.nag, five.low, five.high, five.after_interval) == (once.nag, once.low, once.high, once.after_interval)
+
+
+def test_queries_under_fresh_keys_average_the_noise_away() -> None:
+    t, modifier, scene, trial = noisy()
+    fresh = query(scene, trial, "speaker", 3, released(modifier, t, list(range(16))), "fresh", ("logistic",))
+    assert fresh.distinct == 16
+    assert fresh.how in ("averaged", "summed")
+    assert fresh.after > fresh.one + 0.1
+    assert fresh.after_interval[0] > fresh.one
+    assert fresh.before > 0.98
+
+
+def test_unlabelled_records_take_no_part() -> None:
+    t, modifier, scene, trial = noisy()
+    labels = scene.labels["speaker"].copy()
+    labels[::5] = -1
+    some = Scene(scene.x, scene.ids, {"speaker": labels}, scene.classes, scene.fitted)
+    found = query(some, trial, "speaker", 3, released(modifier, t, [1, 2, 3]), "fresh", ("logistic",))
+    assert found.records == int((labels[trial.tried] >= 0).sum()) < len(trial.tried)

@@ -1,0 +1,337 @@
+"""Sweeps: points attacked together read what each alone reads, finished points are not made again, the page and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sordine import methods, search
+from sordine import sweep as sweeping
+from sordine.attackers import several
+from sordine.attackers.mlp import perceptrons
+from sordine.attackers.plan import Budget, Scene, attack, pieces
+from sordine.attackers.probes import trees
+from sordine.attackers.trial import Secret, Trial
+from sordine.audit import audit
+from sordine.cli import main
+from sordine.errors import SordineError
+from sordine.keys import Key
+from sordine.modifier import Modifier
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.sweep import SHARE, sweep
+from sordine.table import Table
+from sordine.transform import transform
+
+from .test_report import read
+
+POLICY = Policy(("speaker",), ("word",), ())
+FAST = Budget(families=("logistic", "neighbours"))
+SMALL = {"substitutes": 60, "hidden": 16, "size": 8, "epochs": 10, "batch": 64}
+
+
+def people(n: int = 320, seed: int = 0) -> Table:
+    """Records in which the speaker moves the first half of the columns and the word the second."""
+    rng = np.random.default_rng(seed)
+    speaker, word = rng.integers(0, 3, n), rng.integers(0, 2, n)
+    x = rng.normal(size=(n, 8)).astype(np.float32)
+    x[:, :4] += 3 * np.eye(4)[speaker]
+    x[:, 4:] += 3 * np.eye(4)[word]
+    split = np.where(np.arange(n) % 4 == 0, "test", "train")
+    return Table.of(x, {"speaker": speaker, "word": word, "room": ["a", "b"] * (n // 2)}, split=split)
+
+
+def scene(table: Table, x: Any = None) -> Scene:
+    names = ("speaker", "word")
+    assert table.split is not None
+    return Scene(
+        table.flat() if x is None else x,
+        table.ids,
+        {a: table.y[a] for a in names},
+        {a: len(table.classes[a]) for a in names},
+        table.split,
+    )
+
+
+def releases(table: Table) -> list[np.ndarray]:
+    """Three releases: little noise, much noise, and copies of a few records."""
+    rng = np.random.default_rng(1)
+    flat = table.flat()
+    copies = flat[:40][rng.integers(0, 40, len(flat))]
+    return [flat + s * rng.normal(size=flat.shape).astype(np.float32) for s in (0.5, 2.0)] + [copies]
+
+
+def test_several_releases_read_as_each_alone() -> None:
+    table = people()
+    budget = Budget(families=("logistic", "neighbours", "trees", "mlp"), settings=("A", "B"))
+    before, after = scene(table), [scene(table, x) for x in releases(table)]
+    memory: dict[Any, Any] = {}
+    made = several.attack_several(before, after, ["speaker", "word"], budget, memory=memory)
+    every = pieces(["speaker", "word"], budget, (8,))
+    alone = [attack(one, every, budget.folds) for one in (before, *after)]
+    for found, own in zip(made, alone[1:], strict=True):
+        for piece in every:
+            assert (found[0, piece].predicted == alone[0][piece].predicted).all()
+            assert (found[1, piece].rows == own[piece].rows).all()
+            same = (found[1, piece].predicted == own[piece].predicted).mean()
+            if piece.attacker == "mlp":
+                assert same > 0.98, "perceptrons are the same up to rounding"
+            elif piece.attacker == "trees":
+                assert same == 1 or own is alone[3], "only trees on copies are grown in another way"
+            else:
+                assert same == 1
+    # What was read of the originals is read once.
+    assert set(memory) == {(before.digest, budget.folds, budget.pictures, piece) for piece in every}
+
+
+def test_the_originals_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = people()
+    before, memory, seen = scene(table), {}, []
+    several.originals(before, ["speaker"], FAST, memory=memory)
+    real = attack
+    monkeypatch.setattr(several, "attack", lambda s, *rest: seen.append(s) or real(s, *rest))
+    several.attack_several(before, [scene(table, x) for x in releases(table)], ["speaker"], FAST, memory=memory)
+    assert seen
+    assert all(s is not before for s in seen)
+
+
+def test_perceptrons_of_several_tables_are_those_of_each() -> None:
+    table = people()
+    rows = np.arange(320)
+    trial = Trial(rows[:160], rows[160:220], rows[220:])
+    secrets = [Secret(table.y[a], len(table.classes[a])) for a in ("speaker", "word")]
+    tables = releases(table)
+    together = perceptrons(tables, trial, secrets)
+    for x, found in zip(tables, together, strict=True):
+        for one, alone in zip(found, perceptrons([x], trial, secrets)[0], strict=True):
+            assert (one == alone).mean() > 0.98
+    assert (together[0][0] == table.y["speaker"][220:]).mean() > 0.9
+    assert (together[2][0] == table.y["speaker"][220:]).mean() < 0.6
+
+
+def test_trees_on_distinct_records_read_as_well_as_trees_on_copies() -> None:
+    rng = np.random.default_rng(0)
+    pool = rng.normal(size=(150, 6)).astype(np.float32)
+    which = rng.integers(0, 150, 1500)
+    tells = np.where(rng.random(1500) < 0.6, (pool[which, 0] > 0).astype(np.int64), rng.integers(0, 2, 1500))
+    secrets = [Secret(tells, 2), Secret(rng.integers(0, 5, 1500), 5), Secret(np.full(1500, -1), 2)]
+    trial = Trial(np.arange(600), np.arange(600, 800), np.arange(800, 1500))
+    x = pool[which]
+    assert len(several.distinct(x)[0]) == 150
+    assert (several.distinct(x)[0][several.distinct(x)[1]] == x).all()
+    for secret, one, other in zip(
+        secrets, several.trees_on_distinct(x, trial, secrets), trees(x, trial, secrets), strict=True
+    ):
+        truth = secret.labels[800:]
+        assert abs((one == truth).mean() - (other == truth).mean()) < 0.05
+        assert (one == other).mean() > 0.85
+
+
+def made(folder: Path, ladder: list[search.Rung], **more: Any) -> Any:
+    run = Run(key=Key.of_seed(1), log=more.pop("log", lambda line: None))
+    return sweep(more.pop("table", people()), POLICY, ladder, run, folder=folder, budget=FAST, workers=1, **more)
+
+
+def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None:
+    ladder = [*search.rungs("noise", along=("sigma", (5.0, 1.0))), *search.rungs("leace")]
+    table, key = people(), Key.of_seed(1)
+    found, points = made(tmp_path, ladder)
+    assert (found.attribute, found.utility) == ("speaker", ("word",))
+    assert [(c.method, [p.settings.get("sigma") for p in c.points]) for c in found.curves] == [
+        ("noise", [1.0, 5.0]),
+        ("leace", [None]),
+    ]
+    for point, rung in zip(points, ladder, strict=True):
+        modifier = methods.fit(table, POLICY, rung.method, run=Run(key=key))
+        alone = audit(
+            table, transform(modifier, table, key), POLICY, modifier=modifier, key=key, budget=FAST, workers=1
+        )
+        for one, other in zip(point.report.headlines, alone.headlines, strict=True):
+            assert one == other
+        assert point.report.findings == alone.findings
+        assert point.report.verdict.level == alone.verdict.level
+        assert not point.shared
+
+
+def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[Any] = []
+    real = methods.fit
+    monkeypatch.setattr(methods, "fit", lambda t, p, m, run: fitted.append(m) or real(t, p, m, run=run))
+    first, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert len(fitted) == 2
+    again, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert (len(fitted), again) == (2, first)
+    more, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0))))
+    assert [m.sigma for m in fitted] == [5.0, 1.0, 3.0]
+    assert {p.name for c in first.curves for p in c.points} < {p.name for c in more.curves for p in c.points}
+    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))), table=people(seed=1))
+    assert len(fitted) == 5, "other records are another sweep"
+
+
+def test_a_sweep_goes_on_after_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    real, count = sweeping._report, []
+
+    def dies(*given: Any) -> Any:
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(sweeping, "_report", dies)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, ladder)
+    monkeypatch.setattr(sweeping, "_report", real)
+    monkeypatch.setattr(methods, "fit", lambda *given, **more: pytest.fail("both were fitted"))
+    found, _ = made(tmp_path, ladder)
+    assert len(found.curves[0].points) == 2
+
+
+def test_substitution_shares_its_start_and_says_so(tmp_path: Path) -> None:
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
+    found, points = made(tmp_path / "shared", ladder)
+    assert [p.shared for p in points] == [True, False, True]
+    assert any(f"first {SHARE:.0%} of their training in common" in note for note in found.notes)
+    apart, separate = made(tmp_path / "apart", ladder, separate=True)
+    assert not any(p.shared for p in separate)
+    assert not any("in common" in note for note in apart.notes)
+
+    def weights(point: Any) -> torch.Tensor:
+        modifier: Modifier = methods.load(point.modifier)
+        return torch.cat([w.flatten() for w in modifier.state_dict().values()])
+
+    own = [methods.fit(people(), POLICY, r.method, run=Run(key=Key.of_seed(1))) for r in ladder]
+    for i, modifier in enumerate(own):
+        whole = torch.cat([w.flatten() for w in modifier.state_dict().values()])
+        assert torch.equal(weights(separate[i]), whole), "a separate point is what fit gives"
+        assert torch.equal(weights(points[i]), whole) == (i == 1), "of the others, the one in the middle is"
+    # Points part: they are not one another's copies.
+    assert not torch.equal(weights(points[0]), weights(points[2]))
+
+
+def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path: Path) -> None:
+    policy = Policy(("speaker",), (), ("word",))
+    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    found, _ = sweep(people(), policy, ladder, folder=tmp_path, budget=FAST, workers=1)
+    assert found.utility == ("word",)
+    assert any("only watched" in note for note in found.notes)
+    with pytest.raises(SordineError, match="suppressed with -s"):
+        sweep(people(), Policy((), ("word",)), ladder, folder=tmp_path, budget=FAST)
+
+
+def test_settings_go_to_the_methods_that_have_them() -> None:
+    found = search.settings_of({"epochs": "3", "unit": "raw"}, ("noise", "substitution"))
+    assert found == {"noise": {"unit": "raw"}, "substitution": {"epochs": "3"}}
+    with pytest.raises(SordineError, match=r"no field .epoch. of noise, substitution; .*epochs"):
+        search.settings_of({"epoch": "3"}, ("noise", "substitution"))
+    with pytest.raises(SordineError, match="no method 'noises'"):
+        search.settings_of({}, ("noises",))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "t.parquet"
+    people().write(path)
+    return path
+
+
+def command(table: Path, *more: str) -> list[str]:
+    page = str(table.parent / "sweep.html")
+    return [
+        "sweep",
+        str(table),
+        "-s",
+        "speaker",
+        "-p",
+        "word",
+        "--budget",
+        "quick",
+        "--workers",
+        "1",
+        "-o",
+        page,
+        *more,
+    ]
+
+
+def test_the_command_makes_a_page_the_figures_and_the_modifiers(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = table.parent
+    words = ["-m", "noise", "-m", "leace", "--points", "3"]
+    words += ["--json", str(folder / "sweep.json"), "--keep", str(folder / "kept")]
+    assert main(command(table, *words)) == 0
+    said = capsys.readouterr().out
+    assert "leakage of speaker against utility (word); * marks the undominated" in said
+    assert re.search(r"  [* ] noise, sigma 30: leakage [\d.]+\s%", said)
+    assert "* " in said.split("undominated")[1]
+    assert sorted(p.name for p in folder.iterdir()) == ["kept", "sweep.html", "sweep.json", "sweep.key", "t.parquet"]
+    page = read((folder / "sweep.html").read_text(encoding="utf-8"))
+    assert page is not None
+    figures = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    assert [(p["method"], p["value"]) for p in figures["points"]] == [
+        ("noise", 30.0),
+        ("noise", 2.0),
+        ("noise", 0.3),
+        ("leace", None),
+    ]
+    assert [c["method"] for c in figures["comparison"]["curves"]] == ["noise", "leace"]
+    kept = sorted(p.name for p in (folder / "kept").iterdir())
+    assert kept == ["leace", "noise-sigma-0.3", "noise-sigma-2.0", "noise-sigma-30.0"]
+    assert methods.load(folder / "kept" / "noise-sigma-2.0" / "modifier").card.fields["sigma"] == 2.0
+    # A kept modifier's report stands beside others.
+    assert main(["compare", *(str(folder / "kept" / name / "report.json") for name in kept[:2])]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["-m", "noises"], "no method 'noises'"),
+        (["-m", "noise", "--along", "sigma="], "--along takes"),
+        (["-m", "noise", "--along", "kappa=1,2"], "no field 'kappa'"),
+        (["-m", "noise", "--set", "sigma=1"], "fixed by --set"),
+        (["-m", "noise", "--budget", "lavish"], "no budget 'lavish'"),
+        (["-m", "noise", "--json", "SAME"], "both name"),
+        (["-m", "masking"], "pictures"),
+    ],
+)
+def test_a_wrong_call_is_refused_in_one_line(
+    table: Path, capsys: pytest.CaptureFixture[str], more: list[str], why: str
+) -> None:
+    more = [word.replace("SAME", str(table.parent / "sweep.html")) for word in more]
+    words = command(table, *more)
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert why in error
+    assert error.count("\n") == 0
+    assert [p.name for p in table.parent.iterdir()] == ["t.parquet"]
+
+
+def test_an_existing_page_is_refused_and_kept(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = table.parent / "sweep.html"
+    page.write_text("mine", encoding="utf-8")
+    assert main(command(table, "-m", "leace")) == 2
+    assert "--force" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == "mine"
+    assert main(command(table, "-m", "leace", "--force")) == 0
+    assert "speaker" in page.read_text(encoding="utf-8")
+
+
+def test_groups_and_samples_are_as_in_the_scene() -> None:
+    table = replace(people(), group=np.arange(320) // 4)
+    few = search_scene(table, Budget(max_records=50))
+    assert (int(few.fitted.sum()), int((~few.fitted).sum())) == (50, 50)
+    assert few.group is not None
+
+
+def search_scene(table: Table, budget: Budget) -> Scene:
+    from sordine.heldback import scene_of
+
+    return scene_of(table, table.x, ["speaker"], budget)
