@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two cores are assumed; raise it where there are more.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: all demo test slow lint bench results mass encoder replacement inversion masking clean
+.PHONY: all demo test slow lint bench results mass encoder replacement inversion masking unknown clean
 
 all: test
 
@@ -41,7 +41,7 @@ mass: $(VENV)/ready
 encoder: $(VENV)/ready
 	$(BIN)/python -m benchmarks.encoder
 
-replacement inversion masking: $(VENV)/ready
+replacement inversion masking unknown: $(VENV)/ready
 	$(BIN)/python -m benchmarks.$@
 
 clean:

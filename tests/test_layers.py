@@ -13,12 +13,12 @@ PACKAGE = ROOT / "sordine"
 
 FLOORS = {
     1: "errors policy losses metrics picture_metrics information findings harder_findings reportfile weights nets keys files",
-    2: "table tablefile game modifier recipe statistics",
+    2: "table tablefile game modifier recipe statistics balance",
     3: "media features synthetic classifiers picture_models",
     4: "methods attackers",
     5: "audit flaws verdict transform release media_release copies reconstruct harder cloud",
-    6: "search report estimator pairs",
-    7: "cli job stages flow demo console keychain guard arguments options audit_command compare_command",
+    6: "search certify heldback sweep report estimator pairs",
+    7: "cli job stages flow demo console keychain guard arguments options audit_command compare_command sweep_command",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 MODULES = {

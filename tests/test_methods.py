@@ -23,6 +23,7 @@ from .clusters import clusters
 FAST = {
     "mass": {"epochs": 3, "classifier_epochs": 3, "agnostic_epochs": 3},
     "substitution": {"epochs": 120, "batch": 128, "hidden": 32, "size": 16},
+    "transport": {"cells": 24, "size": 6, "rounds": 3},
     "leace": {},
     "noise": {"sigma": 3.0},
     "nothing": {},
@@ -127,7 +128,7 @@ def test_it_knows_what_it_was_fitted_on(name, tables, fitted):
     assert not fitted[name].was_fitted_on(table.ids, Key.of_seed(1)).any()
 
 
-@pytest.mark.parametrize("name", ["substitution", "leace"])
+@pytest.mark.parametrize("name", ["substitution", "transport", "leace"])
 def test_a_retrained_linear_probe_reads_before_and_not_after(name, table, fitted):
     released = transform(fitted[name], table, KEY)
     for secret in POLICY.suppress:
@@ -154,6 +155,8 @@ def test_settings_are_parsed_and_named():
         ("noise", {"sigma": "loud"}, "sigma = 'loud'"),
         ("noise", {"sigma": -1}, "at least 0"),
         ("substitution", {"tau": 0}, "above 0"),
+        ("transport", {"softness": 0}, "above 0"),
+        ("transport", {"cells": -1}, "at least 0"),
     ]:
         with pytest.raises(SordineError, match=message) as error:
             make(name, settings)

@@ -22,6 +22,7 @@ from sordine.methods.noise import Noise
 from sordine.methods.nothing import Nothing
 from sordine.methods.replacement import Replacement
 from sordine.methods.substitution import Substitution
+from sordine.methods.transport import Transport
 from sordine.modifier import Modifier, open_modifier
 from sordine.policy import Policy
 from sordine.recipe import Method, Run
@@ -30,6 +31,7 @@ from sordine.table import Table
 METHODS: dict[str, Any] = {
     "mass": Mass,
     "substitution": Substitution,
+    "transport": Transport,
     "inversion": Inversion,
     "masking": Masking,
     "replacement": Replacement,

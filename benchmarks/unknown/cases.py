@@ -1,0 +1,199 @@
+"""The data sets, the methods, and the units that are measured, in the order in which they matter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from sordine.errors import SordineError
+from sordine.features import extract
+from sordine.methods import METHODS
+from sordine.policy import Policy
+from sordine.table import Table
+
+FOLDS, KEYS = 5, 5
+NEW = "transport"  # the method that the page is about: measured first
+
+Task = Literal["unknown", "named"]
+TASKS: tuple[Task, ...] = ("unknown", "named")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set. keeps: what the task `named` preserves by name, "" where there is no such task; then the first of `watched`, so
+    that both tasks read the same attributes in the same order, and originals need be attacked once. unit: the attribute that says whose
+    a record is, where several of one are read together; "" where that is not tried."""
+
+    name: str
+    sentence: str
+    extractor: str
+    suppress: tuple[str, ...]
+    watched: tuple[str, ...]
+    keeps: str = ""
+    unit: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every attribute that is read."""
+        return (*self.suppress, *self.watched)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that are measured on it."""
+        return TASKS if self.keeps else TASKS[:1]
+
+    def policy(self, task: Task) -> Policy:
+        """What a method is told, and what the audit reads besides."""
+        if task == "unknown":
+            return Policy(self.suppress, (), self.watched)
+        return Policy(self.suppress, (self.keeps,), tuple(a for a in self.watched if a != self.keeps))
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case(
+            "fsdd",
+            "FSDD: 3,000 spoken digits of six speakers",
+            "logmel",
+            ("speaker",),
+            ("digit",),
+            keeps="digit",
+            unit="speaker",
+        ),
+        Case(
+            "emodb",
+            "EmoDB: 535 acted sentences of ten speakers",
+            "encoder",
+            ("speaker", "gender"),
+            ("emotion", "sentence"),
+            keeps="emotion",
+            options={"seconds": "2"},
+        ),
+        Case(
+            "motionsense",
+            "MotionSense: 10,854 windows of phone sensors of 24 subjects",
+            "windows",
+            ("subject", "gender"),
+            ("activity",),
+            keeps="activity",
+            unit="subject",
+        ),
+        Case(
+            "yale_b",
+            "Extended Yale B: 1,714 pictures of 27 persons under 64 lights",
+            "encoder",
+            ("person",),
+            ("light_side", "light_subset"),
+        ),
+        Case(
+            "utkface",
+            "UTKFace: 9,673 faces",
+            "encoder",
+            ("gender",),
+            ("age_group", "race"),
+            options={"epochs": "6"},
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as it stands in the tables. told: whether it makes use of preserved attributes; one that does not is measured under the
+    task `unknown` alone, and its figures stand under `named` too. stochastic: whether another key gives another release.
+    pooled: whether several records of one person are read together."""
+
+    name: str
+    method: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    told: bool = False
+    stochastic: bool = True
+    pooled: bool = False
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry(NEW, "transport", told=True, pooled=True),
+        Entry("substitution", "substitution", told=True, pooled=True),
+        Entry("leace", "leace", stochastic=False),
+        Entry("noise 1", "noise", {"sigma": 1.0}),
+        Entry("noise 3", "noise", {"sigma": 3.0}),
+        Entry("mass", "mass", stochastic=False),
+    )
+}
+
+# Fields that a method has on one data set and task only, beside those of its entry: (entry, case, task) -> fields.
+FIELDS: dict[tuple[str, str, Task], dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Group:
+    """What shares one fit: a method on the training side of one fold of a data set, under one task."""
+
+    case: Case
+    task: Task
+    entry: Entry
+    fold: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The method's fields that are not its defaults."""
+        return {**self.entry.fields, **FIELDS.get((self.entry.name, self.case.name, self.task), {})}
+
+    def parts(self, keys: int) -> list[str]:
+        """What is measured of it, in order: the release under each key, and after the first the people of it."""
+        releases = [f"key{k}" for k in range(keys if self.entry.stochastic else min(1, keys))]
+        people = ["person"] if self.entry.pooled and self.case.unit and keys else []
+        return [*releases[:1], *people, *releases[1:]]
+
+    def name(self, part: str) -> str:
+        """The stem of a part's file of figures: other fields are another file."""
+        made = json.dumps([self.entry.method, self.settings], sort_keys=True, default=str)
+        code = hashlib.blake2b(made.encode(), digest_size=3).hexdigest()
+        plain = self.entry.name.replace(" ", "-")
+        return f"{self.case.name}--{self.task}--{plain}--fold{self.fold}-{part}-{code}"
+
+
+def groups(cases: Sequence[Case], entries: Sequence[Entry], folds: Sequence[int]) -> Iterator[Group]:
+    """What is to be measured, what matters most first: the new method on the first of the folds, on its others, then the other
+    methods fold by fold."""
+    new = [e for e in entries if e.name == NEW]
+    others = [e for e in entries if e.name != NEW]
+    for fold, some in [*((f, new) for f in folds), *((f, others) for f in folds)]:
+        for case in cases:
+            # Tasks side by side: what attackers read of the originals is shared between them.
+            yield from (Group(case, t, e, fold) for e in some for t in case.tasks if t == "unknown" or e.told)
+
+
+def known(entry: Entry) -> bool:
+    """Whether this version of the project has the method."""
+    return entry.method in METHODS
+
+
+def load(case: Case, work: Path) -> Table:
+    """The case's table, with the attributes that the case names and no others: extracted once into `work`."""
+    path = work / f"{case.name}.parquet"
+    if not path.exists():
+        if "SORDINE_DATA" not in os.environ:
+            raise SordineError(
+                f"{path.name} is not there; set SORDINE_DATA to the folder of the data sets to extract it"
+            )
+        source = Path(os.environ["SORDINE_DATA"]) / case.name
+        extract(source, case.extractor, path, options=dict(case.options), folder=path.with_suffix(".unfinished"))
+    return only(Table.read(path, named=case.named), case.named)
+
+
+def only(table: Table, names: Sequence[str]) -> Table:
+    """The table with some of its attributes, in this order. Raises SordineError for one that it has not."""
+    lacks = [a for a in names if a not in table.y]
+    if lacks:
+        raise SordineError(f"{table.source}: no attribute {lacks[0]!r}, which this benchmark reads")
+    return replace(table, y={a: table.y[a] for a in names}, classes={a: table.classes[a] for a in names})

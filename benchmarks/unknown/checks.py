@@ -1,0 +1,212 @@
+"""What the method was to show, held against what was measured: nothing here is decided by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.unknown.cases import CASES, ENTRIES, FOLDS, KEYS, NEW, Case, Task
+from benchmarks.unknown.pooled import (
+    Figure,
+    Part,
+    Person,
+    mean_utility,
+    measured,
+    people,
+    pool,
+    useful,
+    worst,
+    worst_person,
+)
+
+LEAKAGE, UTILITY = 0.05, 0.85  # of an unknown task
+NAMED_LEAKAGE, NAMED_UTILITY, NAMED_LOW = 0.03, 0.97, 0.90
+POOLED, TOGETHER, POOLED_UTILITY = 0.10, 50, 0.95
+
+State = Literal["reached", "not reached", "not measured"]
+Measured = Mapping[tuple[str, Task], Sequence[Part]]  # (case, task) -> parts of the method that the page is about
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. number: of the issue's list. whole: whether all folds and keys that it is about were measured."""
+
+    number: int
+    what: str
+    state: State
+    whole: bool = True
+
+    @property
+    def text(self) -> str:
+        """The line of the page."""
+        state = self.state if self.state == "reached" else f"**{self.state}**"
+        so_far = "" if self.whole or self.state == "not measured" else " so far"
+        return f"{state}{so_far}: {self.what}"
+
+
+def check(number: int, what: str, holds: bool, whole: bool) -> Check:
+    """A line of which something was measured."""
+    return Check(number, what, "reached" if holds else "not reached", whole)
+
+
+def checks(found: Measured) -> list[Check]:
+    """All lines, in order."""
+    every = [*unknown(found), *named(found), *queries(found), *pooled_person(found)]
+    return sorted(every, key=lambda c: c.number)
+
+
+def unknown(found: Measured) -> Iterator[Check]:
+    """Line 1: nothing named; leakage and the mean watched utility of each data set."""
+    for case in CASES.values():
+        parts = found.get((case.name, "unknown"), ())
+        if not parts:
+            yield Check(
+                1, f"{case.name}: leakage at most {LEAKAGE}, watched utility at least {UTILITY}", "not measured"
+            )
+            continue
+        figures, whole = pool(parts), complete(parts)
+        for a in case.suppress:
+            yield leaks(1, case, figures[a], LEAKAGE, whole)
+        mean = mean_utility(figures, case.watched)
+        each = ", ".join(f"{a} {number(useful(figures[a]).nag)}" for a in case.watched)
+        yield check(
+            1,
+            f"{case.name}: watched utility {number(mean)} on average, at least {UTILITY} asked ({each})",
+            mean is not None and mean >= UTILITY,
+            whole,
+        )
+
+
+def named(found: Measured) -> Iterator[Check]:
+    """Line 2: one task named."""
+    for case in CASES.values():
+        if not case.keeps:
+            continue
+        parts = found.get((case.name, "named"), ())
+        if not parts:
+            yield Check(2, f"{case.name}, {case.keeps} named", "not measured")
+            continue
+        figures, whole = pool(parts), complete(parts)
+        for a in case.suppress:
+            yield leaks(2, case, figures[a], NAMED_LEAKAGE, whole)
+        yield keeps(case, useful(figures[case.keeps]), whole)
+
+
+def leaks(number_: int, case: Case, figures: Sequence[Figure], limit: float, whole: bool) -> Check:
+    """Leakage at most the limit in every setting; where the records could not show that of an attacker at the guess, an interval that
+    holds 0. Shown is the worst setting, of those that fall short where some do."""
+    told = [f for f in figures if f.nag is not None]
+    short = [f for f in told if not within(f, limit)]
+    f = worst(short or figures)
+    what = (
+        f"{case.name}: leakage of {f.attribute} {number(f.nag)} {ends(f)} (setting {f.setting}), at most {limit} asked"
+    )
+    if not told:
+        return check(number_, f"{what}: it cannot be told", False, whole)
+    if f.nag is not None and f.nag > limit and f.smallest is not None and f.smallest > limit:
+        zero = "holds 0" if within(f, limit) else "does not hold 0"
+        what += f"; {f.records:,} records cannot show less than {f.smallest:.3f}, the interval {zero}"
+    return check(number_, what, not short, whole)
+
+
+def within(f: Figure, limit: float) -> bool:
+    """Whether a figure is at most the limit, or so many records cannot tell it from 0."""
+    if f.nag is None or f.nag <= limit:
+        return True
+    return f.smallest is not None and f.smallest > limit and f.low is not None and f.low <= 0
+
+
+def keeps(case: Case, f: Figure, whole: bool) -> Check:
+    """Utility of the named task at least the limit with its lower end; where even an untouched attribute would have a lower end under
+    that, an interval that holds the limit."""
+    what = f"{case.name}: utility of {f.attribute}, named, {number(f.nag)} {ends(f)}, at least {NAMED_UTILITY} asked and {NAMED_LOW} at its lower end"
+    if f.nag is None or f.low is None or f.high is None or f.finest is None:
+        return check(2, f"{what}: it cannot be told", False, whole)
+    if f.finest >= NAMED_LOW:
+        return check(2, what, f.nag >= NAMED_UTILITY and f.low >= NAMED_LOW, whole)
+    holds = f.high >= NAMED_UTILITY
+    what += (
+        f"; {f.records:,} records give even the originals a lower end of {f.finest:.2f}, so the interval is to hold "
+        f"{NAMED_UTILITY}, and does{'' if holds else ' not'}"
+    )
+    return check(2, what, holds, whole)
+
+
+def queries(found: Measured) -> Iterator[Check]:
+    """Line 5: what many queries gain under one key and under fresh ones; the person's figure beside the record's."""
+    for case in (c for c in CASES.values() if c.unit):
+        for task in case.tasks:
+            asked = [q for p in found.get((case.name, task), ()) for q in p.get("queries", ())]
+            what = f"{case.name}, {task} task: many queries"
+            if not asked:
+                yield Check(5, what, "not measured")
+                continue
+            once = [q for q in asked if q["keys"] == "one"]
+            told = "; ".join(gain(q) for q in asked)
+            yield check(
+                5,
+                f"{what} gain nothing under one key ({told})",
+                bool(once) and all(q["distinct"] == 1 and q["after"] <= q["one"] for q in once),
+                True,
+            )
+    for case in (c for c in CASES.values() if c.unit):
+        both = [
+            t
+            for t in case.tasks
+            if (s := persons(found, case, t)) and all(worst_person(s, a, 1) for a in case.suppress)
+        ]
+        what = f"{case.name}: a person's figure beside the record's, in both tasks"
+        yield Check(5, what, "reached" if len(both) == len(case.tasks) else "not measured")
+
+
+def pooled_person(found: Measured) -> Iterator[Check]:
+    """Line 6: records of one person read together by who knows the modifier; utility of the named task."""
+    for case in (c for c in CASES.values() if c.unit and c.keeps):
+        parts, some = found.get((case.name, "named"), ()), persons(found, case, "named")
+        if not some:
+            yield Check(6, f"{case.name}, {TOGETHER} records of one {case.unit} together", "not measured")
+            continue
+        for a in case.suppress:
+            read = worst_person(some, a, TOGETHER)
+            what = f"{case.name}: {a} from {TOGETHER} records of one {case.unit}"
+            if read is None:
+                yield Check(6, what, "not measured")
+                continue
+            told = f"{what}: NAG {number(read.nag)} {ends(read)} ({read.knows}, setting {read.setting}), at most {POOLED} asked"
+            yield check(6, told, read.nag is not None and read.nag <= POOLED, read.folds == FOLDS)
+        f = useful(pool(parts)[case.keeps])
+        told = f"{case.name}: utility of {case.keeps} there {number(f.nag)} {ends(f)}, at least {POOLED_UTILITY} asked"
+        yield check(6, told, f.nag is not None and f.nag >= POOLED_UTILITY, complete(parts))
+
+
+def persons(found: Measured, case: Case, task: Task) -> list[Person]:
+    """The pooled figures about persons of a case and task."""
+    return people(found.get((case.name, task), ()))
+
+
+def complete(parts: Sequence[Part]) -> bool:
+    """Whether every fold and key was measured."""
+    folds, keys, _ = measured(parts)
+    return folds == FOLDS and keys == (KEYS if ENTRIES[NEW].stochastic else 1)
+
+
+def gain(q: Mapping[str, Any]) -> str:
+    """What several releases of each record tell more than one."""
+    keys = "one key" if q["keys"] == "one" else "as many keys"
+    return f"{q['attribute']}: {q['queries']} releases under {keys} {percent(q['after'])} %, one {percent(q['one'])} %, guess {percent(q['guess'])} %"
+
+
+def number(value: float | None) -> str:
+    """A NAG; never below 0, as everywhere."""
+    return "not to be told" if value is None else f"{max(value, 0.0):.3f}"
+
+
+def ends(f: Figure | Person) -> str:
+    """Its interval."""
+    return "" if f.low is None or f.high is None else f"[{max(f.low, 0):.2f}, {max(f.high, 0):.2f}]"
+
+
+def percent(value: float) -> str:
+    """Per cent, one decimal."""
+    return f"{100 * value:.1f}"

@@ -1,0 +1,195 @@
+"""One group of the benchmark: fit on a fold's training side, release under each key, attack; every part kept as soon as measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
+from sordine.audit import Budget, audit
+from sordine.files import atomic
+from sordine.harder import harder
+from sordine.keys import Key
+from sordine.methods import fit, make
+from sordine.modifier import Modifier
+from sordine.recipe import Run
+from sordine.table import Table
+from sordine.transform import transform
+
+RESULTS = Path(__file__).parents[1] / "results" / "unknown"
+FIT_KEY = 0  # of the fit and of its split; releases are drawn under the keys of seeds 0, 1, ...
+ORDER_KEY = 99  # of the folds
+MOST = 3000  # records on each side that attackers are given
+COUNTS = (1, 10, 50, 0)  # records of one person, 0 for all
+QUERIES = 5  # releases of each record, under as many keys and under one; asked in the first fold
+SINGLE: dict[str, Any] = {"person": (), "cloud": 0, "max_records": MOST}
+
+
+def file_of(group: Group, part: str, results: Path | None = None) -> Path:
+    """Where the figures of a part are kept."""
+    return (results or RESULTS) / f"{group.name(part)}.json"
+
+
+def folds_of(table: Table, folds: int = FOLDS) -> np.ndarray:
+    """Which fold holds each record back: (n,) int64. Stratified over all attributes of the table, in keyed order."""
+    order = np.empty(len(table), np.int64)
+    order[Key.of_seed(ORDER_KEY).order("folds", table.ids)] = np.arange(len(table))
+    fold = np.empty(len(table), np.int64)
+    fold[np.lexsort((order, *(table.y[a] for a in reversed(table.attributes))))] = np.arange(len(table)) % folds
+    return fold
+
+
+class Bench:
+    """Tables with their folds, and what attackers read of each fold's originals, while one process lasts."""
+
+    def __init__(self, work: Path, within_keys: int, results: Path | None = None) -> None:
+        """within_keys: under how many of the keys settings B and C are tried. results: where figures are kept."""
+        self.work, self.within_keys, self.results = work, within_keys, results or RESULTS
+        self.tables: dict[str, tuple[Table, np.ndarray]] = {}
+        self.memory: dict[tuple[str, int], MutableMapping[Any, Any]] = {}
+
+    def side(self, case: Case, fold: int) -> Table:
+        """The case's table, of which the fold is held back."""
+        if case.name not in self.tables:
+            table = load(case, self.work)
+            self.tables[case.name] = table, folds_of(table)
+        table, codes = self.tables[case.name]
+        return dataclasses.replace(table, split=codes != fold)
+
+    def settings(self, part: str) -> tuple[str, ...]:
+        """The audit's settings for a release."""
+        return ("A", "B", "C") if int(part.removeprefix("key")) < self.within_keys else ("A",)
+
+    def missing(self, group: Group, keys: int, fresh: bool) -> list[str]:
+        """The parts that are to be measured: a release of which fewer settings were tried than are asked now counts as missing."""
+        return [p for p in group.parts(keys) if fresh or not self._done(group, p)]
+
+    def _done(self, group: Group, part: str) -> bool:
+        file = file_of(group, part, self.results)
+        if not file.exists():
+            return False
+        if part == "person":
+            return True
+        tried = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        return set(self.settings(part)) <= set(tried)
+
+    def measure(self, group: Group, parts: Sequence[str], say: Callable[[str], None]) -> None:
+        """Fit once, then each part in order, each written at once."""
+        if not parts:
+            return
+        side = self.side(group.case, group.fold)
+        policy = group.case.policy(group.task)
+        clock, core = time.perf_counter(), time.process_time()
+        method = make(group.entry.method, group.settings)
+        modifier = fit(side, policy, method, run=Run(seed=group.fold, key=Key.of_seed(FIT_KEY)))
+        took = {"fit_seconds": time.perf_counter() - clock, "fit_core_seconds": time.process_time() - core}
+        say(f"fit {took['fit_core_seconds']:.0f} core-seconds")
+        memory = self.memory.setdefault((group.case.name, group.fold), {})
+        for part in parts:
+            core = time.process_time()
+            play = self.people if part == "person" else self.release
+            found = play(group, part, side, modifier, memory)
+            spent = time.process_time() - core
+            about = {
+                "case": group.case.name,
+                "task": group.task,
+                "entry": group.entry.name,
+                "method": group.entry.method,
+                "fields": group.settings,
+                "fold": group.fold,
+                "part": part,
+                **{k: round(v, 2) for k, v in took.items()},
+                "attack_core_seconds": round(spent, 2),
+            }
+            write(file_of(group, part, self.results), about | found)
+            say(f"{part} {spent:.0f} core-seconds")
+
+    def release(
+        self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
+    ) -> dict[str, Any]:
+        """The standard audit of one release."""
+        first = part == "key0"  # the exact attack is on the channel, whatever the key: computed once
+        released = transform(modifier, side, Key.of_seed(int(part.removeprefix("key"))), workers=1)
+        report = audit(
+            side,
+            released,
+            group.case.policy(group.task),
+            modifier=modifier if first else None,
+            key=Key.of_seed(FIT_KEY),
+            budget=Budget(settings=self.settings(part), **SINGLE),
+            memory=memory,
+            pretrained=False,
+            originals=False,
+        )
+        whole = dataclasses.asdict(report)
+        return {
+            "settings": list(self.settings(part)),
+            "findings": [slim(f) for f in whole["findings"]],
+            "exact": whole["exact"],
+            "classes": {a: len(side.classes[a]) for a in side.attributes},
+            "made": {k: report.made[k] for k in ("families", "folds", "fitted", "unseen", "sampled", "notes")},
+            "flaws": [[f["severity"], f["code"]] for f in whole["flaws"]],
+            "noted": list(modifier.card.notes),
+        }
+
+    def people(
+        self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
+    ) -> dict[str, Any]:
+        """Several records of one person together, and, in the first fold, several releases of each record."""
+        released = transform(modifier, side, Key.of_seed(0), workers=1)
+        queries = QUERIES if group.fold == 0 else 0
+        found = harder(
+            dataclasses.replace(side, x=np.asarray(side.x, np.float32)),
+            np.asarray(released.x, np.float32),
+            group.case.policy(group.task),
+            Budget(settings=("A", "B"), person=COUNTS, queries=queries, max_records=MOST, cloud=0),
+            modifier=modifier,
+            key=Key.of_seed(0),
+            person=group.case.unit,
+            memory=memory,
+        )
+        return {
+            "unit": group.case.unit,
+            "person": [nameless(dataclasses.asdict(f)) for f in found.person],
+            "queries": [dataclasses.asdict(f) for f in found.queries],
+            "notes": list(found.notes),
+        }
+
+
+KEPT = ("attribute", "role", "attacker", "setting", "before", "after", "guess", "records")
+
+
+def slim(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """What pooling needs of a finding."""
+    return {k: finding[k] for k in KEPT}
+
+
+def nameless(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding about persons without the worst one's name."""
+    return {k: v for k, v in finding.items() if k not in ("worst_unit", "worst_class")}
+
+
+def write(path: Path, figures: Mapping[str, Any]) -> None:
+    """Figures as JSON, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, force=True) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def read(case: Case, task: str, entry: Entry, results: Path | None = None) -> list[dict[str, Any]]:
+    """All parts measured of a method on a case and task, under the fields that it has now, by fold and part."""
+    shown = "unknown" if not entry.told else task
+    found = []
+    for fold in range(FOLDS):
+        group = Group(case, shown, entry, fold)  # type: ignore[arg-type]
+        code = group.name("")[-6:]
+        stem = group.name("").removesuffix(f"-{code}")
+        for file in sorted((results or RESULTS).glob(f"{stem}*-{code}.json")):
+            found.append(json.loads(file.read_text(encoding="utf-8")))
+    return found

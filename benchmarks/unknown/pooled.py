@@ -1,0 +1,196 @@
+"""Figures of several folds and keys put together: first accuracies, then the best attacker, then NAG with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sordine.metrics import nag, nag_interval, readable, resolvable
+
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the best attackers read of an attribute in one setting, before and after, over all folds and keys.
+
+    nag, low, high: unclipped, None where it cannot be told. smallest: the least upper end that so many records could show of an attacker
+    at the guess; finest: the lower end that they show of an attribute that lost nothing. records: distinct ones.
+    """
+
+    attribute: str
+    setting: str
+    before: float
+    after: float
+    guess: float
+    nag: float | None
+    low: float | None
+    high: float | None
+    smallest: float | None
+    finest: float | None
+    by_before: str
+    by_after: str
+    records: int
+    folds: int
+    keys: int
+
+
+def releases(parts: Iterable[Part]) -> list[Part]:
+    """The audits of single records among the parts."""
+    return [p for p in parts if p["part"] != "person"]
+
+
+def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
+    """attribute -> a figure a setting."""
+    some = releases(parts)
+    cells: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    tried: dict[tuple[str, str], dict[int, int]] = {}
+    under: dict[tuple[str, str], set[str]] = {}
+    classes: dict[str, int] = {}
+    for part in some:
+        classes |= part["classes"]
+        for found in part["findings"]:
+            cell, n = (found["attribute"], found["setting"]), found["records"]
+            add = np.array([n, n * found["before"], n * found["after"], n * found["guess"]])
+            by = cells.setdefault(cell, {})
+            by[found["attacker"]] = by.get(found["attacker"], np.zeros(4)) + add
+            own = tried.setdefault(cell, {})
+            own[part["fold"]] = max(own.get(part["fold"], 0), n)
+            under.setdefault(cell, set()).add(part["part"])
+    out: dict[str, list[Figure]] = {}
+    for (attribute, setting), by in sorted(cells.items()):
+        folds = tried[attribute, setting]
+        # Unseen records are others in each fold; fitted ones are mostly the same, so that one fold's are counted.
+        n = max(folds.values()) if setting == "C" else sum(folds.values())
+        figure = _figure(attribute, setting, by, n, classes[attribute], len(folds), len(under[attribute, setting]))
+        out.setdefault(attribute, []).append(figure)
+    return out
+
+
+def _figure(
+    attribute: str, setting: str, by: Mapping[str, np.ndarray], n: int, classes: int, folds: int, keys: int
+) -> Figure:
+    was, now = ({a: float(s[i] / s[0]) for a, s in by.items()} for i in (1, 2))
+    first, last = max(was, key=lambda a: was[a]), max(now, key=lambda a: now[a])
+    before, after = was[first], now[last]
+    guess = max(float(s[3] / s[0]) for s in by.values())
+    told = readable(before, guess, n)
+    interval = nag_interval(after, before, guess, n, classes=classes)
+    untouched = nag_interval(before, before, guess, n, classes=classes)
+    return Figure(
+        attribute=attribute,
+        setting=setting,
+        before=before,
+        after=after,
+        guess=guess,
+        nag=nag(after, before, guess) if told else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        smallest=resolvable(before, guess, n),
+        finest=untouched[0] if untouched else None,
+        by_before=first,
+        by_after=last,
+        records=n,
+        folds=folds,
+        keys=keys,
+    )
+
+
+def worst(figures: Sequence[Figure]) -> Figure:
+    """Of a suppressed attribute: the setting that leaks most."""
+    return max(figures, key=lambda f: -np.inf if f.nag is None else f.nag)
+
+
+def useful(figures: Sequence[Figure]) -> Figure:
+    """Of an attribute that is to be kept: setting A, learnt on one side of the split and tried on the other."""
+    return next(f for f in figures if f.setting == "A")
+
+
+def mean_utility(figures: Mapping[str, Sequence[Figure]], attributes: Sequence[str]) -> float | None:
+    """The mean NAG of what is watched; none counts as more than 1, so that one cannot make up for another. None where one
+    of them cannot be told."""
+    found = [useful(figures[a]).nag for a in attributes]
+    told = [min(v, 1.0) for v in found if v is not None]
+    return float(np.mean(told)) if told and len(told) == len(found) else None
+
+
+def measured(parts: Sequence[Part]) -> tuple[int, int, bool]:
+    """Folds measured, keys under which all of those folds were, and whether settings B and C were tried under each of those."""
+    some = releases(parts)
+    by: dict[int, dict[str, Part]] = {}
+    for p in some:
+        by.setdefault(p["fold"], {})[p["part"]] = p
+    if not by:
+        return 0, 0, False
+    common = set.intersection(*(set(parts) for parts in by.values()))
+    return len(by), len(common), all({"B", "C"} <= set(p["settings"]) for p in some)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The best possible attack on a discrete channel, means over folds weighted by records."""
+
+    on: str
+    accuracy: float
+    guess: float
+    permuted: float
+
+
+def exact(parts: Iterable[Part], attribute: str) -> dict[str, Exact]:
+    """on -> figure, of one attribute with nothing beside the record; empty where the channel is not discrete."""
+    found = [e for p in releases(parts) for e in p["exact"] if list(e["attributes"]) == [attribute] and not e["kept"]]
+    out = {}
+    for on in dict.fromkeys(e["on"] for e in found):
+        some = [e for e in found if e["on"] == on]
+        weight = [e["records"] for e in some]
+        accuracy, guess, permuted = (
+            float(np.average([e[k] for e in some], weights=weight)) for k in ("accuracy", "guess", "permuted")
+        )
+        out[on] = Exact(on, accuracy, guess, permuted)
+    return out
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is read of k records of one person, means over folds. k: 0 for all."""
+
+    attribute: str
+    k: int
+    knows: str
+    setting: str
+    before: float
+    after: float
+    guess: float
+    nag: float | None
+    low: float | None
+    high: float | None
+    folds: int
+
+
+def people(parts: Iterable[Part]) -> list[Person]:
+    """A figure an attribute, number of records, knowledge and setting. Accuracies are averaged before NAG is taken; the ends of the
+    interval are means of the folds' own ends: as wide as one fold's, since the folds hold other records of the same people."""
+    cells: dict[tuple[str, int, str, str], list[Mapping[str, Any]]] = {}
+    for part in parts:
+        for f in part.get("person", ()):
+            cells.setdefault((f["attribute"], f["k"], f["knows"], f["setting"]), []).append(f)
+    out = []
+    for (attribute, k, knows, setting), some in cells.items():
+        before, after, guess = (float(np.mean([f[w] for f in some])) for w in ("before", "after", "guess"))
+        share = low = high = None
+        if all(f["nag"] is not None for f in some):
+            share = nag(after, before, guess)
+            low = min(share, float(np.mean([f["low"] for f in some])))
+            high = max(share, float(np.mean([f["high"] for f in some])))
+        out.append(Person(attribute, k, knows, setting, before, after, guess, share, low, high, len(some)))
+    return out
+
+
+def worst_person(found: Iterable[Person], attribute: str, k: int, knows: str | None = None) -> Person | None:
+    """The most that is read of an attribute from k records, over settings and, unless it is said, over what is known: who
+    knows the channel may look at the draws alone. None where nothing was measured."""
+    some = [p for p in found if p.attribute == attribute and p.k == k and knows in (None, p.knows)]
+    return max(some, key=lambda p: -np.inf if p.nag is None else p.nag, default=None)
