@@ -155,7 +155,7 @@ def test_settings_are_parsed_and_named():
         ("noise", {"sigma": "loud"}, "sigma = 'loud'"),
         ("noise", {"sigma": -1}, "at least 0"),
         ("substitution", {"tau": 0}, "above 0"),
-        ("transport", {"softness": 0}, "above 0"),
+        ("transport", {"rounds": 0}, "above 0"),
         ("transport", {"cells": -1}, "at least 0"),
     ]:
         with pytest.raises(SordineError, match=message) as error:

@@ -11,7 +11,7 @@ from sordine.errors import SordineError
 from sordine.information import exact_attack, joint
 from sordine.keys import Key
 from sordine.methods import fit, load, make
-from sordine.methods.transport import TransportModifier, back, fill, typical
+from sordine.methods.transport import TransportModifier, back, fill, flows, typical
 from sordine.nets.aligned import KNOTS, Ranks
 from sordine.policy import Policy
 from sordine.recipe import Run
@@ -101,6 +101,34 @@ def test_small_pieces():
     assert filled.flatten().tolist() == [2, 2]
 
 
+def test_flows_worked_out_by_hand():
+    # Class 0 has shares (3/4, 1/4), class 1 (1/4, 3/4). Wholly even: both (1/2, 1/2), so a third of the larger part moves.
+    secret, strata = torch.tensor([0] * 4 + [1] * 4), torch.tensor([0, 0, 0, 1, 0, 1, 1, 1])
+    whole = flows(secret, strata, 1.0)
+    assert torch.allclose(whole[0], torch.tensor([[2 / 3, 1 / 3], [0, 1]]), atol=1e-6)
+    assert torch.allclose(whole[1], torch.tensor([[1, 0], [1 / 3, 2 / 3]]), atol=1e-6)
+    assert torch.allclose(flows(secret, strata, 0.5)[0], torch.tensor([[5 / 6, 1 / 6], [0, 1]]), atol=1e-6)
+    assert torch.allclose(flows(secret, strata, 0.0)[0], torch.eye(2))
+
+
+def test_entangled_classes_are_filled_alike_where_asked():
+    """`sex` tells `word` of these records; wholly even, the released cell tells nothing of `sex`."""
+    table = clusters(900)
+    rng = np.random.default_rng(1)
+    keep = (table.y["sex"] == table.y["word"] % 2) | (rng.random(900) < 0.4)
+    table = table.take(keep)
+    policy = Policy(("sex",), ("word",))
+    train = table.with_split(policy, KEY).part("train")
+    told = {}
+    for even in (0.0, 1.0):
+        p = fit(table, policy, make("transport", FAST | {"even": even}), run=Run(key=KEY)).channel_of(train.x)
+        assert np.allclose(p.sum(1), 1, atol=1e-5)
+        told[even] = exact_attack(p, train.y["sex"], 2)
+    guess = np.bincount(train.y["sex"]).max() / len(train)
+    assert told[0.0] > guess + 0.1
+    assert told[1.0] < guess + 0.02
+
+
 @pytest.fixture(scope="module")
 def table() -> Table:
     return clusters(900)
@@ -139,7 +167,7 @@ def test_a_task_that_nobody_named_is_kept(table, blind):
 
 def test_a_named_task_is_kept_and_balance_holds_within_it(table):
     policy = Policy(("person",), ("word",))
-    modifier = fit(table, policy, make("transport", FAST), run=Run(key=KEY))
+    modifier = fit(table, policy, make("transport", FAST | {"even": 0}), run=Run(key=KEY))
     train = table.with_split(policy, KEY).part("train")
     p = modifier.channel_of(train.x)
     word = modifier.stratum.numpy()

@@ -40,6 +40,7 @@ MOST, LARGEST = 20_000, 1 << 27  # records, and numbers of records, that are lea
 TOLD = 128  # axes from which a record's own class is told
 PLACES = 24  # components in which records are first matched
 FEWEST = 4  # records a cell, on average
+NAMED, UNKNOWN = 0.1, 0.015  # softness: what is named is read first, and pooled records then tell less of who they are
 
 
 class TransportModifier(Modifier):
@@ -49,6 +50,7 @@ class TransportModifier(Modifier):
     prices: Tensor  # (S, M)
     stratum: Tensor  # (M,) which joint preserved class a cell is of
     strata: Tensor  # (V, preserved attributes) class codes of each joint preserved class
+    flow: Tensor  # (S, V, V) to which joint preserved class a record of s, read as v, goes
     scale: Tensor  # mean squared distance of codes to cells: the unit of softness
     substitutes: Tensor  # (M * records, width); without cells the map from codes back to records, (size + 1, width)
 
@@ -64,6 +66,7 @@ class TransportModifier(Modifier):
         self.register_buffer("prices", torch.zeros(classes, cells))
         self.register_buffer("stratum", torch.zeros(cells, dtype=torch.long))
         self.register_buffer("strata", torch.zeros(strata, len(readers), dtype=torch.long))
+        self.register_buffer("flow", torch.eye(strata).repeat(classes, 1, 1))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("substitutes", torch.zeros(outputs, width))
 
@@ -81,13 +84,21 @@ class TransportModifier(Modifier):
         return total.argmax(1)
 
     def channel(self, x: Tensor) -> Tensor:
-        """P(j | x): (b, *shape) -> (b, outputs)."""
+        """P(j | x): (b, *shape) -> (b, outputs). Within the class read by codes and prices; evenly over the cells of a class
+        that a record is sent to, so that classes are filled alike."""
         code, member = self.code(x)
         score = member @ self.prices - torch.cdist(code, self.codes).square() / (self.scale * self.softness)
         if len(self.readers):
-            score = score.masked_fill(self.read(x)[:, None] != self.stratum, -torch.inf)
+            read = self.read(x)
+            inside = score.masked_fill(read[:, None] != self.stratum, -torch.inf).softmax(1)
+            goes = torch.einsum("bs,sbv->bv", member, self.flow[:, read])  # (b, V)
+            stays = goes.gather(1, read[:, None])
+            even = goes / torch.bincount(self.stratum, minlength=len(self.strata))
+            p = torch.where(read[:, None] == self.stratum, stays * inside, even[:, self.stratum])
+        else:
+            p = score.softmax(1)
         each = len(self.substitutes) // len(self.codes)
-        return score.softmax(1).repeat_interleave(each, 1) / each
+        return p.repeat_interleave(each, 1) / each
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Inverse of the cumulated channel at one uniform draw; without cells the code, brought back to a record."""
@@ -103,18 +114,21 @@ class TransportModifier(Modifier):
 class Transport:
     """cells: how many things can be released, at most a quarter of the training records; 0 releases the code itself, brought
     back to a record (deterministic: nothing is balanced, only aligned). softness: of the balanced channel, in units of the
-    mean squared distance between codes and cells. records: 0 releases a cell's mean over all classes, r > 0 one of its r
+    mean squared distance between codes and cells; 0 means 0.1 where something is preserved, else 0.015. even: how much of what
+    preserved attributes tell of suppressed ones is taken away, from 0 to 1: records are read as another class, as few as
+    will do, until the shares of preserved classes differ by so much less between suppressed ones. records: 0 releases a cell's mean over all classes, r > 0 one of its r
     most typical real records. size: numbers of a code. axes: principal components that are aligned. rounds: matching and
     aligning by turns. matching: softness of the matches. pooled: of how many records' weight all classes' common moments
     are in each class's own map. ridge: added to the components' moments, in units of their mean variance.
     """
 
     cells: int = 256
-    softness: float = 0.015
+    softness: float = 0.0
+    even: float = 0.5
     records: int = 0
-    size: int = 16
-    axes: int = 128
-    rounds: int = 8
+    size: int = 12
+    axes: int = 64
+    rounds: int = 12
     matching: float = 0.03
     pooled: float = 100.0
     ridge: float = 0.1
@@ -124,12 +138,14 @@ class Transport:
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("softness", "size", "axes", "rounds", "matching", "ridge"):
+        for name in ("size", "axes", "rounds", "matching", "ridge"):
             if not getattr(self, name) > 0:
                 raise SordineError(f"transport: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("cells", "records", "pooled"):
+        for name in ("cells", "softness", "records", "pooled"):
             if not getattr(self, name) >= 0:
                 raise SordineError(f"transport: {name} is {getattr(self, name)}; it must be at least 0")
+        if not 0 <= self.even <= 1:
+            raise SordineError(f"transport: even is {self.even}; it must be from 0 to 1")
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Align, balance, and choose what stands for each cell. On the CPU, in closed forms but for the readers of what is
@@ -175,7 +191,7 @@ class Transport:
         classes, n = int(secret.max()) + 1, len(x)
         width = x.shape[1]
         space = Aligned(width, classes, min(TOLD, width, n - 1), min(self.axes, width, n - 1), self.size)
-        fields = {name: v for name, v in asdict(self).items() if name not in ("cells", "softness", "records")}
+        fields = {name: v for name, v in asdict(self).items() if name not in ("cells", "softness", "even", "records")}
         file = checkpoint(
             run.folder, "transport", fields | {"seed": run.seed}, table, (*policy.suppress, *policy.preserve)
         )
@@ -246,15 +262,15 @@ class Transport:
         member = functional.one_hot(secret, classes).float()
         code = space.code(space.components(ranks, member), member)
         if not self.cells:
-            modifier = TransportModifier(space, readers, 0, int(strata.max()) + 1, code.shape[1] + 1, self.softness)
+            modifier = TransportModifier(space, readers, 0, int(strata.max()) + 1, code.shape[1] + 1, 1.0)
             modifier.substitutes = back(code, x)
             return modifier
         cells, owner = self.cells_of(code, strata, self.cells, 0)
         each = max(1, self.records)
-        modifier = TransportModifier(
-            space, readers, len(cells), int(strata.max()) + 1, len(cells) * each, self.softness
-        )
+        softness = self.softness or (NAMED if readers else UNKNOWN)
+        modifier = TransportModifier(space, readers, len(cells), int(strata.max()) + 1, len(cells) * each, softness)
         modifier.codes, modifier.stratum = cells, owner
+        modifier.flow = flows(secret, strata, self.even)
         modifier.scale = torch.cdist(code, cells).square().mean()
         shares = torch.zeros(len(x), len(cells))  # of a class's mass in a cell, how much is each record's
         for v in range(int(strata.max()) + 1):
@@ -265,7 +281,7 @@ class Transport:
             # As they will be released: by what is told of their class, not by its label.
             code = space.code(space.components(ranks[strata == v], told), told)
             cost = torch.cdist(code, cells[here]).square() / modifier.scale
-            plan, prices = balanced(cost, self.softness, secret[strata == v], told)
+            plan, prices = balanced(cost, softness, secret[strata == v], told)
             modifier.prices[:, here] = prices
             for s in seen:
                 inside = secret[strata == v] == s
@@ -306,7 +322,7 @@ class Transport:
             len(tensors["codes"]),
             len(tensors["strata"]),
             len(tensors["substitutes"]),
-            fields["softness"],
+            fields["softness"] or (NAMED if readers else UNKNOWN),
         )
 
 
@@ -348,6 +364,20 @@ def fill(means: Tensor, shares: list[Tensor]) -> Tensor:
     """A class's mean record in a cell of a stratum that it lacks is the mean over those that have it: (S, M, d) -> same."""
     there = torch.stack([(t.sum(0) > 0).float() for t in shares])[:, :, None]
     return torch.where(there > 0, means, means.sum(0) / there.sum(0).clamp_min(1))
+
+
+def flows(secret: Tensor, strata: Tensor, even: float) -> Tensor:
+    """Where records go so that suppressed classes differ less in their shares of the preserved ones: (n,), (n,) codes ->
+    (S, V, V), rows summing to 1. `even` of the difference to the mean share is taken away, and no more records move than must."""
+    share = torch.zeros(int(secret.max()) + 1, int(strata.max()) + 1)
+    share.index_put_((secret, strata), torch.ones(len(secret)), accumulate=True)
+    share = share / share.sum(1, keepdim=True)
+    wanted = (1 - even) * share + even * share.mean(0)
+    stays = torch.where(share > 0, torch.minimum(share, wanted) / share.clamp_min(1e-12), 1.0)
+    lacks = (wanted - share).clamp_min(0)
+    to = lacks / lacks.sum(1, keepdim=True).clamp_min(1e-12)
+    moved = torch.diag_embed(stays) + (1 - stays)[:, :, None] * to[:, None, :]
+    return torch.where(lacks.sum(1)[:, None, None] > 1e-9, moved, torch.eye(share.shape[1]))
 
 
 def back(code: Tensor, x: Tensor) -> Tensor:
