@@ -27,6 +27,7 @@ from sordine.information import entanglement
 from sordine.keys import Key
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
+from sordine.proved import proved
 from sordine.recipe import silent
 from sordine.table import Table
 from sordine.verdict import Readings, figures, judge
@@ -153,6 +154,7 @@ def audit(
         findings=tuple(findings),
         pretrained=tuple(read),
         exact=tuple(known),
+        proved=proved(modifier, known),
         flaws=tuple(flaws),
         entanglement=_entanglement(original, policy, headlines, int((~fitted).sum())),
         cloud=around,

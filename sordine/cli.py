@@ -172,7 +172,7 @@ def fit(
     from sordine.recipe import Run
     from sordine.table import Table
 
-    name = method if method is not None else methods.default_method(policy)
+    name = method if method is not None else methods.default_method(policy, copies=pool is not None)
     fixed = given.fields(settings)
     recipe = methods.make(name, fixed)
     limits = None if max_leakage is None else search.limits_of(max_leakage, policy.suppress)

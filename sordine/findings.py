@@ -303,6 +303,7 @@ class Report:
     findings: tuple[Finding, ...]
     pretrained: tuple[PretrainedFinding, ...] = ()
     exact: tuple[ExactFinding, ...] = ()
+    proved: tuple[str, ...] = ()
     person: tuple[PersonFinding, ...] = ()
     queries: tuple[QueryFinding, ...] = ()
     linkage: tuple[LinkageFinding, ...] = ()

@@ -149,7 +149,7 @@ class _Flow:
         """The modifier, and the key it was fitted under."""
         job, modifier = self.job, self.out / MODIFIER
         policy = job.policy_of()
-        name = job.method or methods.default_method(policy)
+        name = _method(job)
         recipe = methods.make(name, job.settings)
         # A new key is told of once: by the fit it is made for.
         fresh = job.key is None and not beside(modifier).exists()
@@ -346,13 +346,18 @@ def run_job(
         return Outcome(whole, found, flow.release(key, found), flow.withheld(found))
 
 
+def _method(job: Job) -> str:
+    """The job's method: the default one where it names none."""
+    return job.method or methods.default_method(job.policy_of(), copies=job.media or job.pool is not None)
+
+
 def _check(job: Job, out: Path) -> None:
     """All that can be known to be wrong without reading data."""
     if job.extractor is not None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
-    methods.make(job.method or methods.default_method(job.policy_of()), job.settings)
+    method = _method(job)
+    methods.make(method, job.settings)
     arguments.device(job.device)
-    method = job.method or methods.default_method(job.policy_of())
     if job.media and method != "substitution":
         raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
     if job.media and job.pictures:

@@ -276,6 +276,18 @@ def exact_guess(labels: np.ndarray, kept: np.ndarray | None = None) -> float:
     return majority(labels) if kept is None else best_from(labels, kept)
 
 
+def exact_bound(accuracy: float, records: int, delta: float = 0.05) -> float:
+    """With probability 1 - delta no attacker on one released record reads more than this of new records like these.
+
+    accuracy: `exact_attack` on `records` records that the channel was not fitted on, drawn independently from where the new
+    ones come from. The figure on a sample is no lower on average than the truth (a mean of maxima is no less than the
+    maximum of means), and one record moves it by at most 1/n: McDiarmid (Surveys in Combinatorics, 1989). In [0, 1].
+    """
+    if records < 1 or not 0 < delta < 1:
+        raise SordineError(f"information: no bound from {records} records at {delta}")
+    return min(1.0, accuracy + float(np.sqrt(np.log(1 / delta) / (2 * records))))
+
+
 def permuted_attack(
     p: np.ndarray,
     labels: np.ndarray,

@@ -180,3 +180,17 @@ def test_a_large_channel_stays_small_and_fast(rng: np.random.Generator) -> None:
     assert time.perf_counter() - began < 20
     assert tracemalloc.get_traced_memory()[1] < 160e6
     tracemalloc.stop()
+
+
+def test_a_bound_holds_on_new_records(rng: np.random.Generator) -> None:
+    """A channel whose best attack is known: of 200 samples at most one in twenty (and some luck) gives a bound below it."""
+    assert information.exact_bound(0.5, 200) == pytest.approx(0.5 + np.sqrt(np.log(20) / 400))
+    assert information.exact_bound(0.9, 3) == 1
+    with pytest.raises(SordineError, match="no bound"):
+        information.exact_bound(0.5, 0)
+    given = np.array([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])  # P(j | s), s even: the best attack is 0.7
+    low = 0
+    for _ in range(200):
+        s = rng.integers(0, 2, 60)
+        low += information.exact_bound(information.exact_attack(given[s], s, 2), 60) < 0.7
+    assert low <= 12

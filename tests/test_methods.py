@@ -164,7 +164,7 @@ def test_settings_are_parsed_and_named():
 
 
 def test_the_method_is_chosen_and_its_needs_are_checked(table):
-    assert default_method(Policy(("person",), ("word",))) == "substitution"
+    assert default_method(Policy(("person",), ("word",))) == "transport"
     with pytest.raises(SordineError, match="at least one attribute to suppress"):
         fit(table, Policy((), ("word",)), "leace")
     for name in ON_PICTURES:

@@ -41,13 +41,12 @@ METHODS: dict[str, Any] = {
 }
 
 
-def default_method(policy: Policy) -> str:
-    """The method that holds best for a policy.
+def default_method(policy: Policy, *, copies: bool = False) -> str:
+    """The method that holds best: transport, whether the tasks to come are named or not (docs/results/unknown-task.md).
 
-    Where something is preserved: substitution (docs/results/overview.md). Where nothing is, too: of the methods here it
-    alone keeps retrained attackers near the guess, though it then keeps less of what nobody named.
+    copies: whether what leaves must be copies of real records (another table's, or files of media): then substitution.
     """
-    return "substitution"
+    return "substitution" if copies else "transport"
 
 
 def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:

@@ -88,6 +88,7 @@ def context(report: Report) -> dict[str, Any]:
         "severities": SEVERITIES,
         "sides": SIDES,
         "harder": harder.view(report),
+        "proved": report.proved,
         "exact": [(e, charts.best_attack(e)) for e in report.exact],
         "tradeoff": charts.tradeoff(worst, charted) if worst and charted else None,
         "untold": [h.attribute for h in readable if h.nag is None],

@@ -1,0 +1,43 @@
+"""What is proved of a release, under which assumptions, in sentences: nothing beyond it may be claimed (docs/threat-models.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sordine.findings import ExactFinding
+from sordine.information import exact_bound
+from sordine.modifier import Modifier
+
+NOTHING = "Nothing is proved of this release: the figures are what these attackers read, and another may read more."
+PROVED: dict[str, str] = {
+    "leace": "Proved: on the records of the fit no linear predictor of what is suppressed has a lower squared or logistic loss than a "
+    "constant guess. Nothing is proved of other attackers, or of other records.",
+    "noise": "Nothing is proved of this release: noise of this size bounds what can be told of a record only where records are "
+    "bounded, and no bound is set here.",
+    "nothing": "Nothing is hidden: this is the control.",
+}
+
+
+def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[str, ...]:
+    """The sentences for the report. exact: the best attacks on the modifier's channel, where it is discrete."""
+    if modifier is None:
+        return ("Nothing is proved of this release: without its modifier it is known by its records alone.",)
+    said = [_discrete(e) for e in exact if e.on == "unseen" and not e.kept]
+    if said:
+        return (
+            *said,
+            "Of several records of one person read together, and of records unlike these, nothing is proved.",
+        )
+    if modifier.discrete:
+        return ("Nothing is proved of new records: the modifier saw all of those that are labelled.",)
+    card = getattr(modifier, "card", None)
+    return (PROVED.get(card.method if card is not None else "", NOTHING),)
+
+
+def _discrete(e: ExactFinding) -> str:
+    names = " and ".join(f"`{a}`" for a in e.attributes)
+    return (
+        f"Proved: if further records come from where the {e.records:,} unseen ones came from, no attacker at all, with the modifier in "
+        f"hand, reads more than {exact_bound(e.accuracy, e.records):.1%} of {names} from one released record ({e.guess:.1%} by "
+        "guessing; wrong in at most one of twenty draws of the unseen records; most of what lies between is that they are few)."
+    )

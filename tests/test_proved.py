@@ -1,0 +1,45 @@
+"""What a report says is proved: by method, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from sordine.audit import Budget, audit
+from sordine.information import exact_bound
+from sordine.keys import Key
+from sordine.methods import METHODS, fit, make
+from sordine.policy import Policy
+from sordine.proved import NOTHING, PROVED, proved
+from sordine.recipe import Run
+from sordine.transform import transform
+
+from .clusters import clusters
+
+KEY = Key.of_seed(0)
+
+
+def test_only_known_methods_are_spoken_of():
+    assert PROVED.keys() <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", ["transport", "leace", "mass"])
+def test_a_report_says_what_is_proved(name):
+    table, policy = clusters(400), Policy(("person",), ("word",))
+    fast = {
+        "transport": {"cells": 12, "rounds": 2},
+        "mass": {"epochs": 1, "classifier_epochs": 1, "agnostic_epochs": 1},
+    }
+    modifier = fit(table, policy, make(name, fast.get(name, {})), run=Run(key=KEY))
+    budget = Budget(families=("logistic",), settings=("A",), person=(), cloud=0)
+    report = audit(
+        table, transform(modifier, table, KEY), policy, modifier=modifier, key=KEY, budget=budget, pretrained=False
+    )
+    if name == "transport":
+        (unseen,) = (e for e in report.exact if e.on == "unseen" and not e.kept)
+        assert f"{exact_bound(unseen.accuracy, unseen.records):.1%} of `person`" in report.proved[0]
+        assert "several records of one person" in report.proved[-1]
+    elif name == "leace":
+        assert report.proved == (PROVED["leace"],)
+    else:
+        assert report.proved == (NOTHING,)
+    assert "without its modifier" in proved(None, ())[0]
