@@ -21,6 +21,7 @@ SETTINGS = {
     "leace": {},
     "mass": {"epochs": 20, "classifier_epochs": 20, "agnostic_epochs": 10},
     "substitution": {"hidden": 64, "size": 32},
+    "transport": {},
 }
 for name, settings in SETTINGS.items():
     modifier = fit(table, policy, make(name, settings), run=Run(key=key))

@@ -27,7 +27,7 @@ def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> 
     table, key = Table.read(tmp_path / "fsdd.parquet"), Key.of_seed(0)
     policy = Policy(("speaker",), ("digit",), ())
     modifier = fit(table, policy, run=Run(key=key))  # the method is Sordine's own choice
-    assert modifier.card.method == "substitution"
+    assert modifier.card.method == "transport"
     budget = Budget(families=("logistic", "trees", "mlp"), settings=("A",))
     report = audit(table, transform(modifier, table, key), policy, modifier=modifier, key=key, budget=budget)
     speaker, digit = report.headlines

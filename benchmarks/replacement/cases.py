@@ -128,6 +128,7 @@ def units() -> Iterator[Plane | Fit]:
     yield Fit("utkface", "gender", "generator", 0.05)
     yield Fit("utkface", "gender", "both", 0.01)
     yield Fit("yale_b", "light_side", "both", 0.05, audited=True)
+    yield Fit("yale_b", "light_side", "generator", 0.05)
     for secret in ("glasses", "sex", "age"):
         for epsilon in (0.05, 0.01, 0.001):
             yield Fit("faces", secret, "both", epsilon)
