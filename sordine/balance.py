@@ -1,4 +1,5 @@
-"""Entropic optimal transport: shares of records over cells whose marginals are given, and the prices that bring it about."""
+"""Entropic optimal transport: shares of records over cells whose marginals are given, the prices that bring it about, and what
+classes can agree on."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def balanced(
     """Prices that let every group fill every cell alike, where a record pays what it is believed to be of.
 
     P(j | x_i) = softmax over j of (member_i @ prices)_j - cost_ij / softness; the mean of it over each group's records is
-    brought to 1/m by Sinkhorn's step on the group's own prices, which is his iteration where belief is certain.
+    brought towards 1/m by Sinkhorn's step on the group's own prices, which is his iteration where belief is certain. Where
+    belief errs, even prices need not exist, and what is reached after `most` steps is given: measure it.
 
     cost: (n, m). groups: (n,) codes. member: (n, S), what each record is believed to be of, rows summing to 1; a class that
     no record here is of pays the mean of the others' prices. -> P (n, m); prices (S, m), of mean 0.
@@ -97,3 +99,36 @@ def consensus(means: Tensor, scatter: Tensor, size: int) -> Tensor:
     values, vectors = torch.linalg.eigh((agree + agree.T) / 2)
     values, vectors = values.flip(0)[:size], vectors.flip(1)[:, :size]
     return vectors * math.sqrt(m) * values.clamp_min(0).sqrt()
+
+
+def match(code: Tensor, strata: Tensor, cells: Tensor, owner: Tensor, softness: float) -> Tensor:
+    """Of each cell, how much of it every record of one class is: (n, M), columns summing to 1, or 0 where the class has no
+    record of the cell's stratum."""
+    share = torch.zeros(len(code), len(cells))
+    scale = torch.cdist(code, cells).square().mean().clamp_min(1e-12)
+    for v in range(int(owner.max()) + 1):
+        rows, here = torch.nonzero(strata == v).flatten(), torch.nonzero(owner == v).flatten()
+        if len(rows):
+            plan, _ = sinkhorn(torch.cdist(code[rows], cells[here]).square() / scale, softness, most=60)
+            share[rows[:, None], here] = plan / plan.sum(0).clamp_min(1e-12)
+    return share
+
+
+def fill(means: Tensor, shares: list[Tensor]) -> Tensor:
+    """A class's mean record in a cell of a stratum that it lacks is the mean over those that have it: (S, M, d) -> same."""
+    there = torch.stack([(t.sum(0) > 0).float() for t in shares])[:, :, None]
+    return torch.where(there > 0, means, means.sum(0) / there.sum(0).clamp_min(1))
+
+
+def flows(secret: Tensor, strata: Tensor, even: float) -> Tensor:
+    """Where records go so that suppressed classes differ less in their shares of the preserved ones: (n,), (n,) codes ->
+    (S, V, V), rows summing to 1. `even` of the difference to the mean share is taken away, and no more records move than must."""
+    share = torch.zeros(int(secret.max()) + 1, int(strata.max()) + 1)
+    share.index_put_((secret, strata), torch.ones(len(secret)), accumulate=True)
+    share = share / share.sum(1, keepdim=True)
+    wanted = (1 - even) * share + even * share.mean(0)
+    stays = torch.where(share > 0, torch.minimum(share, wanted) / share.clamp_min(1e-12), 1.0)
+    lacks = (wanted - share).clamp_min(0)
+    to = lacks / lacks.sum(1, keepdim=True).clamp_min(1e-12)
+    moved = torch.diag_embed(stays) + (1 - stays)[:, :, None] * to[:, None, :]
+    return torch.where(lacks.sum(1)[:, None, None] > 1e-9, moved, torch.eye(share.shape[1]))

@@ -1,4 +1,4 @@
-"""What held-back records certify: the upper end of each suppressed attribute's leakage, and the lowest limit they could.
+"""What held-back records certify: the upper end of each suppressed attribute's leakage, and the lowest limit to hope for.
 
 A setting of a method is certified where EVERY attacker, in every setting of the audit and for every suppressed attribute,
 has an interval whose upper end is at most the limit. That is an intersection-union test: if the true leakage of one attacker
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sordine.attackers.plan import Budget, Piece, Reading
-from sordine.metrics import accuracy, correlations, majority, nag, nag_interval, readable, resolvable
+from sordine.metrics import accuracy, correlations, majority, nag, nag_interval, readable, wilson
 from sordine.verdict import Readings
 
 CONFIDENCE = 0.95  # of the two-sided interval whose upper end counts, as in reports
@@ -29,9 +29,9 @@ CONFIDENCE = 0.95  # of the two-sided interval whose upper end counts, as in rep
 class Certificate:
     """What was certified of one attribute.
 
-    leakage: unclipped NAG of the worst attacker in the worst setting of the audit. high: the largest upper end over all attackers and
-    settings; None where there is no interval (no attack could be made, or the originals cannot be read). setting, attacker: whose
-    that is. records: how many distinct ones were tried there.
+    high: the largest upper end over all attackers and settings of the audit; None where there is no interval (no attack could be
+    made, or the originals cannot be read). setting, attacker: whose that is. leakage: that attacker's unclipped NAG there; another's
+    may be larger, with a narrower interval. records: how many distinct ones were tried there.
     """
 
     attribute: str
@@ -67,46 +67,106 @@ def certificates(
 def _certificate(
     readings: Readings, attribute: str, limit: float, classes: int, budget: Budget, confidence: float
 ) -> Certificate:
-    nothing = Certificate(attribute, limit, None, None)
-    worst, leakage = nothing, -np.inf
-    told = _told(readings, attribute, budget)
-    for setting, best in told.items():
+    nothing = worst = Certificate(attribute, limit, None, None)
+    for setting, best in _told(readings, attribute, budget).items():
         after = _reads(readings, 1, attribute, setting, budget)
         if not after:
             return nothing
-        truth = best[0].truth
-        n, guess, was = len(truth), majority(truth), _accuracy(best)
         for attacker, own in after.items():
-            pairs = [correlations(truth, a.predicted, b.predicted) for a, b in zip(own, best, strict=True)]
-            r = np.mean(pairs, axis=0).tolist()
-            now = _accuracy(own)
-            interval = nag_interval(
-                now, was, guess, n, confidence=confidence, correlation=(r[0], r[1], r[2]), classes=classes
-            )
-            if interval is None:
+            end = upper(own, best, classes, confidence)
+            if end is None:
                 return nothing
-            leakage = max(leakage, nag(now, was, guess))
-            if worst.high is None or interval[1] > worst.high:
-                worst = Certificate(attribute, limit, float(leakage), interval[1], setting, attacker, n)
-    return replace(worst, leakage=float(leakage)) if told else nothing
+            if worst.high is None or end > worst.high:
+                truth = best[0].truth
+                found = nag(_accuracy(own), _accuracy(best), majority(truth))
+                worst = Certificate(attribute, limit, found, end, setting, attacker, len(truth))
+    return worst
+
+
+def upper(after: Sequence[Reading], before: Sequence[Reading], classes: int, confidence: float) -> float | None:
+    """Upper end of the two-sided interval of NAG (unclipped) of what `after` reads, over `before`, each by seed on the same records.
+
+    The larger of two. `metrics.nag_interval` knows that the most frequent class is a lucky one, but takes spreads from whole
+    accuracies and lets their correlation cancel what they share with the guess: of uneven classes, where an attacker
+    departs from the guess in few records, too little is left. The other end (`_departures`) counts those records.
+    None where either has none.
+    """
+    truth = before[0].truth
+    pairs = [correlations(truth, a.predicted, b.predicted) for a, b in zip(after, before, strict=True)]
+    r = np.mean(pairs, axis=0).tolist()
+    shares = _accuracy(after), _accuracy(before), majority(truth)
+    interval = nag_interval(*shares, len(truth), confidence=confidence, correlation=(r[0], r[1], r[2]), classes=classes)
+    end = _departures(after, before, confidence)
+    return None if interval is None or end is None else max(interval[1], end)
+
+
+def _departures(after: Sequence[Reading], before: Sequence[Reading], confidence: float) -> float | None:
+    """Upper end of NAG, at least 0, from the records in which an attacker and the constant guess are not both right or both wrong.
+
+    Accuracy less guess is the share of records of other classes read right, less the share of the guess's own class read
+    wrong. With these of after (a, b) and before (c, d), NAG is the theta at which a - b - theta (c - d) is 0; of its interval
+    by MOVER (see `metrics.nag_interval`), from Wilson's limits of four shares that may be small, this is the edge above,
+    a root of a quadratic in theta. None where there is none.
+    """
+    truth = before[0].truth
+    known = truth >= 0
+    usual = truth[known] == np.bincount(truth[known]).argmax()
+    moments = []
+    for own, best in zip(after, before, strict=True):
+        right = [(r.predicted == truth)[known] for r in (own, best)]
+        events = np.stack([e for hit in right for e in (hit & ~usual, ~hit & usual)]).astype(np.float64)
+        share = events.mean(1)
+        spread = np.sqrt(share * (1 - share))
+        off = events @ events.T / events.shape[1] - np.outer(share, share)
+        scale = np.outer(spread, spread)
+        moments.append((share, np.divide(off, scale, out=np.eye(4), where=scale > 0)))
+    share, r = (np.mean([m[i] for m in moments], 0) for i in (0, 1))
+    n = int(known.sum())
+    low, high = np.array([wilson(s * n, n, confidence) for s in share]).T
+    signs = np.array([1, -1, -1, 1])
+    # Towards T = 0 from below, where theta lies above what was found: every term towards its larger end.
+    away = np.where(signs > 0, high - share, low - share) * signs
+    now, was = away * [1, 1, 0, 0], away * [0, 0, 1, 1]
+    r = r * np.outer(signs, signs)
+    gained, told = share[0] - share[1], share[2] - share[3]
+    square, half, least = told**2 - was @ r @ was, -gained * told - now @ r @ was, gained**2 - now @ r @ now
+    if told <= 0 or square <= 0:
+        return None
+    return float(max((np.sqrt(max(half**2 - square * least, 0)) - half) / square, 0.0))
 
 
 def lowest(
-    readings: Readings, attributes: Sequence[str], budget: Budget, confidence: float = CONFIDENCE
+    readings: Readings, classes: Mapping[str, int], budget: Budget, confidence: float = CONFIDENCE
 ) -> dict[str, float | None]:
-    """The lowest limit that could be certified of each attribute, even of a release that tells nothing of it: the largest of
-    `metrics.resolvable` over the audit's settings, from the readings of the originals alone. None where the originals cannot
-    be read well enough."""
+    """The lowest limit for which there is hope, by attribute, from the readings of the originals alone: the largest, over the audit's
+    settings, of the upper ends of an attacker to whom a release tells nothing.
+
+    He knows the shares of the classes: he names the most frequent one, or, where others are within two standard errors of it, each
+    of these as often as the others, whatever the record. Attackers in their luck may come out lower; one who is
+    none the wiser comes out about here. classes: how many each attribute has. None where the originals cannot be read well enough.
+    """
     found: dict[str, float | None] = {}
-    for attribute in attributes:
-        ends = []
-        for best in _told(readings, attribute, budget).values():
-            truth = best[0].truth
-            ends.append(resolvable(_accuracy(best), majority(truth), len(truth), confidence))
-        found[attribute] = max((end for end in ends if end is not None), default=None)
-        if None in ends:
-            found[attribute] = None
+    for attribute, count in classes.items():
+        ends = [
+            upper([_ignorant(r) for r in best], best, count, confidence)
+            for best in _told(readings, attribute, budget).values()
+        ]
+        some = [end for end in ends if end is not None]
+        found[attribute] = max(some) if some and len(some) == len(ends) else None
     return found
+
+
+def _ignorant(best: Reading) -> Reading:
+    known = best.truth >= 0
+    share = np.bincount(best.truth[known]) / known.sum()
+    most = share.max()
+    # The difference of two shares of one sample.
+    spread = np.sqrt(np.maximum(most + share - (most - share) ** 2, 0) / known.sum())
+    tied = np.flatnonzero(most - share <= 2 * spread)
+    predicted = np.empty_like(best.truth)
+    # In turn among alike records, so that what is named goes with nothing.
+    predicted[np.lexsort((best.predicted, best.truth))] = tied[np.arange(len(predicted)) % len(tied)]
+    return replace(best, predicted=predicted)
 
 
 def pooled(parts: Sequence[tuple[Readings, int]]) -> Readings:

@@ -97,7 +97,7 @@ class Halves:
 
     def lowest(self) -> dict[str, float | None]:
         whole = self._pooled([self._originals(scene) for scene in self.before])
-        return lowest(whole, self.policy.suppress, self.budget)
+        return lowest(whole, {name: self.before[0].classes[name] for name in self.policy.suppress}, self.budget)
 
     def step(self, rung: Rung, limits: Mapping[str, float]) -> Step:
         """Fit both halves, release, attack, and pool what was read."""

@@ -37,7 +37,7 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
 def _discrete(e: ExactFinding) -> str:
     names = " and ".join(f"`{a}`" for a in e.attributes)
     return (
-        f"Proved: if further records come from where the {e.records:,} unseen ones came from, no attacker at all, with the modifier in "
-        f"hand, reads more than {exact_bound(e.accuracy, e.records):.1%} of {names} from one released record ({e.guess:.1%} by "
+        f"Proved, if nothing was fitted on the {e.records:,} unseen records, their features included, and further ones come from "
+        f"where they came from: no attacker at all, with the modifier in hand, reads more than {exact_bound(e.accuracy, e.records):.1%} of {names} from one released record ({e.guess:.1%} by "
         "guessing; wrong in at most one of twenty draws of the unseen records; most of what lies between is that they are few)."
     )

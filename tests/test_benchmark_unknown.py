@@ -299,9 +299,18 @@ def test_many_queries_under_one_key_gain_nothing_or_the_line_fails() -> None:
     assert states(every, 5, "a person's figure") == ["reached"]
 
 
+def both(after: float, knows: str = "channel") -> list[dict[str, Any]]:
+    return [person(after, knows=knows, setting=s, nag=(after - SPEAKER) * 1.2) for s in "AB"]
+
+
+def test_fifty_records_without_the_attacker_who_knows_the_modifier_are_not_measured() -> None:
+    parts = [*whole(0.17, 0.97), *(people_of(f, both(0.17, "draws")) for f in range(5))]
+    assert states(checks({("fsdd", "named"): parts}), 6, "speaker from 50 records") == ["not measured"]
+
+
 @pytest.mark.parametrize(("after", "said"), [(0.2, "reached"), (0.5, "not reached")])
 def test_fifty_records_of_one_person(after: float, said: str) -> None:
-    parts = [*whole(0.17, 0.97), *(people_of(f, [person(after, nag=(after - SPEAKER) * 1.2)]) for f in range(5))]
+    parts = [*whole(0.17, 0.97), *(people_of(f, both(after)) for f in range(5))]
     made = checks({("fsdd", "named"): parts})
     assert states(made, 6, "speaker from 50 records") == [said]
     assert states(made, 6, "utility of digit") == ["reached"]

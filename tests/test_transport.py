@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sordine.balance import balanced, centres, consensus, sinkhorn
+from sordine.balance import balanced, centres, consensus, fill, flows, sinkhorn
 from sordine.errors import SordineError
 from sordine.information import exact_attack, joint
 from sordine.keys import Key
 from sordine.methods import fit, load, make
-from sordine.methods.transport import TransportModifier, back, fill, flows, typical
+from sordine.methods.transport import back, typical
+from sordine.methods.transport_modifier import TransportModifier
 from sordine.nets.aligned import KNOTS, Ranks
 from sordine.policy import Policy
 from sordine.recipe import Run
@@ -188,7 +189,7 @@ def test_what_is_released_is_no_record_unless_asked(table):
     assert {row.tobytes() for row in transform(real, table, KEY).x} <= own
     assert real.channel_of(table.x[:5]).shape == (5, 3 * len(real.codes))
     assert "real records" in real.card.notes[0]
-    assert "no real record" in means.card.notes[0]
+    assert "not the records themselves" in means.card.notes[0]
 
 
 def test_without_cells_the_code_itself_is_released(table, tmp_path):
@@ -215,6 +216,27 @@ def test_points_of_a_sweep_share_the_aligned_space(table, tmp_path):
     assert len(list(tmp_path.glob("transport-*.safetensors"))) == 2
 
 
+def test_what_is_shared_is_of_one_policy(table, tmp_path):
+    """Suppressing two attributes and suppressing one while the other is preserved are not the same fit."""
+    run = Run(key=KEY, folder=tmp_path)
+    fit(table, Policy(("person", "word")), make("transport", FAST), run=run)
+    fit(table, Policy(("person",), ("word",)), make("transport", FAST), run=run)
+    assert len(list(tmp_path.glob("transport-*.safetensors"))) == 2
+
+
+def test_the_card_says_how_uneven_the_cells_are_filled(table, blind):
+    assert blind.card.fit["uneven"] < 0.02
+    rng = np.random.default_rng(0)
+    blurred = table.with_x((table.x + 6 * table.x.std(0) * rng.normal(size=table.x.shape)).astype(np.float32))
+    unsure = fit(blurred, Policy(("person",)), make("transport", FAST), run=Run(key=KEY))
+    train = blurred.with_split(Policy(("person",)), KEY).part("train")
+    p = unsure.channel_of(train.x)
+    share = np.stack([p[train.y["person"] == s].mean(0) for s in range(4)])
+    told = np.abs(share - share.mean(0)).sum(1).max() / 2
+    assert unsure.card.fit["uneven"] == pytest.approx(told, abs=2e-3)
+    assert told > blind.card.fit["uneven"]  # a class that is told with errors is not balanced as well
+
+
 def test_missing_labels_and_few_records(table):
     lost = table.y["person"].copy()
     lost[::3] = -1
@@ -228,6 +250,49 @@ def test_missing_labels_and_few_records(table):
     alone = Table.of(table.x[:40], {"sex": [0, 1] * 20, "word": [-1] * 40})
     with pytest.raises(SordineError, match="no label at all"):
         fit(alone, Policy(("sex",), ("word",)), make("transport"), run=Run(key=KEY))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pooled": float("inf")}, "pooled is inf"),
+        ({"ridge": 1e30}, "ridge is 1e\\+30; it must be at most"),
+        ({"softness": 1e-40}, "softness is 1e-40; it must be 0 or at least"),
+        ({"records": 100_000}, "records is 100000: so many a cell"),
+    ],
+)
+def test_fields_beyond_reason_are_refused_before_training(table, fields, message):
+    with pytest.raises(SordineError, match=message):
+        fit(table, Policy(("person",)), make("transport", FAST | fields), run=Run(key=KEY))
+
+
+def test_odd_tables(table):
+    flat = Table.of(np.ones((60, 4)), {"sex": [0, 1] * 30})
+    with pytest.raises(SordineError, match="no feature varies"):
+        fit(flat, Policy(("sex",)), make("transport", FAST), run=Run(key=KEY))
+    wide = fit(table, Policy(("person",)), make("transport", FAST | {"size": 100_000}), run=Run(key=KEY))
+    assert wide.codes.shape[1] == 12  # no more numbers than axes
+    damaged = fit(table, Policy(("person",)), make("transport", FAST), run=Run(key=KEY))
+    damaged.prices[:] = float("nan")
+    with pytest.raises(SordineError, match="odd numbers"):
+        transform(damaged, table, KEY)
+
+
+def test_a_cell_of_one_record_is_said(table):
+    """A preserved class with two records, one of each sex, has a cell of its own."""
+    word = table.y["word"].copy()
+    rare = [int(np.flatnonzero(table.y["sex"] == s)[0]) for s in (0, 1)]
+    word[rare] = 3
+    some = Table.of(
+        table.x, {"sex": table.y["sex"], "word": word}, ids=table.ids, split=["train"] * 880 + ["test"] * 20
+    )
+    modifier = fit(some, Policy(("sex",), ("word",)), make("transport", FAST), run=Run(key=KEY))
+    assert float(modifier.weight.min()) <= 2.01
+    only = Table.of(
+        table.x, {"person": table.y["person"], "word": word}, ids=table.ids, split=["train"] * 880 + ["test"] * 20
+    )
+    modifier = fit(only, Policy(("person",), ("word",)), make("transport", FAST | {"cells": 200}), run=Run(key=KEY))
+    assert ("hardly more than one record" in " ".join(modifier.card.notes)) == bool((modifier.weight < 1.5).any())
 
 
 def test_joint_classes_are_what_is_balanced(table, blind):

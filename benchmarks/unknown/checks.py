@@ -97,6 +97,7 @@ def leaks(number_: int, case: Case, figures: Sequence[Figure], limit: float, who
     """Leakage at most the limit in every setting; where the records could not show that of an attacker at the guess, an interval that
     holds 0. Shown is the worst setting, of those that fall short where some do."""
     told = [f for f in figures if f.nag is not None]
+    lost = sorted({"A", "B", "C"} - {f.setting for f in told})
     short = [f for f in told if not within(f, limit)]
     f = worst(short or figures)
     what = (
@@ -104,6 +105,8 @@ def leaks(number_: int, case: Case, figures: Sequence[Figure], limit: float, who
     )
     if not told:
         return check(number_, f"{what}: it cannot be told", False, whole)
+    if lost:
+        what += f"; it cannot be told in setting {' and '.join(lost)}"
     if f.nag is not None and f.nag > limit and f.smallest is not None and f.smallest > limit:
         zero = "holds 0" if within(f, limit) else "does not hold 0"
         what += f"; {f.records:,} records cannot show less than {f.smallest:.3f}, the interval {zero}"
@@ -146,7 +149,7 @@ def queries(found: Measured) -> Iterator[Check]:
             told = "; ".join(gain(q) for q in asked)
             yield check(
                 5,
-                f"{what} gain nothing under one key ({told})",
+                f"{what} gain nothing under one key ({told}; in the first fold)",
                 bool(once) and all(q["distinct"] == 1 and q["after"] <= q["one"] for q in once),
                 True,
             )
@@ -157,7 +160,8 @@ def queries(found: Measured) -> Iterator[Check]:
             if (s := persons(found, case, t)) and all(worst_person(s, a, 1) for a in case.suppress)
         ]
         what = f"{case.name}: a person's figure beside the record's, in both tasks"
-        yield Check(5, what, "reached" if len(both) == len(case.tasks) else "not measured")
+        folds = min((p.folds for t in both for p in persons(found, case, t)), default=0)
+        yield Check(5, what, "reached" if len(both) == len(case.tasks) else "not measured", folds == FOLDS)
 
 
 def pooled_person(found: Measured) -> Iterator[Check]:
@@ -168,13 +172,15 @@ def pooled_person(found: Measured) -> Iterator[Check]:
             yield Check(6, f"{case.name}, {TOGETHER} records of one {case.unit} together", "not measured")
             continue
         for a in case.suppress:
-            read = worst_person(some, a, TOGETHER)
             what = f"{case.name}: {a} from {TOGETHER} records of one {case.unit}"
-            if read is None:
-                yield Check(6, what, "not measured")
+            knowing = [p for p in some if (p.attribute, p.k, p.knows) == (a, TOGETHER, "channel")]
+            if {p.setting for p in knowing} < {"A", "B"}:
+                yield Check(6, f"{what}, by who knows the modifier, in settings A and B", "not measured")
                 continue
+            read = worst_person(some, a, TOGETHER)
+            assert read is not None
             told = f"{what}: NAG {number(read.nag)} {ends(read)} ({read.knows}, setting {read.setting}), at most {POOLED} asked"
-            yield check(6, told, read.nag is not None and read.nag <= POOLED, read.folds == FOLDS)
+            yield check(6, told, read.nag is not None and read.nag <= POOLED, min(p.folds for p in knowing) == FOLDS)
         f = useful(pool(parts)[case.keeps])
         told = f"{case.name}: utility of {case.keeps} there {number(f.nag)} {ends(f)}, at least {POOLED_UTILITY} asked"
         yield check(6, told, f.nag is not None and f.nag >= POOLED_UTILITY, complete(parts))
@@ -186,9 +192,10 @@ def persons(found: Measured, case: Case, task: Task) -> list[Person]:
 
 
 def complete(parts: Sequence[Part]) -> bool:
-    """Whether every fold and key was measured."""
+    """Whether every fold and key was measured, and settings B and C under one key of each fold at least (the tables say of how many)."""
     folds, keys, _ = measured(parts)
-    return folds == FOLDS and keys == (KEYS if ENTRIES[NEW].stochastic else 1)
+    within = {p["fold"] for p in parts if p["part"] != "person" and {"B", "C"} <= set(p["settings"])}
+    return folds == FOLDS == len(within) and keys == (KEYS if ENTRIES[NEW].stochastic else 1)
 
 
 def gain(q: Mapping[str, Any]) -> str:

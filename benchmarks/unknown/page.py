@@ -102,7 +102,7 @@ def listed(made: Sequence[Check]) -> Iterator[str]:
 
 TITLES = {
     1: "Nothing is named: leakage at most .05 (an interval that holds 0 where the records cannot show so little), watched utility at least .85 on average.",
-    2: "One task is named: leakage at most .03, its utility at least .97 with a lower end of at least .90.",
+    2: "One task is named: leakage at most .03 (an interval that holds 0 where the records cannot show so little), its utility at least .97 with a lower end of at least .90 (an interval that holds .97 where the records cannot show that).",
     5: "Many queries gain nothing under one key; what they gain under fresh ones is shown; a person's figure stands beside the record's.",
     6: "50 released records of one person together, by who knows the modifier: NAG at most .10, the named task's utility at least .95.",
 }

@@ -154,7 +154,8 @@ def verify(
     rng = numpy_rng(0, "verification units")
     drawn = rng.integers(codes.max() + 1, size=(RESAMPLES, int(codes.max()) + 1))
     times = np.stack([np.bincount(d, minlength=drawn.shape[1]) for d in drawn])
-    weight = times[:, codes[left]] * times[:, codes[right]]
+    # A unit drawn twice stands for two units: their own pairs come twice, not four times.
+    weight = np.where(same, times[:, codes[left]], times[:, codes[left]] * times[:, codes[right]])
     rates: dict[str, list[tuple[float, tuple[float, float]]]] = {}
     for x in (before, after):
         flat = np.asarray(x, np.float32).reshape(len(x), -1)

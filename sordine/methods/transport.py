@@ -4,33 +4,37 @@ Nothing need be known of the tasks to come. Three steps, none of them adversaria
 
     align    z(x): ranks, standardised class by class, and a linear map a class, such that records of all classes that optimal
              transport matches have the same code (generalised canonical correlation, and matching again, by turns);
-    balance  P(j | x) = softmax over cells j of (prices[s, j] - |z(x) - z_j|^2 / softness), the prices such that on the
-             records of the fit every class s fills every cell to the same share: there J tells nothing of s, exactly;
+    balance  P(j | x) = softmax over cells j of (sum over s of P(s | x) prices[s, j] - |z(x) - z_j|^2 / softness), the prices
+             such that on the records of the fit every class fills every cell to the same share, as nearly as what is told
+             of a record's class allows: what is left is measured, and kept in the card (`uneven`);
     draw     j from P(. | x), and release what stands for cell j: the mean of its records, or some of them.
 
-What is to be preserved is read by a classifier first; a record then goes to a cell of the class read, and balance holds
-within it. The method is ours; its parts are Cuturi's Sinkhorn iteration and Kettenring's MAXVAR (see `sordine.balance`).
+What is to be preserved is read by a classifier first; a record then goes to a cell of the class read, and balance is made
+within it, by the labels of the fit. The method is ours; its parts are Cuturi's Sinkhorn iteration and Kettenring's MAXVAR (see `sordine.balance`).
 """
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from sordine.balance import balanced, centres, consensus, sinkhorn
+from sordine.balance import balanced, centres, consensus, fill, flows, match
 from sordine.classifiers import Classifier, checkpoint, train_classifier
 from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.information import joint
 from sordine.keys import numpy_rng
-from sordine.modifier import Card, Modifier, Release
+from sordine.methods.transport_modifier import TransportModifier, uneven
+from sordine.modifier import Card, Modifier
 from sordine.nets.aligned import SPREAD, Aligned
 from sordine.policy import Policy
 from sordine.recipe import Run, input_of
@@ -40,74 +44,9 @@ MOST, LARGEST = 20_000, 1 << 27  # records, and numbers of records, that are lea
 TOLD = 128  # axes from which a record's own class is told
 PLACES = 24  # components in which records are first matched
 FEWEST = 4  # records a cell, on average
+SHARPEST, LARGEST_FIELD = 1e-4, 1e6
+UNEVEN, ALONE = 0.05, 1.5  # what is said of a fit: cells filled so unevenly, cells that stand for so few records
 NAMED, UNKNOWN = 0.1, 0.015  # softness: what is named is read first, and pooled records then tell less of who they are
-
-
-class TransportModifier(Modifier):
-    """Holds the aligned space, the cells' codes, a price for every class and cell, and what stands for each cell."""
-
-    codes: Tensor  # (M, size)
-    prices: Tensor  # (S, M)
-    stratum: Tensor  # (M,) which joint preserved class a cell is of
-    strata: Tensor  # (V, preserved attributes) class codes of each joint preserved class
-    flow: Tensor  # (S, V, V) to which joint preserved class a record of s, read as v, goes
-    scale: Tensor  # mean squared distance of codes to cells: the unit of softness
-    substitutes: Tensor  # (M * records, width); without cells the map from codes back to records, (size + 1, width)
-
-    def __init__(
-        self, space: Aligned, readers: list[Classifier], cells: int, strata: int, outputs: int, softness: float
-    ) -> None:
-        super().__init__()
-        self.space, self.readers, self.softness = space, nn.ModuleList(readers), softness
-        width, classes = len(space.offset), len(space.mean)
-        size = space.maps.shape[2]
-        self.discrete, self.noise = cells > 0, int(cells > 0)
-        self.register_buffer("codes", torch.zeros(cells, size))
-        self.register_buffer("prices", torch.zeros(classes, cells))
-        self.register_buffer("stratum", torch.zeros(cells, dtype=torch.long))
-        self.register_buffer("strata", torch.zeros(strata, len(readers), dtype=torch.long))
-        self.register_buffer("flow", torch.eye(strata).repeat(classes, 1, 1))
-        self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("substitutes", torch.zeros(outputs, width))
-
-    def code(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z(x) and P(s | x): (b, *shape) -> (b, size), (b, S)."""
-        ranks = self.space.ranks(x)
-        member = self.space.told(ranks)
-        return self.space.code(self.space.components(ranks, member), member), member
-
-    def read(self, x: Tensor) -> Tensor:
-        """The joint preserved class that the classifiers read: (b, *shape) -> (b,)."""
-        total = torch.zeros(len(x), len(self.strata), device=x.device)
-        for column, reader in zip(self.strata.T, self.readers, strict=True):
-            total = total + reader(x).log_softmax(1)[:, column]
-        return total.argmax(1)
-
-    def channel(self, x: Tensor) -> Tensor:
-        """P(j | x): (b, *shape) -> (b, outputs). Within the class read by codes and prices; evenly over the cells of a class
-        that a record is sent to, so that classes are filled alike."""
-        code, member = self.code(x)
-        score = member @ self.prices - torch.cdist(code, self.codes).square() / (self.scale * self.softness)
-        if len(self.readers):
-            read = self.read(x)
-            inside = score.masked_fill(read[:, None] != self.stratum, -torch.inf).softmax(1)
-            goes = torch.einsum("bs,sbv->bv", member, self.flow[:, read])  # (b, V)
-            stays = goes.gather(1, read[:, None])
-            even = goes / torch.bincount(self.stratum, minlength=len(self.strata))
-            p = torch.where(read[:, None] == self.stratum, stays * inside, even[:, self.stratum])
-        else:
-            p = score.softmax(1)
-        each = len(self.substitutes) // len(self.codes)
-        return p.repeat_interleave(each, 1) / each
-
-    def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """Inverse of the cumulated channel at one uniform draw; without cells the code, brought back to a record."""
-        if not self.discrete:
-            code, _ = self.code(x)
-            return Release((code @ self.substitutes[:-1] + self.substitutes[-1]).reshape(x.shape))
-        cumulated = self.channel(x).double().cumsum(1)
-        index = (cumulated < noise.double() * cumulated[:, -1:]).sum(1).clamp_max(len(self.substitutes) - 1)
-        return Release(self.substitutes[index].reshape(x.shape), index)
 
 
 @dataclass(frozen=True)
@@ -138,6 +77,13 @@ class Transport:
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not math.isfinite(value):
+                raise SordineError(f"transport: {name} is {value}; it must be a number")
+            if value > LARGEST_FIELD:
+                raise SordineError(f"transport: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
+        if 0 < self.softness < SHARPEST:
+            raise SordineError(f"transport: softness is {self.softness:g}; it must be 0 or at least {SHARPEST:g}")
         for name in ("size", "axes", "rounds", "matching", "ridge"):
             if not getattr(self, name) > 0:
                 raise SordineError(f"transport: {name} is {getattr(self, name)}; it must be above 0")
@@ -160,7 +106,13 @@ class Transport:
             raise SordineError(
                 f"{table.source}: transport needs records of at least two suppressed classes, fully labelled"
             )
+        if self.records * FEWEST > len(usable):
+            raise SordineError(
+                f"transport: records is {self.records}: so many a cell cannot be drawn from {len(usable):,} records"
+            )
         x = table.batch(usable).flatten(1)
+        if not (x.amax(0) > x.amin(0)).any():
+            raise SordineError(f"{table.source}: no feature varies between the records: there is nothing to transport")
         kept = (
             joint([table.y[u][usable] for u in policy.preserve]) if policy.preserve else np.zeros(len(usable), np.int64)
         )
@@ -179,9 +131,14 @@ class Transport:
             asdict(self),
             {r: list(n) for r, n in policy.roles()},
             input_of(table),
-            fit={"cells": len(modifier.codes), "outputs": len(modifier.substitutes) if self.cells else 0},
-            notes=[self.note(modifier, len(usable))],
+            fit={
+                "cells": len(modifier.codes),
+                "outputs": len(modifier.substitutes) if self.cells else 0,
+                "uneven": round(uneven(modifier.eval(), x, secret), 4) if self.cells else None,
+            },
+            notes=[],
         )
+        modifier.card.notes += self.notes(modifier, len(usable))
         return modifier.eval()
 
     # ------------------------------------------------------------------------------------------------ align
@@ -190,11 +147,11 @@ class Transport:
         """The space z: ranks, each class standardised, then rounds of matching to cells and of consensus over classes."""
         classes, n = int(secret.max()) + 1, len(x)
         width = x.shape[1]
-        space = Aligned(width, classes, min(TOLD, width, n - 1), min(self.axes, width, n - 1), self.size)
+        axes = min(self.axes, width, n - 1)
+        space = Aligned(width, classes, min(TOLD, width, n - 1), axes, min(self.size, axes))
         fields = {name: v for name, v in asdict(self).items() if name not in ("cells", "softness", "even", "records")}
-        file = checkpoint(
-            run.folder, "transport", fields | {"seed": run.seed}, table, (*policy.suppress, *policy.preserve)
-        )
+        fields |= {"seed": run.seed, "suppress": policy.suppress, "preserve": policy.preserve}
+        file = checkpoint(run.folder, "transport", fields, table, (*policy.suppress, *policy.preserve))
         if file is not None and file.is_file():
             space.load_state_dict(safetensors.torch.load_file(file))
             return space
@@ -224,13 +181,13 @@ class Transport:
                 match(code[rows], strata[rows], cells, owner, self.matching) for rows in own
             ]  # (n_s, M), columns 1
             means = fill(torch.stack([t.T @ part[rows] for t, rows in zip(shares, own, strict=True)]), shares)
-            agreed = consensus(means, scatter, self.size)
+            agreed = consensus(means, scatter, space.maps.shape[2])
             target = torch.stack(
                 [part[rows].T @ (t @ agreed) / len(cells) for t, rows in zip(shares, own, strict=True)]
             )  # E x g
             target = (weight * target + self.pooled * target.mean(0)) / (weight + self.pooled)
             found = torch.linalg.solve(scatter, target)
-            space.maps = torch.zeros(classes, found.shape[1], self.size)
+            space.maps = torch.zeros(classes, *space.maps.shape[1:])
             space.maps[:, :, : found.shape[2]] = found
             code = space.code(part, member)
             cells = fill(torch.stack([t.T @ code[rows] for t, rows in zip(shares, own, strict=True)]), shares).mean(0)
@@ -271,7 +228,7 @@ class Transport:
         modifier = TransportModifier(space, readers, len(cells), int(strata.max()) + 1, len(cells) * each, softness)
         modifier.codes, modifier.stratum = cells, owner
         modifier.flow = flows(secret, strata, self.even)
-        modifier.scale = torch.cdist(code, cells).square().mean()
+        modifier.scale = torch.cdist(code, cells).square().mean().clamp_min(1e-12)
         shares = torch.zeros(len(x), len(cells))  # of a class's mass in a cell, how much is each record's
         for v in range(int(strata.max()) + 1):
             here = torch.nonzero(owner == v).flatten()
@@ -287,32 +244,46 @@ class Transport:
                 inside = secret[strata == v] == s
                 shares[rows[s][:, None], here] = plan[inside] / plan[inside].sum(0).clamp_min(1e-12)
         present = torch.stack([shares[secret == s].sum(0) > 0 for s in range(classes)]).sum(0)
+        modifier.weight = effective(shares / present)
         modifier.substitutes = typical(shares, x, each) if self.records else shares.T @ x / present[:, None]
         return modifier
 
-    def note(self, modifier: TransportModifier, records: int) -> str:
+    def notes(self, modifier: TransportModifier, records: int) -> list[str]:
         """What the owner must know before the modifier or a release leaves the house."""
         if not self.cells:
-            return (
+            return [
                 "What is released is a code of few numbers, brought back to a record: nothing is drawn, and nothing is proved; "
                 "the audit says what can be read."
-            )
-        cells = len(modifier.codes)
+            ]
+        cells, said = len(modifier.codes), []
         if self.records:
-            return (
+            said.append(
                 f"This modifier holds {len(modifier.substitutes)} real records; what are released are copies of them."
             )
-        return (
-            f"What is released is one of {cells} means of records ({records / cells:.0f} records a cell on average), no real "
-            "record; the modifier holds no record either."
-        )
+        else:
+            said.append(
+                f"What is released is one of {cells} means of records ({records / cells:.0f} records a cell on average), not the "
+                "records themselves."
+            )
+            alone = int((modifier.weight < ALONE).sum())
+            if alone:
+                said.append(
+                    f"{alone} of the cells stand for hardly more than one record each: fewer cells (--set cells=) help."
+                )
+        left = modifier.card.fit["uneven"]
+        if left > UNEVEN:
+            said.append(
+                f"Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to {left:.2f}): "
+                "a record's class is told with errors, or what is preserved tells of it (--set even=1 takes that away)."
+            )
+        return said
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         """See `recipe.Method`."""
         classes, axes, size = tensors["space.maps"].shape
         width, first = tensors["space.first"].shape
-        fields: dict[str, Any] = card.fields
+        recipe = Transport(**card.fields)
         readers: list[Classifier] = []
         while f"readers.{len(readers)}.projector.weight" in tensors:
             readers.append(Classifier(width, len(tensors[f"readers.{len(readers)}.projector.weight"])))
@@ -322,7 +293,7 @@ class Transport:
             len(tensors["codes"]),
             len(tensors["strata"]),
             len(tensors["substitutes"]),
-            fields["softness"] or (NAMED if readers else UNKNOWN),
+            recipe.softness or (NAMED if readers else UNKNOWN),
         )
 
 
@@ -331,7 +302,11 @@ def learn_reader(space: Aligned, ranks: Tensor, secret: Tensor) -> None:
     space.first = principal(ranks - ranks.mean(0), space.first.shape[1], 0)
     seen = (ranks @ space.first).numpy()
     scale = max(float(seen.std()), 1e-12)
-    model = LogisticRegression(C=0.1, max_iter=300).fit(seen / scale, secret.numpy())
+    with (
+        warnings.catch_warnings()
+    ):  # many classes of few records, or not quite converged: `uneven` shows what comes of it
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=0.1, max_iter=300).fit(seen / scale, secret.numpy())
     weight, bias = model.coef_ / scale, model.intercept_
     if len(weight) == 1:  # scikit-learn keeps one row for two classes
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
@@ -347,37 +322,9 @@ def principal(x: Tensor, number: int, seed: int) -> Tensor:
         return torch.svd_lowrank(x, min(number + 16, min(x.shape)), niter=4)[2][:, :number].contiguous()
 
 
-def match(code: Tensor, strata: Tensor, cells: Tensor, owner: Tensor, softness: float) -> Tensor:
-    """Of each cell, how much of it every record of one class is: (n, M), columns summing to 1, or 0 where the class has no
-    record of the cell's stratum."""
-    share = torch.zeros(len(code), len(cells))
-    scale = torch.cdist(code, cells).square().mean().clamp_min(1e-12)
-    for v in range(int(owner.max()) + 1):
-        rows, here = torch.nonzero(strata == v).flatten(), torch.nonzero(owner == v).flatten()
-        if len(rows):
-            plan, _ = sinkhorn(torch.cdist(code[rows], cells[here]).square() / scale, softness, most=60)
-            share[rows[:, None], here] = plan / plan.sum(0).clamp_min(1e-12)
-    return share
-
-
-def fill(means: Tensor, shares: list[Tensor]) -> Tensor:
-    """A class's mean record in a cell of a stratum that it lacks is the mean over those that have it: (S, M, d) -> same."""
-    there = torch.stack([(t.sum(0) > 0).float() for t in shares])[:, :, None]
-    return torch.where(there > 0, means, means.sum(0) / there.sum(0).clamp_min(1))
-
-
-def flows(secret: Tensor, strata: Tensor, even: float) -> Tensor:
-    """Where records go so that suppressed classes differ less in their shares of the preserved ones: (n,), (n,) codes ->
-    (S, V, V), rows summing to 1. `even` of the difference to the mean share is taken away, and no more records move than must."""
-    share = torch.zeros(int(secret.max()) + 1, int(strata.max()) + 1)
-    share.index_put_((secret, strata), torch.ones(len(secret)), accumulate=True)
-    share = share / share.sum(1, keepdim=True)
-    wanted = (1 - even) * share + even * share.mean(0)
-    stays = torch.where(share > 0, torch.minimum(share, wanted) / share.clamp_min(1e-12), 1.0)
-    lacks = (wanted - share).clamp_min(0)
-    to = lacks / lacks.sum(1, keepdim=True).clamp_min(1e-12)
-    moved = torch.diag_embed(stays) + (1 - stays)[:, :, None] * to[:, None, :]
-    return torch.where(lacks.sum(1)[:, None, None] > 1e-9, moved, torch.eye(share.shape[1]))
+def effective(shares: Tensor) -> Tensor:
+    """Of how many records each cell's mean is, in effect (Kish): (n, M), columns summing to 1 -> (M,)."""
+    return 1 / shares.square().sum(0).clamp_min(1e-12)
 
 
 def back(code: Tensor, x: Tensor) -> Tensor:

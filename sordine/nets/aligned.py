@@ -37,7 +37,8 @@ class Ranks(nn.Module):
 
 
 class Aligned(nn.Module):
-    """z(x) = sum over classes s of P(s | x) * maps[s]^T (principal axes of the ranks, standardised as class s).
+    """z(x) = sum over classes s of P(s | x) * maps[s]^T (principal axes of the ranks, standardised once, by the means and
+    spreads of the classes that the record may be of, mixed by P(s | x)).
 
     width: numbers of a record. classes: of what is suppressed, jointly. axes: principal axes; of the ranks (`reading`, from
     which the class is told) and of the standardised ranks. size: of the code.
