@@ -111,6 +111,7 @@ def configurations(policy: Policy, seen: Iterable[str]) -> dict[str, tuple[str, 
             dataclasses.replace(policy, preserve=told, watch=()),
         )
     out["substitution"] = ("substitution", {}, policy)
+    out["transport"] = ("transport", {}, policy)
     return out
 
 

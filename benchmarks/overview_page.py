@@ -153,7 +153,14 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
 def summary(results: Path) -> str:
     """The README's table: FSDD, a row a method."""
     rows = []
-    for name in ("nothing", "noise, sigma 3", "leace", "mass: L_rec + L_s + L_r* + L_digit", "substitution"):
+    for name in (
+        "nothing",
+        "noise, sigma 3",
+        "leace",
+        "mass: L_rec + L_s + L_r* + L_digit",
+        "substitution",
+        "transport",
+    ):
         file = next(
             (f for f in results.glob("fsdd--*.json") if json.loads(f.read_text())["configuration"] == name), None
         )
@@ -184,7 +191,7 @@ def page(cases: dict[str, Any], results: Path, pooled: dict[str, Any]) -> str:
         parts.sort(
             key=lambda p: (
                 rank.index(p["configuration"]) if p["configuration"] in rank else 9,
-                p["configuration"] == "substitution",
+                p["configuration"] in ("substitution", "transport"),
                 len(p["configuration"]),
             )
         )

@@ -178,6 +178,10 @@ def audit(
         shown = pair.gallery(policy, originals=originals, log=people.log)
         options = [*pair.options, *(() if more is None else ("--more", more.name))]
         options += [] if person is None else ["--person", person]
+        if person is not None and not budget.person:
+            raise SordineError(
+                f"--person {person}: the budget {budget.name} reads single records only; --budget standard pools"
+            )
         held = None if more is None else Table.read(more, pair.original.features, named=policy.named)
         command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, options)
         report = find(

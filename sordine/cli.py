@@ -173,6 +173,11 @@ def fit(
     from sordine.table import Table
 
     name = method if method is not None else methods.default_method(policy, copies=pool is not None)
+    chosen = (
+        ""
+        if method is not None
+        else f"method {name}: the one that holds best where none is named (docs/methods/{name}.md)"
+    )
     fixed = given.fields(settings)
     recipe = methods.make(name, fixed)
     limits = None if max_leakage is None else search.limits_of(max_leakage, policy.suppress)
@@ -186,6 +191,8 @@ def fit(
         others = None if pool is None else Table.read(pool, given.names(features), named=policy.named)
         for note in records.notes:
             people.log(note)
+        if chosen:
+            people.log(chosen)
         try:
             with key_for_fit(output, key, people.log) as secret:
                 run = Run(

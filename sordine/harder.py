@@ -14,7 +14,7 @@ from sordine.attackers.groups import Evidence, Units, compare, pooled
 from sordine.attackers.linkage import link, verify
 from sordine.attackers.person import drawn_only, evidence, knows_channel
 from sordine.attackers.plan import Budget, Scene, trials
-from sordine.attackers.queries import query
+from sordine.attackers.queries import knowledge, query
 from sordine.attackers.trial import Trial
 from sordine.errors import SordineError, nearest
 from sordine.harder_findings import LinkageFinding, PersonFinding, QueryFinding, VerificationFinding
@@ -344,8 +344,10 @@ def _queries(sides: _Sides, policy: Policy, count: int) -> list[QueryFinding]:
             sides.notes.append("further queries are not tried: this modifier draws nothing, every release is the same")
         return []
     count = max(2, min(count, PASSED // len(sides.before)))
-    fresh = _releases(sides, [Key.of_seed(80_000 + r) for r in range(count)])
-    once = _releases(sides, [Key.of_seed(80_000)] * count)
+    asked = {"fresh": [Key.of_seed(80_000 + r) for r in range(count)], "one": [Key.of_seed(80_000)] * count}
+    given = {keys: _releases(sides, under) for keys, under in asked.items()}
+    assert sides.modifier is not None
+    known = {keys: knowledge(sides.modifier, sides.before, given[keys], under) for keys, under in asked.items()}
     found = []
     for attribute in policy.suppress:
         secret = sides.before.y[attribute]
@@ -354,20 +356,10 @@ def _queries(sides: _Sides, policy: Policy, count: int) -> list[QueryFinding]:
         if isinstance(plan, str):
             sides.notes.append(f"further queries are not tried for `{attribute}`: {plan}")
             continue
-        for keys, given in (("fresh", fresh), ("one", once)):
-            found.append(
-                query(
-                    scene,
-                    plan[0],
-                    attribute,
-                    len(sides.before.classes[attribute]),
-                    given,
-                    keys,  # type: ignore[arg-type]
-                    sides.budget.families,
-                    sides.budget.seeds[0],
-                    sides.device,
-                )
-            )
+        classes, families = len(sides.before.classes[attribute]), sides.budget.families
+        for keys in given:
+            more = (keys, families, sides.budget.seeds[0], sides.device, known[keys])
+            found.append(query(scene, plan[0], attribute, classes, given[keys], *more))  # type: ignore[arg-type]
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sordine.findings import ExactFinding
 from sordine.information import exact_bound
 from sordine.modifier import Modifier
+from sordine.verdict import percent
 
 NOTHING = "Nothing is proved of this release: the figures are what these attackers read, and another may read more."
 PROVED: dict[str, str] = {
@@ -23,6 +24,12 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
     if modifier is None:
         return ("Nothing is proved of this release: without its modifier it is known by its records alone.",)
     said = [_discrete(e) for e in exact if e.on == "unseen" and not e.kept]
+    left = modifier.card.fit.get("uneven") if hasattr(modifier, "card") else None
+    if said and left is not None:
+        said.append(
+            f"Computed: on the records of the fit, suppressed classes fill the cells alike up to a total variation of {percent(left)}. "
+            "At 0 whoever knows the modifier (not the key) and those records alone would learn nothing, from however many of one person."
+        )
     if said:
         return (
             *said,
@@ -38,6 +45,7 @@ def _discrete(e: ExactFinding) -> str:
     names = " and ".join(f"`{a}`" for a in e.attributes)
     return (
         f"Proved, if nothing was fitted on the {e.records:,} unseen records, their features included, and further ones come from "
-        f"where they came from: no attacker at all, with the modifier in hand, reads more than {exact_bound(e.accuracy, e.records):.1%} of {names} from one released record ({e.guess:.1%} by "
+        f"where they came from: no attacker at all, with the modifier in hand, reads more than {percent(exact_bound(e.accuracy, e.records))} of "
+        f"{names} from one released record ({percent(e.guess)} by "
         "guessing; wrong in at most one of twenty draws of the unseen records; most of what lies between is that they are few)."
     )

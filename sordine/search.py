@@ -136,8 +136,8 @@ def fit_under(
     Settings are tried in the order of the ladder until the first that is not certified; see `certify`. Utility is the mean
     NAG of what is preserved; where nothing is, of what is watched; where nothing can be read, minus the distortion (RMS in
     standard deviations). The modifier returned is fitted anew, on the whole training side.
-    Raises SordineError where a limit lies below what these records can certify, naming the lowest, and NotMet where no
-    setting is certified.
+    Raises SordineError where a limit lies below what these records can be expected to certify even of a release that tells
+    nothing (`certify.lowest`), naming the lowest, and NotMet where no setting is certified.
     """
     from sordine.attackers.plan import Budget
     from sordine.certify import CONFIDENCE
@@ -162,12 +162,14 @@ def fit_under(
                     "be certified"
                 )
             run.log(
-                f"{trial.records:,} held-back records cannot certify a leakage of `{name}` under {_percent(least)}."
+                f"{trial.records:,} held-back records cannot be expected to certify a leakage of `{name}` under {_percent(least)}, "
+                "even of a release that tells nothing."
             )
             if limits[name] < least:
                 raise SordineError(
-                    f"{table.source}: a limit of {limits[name]:g} for {name!r} cannot be certified with {trial.records:,} "
-                    f"held-back records; the lowest that can is {math.ceil(least * 1e4) / 1e4:g}"
+                    f"{table.source}: a limit of {limits[name]:g} for {name!r} cannot be expected to be certified with "
+                    f"{trial.records:,} held-back records, even of a release that tells nothing; the lowest that can is "
+                    f"{math.ceil(least * 1e4) / 1e4:g}"
                 )
         steps: list[Step] = []
         for rung in ladder:

@@ -41,6 +41,7 @@ from sordine.table import Table
 from sordine.verdict import Readings, figures, judge
 
 REPORT, MODIFIER, START = "report.json", "modifier", "start.safetensors"
+BLOCK = 4096  # records hashed at a time
 SHARE = 0.7  # of the epochs: what points have in common before they part
 # method -> the fields in which points may differ that have their start in common: weights of its loss.
 SHARED = {"substitution": ("entropy_weight", "preserve_weight")}
@@ -82,14 +83,15 @@ def sweep(
     table = table.with_split(policy, run.key)
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     before = scene_of(table, table.x, list(roles), budget)
-    points = [folder / "points" / _address(before, rung, policy, run, budget, separate) for rung in ladder]
+    given = _given(table, policy, run)
+    points = [folder / "points" / _address(given, list(roles), rung, budget, separate) for rung in ladder]
     apart = [_start_of(rung, ladder) if not separate else None for rung in ladder]
     order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
     for done, i in enumerate(order, 1):  # first those whose start others have in common
         if not (points[i] / MODIFIER).is_dir():
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
             began = time.monotonic()
-            made = _fitted(ladder[i], apart[i], table, policy, run, folder)
+            made = _fitted(ladder[i], apart[i], table, policy, run, folder, given)
             made.card.fit["seconds"] = round(time.monotonic() - began, 1)
             made.save(points[i] / MODIFIER)
         if run.progress:
@@ -130,16 +132,32 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
     return notes
 
 
-def _address(before: Scene, rung: Rung, policy: Policy, run: Run, budget: Budget, separate: bool) -> str:
-    # What tells that a point is another one. Two tables of the same records, labels and split are the same.
+def _given(table: Table, policy: Policy, run: Run) -> str:
+    """A digest of all that a fit is given beside its method: every record of the table (ids, numbers, labels, split, groups) and of the
+    pool, the policy, key and seed. Two tables of the same records are the same, wherever they came from."""
+    told = [asdict(policy), run.key.fingerprint, run.seed, _records(table), run.pool and _records(run.pool)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _records(table: Table) -> str:
+    hashed = hashlib.sha256(json.dumps([table.shape, str(table.x.dtype), list(map(str, table.ids))]).encode())
+    for name in sorted(table.y):
+        hashed.update(json.dumps([name, [str(c) for c in table.classes[name]]]).encode())
+        hashed.update(table.y[name].astype(np.int64).tobytes())
+    for part in (table.split, table.group):
+        hashed.update(b"-" if part is None else part.astype(np.int64).tobytes())
+    for start in range(0, len(table), BLOCK):  # x may be a mapped file
+        hashed.update(np.ascontiguousarray(table.x[start : start + BLOCK]).tobytes())
+    return hashed.hexdigest()
+
+
+def _address(given: str, read: Sequence[str], rung: Rung, budget: Budget, separate: bool) -> str:
+    # What tells that a point is another one. read: the attributes attackers try.
     told = {
-        "records": before.digest,
+        "given": given,
+        "read": list(read),
         "method": rung.name,
         "fields": asdict(rung.method),  # type: ignore[call-overload]
-        "policy": asdict(policy),
-        "key": run.key.fingerprint,
-        "seed": run.seed,
-        "pool": None if run.pool is None else hashlib.sha256(run.pool.flat().tobytes()).hexdigest(),
         "budget": asdict(budget),
         "separate": separate,
         "share": SHARE,
@@ -163,13 +181,15 @@ def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
     return alike[len(alike) // 2] if len(alike) > 1 else None
 
 
-def _fitted(rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path) -> Modifier:
+def _fitted(
+    rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path, given: str
+) -> Modifier:
     shared = folder / "shared"
     shared.mkdir(parents=True, exist_ok=True)
     quiet = replace(run, log=silent, folder=shared)
     if start is None:
         return fit_rung(rung, table, policy, quiet)
-    digest = hashlib.sha256(repr((start.method, run.seed, run.key.fingerprint)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((start.method, given)).encode()).hexdigest()[:16]
     kept, unfinished = shared / f"{digest}-{START}", shared / UNNAMED[0]
 
     def keep(what: str, done: int, of: int) -> None:

@@ -212,8 +212,10 @@ def judge(
         if excess is None or finding.kept or excess <= limit:
             continue
         said.append(
-            f"The best possible attacker, who knows the modifier, reads {percent(finding.accuracy)} of "
-            f"`{finding.attributes[0]}` on {finding.on} records ({percent(finding.permuted)} if nothing leaked)."
+            f"The best possible attacker, who knows the modifier and these very records with their labels, reads "
+            f"{percent(finding.accuracy)} of `{finding.attributes[0]}` on {finding.on} records: "
+            f"{percent(finding.accuracy - finding.permuted)} more than chance alone gives on so few "
+            f"({percent(finding.permuted)}, with labels permuted)."
         )
         certain = (finding.accuracy - finding.permuted_high) / max(finding.accuracy - finding.permuted, 1e-12) * excess
         leaks |= certain > limit

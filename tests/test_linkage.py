@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sordine.attackers import linkage
 from sordine.attackers.linkage import link, verify
 
 
@@ -105,3 +106,25 @@ def test_too_few_people_are_not_verified() -> None:
     assert verify(x, x, unit, unit < 5, "speaker") == []
     assert verify(x, x, np.where(unit < 3, unit, -1), unit < 3, "speaker") == []
     assert [f.space for f in verify(x, x, unit, unit < 2, "speaker")] == ["standardised"]
+
+
+def test_a_unit_drawn_twice_is_two_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resamples weigh pairs as tables in which units are drawn with replacement would hold them."""
+    x, unit = voices(8, 5)
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    real = linkage._equal_error
+
+    def spied(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
+        seen.append((same, weight))
+        return real(score, same, weight)
+
+    monkeypatch.setattr(linkage, "_equal_error", spied)
+    verify(x, x, unit, unit < 4, "speaker")
+    same, weight = seen[0]
+    # Four units of five records: ten pairs within each, however often it was drawn.
+    assert (weight[:, same].sum(1) == 4 * 10).all()
+    assert weight[:, same].max() >= 3
+    assert set(np.unique(weight[:, ~same])) <= {0, 1, 2, 3, 4}
+    # Times drawn t give (16 - sum of squares) / 2 pairs of units, each of 25 pairs of records.
+    drawn = weight[:, same]
+    assert ((weight[:, ~same].sum(1) / 25) * 2 == 16 - (drawn**2).sum(1) / 10).all()

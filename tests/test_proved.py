@@ -12,6 +12,7 @@ from sordine.policy import Policy
 from sordine.proved import NOTHING, PROVED, proved
 from sordine.recipe import Run
 from sordine.transform import transform
+from sordine.verdict import percent
 
 from .clusters import clusters
 
@@ -36,7 +37,8 @@ def test_a_report_says_what_is_proved(name):
     )
     if name == "transport":
         (unseen,) = (e for e in report.exact if e.on == "unseen" and not e.kept)
-        assert f"{exact_bound(unseen.accuracy, unseen.records):.1%} of `person`" in report.proved[0]
+        assert f"{percent(exact_bound(unseen.accuracy, unseen.records))} of `person`" in report.proved[0]
+        assert f"total variation of {percent(modifier.card.fit['uneven'])}" in report.proved[1]
         assert "several records of one person" in report.proved[-1]
     elif name == "leace":
         assert report.proved == (PROVED["leace"],)

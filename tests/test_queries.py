@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
+from torch import Tensor
 
 from sordine.attackers.plan import Scene
-from sordine.attackers.queries import query
+from sordine.attackers.queries import knowledge, query
 from sordine.attackers.trial import Trial
 from sordine.keys import Key
 from sordine.methods import fit
 from sordine.methods.noise import Noise
-from sordine.modifier import Modifier
+from sordine.modifier import Modifier, Release
 from sordine.policy import Policy
 from sordine.recipe import Run
 from sordine.table import Table
@@ -62,3 +65,48 @@ def test_unlabelled_records_take_no_part() -> None:
     some = Scene(scene.x, scene.ids, {"speaker": labels}, scene.classes, scene.fitted)
     found = query(some, trial, "speaker", 3, released(modifier, t, [1, 2, 3]), "fresh", ("logistic",))
     assert found.records == int((labels[trial.tried] >= 0).sum()) < len(trial.tried)
+
+
+class Leaning(Modifier):
+    """Releases one of 30 outputs, all alike in where they lie; each speaker's third is a little more likely."""
+
+    noise, discrete = 1, True
+
+    def channel(self, x: Tensor) -> Tensor:
+        own = torch.arange(30)[None] % 3 == x[:, :3].argmax(1, keepdim=True)
+        return torch.where(own, 1.6 / 30, 0.7 / 30)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        drawn = (self.channel(x).cumsum(1) < noise).sum(1).clamp(max=29)
+        place = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
+        return Release(place[drawn], drawn)
+
+
+def test_one_who_knows_the_channel_sums_likelihoods_over_the_draws() -> None:
+    t, noise, scene, trial = noisy(1600)
+    modifier = Leaning()
+    modifier.card = noise.card
+    keys = [Key.of_seed(s) for s in range(12)]
+    given = released(modifier, t, list(range(12)))
+    known = knowledge(modifier, t, given, keys)
+    assert known is not None
+    assert known[1].shape == (12, 1600)
+    blind = query(scene, trial, "speaker", 3, given, "fresh", ("logistic",))
+    knows = query(scene, trial, "speaker", 3, given, "fresh", ("logistic",), known=known)
+    assert knows.how == "channel"
+    assert knows.after > blind.after + 0.05
+    assert knows.after > knows.one + 0.05
+    # What Bayes' rule reads of twelve draws, by simulation.
+    rng = np.random.default_rng(0)
+    prior = np.bincount(t.y["speaker"]) / 1600
+    who = rng.choice(3, 20_000, p=prior)
+    p = np.where(np.eye(3, dtype=bool), 1.6, 0.7) / 3
+    counts = np.stack([rng.multinomial(12, p[w]) for w in who])
+    best = ((counts @ np.log(p).T + np.log(prior)).argmax(1) == who).mean()
+    assert knows.after == pytest.approx(best, abs=0.06)
+    once = released(modifier, t, [3] * 5)
+    one = query(
+        scene, trial, "speaker", 3, once, "one", ("logistic",), known=knowledge(modifier, t, once, [keys[3]] * 5)
+    )
+    assert (one.distinct, one.after) == (1, one.one)
+    assert knowledge(noise, t, released(noise, t, [1]), [Key.of_seed(1)]) is None

@@ -216,6 +216,44 @@ def test_substitution_shares_its_start_and_says_so(tmp_path: Path) -> None:
     assert not torch.equal(weights(points[0]), weights(points[2]))
 
 
+def test_a_start_is_of_one_table_and_one_policy(tmp_path: Path) -> None:
+    """What an earlier sweep left in the folder is not gone on from where anything else was given."""
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
+    run, policy = Run(key=Key.of_seed(1)), Policy(("word",), ("speaker",), ())
+    budget, used, fresh = Budget(families=("neighbours",)), tmp_path / "used", tmp_path / "fresh"
+    made(used, ladder)
+    again, own = (
+        [
+            methods.load(p.modifier).state_dict()
+            for p in sweep(people(), policy, ladder, run, folder=f, budget=budget)[1]
+        ]
+        for f in (used, fresh)
+    )
+    for one, other in zip(again, own, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in other)
+    assert len(list((used / "shared").glob("*-start.safetensors"))) == 2
+
+
+def test_a_point_is_of_every_record_and_not_only_of_the_attacked_ones() -> None:
+    table, run = people().with_split(POLICY, Key.of_seed(1)), Run(key=Key.of_seed(1))
+    given = sweeping._given(table, POLICY, run)
+    assert sweeping._given(replace(table, source="elsewhere"), POLICY, run) == given
+    x, y = table.x.copy(), table.y["word"].copy()
+    x[-1, 0] += 1
+    y[-1] = 1 - y[-1]
+    others = [
+        (table.with_x(x), POLICY, run),
+        (replace(table, y={**table.y, "word": y}), POLICY, run),
+        (replace(table, ids=np.array([f"r{i}" for i in table.ids])), POLICY, run),
+        (replace(table, split=~table.split), POLICY, run),  # type: ignore[operator]
+        (table, Policy(("word",), ("speaker",), ()), run),
+        (table, POLICY, replace(run, pool=people(seed=1))),
+        (table, POLICY, replace(run, seed=1)),
+        (table, POLICY, replace(run, key=Key.of_seed(2))),
+    ]
+    assert len({given, *(sweeping._given(*other) for other in others)}) == 9
+
+
 def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path: Path) -> None:
     policy = Policy(("speaker",), (), ("word",))
     ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))

@@ -158,8 +158,18 @@ def told(jobs: Sequence[tuple[Scene, Sequence[Piece]]], budget: Budget, workers:
     """What is said beforehand, in a line."""
     attacks = sum(len(group) for _, group in jobs)
     about = forecast(jobs, budget, workers)
-    long = f"{about:.0f} seconds" if about < 120 else f"{about / 60:.0f} minutes"
+    long = f"{max(about, 1):.0f} seconds" if about < 120 else f"{about / 60:.0f} minutes"
+    more = [
+        what
+        for what, asked in (
+            ("persons pooled", budget.person),
+            ("many queries", budget.queries),
+            ("linkage", budget.linkage),
+        )
+        if asked
+    ]
+    besides = f" (reading, {', '.join([*more, 'charts'])} come on top)"
     return (
-        f"audit: {attacks} attacks on single records (budget {budget.name}) will take about {long} here: estimated from "
+        f"audit: {attacks} attacks on single records (budget {budget.name}) will take about {long} here{besides}: estimated from "
         "their work, as measured elsewhere, and a calibration of this machine"
     )

@@ -27,8 +27,13 @@ Reader = Callable[[Trial, int], dict[str, Candidate]]
 
 
 def evidence(trials: Sequence[Trial], units: Units, counts: Sequence[int], reader: Reader) -> Evidence:
-    """Every trial's attackers, and of them, for each k, the one that reads groups of validation records best: chosen over
-    all trials together, before any tried record is looked at. `reader(trial, k)` gives the candidates."""
+    """Every trial's attackers, and of them, for each k, the one that reads groups of validation records best, over all trials
+    together: groups of one unit hold records of several trials, whose scores must be of the same hypotheses to be summed.
+
+    No trial's own tried records are in its validation. But where trials are folds (setting B), those of one are validation
+    records of another, so there the choice has seen what it is tried on, and its figure may be a little too high.
+    `reader(trial, k)` gives the candidates.
+    """
     found = {k: [reader(trial, k) for trial in trials] for k in counts}
     chosen: dict[int, Scores] = {}
     rows = np.empty(0, np.int64)
@@ -122,16 +127,18 @@ def knows_channel(
             for what, codes, stands_for in targets:
                 prior = _log_prior(units, trial, stands_for, what == "units")
                 for evened in (None,) if beside is None else (None, beside):
-                    told = _likelihood(p, index, trial, codes, len(stands_for), evened)
+                    told = likelihoods(p, index, trial, codes, len(stands_for), evened)
                     kept[name][what + ("" if evened is None else ", evened")] = (*told, prior, stands_for)
         return kept[name]
 
     return reader
 
 
-def _likelihood(
-    p: np.ndarray, index: np.ndarray, trial: Trial, labels: np.ndarray, count: int, beside: np.ndarray | None
+def likelihoods(
+    p: np.ndarray, index: np.ndarray, trial: Trial, labels: np.ndarray, count: int, beside: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """log P(j | hypothesis) - log P(j), in nats, of what was drawn in the place of each validation record (v, D, count) and of each
+    tried one (t, D, count). p, index and beside: see `knows_channel`. labels: (n,) codes of hypotheses, -1 unknown."""
     train, validation = (rows[labels[rows] >= 0] for rows in (trial.train, trial.validation))
     own = np.concatenate([train, validation])
     mass, held = _mass(p, labels, train, count, beside), _mass(p, labels, validation, count, beside)

@@ -64,7 +64,7 @@ class Budget:
     @classmethod
     def quick(cls) -> Budget:
         """Two fast families, nothing but single records: a first look, whose silence says little."""
-        return cls(families=("logistic", "neighbours"), permutations=5, person=(), name="quick")
+        return cls(families=("logistic", "neighbours"), person=(), name="quick")
 
     @classmethod
     def standard(cls) -> Budget:

@@ -8,10 +8,32 @@ from typing import Literal
 import numpy as np
 
 from sordine.attackers.calibrated import calibrated_scores
+from sordine.attackers.channel import channel, drawn_index
+from sordine.attackers.person import likelihoods
 from sordine.attackers.plan import Scene
 from sordine.attackers.trial import Trial
 from sordine.harder_findings import QueryFinding
+from sordine.keys import Key
 from sordine.metrics import accuracy, correlations, majority, nag, nag_interval, readable, wilson
+from sordine.modifier import Modifier
+from sordine.table import Table
+
+Known = tuple[np.ndarray, np.ndarray]  # P(j | x) of the records (n, M), which j each release of them is (q, n)
+
+
+def knowledge(modifier: Modifier, before: Table, releases: np.ndarray, keys: Sequence[Key]) -> Known | None:
+    """What an attacker has beside `releases` (q, n, *shape), made under `keys`, who holds a discrete modifier; None
+    where it is not discrete or what was drawn cannot be told."""
+    first = channel(modifier, before, releases[0], keys[0]) if modifier.discrete else None
+    if first is None:
+        return None
+    index = [first[1]]
+    for release, key in zip(releases[1:], keys[1:], strict=True):
+        drawn = drawn_index(modifier, before, release, key)[0]
+        if drawn is None:
+            return None
+        index.append(drawn)
+    return first[0], np.stack(index)
 
 
 def query(
@@ -24,12 +46,14 @@ def query(
     families: Sequence[str],
     seed: int = 0,
     device: str = "cpu",
+    known: Known | None = None,
 ) -> QueryFinding:
     """The attacker with all of `releases` (q, n, *shape) of each record, with the first of them alone, and on the originals.
 
     scene: the originals. trial: what it learns from, chooses by and is tried on. It has as many releases of the records that
     it learns from. A release that repeats an earlier one bit for bit tells nothing more and is put aside. It either
-    averages the releases of a record or sums what each of them tells, whichever reads its own validation records better.
+    averages the releases of a record, sums what each of them tells or, where it knows the channel (`known`), sums log P(j | class)
+    over the draws, whichever reads its own validation records better; one release alone is read by what it knows, too.
     """
     labels = scene.labels[attribute]
     distinct = [r for r in range(len(releases)) if not any(np.array_equal(releases[r], releases[q]) for q in range(r))]
@@ -40,12 +64,17 @@ def query(
     given = (classes, families, seed, device)
     before = _alone(scene, scene.x, own, labels, *given)[1]
     merit, single = _alone(scene, shown[0], own, labels, *given)
+    if known is not None:
+        by_channel = _by_channel(known[0], known[1][distinct[:1]], own, labels, classes)
+        merit, single = max((merit, single), by_channel, key=lambda way: way[0])
     how, after = "one", single
     if len(shown) > 1:
         ways = {
             "averaged": _alone(scene, shown.mean(0, dtype=np.float64).astype(np.float32), own, labels, *given),
             "summed": _summed(scene, shown, own, labels, *given),
         }
+        if known is not None:
+            ways["channel"] = _by_channel(known[0], known[1][distinct], own, labels, classes)
         how = max(ways, key=lambda way: ways[way][0])
         if ways[how][0] >= merit:
             after = ways[how][1]
@@ -123,6 +152,14 @@ def _summed(
     # The copies of a record are as far apart as there are records: unlabelled ones too have their places.
     own = read[0][0].reshape(count, len(trial.validation), -1).sum(0)
     return _judged((own, read[0][1].reshape(count, len(trial.tried), -1).sum(0)), trial, labels, classes)
+
+
+def _by_channel(
+    p: np.ndarray, index: np.ndarray, trial: Trial, labels: np.ndarray, classes: int
+) -> tuple[float, np.ndarray]:
+    # index: (q, n), what was drawn in the place of each record.
+    own, tried = likelihoods(p, index.T, trial, labels, classes)
+    return _judged((own.sum(1), tried.sum(1)), trial, labels, classes)
 
 
 def _judged(

@@ -134,6 +134,7 @@ class Transport:
             fit={
                 "cells": len(modifier.codes),
                 "outputs": len(modifier.substitutes) if self.cells else 0,
+                "softness": modifier.softness,
                 "uneven": round(uneven(modifier.eval(), x, secret), 4) if self.cells else None,
             },
             notes=[],
