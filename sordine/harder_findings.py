@@ -49,7 +49,7 @@ class QueryFinding:
 
     queries: how many releases of each record; keys: "fresh", each under its own, or "one". distinct: how many of them differ
     in any bit. one, after: accuracy with one release and with all of them, with its Wilson interval; before: of the same
-    attacker on originals. how: what it did with them, chosen on its own records ("averaged", "summed"). nag, low, high: of
+    attacker on originals. how: what it did with them, chosen on its own records ("averaged", "summed", or "channel": what it knows of the modifier). nag, low, high: of
     `after`, as in `findings.Finding`.
     """
 

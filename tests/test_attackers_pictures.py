@@ -20,7 +20,7 @@ from sordine.table import Table
 
 audit_module = importlib.import_module("sordine.audit")  # the package's attribute of that name is the verb
 POLICY = Policy(("pair",))
-QUICK = Budget(families=("logistic", "resnet"), settings=("A",), permutations=2, cloud=20)
+QUICK = Budget(families=("logistic", "resnet"), settings=("A",), permutations=2, cloud=20, person=())
 
 
 def drawn(n: int, side: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from sordine.synthetic.gaussians import channel
 from sordine.table import Table
 
 POLICY = Policy(("speaker",), ("word",))
-FAST = Budget(families=("logistic", "neighbours"), permutations=5, cloud=50)
+FAST = Budget(families=("logistic", "neighbours"), permutations=5, cloud=50, person=())
 
 
 def table(n: int = 600, seed: int = 0, labelled: float = 1.0) -> Table:
@@ -147,7 +147,7 @@ def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((24, 24)))[0]
     original = t.with_x(np.eye(4, dtype=np.float32)[t.y["secret"]])
     released = replace(t, x=(t.x @ turn).astype(np.float32), y={})
-    found = audit(original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings)), pretrained=False)
+    found = audit(original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings), person=()), pretrained=False)
     # What the best rule reads of the very records that are tried: without the luck of the draw.
     rule = known.conditional.argmax(0)[t.x.argmax(1)] == t.y["secret"]
     for setting in settings:
@@ -217,7 +217,7 @@ def test_exact_findings() -> None:
 def test_the_same_twice_and_from_memory() -> None:
     t = table(240)
     r = release(t, t.x + 2 * noise(t))
-    budget = Budget(families=("neighbours", "mlp"), settings=("A",), cloud=20)
+    budget = Budget(families=("neighbours", "mlp"), settings=("A",), cloud=20, person=())
     memory: dict[Any, Any] = {}
     first = audit(t, r, POLICY, budget=budget, memory=memory)
     size = len(memory)

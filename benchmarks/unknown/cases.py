@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sordine.errors import SordineError
 from sordine.features import extract
-from sordine.methods import METHODS
+from sordine.methods import METHODS, make
 from sordine.policy import Policy
 from sordine.table import Table
 
@@ -155,8 +155,10 @@ class Group:
         return [*releases[:1], *people, *releases[1:]]
 
     def name(self, part: str) -> str:
-        """The stem of a part's file of figures: other fields are another file."""
-        made = json.dumps([self.entry.method, self.settings], sort_keys=True, default=str)
+        """The stem of a part's file of figures: other fields are another file, defaults included. Code that changed under the same
+        fields is not seen: measure such a method --fresh."""
+        fields = asdict(make(self.entry.method, self.settings))  # type: ignore[call-overload]
+        made = json.dumps([self.entry.method, fields], sort_keys=True, default=str)
         code = hashlib.blake2b(made.encode(), digest_size=3).hexdigest()
         plain = self.entry.name.replace(" ", "-")
         return f"{self.case.name}--{self.task}--{plain}--fold{self.fold}-{part}-{code}"
