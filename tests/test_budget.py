@@ -276,16 +276,17 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["transform", m, t, "-o", x]) == 0
     quick = ["--budget", "quick", "--family", "logistic", "--setting", "A", "--no-pretrained", "--workers", "1"]
     capsys.readouterr()
-    assert main(["audit", t, x, "--modifier", m, *quick, "--more", own, "--person", "who", "--json", j]) == 0
+    assert main(["audit", t, x, "--modifier", m, *quick, "--more", own, "--json", j]) == 0
     assert "(budget quick) will take about" in capsys.readouterr().out
     report = json.loads(Path(j).read_text())
     assert "--budget quick" in report["made"]["command"]
-    assert "--more own.parquet --person who" in report["made"]["command"]
+    assert "--more own.parquet" in report["made"]["command"]
     assert any("400 labelled records more" in note for note in report["made"]["notes"])
     for wrong, told in (
         (["audit", t, x, "-s", "who", "--more", own], "--modifier"),
         (["audit", t, x, "-s", "who", "--budget", "thorough"], "no budget 'thorough'"),
-        (["audit", t, x, "--modifier", m, *quick, "--person", "whom"], "'who'"),
+        (["audit", t, x, "--modifier", m, *quick, "--person", "who"], "the budget quick reads single records only"),
+        (["audit", t, x, "--modifier", m, *quick[2:], "--person", "whom"], "'who'"),
         (["audit", t, x, "--modifier", m, *quick, "--more", t], "is one of the audited records"),
         (["audit", t, x, "--modifier", m, *quick, "--more", str(tmp_path / "no.parquet")], "does not exist"),
     ):
