@@ -147,7 +147,9 @@ def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((24, 24)))[0]
     original = t.with_x(np.eye(4, dtype=np.float32)[t.y["secret"]])
     released = replace(t, x=(t.x @ turn).astype(np.float32), y={})
-    found = audit(original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings), person=()), pretrained=False)
+    found = audit(
+        original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings), person=()), pretrained=False
+    )
     # What the best rule reads of the very records that are tried: without the luck of the draw.
     rule = known.conditional.argmax(0)[t.x.argmax(1)] == t.y["secret"]
     for setting in settings:
