@@ -13,12 +13,12 @@ from sordine.errors import SordineError
 TOLERANCE = 1e-3  # largest relative error of a cell's share at which the iteration stops
 
 
-def sinkhorn(cost: Tensor, softness: float, share: Tensor | None = None, *, most: int = 1000) -> tuple[Tensor, Tensor]:
+def sinkhorn(cost: Tensor, softness: float, *, most: int = 1000) -> tuple[Tensor, Tensor]:
     """Cuturi (NeurIPS 2013), in the log domain: the plan that minimises <plan, cost> - softness * H(plan) where every
-    record weighs 1/n and every cell its share.
+    record weighs 1/n and every cell 1/m.
 
-    cost: (n, m). softness: in units of the cost. share: (m,) positive, summing to 1; by default even. most: iterations.
-    -> plan (n, m), its columns summing to the shares and its rows to 1/n up to the tolerance; prices (m,): a row of the plan
+    cost: (n, m). softness: in units of the cost. most: iterations.
+    -> plan (n, m), its columns summing to 1/m and its rows to 1/n up to the tolerance; prices (m,): a row of the plan
     is softmax(prices - cost / softness) / n, so that a new record is placed by the prices alone.
     Raises SordineError where softness is not positive.
     """
@@ -27,7 +27,7 @@ def sinkhorn(cost: Tensor, softness: float, share: Tensor | None = None, *, most
     n, m = cost.shape
     score = -cost.double() / softness
     row = -math.log(n)
-    column = torch.full((m,), -math.log(m), dtype=torch.double) if share is None else share.double().log()
+    column = -math.log(m)
     prices = torch.zeros(m, dtype=torch.double)
     for done in range(1, most + 1):
         weight = row - torch.logsumexp(score + prices, 1)  # rows are exact after this, columns after the next line

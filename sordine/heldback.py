@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sordine import methods
-from sordine.attackers.plan import Budget, Scene
+from sordine.attackers.plan import Budget, Scene, deal_whole
 from sordine.attackers.several import attack_several, originals
 from sordine.certify import Certificate, certificates, lowest, pooled, utilities
 from sordine.errors import SordineError
@@ -128,17 +128,9 @@ def halves(table: Table, policy: Policy, key: Key) -> np.ndarray:
         strata = [table.y[name] for name in (*policy.suppress, *policy.preserve)]
         part[np.lexsort((rank, *strata))] = np.arange(len(table)) % HALVES
         return part
-    codes, counts = np.unique(table.group, return_inverse=True, return_counts=True)[1:]
-    if len(counts) < HALVES:
+    if len(np.unique(table.group)) < HALVES:
         raise SordineError(f"{table.source}: a limit holds back whole groups, and the training side has one only")
-    first = np.full(len(counts), len(table))
-    np.minimum.at(first, codes, rank)
-    load = np.zeros(HALVES)
-    of_group = np.empty(len(counts), np.int64)
-    for g in np.lexsort((first, -counts)):  # the largest first, each to the half that has less
-        of_group[g] = load.argmin()
-        load[of_group[g]] += counts[g]
-    return of_group[codes]
+    return deal_whole(table.group, rank, HALVES)
 
 
 def fit_rung(rung: Rung, table: Table, policy: Policy, run: Run) -> Modifier:

@@ -253,9 +253,13 @@ def _deal(scene: Scene, rows: np.ndarray, labels: np.ndarray, parts: int, purpos
 
 
 def _deal_groups(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray | None:
+    count = len(np.unique(group))
+    return None if count < 2 * parts or count == len(group) else deal_whole(group, rank, parts)
+
+
+def deal_whole(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray:
+    """A part number for each row, whole groups together and parts of about one size: (m,), ranks (m,) that break ties -> (m,)."""
     codes, counts = np.unique(group, return_inverse=True, return_counts=True)[1:]
-    if len(counts) < 2 * parts or len(counts) == len(group):
-        return None
     first = np.full(len(counts), len(group))
     np.minimum.at(first, codes, rank)
     load = np.zeros(parts)

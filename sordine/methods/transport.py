@@ -178,14 +178,12 @@ class Transport:
         code = part[:, : min(PLACES, part.shape[1])]
         cells, owner = self.cells_of(code, strata, 200, run.seed)
         for done in range(self.rounds):
-            shares = [
-                match(code[rows], strata[rows], cells, owner, self.matching) for rows in own
-            ]  # (n_s, M), columns 1
+            shares = [match(code[rows], strata[rows], cells, owner, self.matching) for rows in own]
             means = fill(torch.stack([t.T @ part[rows] for t, rows in zip(shares, own, strict=True)]), shares)
             agreed = consensus(means, scatter, space.maps.shape[2])
             target = torch.stack(
                 [part[rows].T @ (t @ agreed) / len(cells) for t, rows in zip(shares, own, strict=True)]
-            )  # E x g
+            )
             target = (weight * target + self.pooled * target.mean(0)) / (weight + self.pooled)
             found = torch.linalg.solve(scatter, target)
             space.maps = torch.zeros(classes, *space.maps.shape[1:])
@@ -303,9 +301,8 @@ def learn_reader(space: Aligned, ranks: Tensor, secret: Tensor) -> None:
     space.first = principal(ranks - ranks.mean(0), space.first.shape[1], 0)
     seen = (ranks @ space.first).numpy()
     scale = max(float(seen.std()), 1e-12)
-    with (
-        warnings.catch_warnings()
-    ):  # many classes of few records, or not quite converged: `uneven` shows what comes of it
+    # It may warn of many classes of few records, or not quite converge: `uneven` shows what comes of it.
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = LogisticRegression(C=0.1, max_iter=300).fit(seen / scale, secret.numpy())
     weight, bias = model.coef_ / scale, model.intercept_
