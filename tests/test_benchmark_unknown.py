@@ -11,7 +11,7 @@ import pytest
 from benchmarks.unknown import cases, measure
 from benchmarks.unknown.__main__ import chosen
 from benchmarks.unknown.cases import CASES, ENTRIES, NEW, Entry, Group, groups, only
-from benchmarks.unknown.checks import Check, checks
+from benchmarks.unknown.checks import Check, beside, checks
 from benchmarks.unknown.measure import Bench, file_of, folds_of, read, write
 from benchmarks.unknown.page import gather, page, points
 from benchmarks.unknown.picture import draw
@@ -244,6 +244,16 @@ def test_leakage_is_decided_by_its_figure(speaker: float, digit: float, said: st
     assert {c.state for c in made if c.number == 1 and not c.what.startswith("fsdd")} == {"not measured"}
 
 
+def test_the_other_method_is_held_against_the_first_line_alone() -> None:
+    made = beside({("fsdd", "unknown"): [part(fold, 0, 0.18, 0.92) for fold in range(5)]})
+    assert states(made, 1, "leakage of speaker") == states(made, 1, "watched utility") == ["reached"]
+    assert {c.number for c in made} == {1}
+    assert all(
+        c.whole for c in made if c.what.startswith("fsdd")
+    )  # it draws nothing: one release a fold is all there is
+    assert not all(c.whole for c in checks({("fsdd", "unknown"): [part(fold, 0, 0.18, 0.92) for fold in range(5)]}))
+
+
 def test_watched_utility_under_its_limit_is_not_reached() -> None:
     assert states(checks({("fsdd", "unknown"): whole(0.17, 0.84)}), 1, "watched utility") == ["not reached"]
 
@@ -344,7 +354,7 @@ def test_the_page_says_what_is_reached_and_what_is_not(tmp_path: Path) -> None:
     assert "| leace | 5 x 1 | 99.0: 0.988" in text
     assert "40.0 (guess 16.7): 0.280 [0.18, 0.38], A" in text
     missing = text.split("Not measured yet")[1]
-    assert "- fsdd, unknown: substitution 0 x 0 of 5 x 5, noise 1 0 x 0" in missing
+    assert "- fsdd, unknown: flow 0 x 0 of 5 x 1, substitution 0 x 0 of 5 x 5, noise 1 0 x 0" in missing
     assert "- fsdd, named: transport 0 x 0 of 5 x 5, substitution 0 x 0 of 5 x 5\n" in missing
     shown = {p.entry: p for p in points(found) if p.task == "unknown"}
     assert (shown[NEW].leakage, shown[NEW].utility) == pytest.approx((0.016, 0.7 / 0.9))

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "sordine"
 FLOORS = {
     1: "errors policy losses metrics picture_metrics information findings harder_findings reportfile weights nets keys files",
     2: "table tablefile game modifier recipe statistics balance",
-    3: "media features synthetic classifiers picture_models",
+    3: "media features synthetic classifiers picture_models alignment",
     4: "methods attackers",
     5: "audit flaws verdict transform release media_release copies reconstruct harder cloud proved",
     6: "search certify heldback sweep report estimator pairs",

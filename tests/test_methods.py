@@ -24,6 +24,7 @@ FAST = {
     "mass": {"epochs": 3, "classifier_epochs": 3, "agnostic_epochs": 3},
     "substitution": {"epochs": 120, "batch": 128, "hidden": 32, "size": 16},
     "transport": {"cells": 24, "size": 6, "rounds": 3},
+    "flow": {"space": "standardised", "size": 6, "rounds": 20, "features": 60},
     "leace": {},
     "noise": {"sigma": 3.0},
     "nothing": {},
@@ -156,7 +157,11 @@ def test_settings_are_parsed_and_named():
         ("noise", {"sigma": -1}, "at least 0"),
         ("substitution", {"tau": 0}, "above 0"),
         ("transport", {"rounds": 0}, "above 0"),
-        ("transport", {"cells": -1}, "at least 0"),
+        ("transport", {"cells": 0}, "above 0"),
+        ("flow", {"rounds": 0}, "above 0"),
+        ("flow", {"step": 1.5}, "at most 1"),
+        ("flow", {"ridge": float("nan")}, "must be a number"),
+        ("flow", {"space": "askew"}, "space"),
     ]:
         with pytest.raises(SordineError, match=message) as error:
             make(name, settings)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sordine.alignment import back
 from sordine.balance import balanced, centres, consensus, fill, flows, sinkhorn
 from sordine.errors import SordineError
 from sordine.information import exact_attack, joint
 from sordine.keys import Key
-from sordine.methods import fit, load, make
-from sordine.methods.transport import back, typical
+from sordine.methods import fit, make
+from sordine.methods.transport import typical
 from sordine.methods.transport_modifier import TransportModifier
 from sordine.nets.aligned import KNOTS, Ranks
 from sordine.policy import Policy
@@ -188,16 +189,6 @@ def test_what_is_released_is_no_record_unless_asked(table):
     assert real.channel_of(table.x[:5]).shape == (5, 3 * len(real.codes))
     assert "real records" in real.card.notes[0]
     assert "not the records themselves" in means.card.notes[0]
-
-
-def test_without_cells_the_code_itself_is_released(table, tmp_path):
-    modifier = fit(table, Policy(("person",)), make("transport", FAST | {"cells": 0}), run=Run(key=KEY))
-    assert not modifier.discrete
-    assert modifier.noise == 0
-    modifier.save(tmp_path / "m")
-    loaded = load(tmp_path / "m")
-    assert (transform(loaded, table, KEY).x == transform(modifier, table, Key.of_seed(5)).x).all()
-    assert np.linalg.matrix_rank(transform(modifier, table, KEY).x - modifier.substitutes[-1].numpy()) <= FAST["size"]
 
 
 def test_points_of_a_sweep_share_the_aligned_space(table, tmp_path):

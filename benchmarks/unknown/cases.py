@@ -18,6 +18,7 @@ from sordine.table import Table
 
 FOLDS, KEYS = 5, 5
 NEW = "transport"  # the method that the page is about: measured first
+BESIDE = "flow"  # another that knows of no task, held against the same line where nothing is named
 
 Task = Literal["unknown", "named"]
 TASKS: tuple[Task, ...] = ("unknown", "named")
@@ -122,6 +123,7 @@ ENTRIES = {
     entry.name: entry
     for entry in (
         Entry(NEW, "transport", told=True, pooled=True),
+        Entry("flow", "flow", stochastic=False),
         Entry("substitution", "substitution", told=True, pooled=True),
         Entry("leace", "leace", stochastic=False),
         Entry("noise 1", "noise", {"sigma": 1.0}),

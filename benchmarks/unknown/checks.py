@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks.unknown.cases import CASES, ENTRIES, FOLDS, KEYS, NEW, Case, Task
+from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FOLDS, KEYS, NEW, Case, Task
 from benchmarks.unknown.pooled import (
     Figure,
     Part,
@@ -56,7 +56,12 @@ def checks(found: Measured) -> list[Check]:
     return sorted(every, key=lambda c: c.number)
 
 
-def unknown(found: Measured) -> Iterator[Check]:
+def beside(found: Measured) -> list[Check]:
+    """Line 1 again, of the other method that knows of no task."""
+    return list(unknown(found, BESIDE))
+
+
+def unknown(found: Measured, entry: str = NEW) -> Iterator[Check]:
     """Line 1: nothing named; leakage and the mean watched utility of each data set."""
     for case in CASES.values():
         parts = found.get((case.name, "unknown"), ())
@@ -65,7 +70,7 @@ def unknown(found: Measured) -> Iterator[Check]:
                 1, f"{case.name}: leakage at most {LEAKAGE}, watched utility at least {UTILITY}", "not measured"
             )
             continue
-        figures, whole = pool(parts), complete(parts)
+        figures, whole = pool(parts), complete(parts, entry)
         for a in case.suppress:
             yield leaks(1, case, figures[a], LEAKAGE, whole)
         mean = mean_utility(figures, case.watched)
@@ -191,11 +196,11 @@ def persons(found: Measured, case: Case, task: Task) -> list[Person]:
     return people(found.get((case.name, task), ()))
 
 
-def complete(parts: Sequence[Part]) -> bool:
+def complete(parts: Sequence[Part], entry: str = NEW) -> bool:
     """Whether every fold and key was measured, and settings B and C under one key of each fold at least (the tables say of how many)."""
     folds, keys, _ = measured(parts)
     within = {p["fold"] for p in parts if p["part"] != "person" and {"B", "C"} <= set(p["settings"])}
-    return folds == FOLDS == len(within) and keys == (KEYS if ENTRIES[NEW].stochastic else 1)
+    return folds == FOLDS == len(within) and keys == (KEYS if ENTRIES[entry].stochastic else 1)
 
 
 def gain(q: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from sordine import information
 from sordine.errors import SordineError, nearest
 from sordine.findings import Entanglement
 from sordine.keys import numpy_rng
+from sordine.methods.flow import Flow
 from sordine.methods.inversion import Inversion
 from sordine.methods.leace import Leace
 from sordine.methods.masking import Masking
@@ -32,6 +33,7 @@ METHODS: dict[str, Any] = {
     "mass": Mass,
     "substitution": Substitution,
     "transport": Transport,
+    "flow": Flow,
     "inversion": Inversion,
     "masking": Masking,
     "replacement": Replacement,

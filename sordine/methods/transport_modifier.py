@@ -21,7 +21,9 @@ class TransportModifier(Modifier):
     flow: Tensor  # (S, V, V) to which joint preserved class a record of s, read as v, goes
     weight: Tensor  # (M,) of how many records a cell's mean is, in effect
     scale: Tensor  # mean squared distance of codes to cells: the unit of softness
-    substitutes: Tensor  # (M * records, width); without cells the map from codes back to records, (size + 1, width)
+    substitutes: Tensor  # (M * records, width)
+
+    noise, discrete = 1, True
 
     def __init__(
         self, space: Aligned, readers: list[Classifier], cells: int, strata: int, outputs: int, softness: float
@@ -30,7 +32,6 @@ class TransportModifier(Modifier):
         self.space, self.readers, self.softness = space, nn.ModuleList(readers), softness
         width, classes = len(space.offset), len(space.mean)
         size = space.maps.shape[2]
-        self.discrete, self.noise = cells > 0, int(cells > 0)
         self.register_buffer("codes", torch.zeros(cells, size))
         self.register_buffer("prices", torch.zeros(classes, cells))
         self.register_buffer("stratum", torch.zeros(cells, dtype=torch.long))
@@ -71,10 +72,7 @@ class TransportModifier(Modifier):
         return p.repeat_interleave(each, 1) / each
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """Inverse of the cumulated channel at one uniform draw; without cells the code, brought back to a record."""
-        if not self.discrete:
-            code, _ = self.code(x)
-            return Release((code @ self.substitutes[:-1] + self.substitutes[-1]).reshape(x.shape))
+        """Inverse of the cumulated channel at one uniform draw."""
         cumulated = self.channel(x).double().cumsum(1)
         if not torch.isfinite(cumulated[:, -1]).all():
             raise SordineError(

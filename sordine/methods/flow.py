@@ -1,0 +1,230 @@
+"""Flow: every record goes down the witnesses of its suppressed classes, step by step, until no class is to be told.
+
+Nothing need be known of the tasks to come, and nothing is drawn: records move no further than they must, so that what the
+suppressed attributes do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s | x) what is told of the class
+from the record, R times over:
+
+    look    fresh random features phi of the code, and for every class s the ridge regression
+                w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
+            the witness of how much more often s lies at z than the other classes do;
+    step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z).
+
+What is released is the last z, brought back to a record by least squares. It is a gradient flow of the maximum mean
+discrepancy (Arbel et al., 2019) between each class and all, on random features (Rahimi and Recht, 2007), in the regularised
+metric of ridge regression, with Newton's length of step; the use of it is ours. Where several attributes are suppressed, their joint classes and each of them
+are looked at in turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sordine.alignment import Alignment, back, learnable, told_apart
+from sordine.errors import SordineError
+from sordine.keys import numpy_rng
+from sordine.methods.flow_choice import Candidate, choose
+from sordine.modifier import Card, Modifier, Release
+from sordine.nets.aligned import Aligned
+from sordine.nets.witness import Witnesses
+from sordine.policy import Policy
+from sordine.recipe import Run, input_of
+from sordine.table import Table
+
+SEEN = 4000  # records a witness is learnt from, another lot every round
+LARGEST_FIELD = 1e6
+ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
+MATCHED = 12  # numbers of a code whose classes are matched
+STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
+
+
+@dataclass(frozen=True)
+class Flow:
+    """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, which keep most;
+    "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the largest in
+    which attackers read no more than `limit` (NAG) of any suppressed attribute from records held back for the purpose. size: numbers of a
+    code; 0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. rounds, step: how often
+    a step is taken, and what part of the way. features: random ones of a round. ridge: of the witness.
+    """
+
+    space: Literal["chosen", "standardised", "matched"] = "chosen"
+    size: int = 0
+    rounds: int = 200
+    step: float = 0.2
+    features: int = 500
+    ridge: float = 0.01
+    limit: float = 0.05
+
+    suppresses: ClassVar[bool] = True
+    preserves: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name == "space":
+                continue
+            if not math.isfinite(value):
+                raise SordineError(f"flow: {name} is {value}; it must be a number")
+            if value > LARGEST_FIELD:
+                raise SordineError(f"flow: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
+            if value < 0 or (value == 0 and name != "size"):
+                raise SordineError(f"flow: {name} is {value}; it must be above 0")
+        if self.step > 1:
+            raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
+
+    def candidates(self, width: int) -> list[Candidate]:
+        """The spaces that come in question, in the order in which they are tried: as a rule what keeps most first."""
+        sizes = (self.size,) if self.size else STANDARDISED
+        standardised = [Candidate("standardised", s) for s in sizes]
+        matched = [Candidate("matched", self.size or MATCHED)]
+        both = [*standardised[:2], *matched, *standardised[2:]]
+        found = {"standardised": standardised, "matched": matched, "chosen": both}[self.space]
+        # Where records have fewer numbers than that, all of them.
+        return list(dict.fromkeys(replace(c, size=min(c.size, width)) for c in found))
+
+    def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
+        """Choose the space where more than one comes in question, then look and step. On the CPU; records that lack a suppressed label
+        take no part."""
+        usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
+        labels = [table.y[a][usable] for a in policy.suppress]
+        groupings = groupings_of(labels, secret)
+        candidates = self.candidates(x.shape[1])
+        chosen = candidates[0]
+        found: dict[str, Any] = {}
+        if len(candidates) > 1:
+            chosen, found = choose(
+                candidates,
+                # What is held back from is another table: nothing of it is kept.
+                lambda candidate, rows: self.learn(
+                    candidate, table, policy, replace(run, folder=None), x[rows], secret[rows], groupings
+                ),
+                x,
+                [torch.from_numpy(y) for y in labels],
+                secret,
+                self.limit,
+                run,
+            )
+        modifier = self.learn(chosen, table, policy, run, x, secret, groupings)
+        modifier.card = Card(
+            "flow",
+            asdict(self),
+            {r: list(n) for r, n in policy.roles()},
+            input_of(table),
+            fit={"space": chosen.space, "size": modifier.space.maps.shape[2], **found},
+            notes=notes(found, chosen, policy, self.limit),
+        )
+        return modifier.eval()
+
+    def learn(
+        self,
+        candidate: Candidate,
+        table: Table,
+        policy: Policy,
+        run: Run,
+        x: Tensor,
+        secret: Tensor,
+        groupings: Tensor,
+    ) -> FlowModifier:
+        """The modifier in one space, from the records x (n, width) of joint classes secret (n,). table: where what is learnt may be found again."""
+        rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
+        alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
+        space = alignment.learn(table, policy, run, x, secret, torch.zeros(len(x), dtype=torch.long))
+        modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
+        steps = modifier.steps
+        steps.groupings = groupings
+        ranks = space.ranks(x)
+        # The steps are learnt on codes as those of records to come, whose class is told with more doubt than that of what was fitted on.
+        told = told_apart(space, ranks, secret, run.seed)
+        z = space.code(space.components(ranks, told), told)
+        # A unit of the code's own numbers, so that features see as much of it in any table.
+        modifier.unit = z.std().clamp_min(1e-12)
+        z = z / modifier.unit
+        rng = numpy_rng(run.seed, "flow")
+        steps.draw(1.0, torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        for r in range(self.rounds):
+            some = rng.permutation(len(z))[:SEEN]
+            z = steps.learn(r, z, secret, told, self.ridge, torch.from_numpy(some))
+            if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
+                run.progress("flow", r + 1, self.rounds)
+        modifier.record = back(modifier.code(x), x)
+        return modifier
+
+    @staticmethod
+    def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
+        """See `recipe.Method`."""
+        classes, axes, size = tensors["space.maps"].shape
+        width, first = tensors["space.first"].shape
+        rounds, _, features = tensors["steps.directions"].shape
+        groupings = len(tensors["steps.groupings"])
+        step = Flow(**card.fields).step
+        return FlowModifier(Aligned(width, classes, first, axes, size), rounds, features, groupings, step)
+
+
+class FlowModifier(Modifier):
+    """Holds the space, the steps, and the map from codes back to records. Deterministic: a record is released alike every time."""
+
+    unit: Tensor  # of the code
+    record: Tensor  # (size + 1, width), the last row constant
+
+    def __init__(self, space: Aligned, rounds: int, features: int, groupings: int, step: float) -> None:
+        super().__init__()
+        classes, _, size = space.maps.shape
+        self.space = space
+        self.steps = Witnesses(rounds, size, features, classes, groupings, step)
+        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("record", torch.zeros(size + 1, len(space.offset)))
+
+    def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Where a record stands before the first step, and P(s | x): (b, *shape) -> (b, size), (b, S)."""
+        ranks = self.space.ranks(x)
+        told = self.space.told(ranks)
+        return self.space.code(self.space.components(ranks, told), told), told
+
+    def code(self, x: Tensor) -> Tensor:
+        """Where it stands after the last: (b, *shape) -> (b, size)."""
+        z, told = self.start(x)
+        moved: Tensor = self.steps(z / self.unit, told)
+        return moved
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        return Release((self.code(x) @ self.record[:-1] + self.record[-1]).reshape(x.shape))
+
+
+def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:
+    """The joint classes themselves, then those of each suppressed attribute that puts some together: (G, S)."""
+    classes = int(secret.max()) + 1
+    first = [int(np.flatnonzero(secret.numpy() == s)[0]) for s in range(classes)]
+
+    def partitions() -> Iterator[tuple[int, ...]]:
+        yield tuple(range(classes))
+        for codes in labels:
+            yield tuple(int(c) for c in np.unique(codes[first], return_inverse=True)[1])
+
+    # The same partition under other names is the same: numbered by first appearance.
+    seen = dict.fromkeys(tuple({c: n for n, c in enumerate(dict.fromkeys(p))}[c] for c in p) for p in partitions())
+    return torch.tensor(list(seen), dtype=torch.long)
+
+
+def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, limit: float) -> list[str]:
+    """What the owner must know before a release leaves the house."""
+    said = [
+        "What is released is deterministic: records that are near one another stay near, so who holds a person's original record can find it "
+        "again among the released ones. Nothing is proved; the audit says what can be read."
+    ]
+    if found:
+        worst = found["held_back"]
+        what = f"{chosen.size} numbers of the {chosen.space} space"
+        if not found["held"]:
+            said.append(
+                f"No space that was tried kept what is read of {' and '.join(policy.suppress)} from records held back under {limit:g} NAG; "
+                f"the best, {what}, gave {worst:.2f}."
+            )
+        else:
+            said.append(f"Records move in {what}: from records held back no more than {worst:.2f} NAG was read there.")
+    return said

@@ -1,0 +1,205 @@
+"""Flow: witnesses and steps by hand-worked numbers, what holds on data whose truth is known, and how a space is chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import SVC
+
+from sordine.alignment import Alignment, learnable, told_apart
+from sordine.errors import SordineError
+from sordine.keys import Key
+from sordine.methods import fit, load, make
+from sordine.methods.flow import groupings_of
+from sordine.methods.flow_choice import Candidate, choose, held_back
+from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
+from sordine.policy import Policy
+from sordine.recipe import Run
+from sordine.transform import transform
+
+from .clusters import clusters
+
+KEY = Key.of_seed(0)
+FAST = {"space": "standardised", "size": 8, "rounds": 60, "features": 200}
+
+
+def test_a_witness_worked_out_by_hand():
+    # One feature, +1 for the two records of class 0 and -1 for those of class 1: slope = (1/2) / (1 + ridge).
+    features = torch.tensor([[3.0], [3.0], [1.0], [1.0]])  # centred +1 and -1
+    member = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    assert torch.allclose(witness(features, member, 0.25), torch.tensor([[0.4, -0.4]]), atol=1e-6)
+    # What does not depend on the class has no witness.
+    assert witness(torch.tensor([[3.0], [1.0], [3.0], [1.0]]), member, 0.25).abs().max() < 1e-6
+
+
+def test_the_gradient_of_a_witness_is_its_derivative():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(5, 3, generator=generator, requires_grad=True)
+    directions, phases = torch.randn(3, 7, generator=generator), torch.rand(7, generator=generator)
+    slopes, told = torch.randn(7, 2, generator=generator), torch.rand(5, 2, generator=generator)
+    mean = torch.rand(7, generator=generator)
+    height, gradient = heights(z @ directions + phases, directions, mean, slopes, told)
+    by_hand = (told * ((waves(z @ directions + phases) - mean) @ slopes)).sum(1)
+    assert torch.allclose(height, by_hand)
+    (wanted,) = torch.autograd.grad(height.sum(), z)
+    assert torch.allclose(gradient, wanted, atol=1e-5)
+
+
+def test_a_step_worked_out_by_hand():
+    z, gradient = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
+    height = torch.tensor([1.0, -1.0, 1.0])
+    # 0.5 * 1 / (4 + 1) * 2 = 0.2; below 0 and where it is flat a record stays.
+    found = stepped(z, height, gradient, 0.5, torch.tensor(1.0))
+    assert torch.allclose(found, torch.tensor([[0.8, 1.0], [1.0, 1.0], [1.0, 1.0]]))
+
+
+def test_groupings_are_the_partitions_that_differ():
+    secret = torch.tensor([0, 0, 1, 2, 2])
+    person, sex = np.array([7, 7, 8, 9, 9]), np.array([1, 1, 0, 1, 1])
+    assert groupings_of([person, sex], secret).tolist() == [[0, 1, 2], [0, 1, 0]]
+    assert groupings_of([person], secret).tolist() == [[0, 1, 2]]
+
+
+def test_steps_taken_again_are_those_that_were_learnt():
+    generator = torch.Generator().manual_seed(1)
+    z, secret = torch.randn(80, 4, generator=generator), torch.arange(80) % 2
+    z[secret == 1] += 0.5
+    told = torch.nn.functional.one_hot(secret, 2).float()
+    steps = Witnesses(20, 4, 30, 2, 1, 0.3)
+    steps.groupings = torch.tensor([[0, 1]])
+    steps.draw(1.0, generator)
+    moved = z
+    for r in range(20):
+        moved = steps.learn(r, moved, secret, told, 0.01, torch.arange(80))
+    assert torch.allclose(steps(z, told), moved, atol=1e-5)
+    apart = lambda at: float((at[secret == 0].mean(0) - at[secret == 1].mean(0)).norm())  # noqa: E731
+    assert apart(moved) < 0.5 * apart(z)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return clusters(1200)
+
+
+@pytest.fixture(scope="module")
+def flown(table):
+    return fit(table, Policy(("person", "sex")), make("flow", FAST), run=Run(key=KEY))
+
+
+def test_what_is_suppressed_is_read_before_and_not_after(table, flown):
+    released = transform(flown, table, KEY)
+    split = table.with_split(Policy(("person", "sex")), KEY).split
+    read: dict[str, list[float]] = {}
+    for name in ("person", "sex", "word"):
+        for x in (table.x, released.x):
+            model = SVC(C=3).fit(x[split], table.y[name][split])
+            read.setdefault(name, []).append(model.score(x[~split], table.y[name][~split]))
+    guess = {name: np.bincount(table.y[name]).max() / len(table) for name in read}
+    assert read["person"][0] > 0.9
+    assert read["person"][1] < guess["person"] + 0.1
+    assert read["sex"][1] < guess["sex"] + 0.1
+    assert read["word"][1] > 0.9  # which nobody named
+
+
+def test_a_record_is_released_alike_every_time_and_after_loading(table, flown, tmp_path):
+    first = transform(flown, table, KEY)
+    assert (transform(flown, table, Key.of_seed(5)).x == first.x).all()
+    flown.save(tmp_path / "m")
+    assert (transform(load(tmp_path / "m"), table, KEY).x == first.x).all()
+    assert not flown.discrete
+    assert "deterministic" in flown.card.notes[0]
+    # Of as many numbers as the code has, in every direction of x.
+    assert np.linalg.matrix_rank(first.x - flown.record[-1].numpy(), tol=1e-3) <= FAST["size"]
+
+
+def test_what_is_preserved_by_name_changes_nothing(table, flown):
+    """`flow` does not use it, so that records without that label are learnt from too."""
+    named = fit(
+        table.with_split(Policy(("person", "sex")), KEY),
+        Policy(("person", "sex"), ("word",)),
+        make("flow", FAST),
+        run=Run(key=KEY),
+    )
+    assert (transform(named, table, KEY).x == transform(flown, table, KEY).x).all()
+    assert named.card.policy["preserve"] == ["word"]
+
+
+def test_records_are_told_apart_by_readers_that_have_not_seen_them():
+    """With labels that mean nothing, a reader that saw them knows them; one that did not is at chance."""
+    table = clusters(300)
+    rng = np.random.default_rng(99)
+    table.y["person"][:] = rng.integers(0, 2, 300)
+    _, x, secret = learnable(table, Policy(("person",)), 0, "flow")
+    space = Alignment(size=4, axes=4, rounds=0).learn(
+        table, Policy(("person",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
+    )
+    ranks = space.ranks(x)
+    told = told_apart(space, ranks, secret, 0)
+    right = lambda p: float((p.argmax(1) == secret).float().mean())  # noqa: E731
+    assert torch.allclose(told.sum(1), torch.ones(300), atol=1e-4)
+    assert right(told) < 0.6
+    assert right(told) < right(space.told(ranks)) - 0.02
+
+
+def test_what_is_held_back_is_of_classes_that_have_enough():
+    secret = torch.tensor([0] * 20 + [1] * 12 + [2])
+    splits = held_back(secret, 0)
+    assert len(splits) == 4
+    assert sorted(np.concatenate([b for _, b in splits]).tolist()) == list(range(32))  # each in turn, but the lone one
+    for a, b in splits:
+        assert sorted([*a, *b]) == list(range(33))
+    assert held_back(torch.arange(9), 0) == []
+    assert len(held_back(torch.zeros(4000, dtype=torch.long), 0)) == 1
+
+
+class Fixed:
+    """A made-up flow: its code tells the class as loudly as it is asked to."""
+
+    def __init__(self, loud: float, secret: torch.Tensor, x: torch.Tensor) -> None:
+        self.loud, self.secret, self.x = loud, secret, x
+
+    def code(self, x: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(len(x), 2, generator=torch.Generator().manual_seed(len(x)))
+        return noise + self.loud * x[:, :1]
+
+
+def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
+    secret = torch.arange(1200) % 2
+    x = secret[:, None].float() + 0.01
+    candidates = [Candidate("standardised", s) for s in loud]
+    return choose(candidates, lambda c, rows: Fixed(loud[c.size], secret, x), x, [secret], secret, 0.05, Run(key=KEY))
+
+
+def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
+    candidate, found = chosen({64: 3.0, 40: 0.0, 24: 0.0})
+    assert candidate.size == 40
+    assert found["held"]
+    assert found["tried"]["standardised 64"] > 0.5
+    assert set(found["tried"]) == {"standardised 64", "standardised 40"}
+
+
+def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
+    candidate, found = chosen({64: 4.0, 40: 1.0, 24: 3.0})
+    assert candidate.size == 40
+    assert not found["held"]
+    assert found["held_back"] == min(found["tried"].values()) > 0.05
+
+
+def test_a_fit_says_which_space_it_chose(table):
+    said: list[str] = []
+    small = FAST | {"space": "chosen", "size": 5, "rounds": 10, "limit": 1e-6}
+    modifier = fit(
+        table.take(np.arange(300)), Policy(("person",)), make("flow", small), run=Run(key=KEY, log=said.append)
+    )
+    tried = modifier.card.fit["tried"]
+    assert set(tried) <= {"standardised 5", "matched 5"}
+    assert sum("read from records held back" in line for line in said) == len(tried)
+
+
+def test_too_few_records_to_choose_by_is_said(table):
+    few = table.take(np.array([int(np.flatnonzero(table.y["person"] == p)[0]) for p in range(4)] * 2)[:6])
+    few.ids[:] = [f"r{i}" for i in range(len(few))]
+    few = few.take(np.arange(len(few)))
+    with pytest.raises(SordineError, match="can be held back to choose a space by"):
+        make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
