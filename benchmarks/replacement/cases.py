@@ -99,6 +99,9 @@ DATA = {
 }
 
 
+LONGER = 32  # epochs of the fit that shows what more rounds bring, four times those of the others
+
+
 def units() -> Iterator[Plane | Fit]:
     """Everything, the most important first."""
     for epsilon in PLANE_BUDGETS:
@@ -109,6 +112,7 @@ def units() -> Iterator[Plane | Fit]:
         yield Plane(epsilon, 1)
     yield Fit("faces", "smiling", "both", 0.01)
     yield Fit("faces", "smiling", "generator", 0.01)
+    yield Fit("faces", "smiling", "both", 0.05, {"epochs": LONGER})
     yield Fit("utkface", "gender", "both", 0.05)
     for run in range(2, RUNS):
         for epsilon in PLANE_BUDGETS:

@@ -163,9 +163,10 @@ def pictures(data: str, secret: str) -> str:
 higher utility at once, and in so few rounds hides hardly anything.) On the originals: the attacker reads *{secret}* at {with_span(original["retrained"])} % (guess
 {percent(original["guess"][secret])}), the fixed classifiers read {fixed} %.
 About {rounds * (original["records"][0] // 32):,} rounds a fit on one core are what there was time for: the losses were still moving, and at the largest budget neither network draws a face yet
-(see the pictures): where utility is at the guess, a low *retrained* says that little of anything is left, and the order of the releases is all that can be read from it. Where the lines below do not hold, it is not known whether longer training makes them hold.
+(see the pictures): where utility is at the guess, a low *retrained* says that little of anything is left, and the order of the releases is all that can be read from it.
 
 """
+    text += longer(found)
     by = {(u.variant, u.epsilon): f for u, f in found.items() if f is not None and not u.fields}
     like = {
         u.epsilon: f
@@ -209,6 +210,20 @@ def caption(what: Fit) -> str:
         "filter": "original, and what the filter leaves",
     }.get(what.variant, "original, and each value of s' put in")
     return f"*{what.secret}*, {label(what)}: {columns}."
+
+
+def longer(found: Mapping[Fit, Any]) -> str:
+    """What more rounds bring, where it was measured."""
+    more = {u: f for u, f in found.items() if f is not None and set(u.fields) == {"epochs"}}
+    if not more:
+        return "Where the lines below do not hold, it is not known whether longer training makes them hold.\n\n"
+    return "".join(
+        f"With {u.fields['epochs']} epochs ({f['cpu_seconds']:,.0f} core-seconds) at budget {u.epsilon:g}: retrained "
+        f"{percent(f['both']['retrained']['share'])} % (after the filter alone {percent(f['filter']['retrained']['share'])} %), success "
+        f"{percent(f['both']['success']['share'])} %, utility {percent(f['both']['utility'])} %, largest correlation "
+        f"{max(f['both']['correlations'].values(), key=abs):+.2f}.\n\n"
+        for u, f in more.items()
+    )
 
 
 def budgets(by: Mapping[tuple[str, float], Any], like: Mapping[float, Any], secret: str) -> str:

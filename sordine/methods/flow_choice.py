@@ -92,7 +92,7 @@ def choose(
     limit: float,
     run: Run,
 ) -> tuple[Candidate, dict[str, Any]]:
-    """The first candidate of which attackers read no more than `limit`, but for the luck of the best attacker, else that of which they read least; and the worst NAG
+    """The first candidate of which attackers read no more than `limit`, but for the luck of the best attacker, else the last of those of which they read least; and the worst NAG
     of each candidate that was tried.
 
     learn: (candidate, rows) -> a fitted flow. x: (n, width). labels: each suppressed attribute, (n,). secret: jointly, (n,).
@@ -103,7 +103,6 @@ def choose(
             f"flow: no class of what is suppressed has {PARTS} records, so that none can be held back to choose a space by; "
             "choose one (--set space=standardised --set size=32)"
         )
-    # An attribute that cannot be read of the records themselves can be told by nothing made of them.
     before = [_pooled([(x[a].numpy(), y[a].numpy(), x[b].numpy(), y[b].numpy()) for a, b in splits]) for y in labels]
     guesses = [float(torch.bincount(y).max()) / len(y) for y in labels]
     told: dict[str, float] = {}
@@ -113,20 +112,23 @@ def choose(
             flow = learn(candidate, a)
             with torch.no_grad():
                 codes.append((flow.code(x[a]).numpy(), flow.code(x[b]).numpy()))
-        worst = error = -math.inf
+        worst = error = 0.0
         for y, original, guess in zip(labels, before, guesses, strict=True):
+            if original <= guess:
+                continue  # nothing to be read of the records themselves
             sides = [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, codes, strict=True)]
             read = _pooled(sides)
             if (found := nag(read, original, guess)) > worst:
                 tried = sum(len(b) for _, b in splits)
                 worst, error = found, math.sqrt(read * (1 - read) / tried) / (original - guess)
-        told[f"{candidate.space} {candidate.size}"] = round(float(worst), 3)
+        told[f"{candidate.space} {candidate.size}"] = round(worst, 3)
         run.log(f"flow: {candidate.size} numbers, {candidate.space}: {worst:.2f} NAG read from records held back")
         if worst - LUCK * error <= limit:
             best, held = f"{candidate.space} {candidate.size}", True
             break
     else:
-        best, held = min(told, key=lambda name: told[name]), False
+        # Few records say little of which is least: of those that are as near as that, the last, which as a rule keeps least.
+        best, held = [name for name in told if told[name] <= min(told.values()) + error][-1], False
     chosen = next(c for c in candidates if f"{c.space} {c.size}" == best)
     return chosen, {"held": held, "held_back": told[best], "tried": told}
 
