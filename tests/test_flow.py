@@ -175,8 +175,8 @@ def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
     candidate, found = chosen({64: 3.0, 40: 0.0, 24: 0.0})
     assert candidate.size == 40
     assert found["held"]
-    assert found["tried"]["standardised 64"] > 0.5
-    assert set(found["tried"]) == {"standardised 64", "standardised 40"}
+    assert found["tried"]["64 numbers, standardised"] > 0.5
+    assert set(found["tried"]) == {"64 numbers, standardised", "40 numbers, standardised"}
 
 
 def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
@@ -186,6 +186,45 @@ def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
     assert found["held_back"] == min(found["tried"].values()) > 0.05
 
 
+def test_every_attribute_that_can_be_read_is_held_to_the_limit():
+    """An attribute that nobody can read excuses nothing, and one of a single class is no obstacle."""
+    secret = torch.arange(1200) % 2
+    x = secret[:, None].float() + 0.01
+    idle = torch.from_numpy(np.random.default_rng(3).integers(0, 3, 1200))
+    lone = torch.zeros(1200, dtype=torch.long)
+    candidates = [Candidate("standardised", 8), Candidate("standardised", 4)]
+    made = lambda c, rows: Fixed({8: 2.0, 4: 0.0}[c.size], secret, x)  # noqa: E731
+    candidate, found = choose(candidates, made, x, [idle, secret, lone], secret, 0.05, Run(key=KEY))
+    assert candidate.size == 4
+    assert found["tried"]["8 numbers, standardised"] > 0.3
+    candidate, found = choose(candidates, made, x * 0, [idle], idle, 0.05, Run(key=KEY))
+    assert (candidate.size, found["held"]) == (8, None)
+
+
+def test_whole_groups_are_held_back_where_classes_allow_it():
+    secret, group = torch.arange(400) % 2, np.arange(400) // 10
+    for a, b in held_back(secret, 0, group):
+        assert not set(group[a]) & set(group[b])
+    own = secret.numpy()  # a class is a group: none can be held back whole
+    assert len(held_back(secret, 0, own)) == 4
+
+
+def test_a_shared_folder_holds_no_space_of_another_policy(table, tmp_path):
+    """Transport matches within what is preserved, flow does not: neither may take the other's space."""
+    policy, run = Policy(("person",), ("word",)), Run(key=KEY, folder=tmp_path)
+    settings = FAST | {"space": "matched", "size": 12, "rounds": 3}
+    fit(table, policy, make("transport", {"cells": 24}), run=run)
+    shared = fit(table, policy, make("flow", settings), run=run)
+    alone = fit(table, policy, make("flow", settings), run=Run(key=KEY))
+    assert torch.equal(shared.space.maps, alone.space.maps)
+
+
+@pytest.mark.parametrize("records", [12, 30, 50])
+def test_few_records_are_enough_to_choose_by(records):
+    modifier = fit(clusters(records), Policy(("sex",)), make("flow", {"rounds": 3, "features": 20}), run=Run(key=KEY))
+    assert modifier.card.fit["size"] < records
+
+
 def test_a_fit_says_which_space_it_chose(table):
     said: list[str] = []
     small = FAST | {"space": "chosen", "size": 5, "rounds": 10, "limit": 1e-6}
@@ -193,8 +232,8 @@ def test_a_fit_says_which_space_it_chose(table):
         table.take(np.arange(300)), Policy(("person",)), make("flow", small), run=Run(key=KEY, log=said.append)
     )
     tried = modifier.card.fit["tried"]
-    assert set(tried) <= {"standardised 5", "matched 5"}
-    assert sum("read from records held back" in line for line in said) == len(tried)
+    assert set(tried) <= {"5 numbers, standardised", "5 numbers, matched"}
+    assert sum("NAG read from records held back" in line for line in said) == len(tried)
 
 
 def test_too_few_records_to_choose_by_is_said(table):

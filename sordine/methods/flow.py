@@ -47,8 +47,9 @@ STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the 
 @dataclass(frozen=True)
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, which keep most;
-    "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the largest in
-    which attackers read no more than `limit` (NAG) of any suppressed attribute from records held back for the purpose. size: numbers of a
+    "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of standardised 64 and
+    40, matched 12 and standardised 24 in which attackers read no more than `limit` (NAG) of every suppressed attribute from records held back for the
+    purpose, but for luck (see `flow_choice`). size: numbers of a
     code; 0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. rounds, step: how often
     a step is taken, and what part of the way. features: random ones of a round. ridge: of the witness.
     """
@@ -78,15 +79,14 @@ class Flow:
         if self.step > 1:
             raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
 
-    def candidates(self, width: int) -> list[Candidate]:
-        """The spaces that come in question, in the order in which they are tried: as a rule what keeps most first."""
+    def candidates(self, most: int) -> list[Candidate]:
+        """most: numbers that a code can have. The spaces that come in question, in the order in which they are tried: as a rule what keeps most first."""
         sizes = (self.size,) if self.size else STANDARDISED
         standardised = [Candidate("standardised", s) for s in sizes]
         matched = [Candidate("matched", self.size or MATCHED)]
         both = [*standardised[:2], *matched, *standardised[2:]]
         found = {"standardised": standardised, "matched": matched, "chosen": both}[self.space]
-        # Where records have fewer numbers than that, all of them.
-        return list(dict.fromkeys(replace(c, size=min(c.size, width)) for c in found))
+        return list(dict.fromkeys(replace(c, size=max(1, min(c.size, most))) for c in found))
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Choose the space where more than one comes in question, then look and step. On the CPU; records that lack a suppressed label
@@ -94,7 +94,7 @@ class Flow:
         usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
         labels = [table.y[a][usable] for a in policy.suppress]
         groupings = groupings_of(labels, secret)
-        candidates = self.candidates(x.shape[1])
+        candidates = self.candidates(min(x.shape[1], len(x) - len(x) // 4 - 1))
         chosen = candidates[0]
         found: dict[str, Any] = {}
         if len(candidates) > 1:
@@ -109,6 +109,7 @@ class Flow:
                 secret,
                 self.limit,
                 run,
+                None if table.group is None else np.asarray(table.group)[usable],
             )
         modifier = self.learn(chosen, table, policy, run, x, secret, groupings)
         modifier.card = Card(
@@ -134,7 +135,7 @@ class Flow:
         """The modifier in one space, from the records x (n, width) of joint classes secret (n,). table: where what is learnt may be found again."""
         rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
         alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
-        space = alignment.learn(table, policy, run, x, secret, torch.zeros(len(x), dtype=torch.long))
+        space = alignment.learn(table, Policy(policy.suppress), run, x, secret, torch.zeros(len(x), dtype=torch.long))
         modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
         steps = modifier.steps
         steps.groupings = groupings
@@ -217,14 +218,17 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, limit: float
         "What is released is deterministic: records that are near one another stay near, so who holds a person's original record can find it "
         "again among the released ones. Nothing is proved; the audit says what can be read."
     ]
-    if found:
-        worst = found["held_back"]
-        what = f"{chosen.size} numbers of the {chosen.space} space"
-        if not found["held"]:
-            said.append(
-                f"No space that was tried kept what is read of {' and '.join(policy.suppress)} from records held back under {limit:g} NAG; "
-                f"the best, {what}, gave {worst:.2f}."
-            )
-        else:
-            said.append(f"Records move in {what}: from records held back no more than {worst:.2f} NAG was read there.")
+    names = " and ".join(policy.suppress)
+    what = f"{chosen.size} numbers of the {chosen.space} space"
+    if found.get("held") is None and found:
+        said.append(
+            f"Records move in {what}: quick attackers read nothing of {names} from the records themselves, so that none could be chosen by what they read."
+        )
+    elif found:
+        read = f"{found['held_back']:.2f} NAG was read there from records held back, of which {found['chance']:.2f} is what luck brings"
+        said.append(
+            f"Records move in {what}: {read}; the limit was {limit:g}."
+            if found["held"]
+            else f"No space that was tried keeps what is read of {names} under {limit:g} NAG. Records move in {what}: {read}."
+        )
     return said

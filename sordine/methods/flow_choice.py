@@ -14,7 +14,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,8 +22,10 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from sordine.errors import SordineError
-from sordine.metrics import nag
+from sordine.metrics import nag, readable
 from sordine.recipe import Run
+
+Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its labels; tried on, its labels
 
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
 LUCK = 1.42  # standard errors by which the best of eight attackers that read nothing is expected above the guess
@@ -38,6 +40,9 @@ class Candidate:
     space: Literal["standardised", "matched"]
     size: int
 
+    def __str__(self) -> str:
+        return f"{self.size} numbers, {self.space}"
+
 
 class Coded(Protocol):
     """What is made of a candidate."""
@@ -45,11 +50,11 @@ class Coded(Protocol):
     def code(self, x: Tensor) -> Tensor: ...
 
 
-def attackers() -> list[BaseEstimator]:
-    """Quick ones of four kinds."""
+def attackers(records: int) -> list[BaseEstimator]:
+    """Quick ones of four kinds, to learn from so many records."""
     models = (
         LogisticRegression(max_iter=200),
-        KNeighborsClassifier(9),
+        KNeighborsClassifier(max(1, min(9, records // 3))),
         ExtraTreesClassifier(100, random_state=0),
         SVC(C=3.0),
     )
@@ -62,25 +67,68 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that have few records, and of descents cut short
         some = np.random.default_rng(0).permutation(len(y))[:MOST]
-        across = [m.fit(train[some], y[some]).predict(test) == truth for m in attackers()]
+        across = [m.fit(train[some], y[some]).predict(test) == truth for m in attackers(len(some))]
         if (np.bincount(truth) >= FOLDS).sum() < 2:
             return np.stack(across * 2)
         # Tables come in order of their classes: parts are drawn.
         within = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-        inside = [cross_val_predict(m, test, truth, cv=within) == truth for m in attackers()]
+        few = len(test) - len(test) // FOLDS - 1
+        inside = [cross_val_predict(m, test, truth, cv=within) == truth for m in attackers(few)]
     return np.stack(across + inside)
 
 
-def held_back(secret: Tensor, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows that are learnt from and rows that are held back, once, or each in turn where records are few. What a class has too few
-    records to hold back from stays on the first side."""
+def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows that are learnt from and rows that are held back, once, or each in turn where records are few. Whole groups (n,) are held back
+    where every class is left some others. What a class has too few records to hold back from stays on the first side."""
+    once = slice(None) if len(secret) < MANY else slice(1)
+    y = secret.numpy()
+    if group is not None and len(np.unique(group)) >= PARTS:
+        whole = StratifiedGroupKFold(PARTS, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
+            splits = [(a, b) for a, b in whole.split(y, y, group) if len(b)]
+        if all(len(np.unique(y[a])) == len(np.unique(y)) for a, _ in splits):
+            return splits[once]
     count = torch.bincount(secret)[secret].numpy()
     many, few = np.flatnonzero(count >= PARTS), np.flatnonzero(count < PARTS)
     if not len(many):
         return []
-    parts = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(many, secret.numpy()[many])
-    splits = [(np.concatenate([many[a], few]), many[b]) for a, b in parts]
-    return splits if len(secret) < MANY else splits[:1]
+    parts = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(many, y[many])
+    return [(np.concatenate([many[a], few]), many[b]) for a, b in parts][once]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What attackers read of one attribute from records held back. chance: how far above the guess the best of them is expected by luck; all NAG."""
+
+    nag: float
+    chance: float
+
+
+def reading(sides: Sequence[Side], before: float) -> Read:
+    """From the codes of all parts together. before: what is read of the records themselves."""
+    guess, after = guess_of(sides), accuracy(sides)
+    error = math.sqrt(after * (1 - after) / sum(len(side[3]) for side in sides))
+    return Read(nag(after, before, guess), LUCK * error / (before - guess))
+
+
+def accuracy(sides: Sequence[Side]) -> float:
+    """Of the best attacker over all parts together."""
+    return float(np.concatenate([hits(*side) for side in sides], 1).mean(1).max())
+
+
+def guess_of(sides: Sequence[Side]) -> float:
+    """The share of the largest class among what is held back."""
+    truth = np.concatenate([side[3] for side in sides])
+    return float(np.bincount(truth).max() / len(truth))
+
+
+def legible(sides: Sequence[Side]) -> float | None:
+    """What attackers read of the records themselves; None where it is not above the guess, so that nothing can be lost."""
+    if any(len(np.unique(side[1])) < 2 for side in sides):
+        return None
+    before = accuracy(sides)
+    return before if readable(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
 
 
 def choose(
@@ -91,48 +139,49 @@ def choose(
     secret: Tensor,
     limit: float,
     run: Run,
+    group: np.ndarray | None = None,
 ) -> tuple[Candidate, dict[str, Any]]:
-    """The first candidate of which attackers read no more than `limit`, but for the luck of the best attacker, else the last of those of which they read least; and the worst NAG
-    of each candidate that was tried.
+    """The first candidate of which attackers read no more than `limit` of every attribute, but for the luck of the best of them, else the
+    last of those of which they read least; and what was read of each candidate that was tried.
 
     learn: (candidate, rows) -> a fitted flow. x: (n, width). labels: each suppressed attribute, (n,). secret: jointly, (n,).
+    group: (n,) of records that are held back together. Raises SordineError where nothing can be held back.
     """
-    splits = held_back(secret, run.seed)
+    splits = held_back(secret, run.seed, group)
     if not splits:
         raise SordineError(
             f"flow: no class of what is suppressed has {PARTS} records, so that none can be held back to choose a space by; "
             "choose one (--set space=standardised --set size=32)"
         )
-    before = [_pooled([(x[a].numpy(), y[a].numpy(), x[b].numpy(), y[b].numpy()) for a, b in splits]) for y in labels]
-    guesses = [float(torch.bincount(y).max()) / len(y) for y in labels]
-    told: dict[str, float] = {}
+
+    def sides(made: Sequence[tuple[np.ndarray, np.ndarray]], y: Tensor) -> list[Side]:
+        return [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, made, strict=True)]
+
+    originals = [(x[a].numpy(), x[b].numpy()) for a, b in splits]
+    told = [(y, before) for y in labels if (before := legible(sides(originals, y))) is not None]
+    if not told:
+        # Attackers as quick as these read nothing of the records themselves: any space is as good.
+        return candidates[0], {"held": None, "tried": {}}
+    tried: dict[Candidate, Read] = {}
     for candidate in candidates:
         codes = []
         for a, b in splits:
             flow = learn(candidate, a)
             with torch.no_grad():
                 codes.append((flow.code(x[a]).numpy(), flow.code(x[b]).numpy()))
-        worst = error = 0.0
-        for y, original, guess in zip(labels, before, guesses, strict=True):
-            if original <= guess:
-                continue  # nothing to be read of the records themselves
-            sides = [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, codes, strict=True)]
-            read = _pooled(sides)
-            if (found := nag(read, original, guess)) > worst:
-                tried = sum(len(b) for _, b in splits)
-                worst, error = found, math.sqrt(read * (1 - read) / tried) / (original - guess)
-        told[f"{candidate.space} {candidate.size}"] = round(worst, 3)
-        run.log(f"flow: {candidate.size} numbers, {candidate.space}: {worst:.2f} NAG read from records held back")
-        if worst - LUCK * error <= limit:
-            best, held = f"{candidate.space} {candidate.size}", True
+        reads = [reading(sides(codes, y), before) for y, before in told]
+        tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
+        run.log(f"flow: {candidate}: {max(r.nag for r in reads):.2f} NAG read from records held back")
+        if all(r.nag - r.chance <= limit for r in reads):
+            chosen, held = candidate, True
             break
     else:
-        # Few records say little of which is least: of those that are as near as that, the last, which as a rule keeps least.
-        best, held = [name for name in told if told[name] <= min(told.values()) + error][-1], False
-    chosen = next(c for c in candidates if f"{c.space} {c.size}" == best)
-    return chosen, {"held": held, "held_back": told[best], "tried": told}
-
-
-def _pooled(sides: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> float:
-    """The accuracy of the best attacker over all parts together."""
-    return float(np.concatenate([hits(*side) for side in sides], 1).mean(1).max())
+        # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
+        least = min(tried.values(), key=lambda r: r.nag)
+        chosen, held = [c for c, r in tried.items() if r.nag <= least.nag + least.chance / LUCK][-1], False
+    return chosen, {
+        "held": held,
+        "held_back": round(tried[chosen].nag, 3),
+        "chance": round(tried[chosen].chance, 3),
+        "tried": {str(c): round(r.nag, 3) for c, r in tried.items()},
+    }
