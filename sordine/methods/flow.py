@@ -17,6 +17,7 @@ are looked at in turn.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +40,7 @@ from sordine.table import Table
 
 SEEN = 4000  # records a witness is learnt from, another lot every round
 LARGEST_FIELD = 1e6
+GRID = 4096  # places in a unit of the code
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
 STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
@@ -153,7 +155,7 @@ class Flow:
             z = steps.learn(r, z, secret, told, self.ridge, torch.from_numpy(some))
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
-        modifier.record = back(modifier.code(x), x)
+        modifier.record = back(modifier.code(x).float(), x)
         return modifier
 
     @staticmethod
@@ -181,20 +183,19 @@ class FlowModifier(Modifier):
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("record", torch.zeros(size + 1, len(space.offset)))
 
-    def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Where a record stands before the first step, and P(s | x): (b, *shape) -> (b, size), (b, S)."""
-        ranks = self.space.ranks(x)
-        told = self.space.told(ranks)
-        return self.space.code(self.space.components(ranks, told), told), told
-
     def code(self, x: Tensor) -> Tensor:
-        """Where it stands after the last: (b, *shape) -> (b, size)."""
-        z, told = self.start(x)
+        """Where a record stands after the last step: (b, *shape) -> (b, size) float64. In double precision and on a fine grid, so that it does
+        not hang on which records came with it: products of narrow matrices round by a row's place."""
+        space = copy.deepcopy(self.space).double()
+        ranks = space.ranks(x.double())
+        told = space.told(ranks)
+        z = space.code(space.components(ranks, told), told)
         moved: Tensor = self.steps(z / self.unit, told)
-        return moved
+        return (moved * GRID).round() / GRID
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        return Release((self.code(x) @ self.record[:-1] + self.record[-1]).reshape(x.shape))
+        record = self.record.double()
+        return Release((self.code(x) @ record[:-1] + record[-1]).float().reshape(x.shape))
 
 
 def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:

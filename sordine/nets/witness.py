@@ -76,15 +76,10 @@ class Witnesses(nn.Module):
             self.phases[r] = torch.rand(features, generator=generator) * (2 * math.pi)
 
     def take(self, round_: int, z: Tensor, told: Tensor) -> Tensor:
-        """One step, already learnt: (b, size), (b, S) -> (b, size)."""
-        directions = self.directions[round_].float()
-        height, gradient = heights(
-            z @ directions + self.phases[round_],
-            directions,
-            self.mean[round_],
-            self.slopes[round_],
-            self.grouped(round_, told),
-        )
+        """One step, already learnt, in the precision of z: (b, size), (b, S) -> (b, size)."""
+        directions, slopes = self.directions[round_].to(z.dtype), self.slopes[round_].to(z.dtype)
+        angles = z @ directions + self.phases[round_]
+        height, gradient = heights(angles, directions, self.mean[round_], slopes, self.grouped(round_, told))
         return stepped(z, height, gradient, self.step, self.damp[round_])
 
     def learn(self, round_: int, z: Tensor, secret: Tensor, told: Tensor, ridge: float, some: Tensor) -> Tensor:
