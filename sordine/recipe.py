@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -10,12 +11,14 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from sordine.errors import SordineError
 from sordine.game import Batch
 from sordine.keys import Key
 from sordine.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.table import Table
 
+LARGEST_FIELD = 1e6
 Views = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]  # two views of a batch, each (b, *shape)
 
 
@@ -61,6 +64,21 @@ class Method(Protocol):
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         """An empty modifier of the right sizes, ready for `load_state_dict(tensors)`."""
         ...
+
+
+def check_fields(method: str, fields: Mapping[str, Any], may_be_0: Collection[str] = ()) -> None:
+    """Raise SordineError where a number among a method's fields is not finite, above a million, below 0, or 0 where it may not be."""
+    for name, value in fields.items():
+        if isinstance(value, str):
+            continue
+        if not math.isfinite(value):
+            raise SordineError(f"{method}: {name} is {value}; it must be a number")
+        if value > LARGEST_FIELD:
+            raise SordineError(f"{method}: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
+        if value < 0 and name in may_be_0:
+            raise SordineError(f"{method}: {name} is {value}; it must be at least 0")
+        if value <= 0 and name not in may_be_0:
+            raise SordineError(f"{method}: {name} is {value}; it must be above 0")
 
 
 def input_of(table: Table) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_steps_taken_again_are_those_that_were_learnt():
     told = torch.nn.functional.one_hot(secret, 2).float()
     steps = Witnesses(20, 4, 30, 2, 1, 0.3)
     steps.groupings = torch.tensor([[0, 1]])
-    steps.draw(1.0, generator)
+    steps.draw(generator)
     moved = z
     for r in range(20):
         moved = steps.learn(r, moved, secret, told, 0.01, torch.arange(80))
@@ -102,7 +102,8 @@ def test_what_is_suppressed_is_read_before_and_not_after(table, flown):
     assert read["word"][1] > 0.9  # which nobody named
 
 
-def test_a_record_is_released_alike_every_time_and_after_loading(table, flown, tmp_path):
+def test_without_noise_a_record_is_released_alike_every_time_and_after_loading(table, tmp_path):
+    flown = fit(table, Policy(("person", "sex")), make("flow", FAST | {"noise": 0.0}), run=Run(key=KEY))
     first = transform(flown, table, KEY)
     assert (transform(flown, table, Key.of_seed(5)).x == first.x).all()
     flown.save(tmp_path / "m")
@@ -111,6 +112,42 @@ def test_a_record_is_released_alike_every_time_and_after_loading(table, flown, t
     assert "deterministic" in flown.card.notes[0]
     # Of as many numbers as the code has, in every direction of x.
     assert np.linalg.matrix_rank(first.x - flown.record[-1].numpy(), tol=1e-3) <= FAST["size"]
+
+
+def test_noise_is_what_is_added_to_the_code(table, flown):
+    x = torch.from_numpy(table.x)
+    code = flown.code(x)
+    assert flown.noise == FAST["size"]
+    # The median draw adds nothing; that of 0.8413 (one standard deviation) adds sigma to every number.
+    half = torch.full(code.shape, 0.5)
+    assert torch.equal(flown.drawn(code, half), code)
+    one = flown.drawn(code, torch.full(code.shape, 0.84134475)) - code
+    assert torch.allclose(one, torch.full_like(one, 0.2), atol=1e-3)
+    # In units of the code's own numbers before they moved.
+    space = flown.space
+    ranks = space.ranks(x)
+    before = space.code(space.components(ranks, space.told(ranks)), space.told(ranks)) / flown.unit
+    assert 0.8 < float(before.std()) < 1.2
+    assert "average the noise away" in flown.card.notes[0]
+
+
+def test_products_with_the_code_are_exact_in_any_order(flown, table):
+    """So that a record's bits do not hang on its place in a block."""
+    code, slopes = flown.code(torch.from_numpy(table.x)), flown.record[:-1].double()
+    forward = sum(code[:, i, None] * slopes[i] for i in range(flown.size))
+    back = sum(code[:, i, None] * slopes[i] for i in reversed(range(flown.size)))
+    assert torch.equal(forward, back)
+    assert torch.equal(forward, code @ slopes)
+
+
+def test_a_folder_holds_the_steps_whatever_the_noise(table, tmp_path, monkeypatch):
+    policy = Policy(("person",))
+    made = [fit(table, policy, make("flow", FAST), run=Run(key=KEY, folder=tmp_path))]
+    monkeypatch.setattr(Witnesses, "learn", None)  # nothing is learnt any more
+    made.append(fit(table, policy, make("flow", FAST | {"noise": 0.5}), run=Run(key=KEY, folder=tmp_path)))
+    one, other = (m.state_dict() for m in made)
+    assert all(torch.equal(one[k], other[k]) for k in one if k != "sigma")
+    assert float(made[1].sigma) == 0.5
 
 
 def test_what_is_preserved_by_name_changes_nothing(table, flown):
@@ -160,8 +197,10 @@ class Fixed:
         self.loud, self.secret, self.x = loud, secret, x
 
     def code(self, x: torch.Tensor) -> torch.Tensor:
-        noise = torch.randn(len(x), 2, generator=torch.Generator().manual_seed(len(x)))
-        return noise + self.loud * x[:, :1]
+        return torch.cat([self.loud * x[:, :1], torch.zeros(len(x), 1)], 1)
+
+    def drawn(self, code: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return code + torch.special.ndtri(noise)
 
 
 def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:

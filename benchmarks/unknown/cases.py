@@ -123,7 +123,7 @@ ENTRIES = {
     entry.name: entry
     for entry in (
         Entry(NEW, "transport", told=True, pooled=True),
-        Entry("flow", "flow", stochastic=False),
+        Entry("flow", "flow", pooled=True),
         Entry("substitution", "substitution", told=True, pooled=True),
         Entry("leace", "leace", stochastic=False),
         Entry("noise 1", "noise", {"sigma": 1.0}),

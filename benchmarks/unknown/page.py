@@ -314,7 +314,7 @@ def how(found: Parts) -> Iterator[str]:
         "`noise` has a sigma of 1 or 3 standard deviations of each column. No method but transport and substitution makes use of a preserved "
         "attribute: their figures stand in both tables and were measured once. The defaults of transport were chosen on single folds of "
         "fsdd, motionsense and yale_b, looking at what is watched there, and softness under a named task at what 50 records tell; "
-        "emodb and utkface had no say in them. Those of flow were chosen on single folds of fsdd, emodb and utkface; its space is chosen anew in every fit, "
+        "emodb and utkface had no say in them. Those of flow were chosen on single folds of all five, looking at what is watched there; its space is chosen anew in every fit, "
         "from records of the training side.\n"
     )
 
@@ -325,7 +325,7 @@ HOW = """## How it was measured
 encoder of `emodb`, `yale_b` and `utkface` was learnt on all of a data set's records without labels, as an owner would. Only the
 attributes in the tables take part; records of one person stand on both sides of the split.
 
-**Method.** Fitted once a fold (seed: the fold's number) and, where it draws, released under {keys} keys. `flow`, `leace` and `mass` draw nothing and have one release a fold.
+**Method.** Fitted once a fold (seed: the fold's number) and, where it draws, released under {keys} keys. `leace` and `mass` draw nothing and have one release a fold.
 
 **Attackers.** The standard audit: {families}, retrained on released records and on originals, each chosen by validation inside its own data, at most
 {most} records a side. Setting A learns from records that the modifier was fitted on and is tried on the others, B and C are cross-validated within

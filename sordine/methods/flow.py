@@ -1,46 +1,51 @@
 """Flow: every record goes down the witnesses of its suppressed classes, step by step, until no class is to be told.
 
-Nothing need be known of the tasks to come, and nothing is drawn: records move no further than they must, so that what the
-suppressed attributes do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s | x) what is told of the class
-from the record, R times over:
+Nothing need be known of the tasks to come: records move no further than they must, so that what the suppressed attributes
+do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s | x) what is told of the class from the
+record, R times over:
 
     look    fresh random features phi of the code, and for every class s the ridge regression
                 w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
             the witness of how much more often s lies at z than the other classes do;
     step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z).
 
-What is released is the last z, brought back to a record by least squares. It is a gradient flow of the maximum mean
-discrepancy (Arbel et al., 2019) between each class and all, on random features (Rahimi and Recht, 2007), in the regularised
-metric of ridge regression, with Newton's length of step; the use of it is ours. Where several attributes are suppressed, their joint classes and each of them
-are looked at in turn.
+Features see coarse differences, and steps learnt from some records leave fine ones in others. Those drown: what is released is
+the last z and a little normal noise, brought back to a record by least squares.
+
+It is a gradient flow of the maximum mean discrepancy (Arbel et al., 2019) between each class and all, on random features
+(Rahimi and Recht, 2007), in the regularised metric of ridge regression, with Newton's length of step; the use of it is
+ours. Where several attributes are suppressed, their joint classes and each of them are looked at in turn.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from sordine.alignment import Alignment, back, learnable, told_apart
+from sordine.classifiers import checkpoint
 from sordine.errors import SordineError
+from sordine.files import atomic
 from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
 from sordine.nets.aligned import Aligned
 from sordine.nets.witness import Witnesses
 from sordine.policy import Policy
-from sordine.recipe import Run, input_of
+from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
 SEEN = 4000  # records a witness is learnt from, another lot every round
-LARGEST_FIELD = 1e6
-GRID = 4096  # places in a unit of the code
+GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
 STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
@@ -48,16 +53,19 @@ STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the 
 
 @dataclass(frozen=True)
 class Flow:
-    """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, which keep most;
-    "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of standardised 64 and
-    40, matched 12 and standardised 24 in which attackers read no more than `limit` (NAG) of every suppressed attribute from records held back for the
-    purpose, but for luck (see `flow_choice`). size: numbers of a
-    code; 0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. rounds, step: how often
-    a step is taken, and what part of the way. features: random ones of a round. ridge: of the witness.
+    """space: where records move. "standardised": the first principal axes of ranks, standardised class by class; "matched":
+    the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
+    standardised 64 and 40, matched 12 and standardised 24 in which attackers read no more than `limit` (NAG) of every
+    suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
+    0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
+    what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
+    rounds, step: how often a step is taken, and what part of the way. features: random ones of a round. ridge: of the
+    witness.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
     size: int = 0
+    noise: float = 0.2
     rounds: int = 200
     step: float = 0.2
     features: int = 500
@@ -66,23 +74,16 @@ class Flow:
 
     suppresses: ClassVar[bool] = True
     preserves: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True  # of an instance: False without noise
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name == "space":
-                continue
-            if not math.isfinite(value):
-                raise SordineError(f"flow: {name} is {value}; it must be a number")
-            if value > LARGEST_FIELD:
-                raise SordineError(f"flow: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
-            if value < 0 or (value == 0 and name != "size"):
-                raise SordineError(f"flow: {name} is {value}; it must be above 0")
+        check_fields("flow", asdict(self), ("size", "noise"))
         if self.step > 1:
             raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
+        object.__setattr__(self, "stochastic", self.noise > 0)
 
     def candidates(self, most: int) -> list[Candidate]:
-        """most: numbers that a code can have. The spaces that come in question, in the order in which they are tried: as a rule what keeps most first."""
+        """The spaces that come in question, in the order in which they are tried. most: numbers that a code can have."""
         sizes = (self.size,) if self.size else STANDARDISED
         standardised = [Candidate("standardised", s) for s in sizes]
         matched = [Candidate("matched", self.size or MATCHED)]
@@ -91,8 +92,8 @@ class Flow:
         return list(dict.fromkeys(replace(c, size=max(1, min(c.size, most))) for c in found))
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
-        """Choose the space where more than one comes in question, then look and step. On the CPU; records that lack a suppressed label
-        take no part."""
+        """Choose the space where more than one comes in question, then look and step. On the CPU; records that lack a
+        suppressed label take no part."""
         usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
         labels = [table.y[a][usable] for a in policy.suppress]
         groupings = groupings_of(labels, secret)
@@ -102,10 +103,7 @@ class Flow:
         if len(candidates) > 1:
             chosen, found = choose(
                 candidates,
-                # What is held back from is another table: nothing of it is kept.
-                lambda candidate, rows: self.learn(
-                    candidate, table, policy, replace(run, folder=None), x[rows], secret[rows], groupings
-                ),
+                lambda candidate, rows: self.learn(candidate, table, policy, run, x, secret, groupings, rows),
                 x,
                 [torch.from_numpy(y) for y in labels],
                 secret,
@@ -119,8 +117,8 @@ class Flow:
             asdict(self),
             {r: list(n) for r, n in policy.roles()},
             input_of(table),
-            fit={"space": chosen.space, "size": modifier.space.maps.shape[2], **found},
-            notes=notes(found, chosen, policy, self.limit),
+            fit={"space": chosen.space, "size": modifier.size, **found},
+            notes=notes(found, chosen, policy, self),
         )
         return modifier.eval()
 
@@ -133,59 +131,93 @@ class Flow:
         x: Tensor,
         secret: Tensor,
         groupings: Tensor,
+        rows: np.ndarray | None = None,
     ) -> FlowModifier:
-        """The modifier in one space, from the records x (n, width) of joint classes secret (n,). table: where what is learnt may be found again."""
+        """The modifier in one space, from records x (n, width) of joint classes secret (n,), or from some rows of them alone.
+        Found again in the run's folder, whatever its noise."""
+        taught = np.arange(len(x)) if rows is None else rows
+        fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress}
+        fields |= {"noise": None, "limit": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
+        file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
+        if file is not None and file.is_file():
+            modifier = self.made(safetensors.torch.load_file(file))
+        else:
+            modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
+            if file is not None:
+                with atomic(file, force=True) as temporary:
+                    tensors = {k: v.contiguous() for k, v in modifier.state_dict().items()}
+                    safetensors.torch.save_file(tensors, temporary)
+        modifier.sigma.fill_(self.noise)
+        modifier.noise = modifier.size if self.noise else 0
+        return modifier
+
+    def flown(
+        self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor, groupings: Tensor
+    ) -> FlowModifier:
+        """Look and step: what `learn` does where nothing is found."""
         rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
         alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
-        space = alignment.learn(table, Policy(policy.suppress), run, x, secret, torch.zeros(len(x), dtype=torch.long))
+        # Its own file would be that of all records of the table.
+        alone = replace(run, folder=None)
+        space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
         modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
         steps = modifier.steps
         steps.groupings = groupings
         ranks = space.ranks(x)
-        # The steps are learnt on codes as those of records to come, whose class is told with more doubt than that of what was fitted on.
+        # The steps are learnt on codes as those of records to come, whose class is told with more doubt than theirs.
         told = told_apart(space, ranks, secret, run.seed)
         z = space.code(space.components(ranks, told), told)
         # A unit of the code's own numbers, so that features see as much of it in any table.
         modifier.unit = z.std().clamp_min(1e-12)
         z = z / modifier.unit
         rng = numpy_rng(run.seed, "flow")
-        steps.draw(1.0, torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        steps.draw(torch.Generator().manual_seed(int(rng.integers(1 << 62))))
         for r in range(self.rounds):
             some = rng.permutation(len(z))[:SEEN]
             z = steps.learn(r, z, secret, told, self.ridge, torch.from_numpy(some))
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
-        modifier.record = back(modifier.code(x).float(), x)
+        modifier.record = gridded(back(modifier.code(x).float(), x))
+        return modifier
+
+    def made(self, tensors: dict[str, Tensor]) -> FlowModifier:
+        """The modifier of these weights."""
+        classes, axes, size = tensors["space.maps"].shape
+        width, first = tensors["space.first"].shape
+        rounds, _, features = tensors["steps.directions"].shape
+        space = Aligned(width, classes, first, axes, size)
+        modifier = FlowModifier(space, rounds, features, len(tensors["steps.groupings"]), self.step)
+        modifier.load_state_dict(tensors)
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         """See `recipe.Method`."""
-        classes, axes, size = tensors["space.maps"].shape
-        width, first = tensors["space.first"].shape
-        rounds, _, features = tensors["steps.directions"].shape
-        groupings = len(tensors["steps.groupings"])
-        step = Flow(**card.fields).step
-        return FlowModifier(Aligned(width, classes, first, axes, size), rounds, features, groupings, step)
+        method = Flow(**card.fields)
+        modifier = method.made(tensors)
+        modifier.noise = modifier.size if method.noise else 0
+        return modifier
 
 
 class FlowModifier(Modifier):
-    """Holds the space, the steps, and the map from codes back to records. Deterministic: a record is released alike every time."""
+    """Holds the space, the steps, and the map from codes back to records. sigma: deviation of what is drawn and added."""
 
     unit: Tensor  # of the code
     record: Tensor  # (size + 1, width), the last row constant
+    sigma: Tensor
 
     def __init__(self, space: Aligned, rounds: int, features: int, groupings: int, step: float) -> None:
         super().__init__()
-        classes, _, size = space.maps.shape
+        classes, _, self.size = space.maps.shape
         self.space = space
-        self.steps = Witnesses(rounds, size, features, classes, groupings, step)
+        self.steps = Witnesses(rounds, self.size, features, classes, groupings, step)
         self.register_buffer("unit", torch.ones(()))
-        self.register_buffer("record", torch.zeros(size + 1, len(space.offset)))
+        self.register_buffer("record", torch.zeros(self.size + 1, len(space.offset)))
+        self.register_buffer("sigma", torch.zeros(()))
 
     def code(self, x: Tensor) -> Tensor:
-        """Where a record stands after the last step: (b, *shape) -> (b, size) float64. In double precision and on a fine grid, so that it does
-        not hang on which records came with it: products of narrow matrices round by a row's place."""
+        """Where a record stands after the last step: (b, *shape) -> (b, size) float64. In double precision and on a fine grid, so
+        that it does not hang on which records came with it: products of narrow matrices round by a row's place."""
         space = copy.deepcopy(self.space).double()
         ranks = space.ranks(x.double())
         told = space.told(ranks)
@@ -193,9 +225,24 @@ class FlowModifier(Modifier):
         moved: Tensor = self.steps(z / self.unit, told)
         return (moved * GRID).round() / GRID
 
+    def drawn(self, code: Tensor, noise: Tensor) -> Tensor:
+        """The code that is released: (b, size), noise (b, size) uniform -> (b, size) float64."""
+        if not self.noise:
+            return code
+        return ((code + self.sigma * torch.special.ndtri(noise.double())) * GRID).round() / GRID
+
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         record = self.record.double()
-        return Release((self.code(x) @ record[:-1] + record[-1]).float().reshape(x.shape))
+        # Both on grids: sums of their products are exact, in whatever order.
+        return Release((self.drawn(self.code(x), noise) @ record[:-1] + record[-1]).float().reshape(x.shape))
+
+
+def gridded(record: Tensor) -> Tensor:
+    """Rounded to so few digits that products with numbers of a code can be summed without error: relative to the largest."""
+    largest = float(record[:-1].abs().max())
+    place = 2.0 ** (math.ceil(math.log2(largest)) - DIGITS) if largest else 1.0
+    slopes = (record[:-1].double() / place).round() * place
+    return torch.cat([slopes.float(), record[-1:]])
 
 
 def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:
@@ -213,23 +260,31 @@ def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:
     return torch.tensor(list(seen), dtype=torch.long)
 
 
-def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, limit: float) -> list[str]:
+def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow) -> list[str]:
     """What the owner must know before a release leaves the house."""
-    said = [
-        "What is released is deterministic: records that are near one another stay near, so who holds a person's original record can find it "
-        "again among the released ones. Nothing is proved; the audit says what can be read."
-    ]
+    if method.noise:
+        near = (
+            "Records that are near one another stay near, but for a little noise: who holds a person's original record may find it again "
+            "among the released ones, and several releases of it under different keys average the noise away, so keep to one key."
+        )
+    else:
+        near = (
+            "What is released is deterministic: records that are near one another stay near, so who holds a person's original record can "
+            "find it again among the released ones."
+        )
+    said = [f"{near} Nothing is proved; the audit says what can be read."]
     names = " and ".join(policy.suppress)
     what = f"{chosen.size} numbers of the {chosen.space} space"
     if found.get("held") is None and found:
         said.append(
-            f"Records move in {what}: quick attackers read nothing of {names} from the records themselves, so that none could be chosen by what they read."
+            f"Records move in {what}: quick attackers read nothing of {names} from the records themselves, so that none could be chosen "
+            "by what they read."
         )
     elif found:
         read = f"{found['held_back']:.2f} NAG was read there from records held back, of which {found['chance']:.2f} is what luck brings"
         said.append(
-            f"Records move in {what}: {read}; the limit was {limit:g}."
+            f"Records move in {what}: {read}; the limit was {method.limit:g}."
             if found["held"]
-            else f"No space that was tried keeps what is read of {names} under {limit:g} NAG. Records move in {what}: {read}."
+            else f"No space that was tried keeps what is read of {names} under {method.limit:g} NAG. Records move in {what}: {read}."
         )
     return said

@@ -1,5 +1,5 @@
-"""Which space a flow is made in: the one that keeps most among those in which attackers, retrained on what it made of
-records held back, read no more than a limit."""
+"""Which space a flow is made in: the first in which attackers, retrained on what it made of records held back, read no
+more than a limit."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from sordine.errors import SordineError
+from sordine.keys import numpy_rng
 from sordine.metrics import nag, readable
 from sordine.recipe import Run
 
@@ -45,9 +46,11 @@ class Candidate:
 
 
 class Coded(Protocol):
-    """What is made of a candidate."""
+    """What is made of a candidate: records -> codes, and codes and uniform draws of their shape -> codes to be released."""
 
     def code(self, x: Tensor) -> Tensor: ...
+
+    def drawn(self, code: Tensor, noise: Tensor) -> Tensor: ...
 
 
 def attackers(records: int) -> list[BaseEstimator]:
@@ -163,12 +166,16 @@ def choose(
         # Attackers as quick as these read nothing of the records themselves: any space is as good.
         return candidates[0], {"held": None, "tried": {}}
     tried: dict[Candidate, Read] = {}
+    generator = torch.Generator().manual_seed(int(numpy_rng(run.seed, "flow noise").integers(1 << 62)))
     for candidate in candidates:
         codes = []
         for a, b in splits:
             flow = learn(candidate, a)
             with torch.no_grad():
-                codes.append((flow.code(x[a]).numpy(), flow.code(x[b]).numpy()))
+                code = flow.code(x)
+                noise = torch.rand(code.shape, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
+                released = flow.drawn(code, noise).numpy()
+            codes.append((released[a], released[b]))
         reads = [reading(sides(codes, y), before) for y, before in told]
         tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
         run.log(f"flow: {candidate}: {max(r.nag for r in reads):.2f} NAG read from records held back")

@@ -15,7 +15,6 @@ within it, by the labels of the fit. The method is ours; its parts are Cuturi's 
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -33,10 +32,10 @@ from sordine.methods.transport_modifier import TransportModifier, uneven
 from sordine.modifier import Card, Modifier
 from sordine.nets.aligned import Aligned
 from sordine.policy import Policy
-from sordine.recipe import Run, input_of
+from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
-SHARPEST, LARGEST_FIELD = 1e-4, 1e6
+SHARPEST = 1e-4
 UNEVEN, ALONE = 0.05, 1.5  # what is said of a fit: cells filled so unevenly, cells that stand for so few records
 NAMED, UNKNOWN = 0.1, 0.015  # softness: what is named is read first, and pooled records then tell less of who they are
 
@@ -68,20 +67,10 @@ class Transport:
     stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not math.isfinite(value):
-                raise SordineError(f"transport: {name} is {value}; it must be a number")
-            if value > LARGEST_FIELD:
-                raise SordineError(f"transport: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
+        check_fields("transport", asdict(self), ("softness", "even", "records", "pooled"))
         if 0 < self.softness < SHARPEST:
             raise SordineError(f"transport: softness is {self.softness:g}; it must be 0 or at least {SHARPEST:g}")
-        for name in ("cells", "size", "axes", "rounds", "matching", "ridge"):
-            if not getattr(self, name) > 0:
-                raise SordineError(f"transport: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("softness", "records", "pooled"):
-            if not getattr(self, name) >= 0:
-                raise SordineError(f"transport: {name} is {getattr(self, name)}; it must be at least 0")
-        if not 0 <= self.even <= 1:
+        if self.even > 1:
             raise SordineError(f"transport: even is {self.even}; it must be from 0 to 1")
 
     @property

@@ -67,11 +67,11 @@ class Witnesses(nn.Module):
         grouping = self.groupings[round_ % len(self.groupings)]
         return torch.zeros_like(told).index_add_(1, grouping, told)
 
-    def draw(self, unit: float, generator: torch.Generator) -> None:
-        """Fresh features for every round. unit: the deviation of a number of the code."""
+    def draw(self, generator: torch.Generator) -> None:
+        """Fresh features for every round, for codes whose numbers have a deviation of 1 all together."""
         rounds, size, features = self.directions.shape
         for r in range(rounds):
-            width = WIDTHS[(r // len(self.groupings)) % len(WIDTHS)] / (math.sqrt(size) * unit)
+            width = WIDTHS[(r // len(self.groupings)) % len(WIDTHS)] / math.sqrt(size)
             self.directions[r] = (torch.randn(size, features, generator=generator) * width).half()
             self.phases[r] = torch.rand(features, generator=generator) * (2 * math.pi)
 
