@@ -71,7 +71,7 @@ def test_steps_taken_again_are_those_that_were_learnt():
     steps.draw(generator)
     moved = z
     for r in range(20):
-        moved = steps.learn(r, moved, secret, told, 0.01, torch.arange(80))
+        moved = steps.learn(r, moved, secret, told, 0.01)
     assert torch.allclose(steps(z, told), moved, atol=1e-5)
     apart = lambda at: float((at[secret == 0].mean(0) - at[secret == 1].mean(0)).norm())  # noqa: E731
     assert apart(moved) < 0.5 * apart(z)
@@ -204,7 +204,7 @@ class Fixed:
 
 
 def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
-    secret = torch.arange(1200) % 2
+    secret = torch.arange(600) % 2
     x = secret[:, None].float() + 0.01
     candidates = [Candidate("standardised", s) for s in loud]
     return choose(candidates, lambda c, rows: Fixed(loud[c.size], secret, x), x, [secret], secret, 0.05, Run(key=KEY))
@@ -227,10 +227,10 @@ def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
 
 def test_every_attribute_that_can_be_read_is_held_to_the_limit():
     """An attribute that nobody can read excuses nothing, and one of a single class is no obstacle."""
-    secret = torch.arange(1200) % 2
+    secret = torch.arange(600) % 2
     x = secret[:, None].float() + 0.01
-    idle = torch.from_numpy(np.random.default_rng(3).integers(0, 3, 1200))
-    lone = torch.zeros(1200, dtype=torch.long)
+    idle = torch.from_numpy(np.random.default_rng(3).integers(0, 3, 600))
+    lone = torch.zeros(600, dtype=torch.long)
     candidates = [Candidate("standardised", 8), Candidate("standardised", 4)]
     made = lambda c, rows: Fixed({8: 2.0, 4: 0.0}[c.size], secret, x)  # noqa: E731
     candidate, found = choose(candidates, made, x, [idle, secret, lone], secret, 0.05, Run(key=KEY))

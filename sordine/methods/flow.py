@@ -44,7 +44,6 @@ from sordine.policy import Policy
 from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
-SEEN = 4000  # records a witness is learnt from, another lot every round
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
@@ -170,11 +169,10 @@ class Flow:
         # A unit of the code's own numbers, so that features see as much of it in any table.
         modifier.unit = z.std().clamp_min(1e-12)
         z = z / modifier.unit
-        rng = numpy_rng(run.seed, "flow")
-        steps.draw(torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        seed = int(numpy_rng(run.seed, "flow").integers(1 << 62))
+        steps.draw(torch.Generator().manual_seed(seed))
         for r in range(self.rounds):
-            some = rng.permutation(len(z))[:SEEN]
-            z = steps.learn(r, z, secret, told, self.ridge, torch.from_numpy(some))
+            z = steps.learn(r, z, secret, told, self.ridge)
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
         modifier.record = gridded(back(modifier.code(x).float(), x))

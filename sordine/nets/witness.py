@@ -82,12 +82,12 @@ class Witnesses(nn.Module):
         height, gradient = heights(angles, directions, self.mean[round_], slopes, self.grouped(round_, told))
         return stepped(z, height, gradient, self.step, self.damp[round_])
 
-    def learn(self, round_: int, z: Tensor, secret: Tensor, told: Tensor, ridge: float, some: Tensor) -> Tensor:
-        """The witness of one round from the records `some`, and where the step takes all: (n, size), (n,), (n, S) -> (n, size)."""
+    def learn(self, round_: int, z: Tensor, secret: Tensor, told: Tensor, ridge: float) -> Tensor:
+        """The witness of one round from these records, and where the step takes them: (n, size), (n,), (n, S) -> (n, size)."""
         directions = self.directions[round_].float()
         angles = z @ directions + self.phases[round_]
-        seen = waves(angles[some])
-        member = self.grouped(round_, nn.functional.one_hot(secret[some], told.shape[1]).float())
+        seen = waves(angles)
+        member = self.grouped(round_, nn.functional.one_hot(secret, told.shape[1]).float())
         self.mean[round_] = seen.mean(0)
         self.slopes[round_] = witness(seen, member, ridge)
         height, gradient = heights(
