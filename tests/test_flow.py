@@ -140,6 +140,22 @@ def test_products_with_the_code_are_exact_in_any_order(flown, table):
     assert torch.equal(forward, code @ slopes)
 
 
+def test_what_comes_back_tells_a_white_box_attacker_the_way(flown, table):
+    x = torch.from_numpy(table.x[:5]).requires_grad_()
+    flown(x, torch.full((5, flown.noise), 0.5)).x.square().sum().backward()
+    assert x.grad is not None
+    assert (x.grad.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"space": "standardised", "size": 3}])
+def test_records_that_do_not_vary_within_their_classes_are_refused(settings):
+    table = clusters(60)
+    vectors = np.random.default_rng(0).standard_normal((4, table.width)).astype(np.float32)
+    table.x[:] = vectors[table.y["person"] % 4]
+    with pytest.raises(SordineError, match="do not vary within the classes of person"):
+        fit(table, Policy(("person",)), make("flow", settings), run=Run(key=KEY))
+
+
 def test_a_folder_holds_the_steps_whatever_the_noise(table, tmp_path, monkeypatch):
     policy = Policy(("person",))
     made = [fit(table, policy, make("flow", FAST), run=Run(key=KEY, folder=tmp_path))]

@@ -161,6 +161,7 @@ def test_settings_are_parsed_and_named():
         ("flow", {"rounds": 0}, "above 0"),
         ("flow", {"step": 1.5}, "at most 1"),
         ("flow", {"noise": -0.1}, "at least 0"),
+        ("flow", {"noise": 1e-5}, "between 0.001 and 100"),
         ("flow", {"ridge": float("nan")}, "must be a number"),
         ("flow", {"space": "askew"}, "space"),
     ]:

@@ -38,15 +38,17 @@ from sordine.files import atomic
 from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
-from sordine.nets.aligned import Aligned
+from sordine.nets.aligned import SPREAD, Aligned
 from sordine.nets.witness import Witnesses
 from sordine.policy import Policy
 from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
+LEAST, MOST = 0.001, 100.0  # noise that the grid of the code can carry
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
+ALIKE = 1e-3  # standard deviations of ranks within a class
 STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
@@ -77,6 +79,8 @@ class Flow:
 
     def __post_init__(self) -> None:
         check_fields("flow", asdict(self), ("size", "noise"))
+        if self.noise and not LEAST <= self.noise <= MOST:
+            raise SordineError(f"flow: noise is {self.noise:g}; it must be 0 or between {LEAST:g} and {MOST:g}")
         if self.step > 1:
             raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
         object.__setattr__(self, "stochastic", self.noise > 0)
@@ -159,6 +163,11 @@ class Flow:
         # Its own file would be that of all records of the table.
         alone = replace(run, folder=None)
         space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
+        if float((space.spread - SPREAD).max()) < ALIKE:
+            names = " and ".join(policy.suppress)
+            raise SordineError(
+                f"{table.source}: records do not vary within the classes of {names}: flow would have nothing to keep"
+            )
         modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
         steps = modifier.steps
         steps.groupings = groupings
@@ -200,6 +209,7 @@ class Flow:
 class FlowModifier(Modifier):
     """Holds the space, the steps, and the map from codes back to records. sigma: deviation of what is drawn and added."""
 
+    block = 256  # a record takes hundreds of steps: a lone one should not wait for many that are not there
     unit: Tensor  # of the code
     record: Tensor  # (size + 1, width), the last row constant
     sigma: Tensor
@@ -220,19 +230,23 @@ class FlowModifier(Modifier):
         ranks = space.ranks(x.double())
         told = space.told(ranks)
         z = space.code(space.components(ranks, told), told)
-        moved: Tensor = self.steps(z / self.unit, told)
-        return (moved * GRID).round() / GRID
+        return rounded(self.steps(z / self.unit, told))
 
     def drawn(self, code: Tensor, noise: Tensor) -> Tensor:
         """The code that is released: (b, size), noise (b, size) uniform -> (b, size) float64."""
         if not self.noise:
             return code
-        return ((code + self.sigma * torch.special.ndtri(noise.double())) * GRID).round() / GRID
+        return rounded(code + self.sigma * torch.special.ndtri(noise.double()))
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         record = self.record.double()
         # Both on grids: sums of their products are exact, in whatever order.
         return Release((self.drawn(self.code(x), noise) @ record[:-1] + record[-1]).float().reshape(x.shape))
+
+
+def rounded(code: Tensor) -> Tensor:
+    """On the grid; left as it is where somebody asks for its gradient, which the grid has not."""
+    return code if code.requires_grad else (code * GRID).round() / GRID
 
 
 def gridded(record: Tensor) -> Tensor:
