@@ -141,6 +141,16 @@ def cells_of(code: Tensor, strata: Tensor, number: int, seed: int) -> tuple[Tens
     return torch.cat(found), torch.tensor(owner)
 
 
+def held(space: Aligned, ranks: Tensor, secret: Tensor) -> float:
+    """The share of the variance of the standardised axes that the code holds, linearly: ranks (n, width), classes (n,) -> 0 to 1."""
+    member = functional.one_hot(secret, len(space.mean)).float()
+    part = space.components(ranks, member)
+    part = part - part.mean(0)
+    code = space.code(part, member)
+    rest = part - code @ torch.linalg.lstsq(code, part).solution
+    return 1 - float(rest.square().sum() / part.square().sum().clamp_min(1e-12))
+
+
 def learn_reader(space: Aligned, ranks: Tensor, secret: Tensor) -> None:
     """P(s | x): logistic regression on principal axes of the ranks, so that no label is asked of a record to be released."""
     space.first = principal(ranks - ranks.mean(0), space.first.shape[1], 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-from sordine.alignment import Alignment, learnable, told_apart
+from sordine.alignment import Alignment, held, learnable, told_apart
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods import fit, load, make
@@ -140,6 +140,16 @@ def test_products_with_the_code_are_exact_in_any_order(flown, table):
     assert torch.equal(forward, code @ slopes)
 
 
+def test_what_is_shown_to_quick_attackers_is_as_far_apart_as_what_is_released(flown, table):
+    x = torch.from_numpy(table.x)
+    noise = torch.rand(len(x), flown.size, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6)
+    released = flown(x, noise).x.double()
+    released /= released.std(0, correction=0)
+    apart = torch.cdist(released[:50], released[50:100])
+    found = torch.cdist(flown.shown(x, noise)[:50], flown.shown(x, noise)[50:100])
+    assert torch.allclose(found, apart, rtol=1e-4)
+
+
 def test_what_comes_back_tells_a_white_box_attacker_the_way(flown, table):
     x = torch.from_numpy(table.x[:5]).requires_grad_()
     flown(x, torch.full((5, flown.noise), 0.5)).x.square().sum().backward()
@@ -207,16 +217,15 @@ def test_what_is_held_back_is_of_classes_that_have_enough():
 
 
 class Fixed:
-    """A made-up flow: its code tells the class as loudly as it is asked to."""
+    """A made-up flow: what it releases tells the class as loudly as it is asked to."""
+
+    size = 2
 
     def __init__(self, loud: float, secret: torch.Tensor, x: torch.Tensor) -> None:
         self.loud, self.secret, self.x = loud, secret, x
 
-    def code(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.loud * x[:, :1], torch.zeros(len(x), 1)], 1)
-
-    def drawn(self, code: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        return code + torch.special.ndtri(noise)
+    def shown(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return torch.special.ndtri(noise) + self.loud * x[:, :1]
 
 
 def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
@@ -289,6 +298,33 @@ def test_a_fit_says_which_space_it_chose(table):
     tried = modifier.card.fit["tried"]
     assert set(tried) <= {"5 numbers, standardised", "5 numbers, matched"}
     assert sum("NAG read from records held back" in line for line in said) == len(tried)
+
+
+def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
+    names = lambda shared: [str(c) for c in make("flow").candidates(200, shared)]  # noqa: E731
+    assert names(0.5) == [
+        "64 numbers, standardised",
+        "12 numbers, matched",
+        "40 numbers, standardised",
+        "24 numbers, standardised",
+    ]
+    assert names(0.3) == [
+        "64 numbers, standardised",
+        "40 numbers, standardised",
+        "12 numbers, matched",
+        "24 numbers, standardised",
+    ]
+
+
+def test_the_share_that_a_code_holds():
+    """Axes of equal variance: 2 of 4 hold a half, all of them everything."""
+    table, secret = clusters(300), torch.arange(300) % 2
+    x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    for size, share in ((2, 0.5), (4, 1.0)):
+        space = Alignment(size=size, axes=4, rounds=0).learn(
+            table, Policy(("sex",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
+        )
+        assert held(space, space.ranks(x), secret) == pytest.approx(share, abs=0.06)
 
 
 def test_too_few_records_to_choose_by_is_said(table):

@@ -31,7 +31,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sordine.alignment import Alignment, back, learnable, told_apart
+from sordine.alignment import Alignment, back, held, learnable, told_apart
 from sordine.classifiers import checkpoint
 from sordine.errors import SordineError
 from sordine.files import atomic
@@ -48,6 +48,7 @@ LEAST, MOST = 0.001, 100.0  # noise that the grid of the code can carry
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
+SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
 ALIKE = 1e-3  # standard deviations of ranks within a class
 STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
 
@@ -56,7 +57,8 @@ STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the 
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class; "matched":
     the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 64 and 40, matched 12 and standardised 24 in which attackers read no more than `limit` (NAG) of every
+    standardised 64 and 40, matched 12 and standardised 24 (matched 12 before standardised 40 where it holds two fifths of
+    what records vary by within their classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
@@ -85,12 +87,14 @@ class Flow:
             raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
         object.__setattr__(self, "stochastic", self.noise > 0)
 
-    def candidates(self, most: int) -> list[Candidate]:
-        """The spaces that come in question, in the order in which they are tried. most: numbers that a code can have."""
+    def candidates(self, most: int, shared: float = 0.0) -> list[Candidate]:
+        """The spaces that come in question, in the order in which they are tried. most: numbers that a code can have. shared: of
+        what records vary by, the share that lies along the axes which classes have in common; from 0 to 1."""
         sizes = (self.size,) if self.size else STANDARDISED
         standardised = [Candidate("standardised", s) for s in sizes]
         matched = [Candidate("matched", self.size or MATCHED)]
-        both = [*standardised[:2], *matched, *standardised[2:]]
+        place = 1 if shared >= SHARED else 2
+        both = [*standardised[:place], *matched, *standardised[place:]]
         found = {"standardised": standardised, "matched": matched, "chosen": both}[self.space]
         return list(dict.fromkeys(replace(c, size=max(1, min(c.size, most))) for c in found))
 
@@ -100,9 +104,14 @@ class Flow:
         usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
         labels = [table.y[a][usable] for a in policy.suppress]
         groupings = groupings_of(labels, secret)
-        candidates = self.candidates(min(x.shape[1], len(x) - len(x) // 4 - 1))
-        chosen = candidates[0]
+        most = min(x.shape[1], len(x) - len(x) // 4 - 1)
         found: dict[str, Any] = {}
+        shared = 0.0
+        if self.space == "chosen":
+            space = self.aligned(Candidate("matched", min(self.size or MATCHED, most)), table, policy, run, x, secret)
+            shared = held(space, space.ranks(x), secret)
+        candidates = self.candidates(most, shared)
+        chosen = candidates[0]
         if len(candidates) > 1:
             chosen, found = choose(
                 candidates,
@@ -120,7 +129,8 @@ class Flow:
             asdict(self),
             {r: list(n) for r, n in policy.roles()},
             input_of(table),
-            fit={"space": chosen.space, "size": modifier.size, **found},
+            fit={"space": chosen.space, "size": modifier.size, **found}
+            | ({"shared": round(shared, 3)} if self.space == "chosen" else {}),
             notes=notes(found, chosen, policy, self),
         )
         return modifier.eval()
@@ -158,11 +168,7 @@ class Flow:
         self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor, groupings: Tensor
     ) -> FlowModifier:
         """Look and step: what `learn` does where nothing is found."""
-        rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
-        alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
-        # Its own file would be that of all records of the table.
-        alone = replace(run, folder=None)
-        space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
+        space = self.aligned(candidate, table, policy, run, x, secret)
         if float((space.spread - SPREAD).max()) < ALIKE:
             names = " and ".join(policy.suppress)
             raise SordineError(
@@ -186,6 +192,16 @@ class Flow:
                 run.progress("flow", r + 1, self.rounds)
         modifier.record = gridded(back(modifier.code(x).float(), x))
         return modifier
+
+    def aligned(
+        self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor
+    ) -> Aligned:
+        """The space itself."""
+        rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
+        alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
+        # Its own file would be that of all records of the table.
+        alone = replace(run, folder=None)
+        return alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
 
     def made(self, tensors: dict[str, Tensor]) -> FlowModifier:
         """The modifier of these weights."""
@@ -237,6 +253,16 @@ class FlowModifier(Modifier):
         if not self.noise:
             return code
         return rounded(code + self.sigma * torch.special.ndtri(noise.double()))
+
+    def shown(self, x: Tensor, noise: Tensor) -> Tensor:
+        """What is released, each column divided by its deviation among these records, turned to as few numbers as a code has:
+        distances are kept. (b, *shape), noise (b, size) uniform -> (b, size) float64."""
+        code, slopes = self.drawn(self.code(x), noise), self.record[:-1].double()
+        centred = code - code.mean(0)
+        spread = (slopes * (centred.T @ centred / len(code) @ slopes)).sum(0).clamp_min(0).sqrt()
+        left, scale, _ = torch.linalg.svd(slopes / spread.clamp_min(1e-12), full_matrices=False)
+        turned: Tensor = centred @ (left * scale)
+        return turned
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         record = self.record.double()

@@ -16,7 +16,6 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor
@@ -45,23 +44,22 @@ class Candidate:
         return f"{self.size} numbers, {self.space}"
 
 
-class Coded(Protocol):
-    """What is made of a candidate: records -> codes, and codes and uniform draws of their shape -> codes to be released."""
+class Shown(Protocol):
+    """What is made of a candidate. shown: records and uniform draws (b, size) -> what is released of them, in (b, any) numbers."""
 
-    def code(self, x: Tensor) -> Tensor: ...
+    size: int
 
-    def drawn(self, code: Tensor, noise: Tensor) -> Tensor: ...
+    def shown(self, x: Tensor, noise: Tensor) -> Tensor: ...
 
 
 def attackers(records: int) -> list[BaseEstimator]:
     """Quick ones of four kinds, to learn from so many records."""
-    models = (
+    return [
         LogisticRegression(max_iter=200),
         KNeighborsClassifier(max(1, min(9, records // 3))),
         ExtraTreesClassifier(100, random_state=0),
         SVC(C=3.0),
-    )
-    return [make_pipeline(StandardScaler(), m) for m in models]
+    ]
 
 
 def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -109,7 +107,7 @@ class Read:
 
 
 def reading(sides: Sequence[Side], before: float) -> Read:
-    """From the codes of all parts together. before: what is read of the records themselves."""
+    """From what is released of all parts together. before: what is read of the records themselves."""
     guess, after = guess_of(sides), accuracy(sides)
     error = math.sqrt(after * (1 - after) / sum(len(side[3]) for side in sides))
     return Read(nag(after, before, guess), LUCK * error / (before - guess))
@@ -136,7 +134,7 @@ def legible(sides: Sequence[Side]) -> float | None:
 
 def choose(
     candidates: Sequence[Candidate],
-    learn: Callable[[Candidate, np.ndarray], Coded],
+    learn: Callable[[Candidate, np.ndarray], Shown],
     x: Tensor,
     labels: Sequence[Tensor],
     secret: Tensor,
@@ -160,7 +158,8 @@ def choose(
     def sides(made: Sequence[tuple[np.ndarray, np.ndarray]], y: Tensor) -> list[Side]:
         return [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, made, strict=True)]
 
-    originals = [(x[a].numpy(), x[b].numpy()) for a, b in splits]
+    plain = StandardScaler().fit_transform(x.numpy())
+    originals = [(plain[a], plain[b]) for a, b in splits]
     told = [(y, before) for y in labels if (before := legible(sides(originals, y))) is not None]
     if not told:
         # Attackers as quick as these read nothing of the records themselves: any space is as good.
@@ -168,15 +167,15 @@ def choose(
     tried: dict[Candidate, Read] = {}
     generator = torch.Generator().manual_seed(int(numpy_rng(run.seed, "flow noise").integers(1 << 62)))
     for candidate in candidates:
-        codes = []
+        made: list[tuple[np.ndarray, np.ndarray]] = []
         for a, b in splits:
             flow = learn(candidate, a)
             with torch.no_grad():
-                code = flow.code(x)
-                noise = torch.rand(code.shape, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
-                released = flow.drawn(code, noise).numpy()
-            codes.append((released[a], released[b]))
-        reads = [reading(sides(codes, y), before) for y, before in told]
+                noise = torch.rand(len(x), flow.size, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
+                released = flow.shown(x, noise).numpy()
+            released /= max(float(released.std()), 1e-12)
+            made.append((released[a], released[b]))
+        reads = [reading(sides(made, y), before) for y, before in told]
         tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
         run.log(f"flow: {candidate}: {max(r.nag for r in reads):.2f} NAG read from records held back")
         if all(r.nag - r.chance <= limit for r in reads):
