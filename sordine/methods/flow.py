@@ -169,11 +169,6 @@ class Flow:
     ) -> FlowModifier:
         """Look and step: what `learn` does where nothing is found."""
         space = self.aligned(candidate, table, policy, run, x, secret)
-        if float((space.spread - SPREAD).max()) < ALIKE:
-            names = " and ".join(policy.suppress)
-            raise SordineError(
-                f"{table.source}: records do not vary within the classes of {names}: flow would have nothing to keep"
-            )
         modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
         steps = modifier.steps
         steps.groupings = groupings
@@ -196,12 +191,18 @@ class Flow:
     def aligned(
         self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor
     ) -> Aligned:
-        """The space itself."""
+        """The space itself. Raises SordineError where records are alike within their classes."""
         rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
         alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
         # Its own file would be that of all records of the table.
         alone = replace(run, folder=None)
-        return alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
+        space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
+        if float((space.spread - SPREAD).max()) < ALIKE:
+            names = " and ".join(policy.suppress)
+            raise SordineError(
+                f"{table.source}: records do not vary within the classes of {names}: flow would have nothing to keep"
+            )
+        return space
 
     def made(self, tensors: dict[str, Tensor]) -> FlowModifier:
         """The modifier of these weights."""
