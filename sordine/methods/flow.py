@@ -100,7 +100,7 @@ class Flow:
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Choose the space where more than one comes in question, then look and step. On the CPU; records that lack a
-        suppressed label take no part."""
+        suppressed label take no part. Raises SordineError where they are too few, or alike within their classes."""
         usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
         labels = [table.y[a][usable] for a in policy.suppress]
         groupings = groupings_of(labels, secret)
