@@ -29,6 +29,8 @@ TOLD = 128  # axes from which a record's own class is told
 PLACES, MATCHED = 24, 200  # components in which records are first matched, and to how many cells
 FEWEST = 4  # records a cell, on average
 APART = 5  # readers, each of which leaves a part out
+POOLED = 1.0  # records of all classes, for every axis, that a class's covariance is averaged with
+LEAST = 1e-3  # of the mean variance, added to every axis, so that one which nothing varies along stays as it is
 
 
 def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.ndarray, Tensor, Tensor]:
@@ -53,7 +55,7 @@ def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.
 class Alignment:
     """How the space is learnt. size: numbers of a code. axes: principal components that are aligned. rounds: matching and aligning by
     turns; 0 leaves the first `size` axes of the records as they are, standardised class by class. matching, pooled, ridge: see
-    `methods.transport`."""
+    `methods.transport`. covariances: whether those of the classes are brought together first, where there are no rounds."""
 
     size: int = 12
     axes: int = 64
@@ -61,6 +63,7 @@ class Alignment:
     matching: float = 0.03
     pooled: float = 100.0
     ridge: float = 0.1
+    covariances: bool = False
 
     def learn(self, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor, strata: Tensor) -> Aligned:
         """Ranks, each class standardised, then rounds of matching to cells and of consensus over classes. x: (n, width); secret,
@@ -75,6 +78,8 @@ class Alignment:
             space.load_state_dict(safetensors.torch.load_file(file))
             return space
         ranks = start(space, x, secret, run.seed)
+        if self.covariances:
+            level(space, ranks, secret)
         if self.rounds:
             self.agree(space, run, ranks, secret, strata)
         if file is not None:
@@ -127,6 +132,33 @@ def start(space: Aligned, x: Tensor, secret: Tensor, seed: int) -> Tensor:
     space.axes /= space.components(ranks, member).std()
     space.maps = torch.eye(*space.maps.shape[1:]).repeat(len(space.maps), 1, 1)
     return ranks
+
+
+def level(space: Aligned, ranks: Tensor, secret: Tensor) -> None:
+    """Maps under which every class has the covariance of all together, moving records as little as can be: ranks (n, width), classes (n,).
+    A class's own covariance is averaged with that of all, the more the fewer records it has."""
+    classes, axes, size = space.maps.shape
+    part = space.components(ranks, functional.one_hot(secret, classes).float()).double()
+    own = [part[secret == s] for s in range(classes)]
+    scatter = torch.stack([(p - p.mean(0)).T @ (p - p.mean(0)) for p in own])
+    count = torch.tensor([len(p) for p in own])[:, None, None]
+    common = scatter.sum(0) / count.sum()
+    found = (scatter + POOLED * axes * common) / (count + POOLED * axes)
+    least = LEAST * common.diagonal().mean() * torch.eye(axes)
+    space.maps = monge(found + least, common + least)[:, :, :size].float().contiguous()
+
+
+def monge(covariance: Tensor, target: Tensor) -> Tensor:
+    """The symmetric map A of least movement between centred normal distributions, A C A = target: (..., d, d), (d, d) ->
+    (..., d, d), both positive definite (Knott and Smith, 1984)."""
+    half, inverse = power(covariance, 0.5), power(covariance, -0.5)
+    return inverse @ power(half @ target @ half, 0.5) @ inverse
+
+
+def power(matrix: Tensor, exponent: float) -> Tensor:
+    """Of symmetric positive definite matrices: (..., d, d) -> (..., d, d)."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(1e-12).pow(exponent)[..., None, :]) @ vectors.mT
 
 
 def cells_of(code: Tensor, strata: Tensor, number: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -55,15 +55,15 @@ STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the 
 
 @dataclass(frozen=True)
 class Flow:
-    """space: where records move. "standardised": the first principal axes of ranks, standardised class by class; "matched":
-    the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
+    """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
+    their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
     standardised 64 and 40, matched 12 and standardised 24 (matched 12 before standardised 40 where it holds two fifths of
     what records vary by within their classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
     rounds, step: how often a step is taken, and what part of the way. features: random ones of a round. ridge: of the
-    witness.
+    witness. covariances: whether those of the classes are brought together before the first step, where standardised.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
@@ -74,6 +74,7 @@ class Flow:
     features: int = 500
     ridge: float = 0.01
     limit: float = 0.05
+    covariances: bool = True
 
     suppresses: ClassVar[bool] = True
     preserves: ClassVar[bool] = False
@@ -192,8 +193,10 @@ class Flow:
         self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor
     ) -> Aligned:
         """The space itself. Raises SordineError where records are alike within their classes."""
-        rounds, axes = (ALIGNING, max(AXES, candidate.size)) if candidate.space == "matched" else (0, candidate.size)
-        alignment = Alignment(size=candidate.size, axes=axes, rounds=rounds)
+        if candidate.space == "matched":
+            alignment = Alignment(size=candidate.size, axes=max(AXES, candidate.size), rounds=ALIGNING)
+        else:
+            alignment = Alignment(size=candidate.size, axes=candidate.size, rounds=0, covariances=self.covariances)
         # Its own file would be that of all records of the table.
         alone = replace(run, folder=None)
         space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
