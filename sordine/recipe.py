@@ -66,12 +66,15 @@ class Method(Protocol):
         ...
 
 
-def check_fields(method: str, fields: Mapping[str, Any], may_be_0: Collection[str] = ()) -> None:
-    """Raise SordineError where a number among a method's fields is not finite, above a million, below 0, or 0 where it may not be."""
+def check_fields(
+    method: str, fields: Mapping[str, Any], may_be_0: Collection[str] = (), words: Collection[str] = ()
+) -> None:
+    """Raise SordineError where a number among a method's fields is none, not finite, above a million, below 0, or 0 where it may
+    not be. words: the fields that are no numbers; true and false may be given for numbers."""
     for name, value in fields.items():
-        if isinstance(value, str):
+        if name in words or isinstance(value, bool):
             continue
-        if not math.isfinite(value):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             raise SordineError(f"{method}: {name} is {value}; it must be a number")
         if value > LARGEST_FIELD:
             raise SordineError(f"{method}: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")

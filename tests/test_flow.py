@@ -11,7 +11,7 @@ from sordine.alignment import Alignment, held, learnable, monge, told_apart
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods import fit, load, make
-from sordine.methods.flow import groupings_of
+from sordine.methods.flow import Flow, groupings_of
 from sordine.methods.flow_choice import Candidate, choose, held_back
 from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
 from sordine.policy import Policy
@@ -205,6 +205,12 @@ def test_records_that_do_not_vary_within_their_classes_are_refused(settings):
     table.x[:] = vectors[table.y["person"] % 4]
     with pytest.raises(SordineError, match="do not vary within the classes of person"):
         fit(table, Policy(("person",)), make("flow", settings), run=Run(key=KEY))
+
+
+@pytest.mark.parametrize("fields", [{"noise": "0.3"}, {"rounds": float("nan")}, {"features": None}])
+def test_what_is_no_number_is_refused(fields):
+    with pytest.raises(SordineError, match="it must be a number"):
+        Flow(**fields)
 
 
 def test_a_folder_holds_the_steps_whatever_the_noise(table, tmp_path, monkeypatch):

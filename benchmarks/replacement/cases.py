@@ -99,7 +99,9 @@ DATA = {
 }
 
 
-LONGER = 32  # epochs of the fit that shows what more rounds bring, four times those of the others
+LONGER = 32  # epochs of the fits that show what more rounds bring, four times those of the others
+# The preset's own start, x itself, with as many rounds.
+FROM_X: Mapping[str, Any] = {"residual": True, "clip": 1.0, "filter_lr": 2.5e-4, "epochs": LONGER}
 
 
 def units() -> Iterator[Plane | Fit]:
@@ -113,6 +115,10 @@ def units() -> Iterator[Plane | Fit]:
     yield Fit("faces", "smiling", "both", 0.01)
     yield Fit("faces", "smiling", "generator", 0.01)
     yield Fit("faces", "smiling", "both", 0.05, {"epochs": LONGER})
+    for epsilon in (0.05, 0.01, 0.005, 0.001):
+        yield Fit("faces", "smiling", "both", epsilon, FROM_X)
+    for epsilon in (0.05, 0.01):
+        yield Fit("faces", "smiling", "generator", epsilon, FROM_X)
     yield Fit("utkface", "gender", "both", 0.05)
     for run in range(2, RUNS):
         for epsilon in PLANE_BUDGETS:
@@ -124,6 +130,7 @@ def units() -> Iterator[Plane | Fit]:
     yield Fit("faces", "smiling", "both", 0.001)
     yield Fit("faces", "smiling", "generator", 0.001)
     yield Fit("faces", "smiling", "both", 0.005)
+    yield Fit("faces", "smiling", "both", 0.005, {"epochs": LONGER})
     yield Fit("faces", "smiling", "generator", 0.005)
     for epsilon in (0.01, 0.001):
         yield Fit("faces", "smiling", "filter", epsilon, {"criterion": "likelihood"})

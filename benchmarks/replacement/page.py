@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.replacement import checks
-from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE, PLANE_FIELDS, RUNS, Fit, Plane, units
+from benchmarks.replacement.cases import (
+    DATA,
+    FROM_X,
+    LONGER,
+    PICTURE_FIELDS,
+    PLANE,
+    PLANE_FIELDS,
+    RUNS,
+    Fit,
+    Plane,
+    units,
+)
 from benchmarks.replacement.checks import percent, with_span
 from benchmarks.replacement.measure import file_of
 from benchmarks.replacement.paper import (
@@ -175,7 +186,21 @@ About {rounds * (original["records"][0] // 32):,} rounds a fit on one core are w
     }
     if by or like:
         text += budgets(by, like, secret)
-    text += others(found) + "\n"
+    text += others(found) + "\n" + bullets(verdicts(by, original, names, secret, data))
+    text += f"\nUtility of the originals, by the same fixed classifiers: {percent(before)} %.\n"
+    text += correlations(by, original, secret, data)
+    text += from_x(found, original, names, secret, data)
+    text += editing(found) + reversal(found) + audits(found)
+    if not DATA[data].source:
+        shown = [u for u in fits if found[u] is not None]
+        text += "".join(f"\n{caption(u)}\n\n![{u.name}](replacement/{u.name}.png)\n" for u in shown)
+    return text
+
+
+def verdicts(
+    by: Mapping[tuple[str, float], Any], original: Mapping[str, Any], names: Sequence[str], secret: str, data: str
+) -> list[str]:
+    """What was asked, budget by budget: order, success at the largest, utility and correlations."""
     lines: list[str] = []
     for epsilon in BUDGETS:
         lines += checks.order(epsilon, by.get(("both", epsilon)), by.get(("generator", epsilon)))
@@ -186,13 +211,21 @@ About {rounds * (original["records"][0] // 32):,} rounds a fit on one core are w
             lines.append(checks.useful(epsilon, by["both", epsilon], original, names))
             if data == "faces":
                 lines.append(checks.independent(epsilon, by["both", epsilon]))
-    text += bullets(lines) + f"\nUtility of the originals, by the same fixed classifiers: {percent(before)} %.\n"
-    text += correlations(by, original, secret, data)
-    text += editing(found) + reversal(found) + audits(found)
-    if not DATA[data].source:
-        shown = [u for u in fits if found[u] is not None]
-        text += "".join(f"\n{caption(u)}\n\n![{u.name}](replacement/{u.name}.png)\n" for u in shown)
-    return text
+    return lines
+
+
+def from_x(found: Mapping[Fit, Any], original: Mapping[str, Any], names: Sequence[str], secret: str, data: str) -> str:
+    """The preset's own start, x itself, and more rounds."""
+    by = {(u.variant, u.epsilon): f for u, f in found.items() if f is not None and u.fields == FROM_X}
+    if not by:
+        return ""
+    made = ", ".join(f"{k} {v}" for k, v in FROM_X.items())
+    spent = max(f["cpu_seconds"] for f in by.values())
+    return f"""
+**Starting at x, {LONGER} epochs** ({made}; up to {spent:,.0f} core-seconds a fit). Both networks draw faces from the first round on:
+
+{budgets(by, {}, secret)}
+{bullets(verdicts(by, original, names, secret, data))}{correlations(by, original, secret, data)}"""
 
 
 def label(what: Fit) -> str:
@@ -214,7 +247,7 @@ def caption(what: Fit) -> str:
 
 def longer(found: Mapping[Fit, Any]) -> str:
     """What more rounds bring, where it was measured."""
-    more = {u: f for u, f in found.items() if f is not None and set(u.fields) == {"epochs"}}
+    more = {u: f for u, f in found.items() if f is not None and u.variant == "both" and set(u.fields) == {"epochs"}}
     if not more:
         return "Where the lines below do not hold, it is not known whether longer training makes them hold.\n\n"
     return "".join(
@@ -275,7 +308,7 @@ def others(found: Mapping[Fit, Any]) -> str:
             percent(f[which]["utility"]),
         ]
         for what, f in found.items()
-        if f is not None and what.variant == "both" and what.fields
+        if f is not None and what.variant == "both" and what.fields and what.fields != FROM_X
         for which, label in (("filter", "filter alone"), ("both", "filter, then generator"))
     ]
     if not rows:

@@ -81,7 +81,7 @@ class Flow:
     stochastic: ClassVar[bool] = True  # of an instance: False without noise
 
     def __post_init__(self) -> None:
-        check_fields("flow", asdict(self), ("size", "noise"))
+        check_fields("flow", asdict(self), ("size", "noise"), ("space",))
         if self.noise and not LEAST <= self.noise <= MOST:
             raise SordineError(f"flow: noise is {self.noise:g}; it must be 0 or between {LEAST:g} and {MOST:g}")
         if self.step > 1:
