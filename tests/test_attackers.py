@@ -47,6 +47,20 @@ def test_reads_what_is_there_and_nothing_else(family: str) -> None:
     assert abs((nothing == noise[trial.tried]).mean() - 0.25) < 0.11
 
 
+@pytest.mark.parametrize(("family", "width"), [("logistic", 600), ("trees", 8)])
+def test_what_is_read_wrongly_throughout_is_read_the_other_way(family: str, width: int) -> None:
+    """Every record stands where another of its class never does: beside one of another class, which was learnt from. The
+    likeliest class is always wrong, and the validation rows say so."""
+    rng = np.random.default_rng(0)
+    place = rng.standard_normal((300, width))
+    x = np.concatenate([place, place + 1e-3 * rng.standard_normal(place.shape)]).astype(np.float32)
+    first = rng.integers(0, 2, 300)
+    labels = np.concatenate([first, 1 - first])
+    trial = Trial(np.arange(300), np.arange(300, 400), np.arange(400, 600))
+    read = FAMILIES[family](x, trial, [Secret(labels, 2)], 0, "cpu")[0]
+    assert (read == labels[trial.tried]).mean() > 0.9
+
+
 @pytest.mark.parametrize("family", VECTORS)
 def test_unlabelled_records_take_no_part(family: str) -> None:
     x, labels = blobs(600, 3, 8, 2.0)

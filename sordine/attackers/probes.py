@@ -1,11 +1,16 @@
 """Attackers by scikit-learn: logistic regression, nearest neighbours, forests of randomised trees and boosted trees.
 
+A modifier that moves the records it was fitted on further than it need leaves each where its own class is *least* likely: who takes
+the likeliest class reads less than the guess, and who takes the least likely one reads it. Logistic regression and trees choose
+between the two on their validation rows, as they choose everything else.
+
 Each runs on one thread: an audit makes several attacks at a time, and threads inside them would only wait for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
@@ -27,11 +32,20 @@ BINS = 63  # that a number's values are sorted into
 LOOKED_AT = 64  # numbers of a record, drawn for every split, that it is looked for in
 
 
+class Probabilities(Protocol):
+    """What scikit-learn's classifiers that know probabilities have in common."""
+
+    classes_: np.ndarray
+
+    def predict(self, x: Any) -> Any: ...
+    def predict_proba(self, x: Any) -> Any: ...
+
+
 def logistic(
     x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
 ) -> list[np.ndarray]:
-    """Multinomial logistic regression on standardised features; the penalty is chosen on the validation rows, which then
-    join the training rows."""
+    """Multinomial logistic regression on standardised features; the penalty, and whether the likeliest or the least likely class
+    is taken, are chosen on the validation rows, which then join the training rows."""
     own = np.concatenate([trial.train, trial.validation])
     mean, scale = standardise(x, own)
     z = (x - mean) / scale
@@ -41,13 +55,28 @@ def logistic(
         if len(np.unique(secret.labels[train])) < 2:
             predictions.append(np.full(len(trial.tried), usual(secret, own)))
             continue
-        scores = []
-        for penalty in PENALTIES:
-            model = _regression(penalty, z[train], secret.labels[train])
-            scores.append(right(secret, trial.validation, model.predict(z[trial.validation])))
-        model = _regression(PENALTIES[int(np.argmax(scores))], z[every], secret.labels[every])
-        predictions.append(model.predict(z[trial.tried]))
+        models = [_regression(penalty, z[train], secret.labels[train]) for penalty in PENALTIES]
+        best, least = _best(models, z, secret, train, trial.validation)
+        model = _regression(PENALTIES[best], z[every], secret.labels[every])
+        predictions.append(_taken(model, z[trial.tried], secret.labels[every], least))
     return predictions
+
+
+def _taken(model: Probabilities, z: np.ndarray, learnt: np.ndarray, least: bool) -> np.ndarray:
+    """The likeliest class of each record, or the one that is least likely for how frequent it is among the labels learnt from."""
+    if not least:
+        return model.predict(z)
+    share = np.bincount(learnt, minlength=int(model.classes_.max()) + 1)[model.classes_]
+    return model.classes_[(model.predict_proba(z) / share).argmin(1)]
+
+
+def _best(
+    models: Sequence[Probabilities], z: np.ndarray, secret: Secret, train: np.ndarray, validation: np.ndarray
+) -> tuple[int, bool]:
+    """Which model reads the validation rows best, and whether by the least likely class; the first of equals."""
+    tried = [(i, least) for least in (False, True) for i in range(len(models))]
+    learnt = secret.labels[train]
+    return max(tried, key=lambda t: right(secret, validation, _taken(models[t[0]], z[validation], learnt, t[1])))
 
 
 def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:
@@ -103,8 +132,8 @@ def _votes(
 def trees(
     x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
 ) -> list[np.ndarray]:
-    """Extremely randomised trees; the smallest leaf is chosen on the validation rows with few trees, then many trees are
-    grown from training and validation rows together."""
+    """Extremely randomised trees; the smallest leaf, and whether the likeliest or the least likely class is taken, are chosen on
+    the validation rows with few trees, then many trees are grown from training and validation rows together."""
     own = np.concatenate([trial.train, trial.validation])
     predictions = []
     for secret in secrets:
@@ -112,12 +141,10 @@ def trees(
         if len(np.unique(secret.labels[train])) < 2:
             predictions.append(np.full(len(trial.tried), usual(secret, own)))
             continue
-        scores = []
-        for leaf in LEAVES:
-            small = _forest(TREES_TO_CHOOSE, leaf, seed).fit(x[train], secret.labels[train])
-            scores.append(right(secret, trial.validation, small.predict(x[trial.validation])))
-        forest = _forest(TREES, LEAVES[int(np.argmax(scores))], seed).fit(x[every], secret.labels[every])
-        predictions.append(forest.predict(x[trial.tried]))
+        small = [_forest(TREES_TO_CHOOSE, leaf, seed).fit(x[train], secret.labels[train]) for leaf in LEAVES]
+        best, least = _best(small, x, secret, train, trial.validation)
+        forest = _forest(TREES, LEAVES[best], seed).fit(x[every], secret.labels[every])
+        predictions.append(_taken(forest, x[trial.tried], secret.labels[every], least))
     return predictions
 
 

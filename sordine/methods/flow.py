@@ -5,9 +5,12 @@ do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s
 record, R times over:
 
     look    fresh random features phi of the code, and for every class s the ridge regression
-                w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
+                w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge h/n |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
             the witness of how much more often s lies at z than the other classes do;
     step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z).
+
+h features are held against n records: few records are not to be fitted by heart, or those of the fit are moved so far that they stand where their
+own class is the least likely, and can be read by that.
 
 Features see coarse differences, and steps learnt from some records leave fine ones in others. Those drown: what is released is
 the last z and a little normal noise, brought back to a record by least squares.
@@ -63,7 +66,7 @@ class Flow:
     0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
     rounds, step: how often a step is taken, and what part of the way. features: random ones of a round. ridge: of the
-    witness. covariances: whether those of the classes are brought together before the first step, where standardised.
+    witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
@@ -72,7 +75,7 @@ class Flow:
     rounds: int = 200
     step: float = 0.2
     features: int = 500
-    ridge: float = 0.01
+    ridge: float = 0.1
     limit: float = 0.05
     covariances: bool = True
 
@@ -183,7 +186,7 @@ class Flow:
         seed = int(numpy_rng(run.seed, "flow").integers(1 << 62))
         steps.draw(torch.Generator().manual_seed(seed))
         for r in range(self.rounds):
-            z = steps.learn(r, z, secret, told, self.ridge)
+            z = steps.learn(r, z, secret, told, self.ridge * self.features / len(z))
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
         modifier.record = gridded(back(modifier.code(x).float(), x))
