@@ -135,8 +135,8 @@ def start(space: Aligned, x: Tensor, secret: Tensor, seed: int) -> Tensor:
 
 
 def level(space: Aligned, ranks: Tensor, secret: Tensor) -> None:
-    """Maps under which every class has the covariance of all together, moving records as little as can be: ranks (n, width), classes (n,).
-    A class's own covariance is averaged with that of all, the more the fewer records it has."""
+    """Maps that bring every class to the covariance of all together, moving records as little as can be: ranks (n, width), classes (n,).
+    Only as far as is known: a class's own covariance is averaged with that of all first, the more the fewer records it has."""
     classes, axes, size = space.maps.shape
     part = space.components(ranks, functional.one_hot(secret, classes).float()).double()
     own = [part[secret == s] for s in range(classes)]

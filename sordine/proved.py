@@ -28,7 +28,7 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
     if said and left is not None:
         said.append(
             f"Computed: on the records of the fit, suppressed classes fill the cells alike up to a total variation of {percent(left)}. "
-            "At 0 whoever knows the modifier (not the key) and those records alone would learn nothing, from however many of one person."
+            "At 0 whoever knows the modifier (not the key) and those records alone would learn nothing of the class from one record of them."
         )
     if said:
         return (

@@ -173,6 +173,8 @@ def tell(links: Path, report: Report | None, log: Callable[[str], None]) -> None
     """What the owner must know of a release that was made."""
     if report is None:
         log("not audited: nobody has tried to read these records; the manifest says so")
+    elif report.verdict.level == "unclear":
+        log(f"the audit left open what can be read of these records: {report.verdict.title}")
     log(f"{links}: which pseudonym is which id; it stays with you")
 
 
@@ -193,6 +195,11 @@ def _check_report(report: Report | None, transformed: Path, force_leaky: bool) -
     if report.verdict.level in ("leaks", "broken") and not force_leaky:
         raise SordineError(
             f"the audit says {report.verdict.level!r}: {report.verdict.title}; --despite-findings releases it"
+        )
+    if report.passed is False and not force_leaky:
+        raise SordineError(
+            f"the audit found more than its limit of {100 * (report.max_leakage or 0.0):g} %: {report.verdict.title}; "
+            "--despite-findings releases it"
         )
 
 
@@ -286,6 +293,8 @@ def _audit(report: Report) -> dict[str, Any]:
             "title": report.verdict.title,
             "sentences": list(report.verdict.sentences),
         },
+        "max_leakage": report.max_leakage,
+        "passed": report.passed,
         "attributes": [
             {
                 "attribute": h.attribute,

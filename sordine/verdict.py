@@ -27,7 +27,7 @@ from sordine.metrics import (
 Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
 
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
-COARSE = 0.5  # where so many records cannot certify even this much, nothing is said to hold
+COARSE = 0.25  # where the interval of what is at chance reaches further, nothing is said to hold
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
 
 _TRIED = {
@@ -194,6 +194,7 @@ def judge(
     can't certify is said, not failed.
     """
     limit = LIMIT if max_leakage is None else max_leakage
+    read_well: list[str] = []  # by retrained attackers; what else leaks, the best possible attacker reads
     secret = [h for h in headlines if h.role == "suppress"]
     broken = [f.message for f in flaws if f.severity == "broken"]
     leaking = [f.message for f in flaws if f.severity == "leak"]
@@ -205,8 +206,10 @@ def judge(
         state, words = _state(h, limit)
         said.append(words)
         leaks |= state == "leaks"
+        read_well += [h.attribute] if state == "leaks" else []
         unclear |= state == "unclear"
         over |= (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
+    known: list[str] = []
     for finding in exact:
         excess = exact_excess(finding, secret)
         if excess is None or finding.kept or excess <= limit:
@@ -219,6 +222,7 @@ def judge(
         )
         certain = (finding.accuracy - finding.permuted_high) / max(finding.accuracy - finding.permuted, 1e-12) * excess
         leaks |= certain > limit
+        known += [finding.attributes[0]] if certain > limit else []
         unclear |= certain <= limit
         over = True
     unread = [name for name in suppress if name not in {h.attribute for h in secret}]
@@ -227,6 +231,8 @@ def judge(
         unclear = True
     kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
     said += [f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before." for h in kept]
+    seen = [h for h in headlines if h.role == "watch" and h.nag is not None]
+    said += [f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read." for h in seen]
     passed = None if max_leakage is None else not (leaking or broken or over or unread)
     if passed and any(h.high is not None and h.high > limit and h.nag is not None for h in secret):
         said.append(
@@ -236,10 +242,17 @@ def judge(
     names = _list(suppress)
     if broken:
         return Verdict("broken", "The release is damaged: its figures cannot be relied on", tuple(said)), passed
+    if leaks and not leaking and not read_well:
+        title = f"The release still tells {_list(list(dict.fromkeys(known)))} to the best possible attacker"
+        return Verdict("leaks", title, tuple(said)), passed
     if leaks:
-        return Verdict("leaks", f"The release still tells {_worst(secret, leaking, names)}", tuple(said)), passed
+        found = [h for h in secret if h.attribute in read_well]
+        return Verdict("leaks", f"The release still tells {_worst(found, leaking, names)}", tuple(said)), passed
     if not suppress:
         return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
+    if passed is False:
+        title = f"More of {names} was read than the limit of {percent(limit)} allows, or so much cannot be ruled out"
+        return Verdict("unclear", title, tuple(said)), passed
     if unclear:
         return Verdict("unclear", f"Whether {names} can still be read is not clear", tuple(said)), passed
     title = f"No attacker read {names} from the release"
@@ -261,7 +274,7 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
     if h.high <= limit:
         return "holds", h.sentence
     bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
-    if h.at_chance and h.resolvable is not None and h.resolvable > COARSE:
+    if h.at_chance and max(h.resolvable or 0.0, h.high) > COARSE:
         return "unclear", h.sentence + f" That is no more than guessing reads{bound}: too few to rely on."
     if h.at_chance:
         return "holds", h.sentence + f" That is no more than guessing reads{bound}."

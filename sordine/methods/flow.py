@@ -1,4 +1,4 @@
-"""Flow: every record goes down the witnesses of its suppressed classes, step by step, until no class is to be told.
+"""Flow: every record goes down the witnesses of its suppressed classes, step by step, to where little is to be told of them.
 
 Nothing need be known of the tasks to come: records move no further than they must, so that what the suppressed attributes
 do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s | x) what is told of the class from the
