@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sordine.balance import centres, consensus, fill, match
-from sordine.classifiers import checkpoint
+from sordine.classifiers import checkpoint, kept
 from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.information import joint
@@ -74,8 +74,9 @@ class Alignment:
         space = Aligned(width, classes, min(TOLD, width, n - 1), axes, min(self.size, axes))
         fields = asdict(self) | {"seed": run.seed, "suppress": policy.suppress, "preserve": policy.preserve}
         file = checkpoint(run.folder, "transport", fields, table, (*policy.suppress, *policy.preserve))
-        if file is not None and file.is_file():
-            space.load_state_dict(safetensors.torch.load_file(file))
+        found = kept(file)
+        if found is not None:
+            space.load_state_dict(found)
             return space
         ranks = start(space, x, secret, run.seed)
         if self.covariances:

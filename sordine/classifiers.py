@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -345,6 +346,16 @@ def _measure(standardise: Standardise, table: Table, see: See, device: str) -> t
         standardise.mean.copy_(mean)
         standardise.scale.copy_(torch.where(deviation > 0, deviation, 1.0))
     return mean, deviation
+
+
+def kept(file: Path | None) -> dict[str, Tensor] | None:
+    """What a checkpoint's file holds; None where there is none, or one that was cut short or damaged: it is made again."""
+    if file is None or not file.is_file():
+        return None
+    try:
+        return safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError):
+        return None
 
 
 def checkpoint(

@@ -19,6 +19,7 @@ from sordine.policy import Policy
 from sordine.table import Table
 
 LARGEST_FIELD = 1e6
+MOST_SEEDS = 2**32 - 1  # what NumPy and scikit-learn take
 Views = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]  # two views of a batch, each (b, *shape)
 
 
@@ -45,6 +46,10 @@ class Run:
     folder: Path | None = None
     pool: Table | None = None
     raw_views: Callable[[Table], Views] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= MOST_SEEDS:
+            raise SordineError(f"seed is {self.seed}; it must be a whole number from 0 to {MOST_SEEDS}")
 
 
 class Method(Protocol):

@@ -232,7 +232,10 @@ def judge(
     kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
     said += [f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before." for h in kept]
     seen = [h for h in headlines if h.role == "watch" and h.nag is not None]
-    said += [f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read." for h in seen]
+    said += [
+        f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read."
+        for h in seen
+    ]
     passed = None if max_leakage is None else not (leaking or broken or over or unread)
     if passed and any(h.high is not None and h.high > limit and h.nag is not None for h in secret):
         said.append(

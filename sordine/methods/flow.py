@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -35,7 +34,7 @@ import torch
 from torch import Tensor
 
 from sordine.alignment import Alignment, back, held, learnable, told_apart
-from sordine.classifiers import checkpoint
+from sordine.classifiers import checkpoint, kept
 from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.keys import numpy_rng
@@ -60,8 +59,8 @@ STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the 
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 64 and 40, matched 12 and standardised 24 (matched 12 before standardised 40 where it holds two fifths of
-    what records vary by within their classes) in which attackers read no more than `limit` (NAG) of every
+    standardised 64, 40 and 24 and matched 12 (matched 12 before standardised 40 where it holds two fifths of what records
+    vary by within their classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
@@ -97,7 +96,7 @@ class Flow:
         sizes = (self.size,) if self.size else STANDARDISED
         standardised = [Candidate("standardised", s) for s in sizes]
         matched = [Candidate("matched", self.size or MATCHED)]
-        place = 1 if shared >= SHARED else 2
+        place = 1 if shared >= SHARED else len(standardised)
         both = [*standardised[:place], *matched, *standardised[place:]]
         found = {"standardised": standardised, "matched": matched, "chosen": both}[self.space]
         return list(dict.fromkeys(replace(c, size=max(1, min(c.size, most))) for c in found))
@@ -156,8 +155,9 @@ class Flow:
         fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress}
         fields |= {"noise": None, "limit": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
         file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
-        if file is not None and file.is_file():
-            modifier = self.made(safetensors.torch.load_file(file))
+        found = kept(file)
+        if found is not None:
+            modifier = self.made(found)
         else:
             modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
             if file is not None:
@@ -283,9 +283,10 @@ def rounded(code: Tensor) -> Tensor:
 
 
 def gridded(record: Tensor) -> Tensor:
-    """Rounded to so few digits that products with numbers of a code can be summed without error: relative to the largest."""
-    largest = float(record[:-1].abs().max())
-    place = 2.0 ** (math.ceil(math.log2(largest)) - DIGITS) if largest else 1.0
+    """Rounded to so few digits that products with numbers of a code can be summed without error: relative to the largest of each
+    column, as columns may be of very different scales."""
+    largest = record[:-1].double().abs().amax(0)
+    place = torch.where(largest > 0, 2.0 ** (largest.log2().ceil() - DIGITS), 1.0)
     slopes = (record[:-1].double() / place).round() * place
     return torch.cat([slopes.float(), record[-1:]])
 

@@ -28,6 +28,8 @@ from sordine.recipe import Run
 Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its labels; tried on, its labels
 
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
+# An eighth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
+SMALL_PARTS, FEW = 8, 1000
 LUCK = 1.42  # standard errors by which the best of eight attackers that read nothing is expected above the guess
 FOLDS = 3  # within what is held back
 MOST = 3000  # records that an attacker learns from
@@ -68,6 +70,8 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that have few records, and of descents cut short
         some = np.random.default_rng(0).permutation(len(y))[:MOST]
+        if len(np.unique(y[some])) < len(np.unique(y)):  # a class of very few among many
+            some = np.concatenate([np.unique(y, return_index=True)[1], some])[:MOST]
         across = [m.fit(train[some], y[some]).predict(test) == truth for m in attackers(len(some))]
         if (np.bincount(truth) >= FOLDS).sum() < 2:
             return np.stack(across * 2)
@@ -79,22 +83,24 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
 
 
 def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows that are learnt from and rows that are held back, once, or each in turn where records are few. Whole groups (n,) are held back
+    """Rows that are learnt from and rows that are held back, once, or each in turn where records are few; in smaller parts where they
+    are very few and every class has a record for each. Whole groups (n,) are held back
     where every class is left some others. What a class has too few records to hold back from stays on the first side."""
     once = slice(None) if len(secret) < MANY else slice(1)
     y = secret.numpy()
-    if group is not None and len(np.unique(group)) >= PARTS:
-        whole = StratifiedGroupKFold(PARTS, shuffle=True, random_state=seed)
+    number = SMALL_PARTS if len(y) < FEW and np.bincount(y).min() >= SMALL_PARTS else PARTS
+    if group is not None and len(np.unique(group)) >= number:
+        whole = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
             splits = [(a, b) for a, b in whole.split(y, y, group) if len(b)]
         if all(len(np.unique(y[a])) == len(np.unique(y)) for a, _ in splits):
             return splits[once]
     count = torch.bincount(secret)[secret].numpy()
-    many, few = np.flatnonzero(count >= PARTS), np.flatnonzero(count < PARTS)
+    many, few = np.flatnonzero(count >= number), np.flatnonzero(count < number)
     if not len(many):
         return []
-    parts = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(many, y[many])
+    parts = StratifiedKFold(number, shuffle=True, random_state=seed).split(many, y[many])
     return [(np.concatenate([many[a], few]), many[b]) for a, b in parts][once]
 
 
