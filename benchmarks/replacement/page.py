@@ -222,7 +222,7 @@ def from_x(found: Mapping[Fit, Any], original: Mapping[str, Any], names: Sequenc
     made = ", ".join(f"{k} {v}" for k, v in FROM_X.items())
     spent = max(f["cpu_seconds"] for f in by.values())
     return f"""
-**Starting at x, {LONGER} epochs** ({made}; up to {spent:,.0f} core-seconds a fit). Both networks draw faces from the first round on:
+**Starting at x, {LONGER} epochs** ({made}; up to {spent:,.0f} core-seconds a fit). What is released shows the face from the first round on:
 
 {budgets(by, {}, secret)}
 {bullets(verdicts(by, original, names, secret, data))}{correlations(by, original, secret, data)}"""
