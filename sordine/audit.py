@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sordine.attackers import ON_PICTURES, cost, reads
@@ -312,11 +314,13 @@ def _attack(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[int]:
-    """One thread for each product of matrices (several attacks run side by side); gives the number there was before."""
+    """One thread for each product of matrices (several attacks run side by side), and no warning of descents that are cut short
+    on purpose; gives the number there was before."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
             yield threads
     finally:
         torch.set_num_threads(threads)

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attackers.trial import Secret, Trial, right, standardise, usual
+from sordine.attackers.trial import Secret, Trial, frequencies, right, standardise, surest, taken, usual
 
 # Times half the squared weights of standardised features, against the mean loss.
 PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
@@ -37,7 +37,6 @@ class Probabilities(Protocol):
 
     classes_: np.ndarray
 
-    def predict(self, x: Any) -> Any: ...
     def predict_proba(self, x: Any) -> Any: ...
 
 
@@ -56,27 +55,20 @@ def logistic(
             predictions.append(np.full(len(trial.tried), usual(secret, own)))
             continue
         models = [_regression(penalty, z[train], secret.labels[train]) for penalty in PENALTIES]
-        best, least = _best(models, z, secret, train, trial.validation)
+        tried = [_likely(m, z[trial.validation], secret.classes) for m in models]
+        best, least = surest(tried, frequencies(secret, train), secret, trial.validation)
         model = _regression(PENALTIES[best], z[every], secret.labels[every])
-        predictions.append(_taken(model, z[trial.tried], secret.labels[every], least))
+        likely = _likely(model, z[trial.tried], secret.classes)
+        predictions.append(taken(likely, frequencies(secret, every), least))
     return predictions
 
 
-def _taken(model: Probabilities, z: np.ndarray, learnt: np.ndarray, least: bool) -> np.ndarray:
-    """The likeliest class of each record, or the one that is least likely for how frequent it is among the labels learnt from."""
-    if not least:
-        return model.predict(z)
-    share = np.bincount(learnt, minlength=int(model.classes_.max()) + 1)[model.classes_]
-    return model.classes_[(model.predict_proba(z) / share).argmin(1)]
-
-
-def _best(
-    models: Sequence[Probabilities], z: np.ndarray, secret: Secret, train: np.ndarray, validation: np.ndarray
-) -> tuple[int, bool]:
-    """Which model reads the validation rows best, and whether by the least likely class; the first of equals."""
-    tried = [(i, least) for least in (False, True) for i in range(len(models))]
-    learnt = secret.labels[train]
-    return max(tried, key=lambda t: right(secret, validation, _taken(models[t[0]], z[validation], learnt, t[1])))
+def _likely(model: Probabilities, z: np.ndarray, classes: int) -> np.ndarray:
+    """P(class | x), 0 where a class was not seen: (n, d) -> (n, classes)."""
+    likely = np.zeros((len(z), classes))
+    if len(z):
+        likely[:, model.classes_] = model.predict_proba(z)
+    return likely
 
 
 def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:
@@ -142,9 +134,11 @@ def trees(
             predictions.append(np.full(len(trial.tried), usual(secret, own)))
             continue
         small = [_forest(TREES_TO_CHOOSE, leaf, seed).fit(x[train], secret.labels[train]) for leaf in LEAVES]
-        best, least = _best(small, x, secret, train, trial.validation)
+        tried = [_likely(m, x[trial.validation], secret.classes) for m in small]
+        best, least = surest(tried, frequencies(secret, train), secret, trial.validation)
         forest = _forest(TREES, LEAVES[best], seed).fit(x[every], secret.labels[every])
-        predictions.append(_taken(forest, x[trial.tried], secret.labels[every], least))
+        likely = _likely(forest, x[trial.tried], secret.classes)
+        predictions.append(taken(likely, frequencies(secret, every), least))
     return predictions
 
 

@@ -13,7 +13,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sordine.attackers.mlp import perceptrons
 from sordine.attackers.plan import GROWN, Budget, Piece, Reading, Scene, attack, pieces, together, trials
 from sordine.attackers.probes import LEAVES, TREES, TREES_TO_CHOOSE
-from sordine.attackers.trial import Secret, Trial, right, usual
+from sordine.attackers.trial import Secret, Trial, frequencies, surest, taken, usual
 from sordine.modifier import one_thread_each
 
 TOGETHER = 1 << 29  # bytes of records whose perceptrons are trained in the same steps
@@ -161,12 +161,11 @@ def trees_on_distinct(x: np.ndarray, trial: Trial, secrets: Sequence[Secret], se
             predictions.append(np.full(len(trial.tried), usual(secret, own)))
             continue
         learnt = _Shares.of(x[train], secret.labels[train])
-        scores = [
-            right(secret, trial.validation, learnt.forest(TREES_TO_CHOOSE, leaf, seed, x[trial.validation]))
-            for leaf in LEAVES
-        ]
+        tried = [learnt.forest(TREES_TO_CHOOSE, leaf, seed, x[trial.validation], secret.classes) for leaf in LEAVES]
+        best, least = surest(tried, frequencies(secret, train), secret, trial.validation)
         learnt = _Shares.of(x[every], secret.labels[every])
-        predictions.append(learnt.forest(TREES, LEAVES[int(np.argmax(scores))], seed, x[trial.tried]))
+        likely = learnt.forest(TREES, LEAVES[best], seed, x[trial.tried], secret.classes)
+        predictions.append(taken(likely, frequencies(secret, every), least))
     return predictions
 
 
@@ -185,12 +184,15 @@ class _Shares:
         weight = counts.sum(1).astype(np.float64)
         return cls(once, counts / weight[:, None], weight)
 
-    def forest(self, count: int, leaf: int, seed: int, tried: np.ndarray) -> np.ndarray:
-        # A leaf has to hold so many records, not so many distinct ones.
+    def forest(self, count: int, leaf: int, seed: int, tried: np.ndarray, classes: int) -> np.ndarray:
+        # P(class | x): (n, classes). A leaf has to hold so many records, not so many distinct ones.
         least = leaf / self.weight.sum() if leaf > 1 else 0.0
         forest = ExtraTreesRegressor(count, max_features="sqrt", min_weight_fraction_leaf=least, random_state=seed)
         forest.fit(self.x, self.shares, sample_weight=self.weight)
-        return np.asarray(forest.predict(tried).argmax(1))
+        likely = np.zeros((len(tried), classes))
+        if len(tried):
+            likely[:, : self.shares.shape[1]] = forest.predict(tried).reshape(len(tried), -1)
+        return likely
 
 
 def _grown(

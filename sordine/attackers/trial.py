@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SURE = 1.64  # standard errors
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -48,3 +50,40 @@ def right(secret: Secret, rows: np.ndarray, predicted: np.ndarray) -> float:
     labels = secret.labels[rows]
     known = labels >= 0
     return float((predicted[known] == labels[known]).mean()) if known.any() else 0.0
+
+
+def taken(likely: np.ndarray, frequent: np.ndarray, least: bool) -> np.ndarray:
+    """The likeliest class of each record, or the one that is least likely for how frequent it is: (n, classes), (classes,) -> (n,). A
+    class that was never seen is neither."""
+    if not least:
+        return np.asarray(likely.argmax(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(frequent > 0, likely / frequent, np.inf).argmin(1))
+
+
+def surest(
+    tried: Sequence[np.ndarray], frequent: np.ndarray, secret: Secret, validation: np.ndarray
+) -> tuple[int, bool]:
+    """Which of several attackers reads the validation rows best, each by the likeliest class, the first of equals; and whether the least
+    likely one is taken instead: only where that reads more, and more than the most frequent class by what luck hardly brings (one-sided
+    95 %), as among many classes at chance one in two would. tried: (n, classes) of the validation rows each."""
+    scores = {
+        (i, least): right(secret, validation, taken(likely, frequent, least))
+        for least in (False, True)
+        for i, likely in enumerate(tried)
+    }
+    plain, other = (max((k for k in scores if k[1] is least), key=lambda k: scores[k]) for least in (False, True))
+    labels = secret.labels[validation]
+    labels = labels[labels >= 0]
+    if not len(labels):
+        return plain
+    guess = float(np.bincount(labels).max() / len(labels))
+    bar = max(scores[plain], guess + SURE * float(np.sqrt(guess * (1 - guess) / len(labels))))
+    return other if scores[other] > bar else plain
+
+
+def frequencies(secret: Secret, rows: np.ndarray) -> np.ndarray:
+    """The share of each class among the labelled rows: (classes,)."""
+    labels = secret.labels[rows]
+    count = np.bincount(labels[labels >= 0], minlength=secret.classes)
+    return np.asarray(count / max(count.sum(), 1))
