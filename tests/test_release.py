@@ -15,11 +15,12 @@ import pytest
 
 from sordine.errors import SordineError
 from sordine.files import sha256
-from sordine.findings import Headline, Report, Verdict
+from sordine.findings import ExactFinding, Headline, Report, Verdict
 from sordine.keys import Key
 from sordine.release import MANIFEST, TABLE, Released, links_beside, release
 from sordine.report import write_report
 from sordine.tablefile import TableFile, feature_array, feature_type
+from sordine.verdict import judge
 
 MODULE = importlib.import_module("sordine.release")  # as an attribute of the package it is the verb
 KEY, OTHER = Key.of_seed(1), Key.of_seed(2)
@@ -217,8 +218,44 @@ def test_findings_stop_a_release_unless_forced(level: str, source: Path, tmp_pat
     assert done.manifest["audit"]["verdict"]["level"] == level
 
 
-def test_unclear_findings_do_not(source: Path, tmp_path: Path) -> None:
-    release(source, tmp_path / "out", key=KEY, report=report("unclear"))
+def test_unclear_findings_do_not_but_are_said(source: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    release(source, tmp_path / "out", key=KEY, report=report("unclear"), log=said.append)
+    assert any("left open" in line for line in said)
+
+
+def test_a_limit_that_was_not_kept_stops_a_release(source: Path, tmp_path: Path) -> None:
+    over = replace(report("unclear"), max_leakage=0.1, passed=False)
+    refused("more than its limit of 10 %", source, tmp_path / "out", report=over)
+    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True)
+    assert (done.manifest["audit"]["max_leakage"], done.manifest["audit"]["passed"]) == (0.1, False)
+
+
+def judged(
+    nag: float, low: float, high: float, limit: float | None, *exact: ExactFinding
+) -> tuple[Verdict, bool | None]:
+    head = Headline(
+        "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, nag, low, high, 0.1, True, (0.8, 1), (0.08, 0.12),
+        sentence="Somebody reads.",
+    )  # fmt: skip
+    return judge([head], [], exact, ("speaker",), limit)
+
+
+def test_a_verdict_holds_only_where_the_interval_is_short_and_the_limit_kept() -> None:
+    assert judged(0.01, -0.05, 0.1, None)[0].level == "holds"
+    assert judged(0.2, -0.1, 0.5, None)[0].level == "unclear"  # at chance, and half of it may be readable
+    verdict, passed = judged(0.15, -0.1, 0.2, 0.1)
+    assert (verdict.level, passed) == ("unclear", False)
+    assert "limit of 10.0 %" in verdict.title
+
+
+def test_what_only_the_best_possible_attacker_reads_is_called_his() -> None:
+    exact = ExactFinding(("speaker",), (), "unseen", 0.5, 0.1, 0.12, 0.15, 400)
+    verdict, _ = judged(0.01, -0.05, 0.1, None, exact)
+    assert (verdict.level, verdict.title) == (
+        "leaks",
+        "The release still tells `speaker` to the best possible attacker",
+    )
 
 
 def test_a_report_of_other_records_is_refused(source: Path, tmp_path: Path) -> None:
