@@ -82,6 +82,9 @@ def rungs(
         places = [round(i * (len(values) - 1) / max(points - 1, 1)) for i in range(points)]
         values = [values[i] for i in places]
     made = [methods.make(name, {**settings, field: value}) for value in values]
+    read = [getattr(method, field) for method in made]
+    if len(set(read)) < len(read):  # "1" and "1.0" are one
+        raise SordineError(f"along {field}: values must differ, not {', '.join(map(_plain, read))}")
     return [Rung(name, method, field, getattr(method, field)) for method in made]
 
 

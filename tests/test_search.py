@@ -254,6 +254,8 @@ def test_a_ladder_goes_from_the_most_private_to_the_most_useful() -> None:
         search.rungs("noise", {"sigma": "1"})
     with pytest.raises(SordineError, match="has no field 'sygma'"):
         search.rungs("noise", along=("sygma", ("1",)))
+    with pytest.raises(SordineError, match="values must differ, not 1"):
+        search.rungs("noise", along=("sigma", ("1", "1.0")))
     with pytest.raises(SordineError, match="must be there and differ"):
         search.rungs("noise", along=("sigma", ("1", "1")))
 
