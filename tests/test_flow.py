@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
-from sordine.alignment import Alignment, held, learnable, monge, told_apart
+from sordine.alignment import Alignment, learnable, monge, told_apart
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods import fit, load, make
-from sordine.methods.flow import Flow, gridded, groupings_of
-from sordine.methods.flow_choice import Candidate, choose, held_back, hits
+from sordine.methods.flow import Flow, FlowModifier, gridded, groupings_of
+from sordine.methods.flow_choice import Candidate, choose, held_back, hits, hits_fitted, reading
+from sordine.nets.aligned import Aligned
+from sordine.nets.votes import FAR, Votes, distances, fingerprints, vote
 from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
 from sordine.policy import Policy
 from sordine.recipe import Run
+from sordine.table import Table
 from sordine.transform import transform
 
 from .clusters import clusters
@@ -49,9 +56,9 @@ def test_the_gradient_of_a_witness_is_its_derivative():
 def test_a_step_worked_out_by_hand():
     z, gradient = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     height = torch.tensor([1.0, -1.0, 1.0])
-    # 0.5 * 1 / (4 + 1) * 2 = 0.2; below 0 and where it is flat a record stays.
+    # 0.5 * 1 / (4 + 1) * 2 = 0.2, down where the height is above 0 and up where it is below; where it is flat a record stays.
     found = stepped(z, height, gradient, 0.5, torch.tensor(1.0))
-    assert torch.allclose(found, torch.tensor([[0.8, 1.0], [1.0, 1.0], [1.0, 1.0]]))
+    assert torch.allclose(found, torch.tensor([[0.8, 1.0], [1.2, 1.0], [1.0, 1.0]]))
 
 
 def test_the_map_between_covariances_worked_out_by_hand():
@@ -113,9 +120,103 @@ def test_steps_taken_again_are_those_that_were_learnt():
     moved = z
     for r in range(20):
         moved = steps.learn(r, moved, secret, told, 0.01)
-    assert torch.allclose(steps(z, told), moved, atol=1e-5)
+    again = z
+    for r in range(20):
+        again = steps.take(r, again, told)
+    assert torch.allclose(again, moved, atol=1e-5)
     apart = lambda at: float((at[secret == 0].mean(0) - at[secret == 1].mean(0)).norm())  # noqa: E731
     assert apart(moved) < 0.5 * apart(z)
+
+
+def test_a_vote_worked_out_by_hand():
+    # Voters at squared distances 0 and 2 ln 3, width 1: heard 3 to 1. Worth 1 and -1: mean 1/2; in the slope 3/4 (1 - 1/2), 1/4 (-1 - 1/2).
+    apart, worth = torch.tensor([[0.0, 2 * math.log(3)]]), torch.tensor([[1.0, -1.0]])
+    mean, slope = vote(apart, worth, torch.tensor(1.0))
+    assert torch.allclose(mean, torch.tensor([0.5]))
+    assert torch.allclose(slope, torch.tensor([[0.375, -0.375]]))
+    # Who has no vote is not heard.
+    assert torch.allclose(vote(torch.tensor([[FAR, 2.0]]), worth, torch.tensor(1.0))[0], torch.tensor([-1.0]))
+    assert torch.allclose(distances(torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 6.0]])), torch.tensor([[25.0]]))
+
+
+def polled(step: float = 0.2) -> tuple[Votes, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Forty records of two classes, thirty of which have voted once."""
+    generator = torch.Generator().manual_seed(3)
+    z, secret = torch.randn(40, 3, generator=generator).half().float(), torch.arange(40) % 2
+    z[secret == 1] += 0.5
+    told = torch.nn.functional.one_hot(secret, 2).float()
+    votes, prints = Votes(1, 30, 3, step), torch.arange(40)
+    moved = votes.learn(0, z, secret, told, torch.tensor([0, 1]), prints, torch.arange(30))
+    return votes, z, told, prints, moved
+
+
+def test_the_gradient_of_a_vote_is_its_derivative():
+    votes, z, told, prints, _ = polled()
+    z = z.double().requires_grad_()
+    height, gradient = votes.heard(0, z, told.double(), torch.tensor([0, 1]), prints)
+    (wanted,) = torch.autograd.grad(height.sum(), z)
+    assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
+def test_a_record_does_not_hear_itself_and_steps_are_taken_again_alike():
+    votes, z, told, prints, moved = polled()
+    grouping = torch.tensor([0, 1])
+    assert torch.allclose(votes.take(0, z, told, grouping, prints), moved, atol=1e-6)
+    near = votes.apart(0, z, prints)
+    assert (near.diagonal() == FAR).all()  # the first thirty vote
+    assert (near < FAR).sum() == 40 * 30 - 30
+    # A stranger who stands where one of them does hears him.
+    assert (votes.apart(0, z, prints + 100).diagonal() < 1e-3).all()
+    higher, _ = votes.heard(0, z[:30], told[:30], grouping, prints[:30] + 100)
+    lower, _ = votes.heard(0, z[:30], told[:30], grouping, prints[:30])
+    assert (higher > lower).all()  # his class is the record's own
+
+
+def test_records_have_the_same_fingerprint_only_where_they_are_the_same():
+    x = torch.randn(500, 7, generator=torch.Generator().manual_seed(0))
+    assert len(fingerprints(x).unique()) == 500
+    assert torch.equal(fingerprints(x.reshape(500, 7, 1))[3:5], fingerprints(x[3:5]))
+    other = x.clone()
+    other[:, 2] = torch.nextafter(other[:, 2], torch.tensor(9.0))
+    assert (fingerprints(other) != fingerprints(x)).all()
+
+
+def families(number: int, members: int = 20) -> Table:
+    """Families of records that are a little nearer to each other than to the others: of one class, which nothing else tells, and wherever they
+    like on the first number, whose sign nobody names."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((number, 30)), members, 0) + 0.8 * rng.standard_normal((number * members, 30))
+    x[:, 0] *= 3
+    secret = np.repeat(rng.integers(0, 2, number), members)
+    return Table.of(x, {"secret": [f"s{c}" for c in secret], "side": ["left" if v < 0 else "right" for v in x[:, 0]]})
+
+
+def test_what_only_neighbours_tell_is_gone_after_votes_and_not_without():
+    table = families(50)
+    settings = {"space": "standardised", "size": 30, "noise": 0.0, "features": 100, "rounds": 150}
+
+    def alike(x):
+        nearest = NearestNeighbors(n_neighbors=2).fit(x).kneighbors(x, return_distance=False)[:, 1]
+        return float((table.y["secret"][nearest] == table.y["secret"]).mean())
+
+    read, kept = {}, {}
+    for votes in (0, 5):
+        method = make("flow", settings | {"votes": votes})
+        released = transform(fit(table, Policy(("secret",)), method, run=Run(key=KEY)), table, KEY)
+        read[votes] = alike(released.x)
+        model = LogisticRegression(max_iter=500).fit(released.x[::2], table.y["side"][::2])
+        kept[votes] = model.score(released.x[1::2], table.y["side"][1::2])
+    assert read[0] > 0.8
+    assert abs(read[5] - 0.5) < 0.15, read
+    assert kept[5] > 0.8
+
+
+@pytest.mark.parametrize(("rounds", "votes", "after"), [(10, 5, [4, 9]), (7, 3, [3, 6]), (4, 0, []), (3, 9, [])])
+def test_votes_are_spread_over_the_rounds(rounds, votes, after):
+    times = rounds // votes if votes else 0
+    modifier = FlowModifier(Aligned(5, 2, 4, 4, 3), rounds, 6, 1, 0.2, times, 4)
+    assert [r for r in range(rounds) if modifier.asked_after(r) is not None] == after
+    assert [t for r in range(rounds) if (t := modifier.asked_after(r)) is not None] == list(range(times))
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +264,8 @@ def test_noise_is_what_is_added_to_the_code(table, flown):
     half = torch.full(code.shape, 0.5)
     assert torch.equal(flown.drawn(code, half), code)
     one = flown.drawn(code, torch.full(code.shape, 0.84134475)) - code
-    assert torch.allclose(one, torch.full_like(one, 0.2), atol=1e-3)
+    assert torch.allclose(one, torch.full_like(one, 0.1), atol=1e-3)  # twice that where classes are matched
+    assert (Flow().noise_in("matched"), Flow(noise=0.0).noise_in("matched")) == (0.2, 0.0)
     # In units of the code's own numbers before they moved.
     space = flown.space
     ranks = space.ranks(x)
@@ -399,32 +501,24 @@ def test_a_fit_says_which_space_it_chose(table):
 
 def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
     names = lambda shared: [str(c) for c in make("flow").candidates(200, shared)]  # noqa: E731
-    assert names(0.5) == [
-        "64 numbers, standardised",
-        "12 numbers, matched",
-        "40 numbers, standardised",
-        "24 numbers, standardised",
-    ]
-    assert names(0.3) == [
-        "64 numbers, standardised",
-        "40 numbers, standardised",
-        "24 numbers, standardised",
-        "12 numbers, matched",
-    ]
+    standardised = [f"{n} numbers, standardised" for n in (192, 128, 96, 64, 40, 24)]
+    assert names(0.5) == [standardised[0], "12 numbers, matched", *standardised[1:]]
+    assert names(0.3) == [*standardised, "12 numbers, matched"]
+    assert [str(c) for c in make("flow").candidates(50)][:2] == ["40 numbers, standardised", "24 numbers, standardised"]
+    assert [str(c) for c in make("flow").candidates(10)] == ["10 numbers, standardised", "10 numbers, matched"]
+    assert str(make("flow", {"size": 50}).candidates(60)[0]) == "50 numbers, standardised"
 
 
-def test_the_share_that_a_code_holds():
-    """Axes of equal variance: 2 of 4 hold a half, all of them everything."""
-    table, secret = clusters(300), torch.arange(300) % 2
-    x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
-    for size, share in ((2, 0.5), (4, 1.0)):
-        space = Alignment(size=size, axes=4, rounds=0).learn(
-            table, Policy(("sex",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
-        )
-        assert held(space, space.ranks(x), secret) == pytest.approx(share, abs=0.06)
-
-
-def test_too_few_records_to_choose_by_is_said(table):
-    few = table.take(np.concatenate([np.flatnonzero(table.y["person"] == p)[:2] for p in range(4)]))
-    with pytest.raises(SordineError, match="can be held back to choose a space by"):
-        make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
+def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
+    """Pairs of records in one place, one of each class, as steps that fit records too well leave them: who knows the one reads the other."""
+    rng = np.random.default_rng(0)
+    y, pairs = np.tile([0, 1], 100), np.repeat(np.eye(100), 2, 0)
+    seen = hits_fitted(pairs, y).mean(1)
+    assert seen[1] > 0.65 > 0.35 > seen[0]
+    idle = hits_fitted(rng.standard_normal((900, 3)), np.arange(900) % 3).mean(1)
+    assert len(seen) == len(idle) == 5
+    assert abs(idle - 1 / 3).max() < 0.06
+    # Those held back tell nothing, whether or not those of the fit do.
+    held, truth = rng.standard_normal((200, 100)), rng.integers(0, 2, 200)
+    assert reading([(pairs, y, held, truth)], 1.0).nag > 0.3
+    assert reading([(rng.standard_normal((200, 100)), y, held, truth)], 1.0).nag < 0.25

@@ -7,9 +7,15 @@ record, R times over:
     look    fresh random features phi of the code, and for every class s the ridge regression
                 w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge h/n |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
             the witness of how much more often s lies at z than the other classes do;
-    step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z).
+    step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z);
 
-h features are held against n records: few records are not to be fitted by heart, or those of the fit are moved so far that they stand where their
+and after every few rounds
+
+    ask     other records of the fit what is around z: v = sum over s of P(s | x) sum over j of a_j(z) (1[s_j = s] - P(s)),
+            a(z) = softmax(-|z - z_j|^2 / (2 width^2)),
+    step    z <- z - step v grad v / (|grad v|^2 + damp).
+
+Random features see what sets classes apart over wide stretches, neighbours what a record has in common with the few most like it. h features are held against n records: few records are not to be fitted by heart, or those of the fit are moved so far that they stand where their
 own class is the least likely, and can be read by that.
 
 Features see coarse differences, and steps learnt from some records leave fine ones in others. Those drown: what is released is
@@ -41,38 +47,45 @@ from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
 from sordine.nets.aligned import SPREAD, Aligned
+from sordine.nets.votes import Votes, fingerprints
 from sordine.nets.witness import Witnesses
 from sordine.policy import Policy
 from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
+NOISE = {"standardised": 0.1, "matched": 0.2}  # where none is set: few numbers carry more
 LEAST, MOST = 0.001, 100.0  # noise that the grid of the code can carry
+EACH = 4  # records at least, for every number of a code, where its size is not set
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
+VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
 ALIKE = 1e-3  # standard deviations of ranks within a class
-STANDARDISED = (64, 40, 24)  # numbers of a code that is standardised only, the most first
+STANDARDISED = (192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
 @dataclass(frozen=True)
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 64, 40 and 24 and matched 12 (matched 12 before standardised 40 where it holds two fifths of what records
+    standardised 192, 128, 96, 64, 40 and 24 and matched 12 (matched 12 before standardised 128 where it holds two fifths of what records
     vary by within their classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
-    0 means 12 where matched, and the largest that holds of 64, 40 and 24 where standardised. noise: standard deviation of
-    what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing.
-    rounds, step: how often a step is taken, and what part of the way. features: random ones of a round. ridge: of the
+    0 means 12 where matched, and the largest that holds of 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
+    what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
+    matched, and 0.1 where standardised.
+    rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
+    asks them. features: random ones of a round. ridge: of the
     witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
     size: int = 0
-    noise: float = 0.2
+    noise: float | None = None
     rounds: int = 200
     step: float = 0.2
+    votes: int = 5
     features: int = 500
     ridge: float = 0.1
     limit: float = 0.05
@@ -83,17 +96,22 @@ class Flow:
     stochastic: ClassVar[bool] = True  # of an instance: False without noise
 
     def __post_init__(self) -> None:
-        check_fields("flow", asdict(self), ("size", "noise"), ("space",))
+        left = ("space", "noise") if self.noise is None else ("space",)
+        check_fields("flow", asdict(self), ("size", "noise", "votes"), left)
         if self.noise and not LEAST <= self.noise <= MOST:
             raise SordineError(f"flow: noise is {self.noise:g}; it must be 0 or between {LEAST:g} and {MOST:g}")
         if self.step > 1:
             raise SordineError(f"flow: step is {self.step}; it must be at most 1, the whole way")
-        object.__setattr__(self, "stochastic", self.noise > 0)
+        object.__setattr__(self, "stochastic", self.noise != 0)
+
+    def noise_in(self, space: str) -> float:
+        """What is drawn and added in this space."""
+        return NOISE[space] if self.noise is None else self.noise
 
     def candidates(self, most: int, shared: float = 0.0) -> list[Candidate]:
         """The spaces that come in question, in the order in which they are tried. most: numbers that a code can have. shared: of
         what records vary by, the share that lies along the axes which classes have in common; from 0 to 1."""
-        sizes = (self.size,) if self.size else STANDARDISED
+        sizes = (self.size,) if self.size else tuple(s for s in STANDARDISED if s <= most) or (most,)
         standardised = [Candidate("standardised", s) for s in sizes]
         matched = [Candidate("matched", self.size or MATCHED)]
         place = 1 if shared >= SHARED else len(standardised)
@@ -107,7 +125,7 @@ class Flow:
         usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
         labels = [table.y[a][usable] for a in policy.suppress]
         groupings = groupings_of(labels, secret)
-        most = min(x.shape[1], len(x) - len(x) // 4 - 1)
+        most = min(x.shape[1], len(x) - len(x) // 4 - 1 if self.size else max(1, len(x) // EACH))
         found: dict[str, Any] = {}
         shared = 0.0
         if self.space == "chosen":
@@ -132,7 +150,7 @@ class Flow:
             asdict(self),
             {r: list(n) for r, n in policy.roles()},
             input_of(table),
-            fit={"space": chosen.space, "size": modifier.size, **found}
+            fit={"space": chosen.space, "size": modifier.size, "noise": self.noise_in(chosen.space), **found}
             | ({"shared": round(shared, 3)} if self.space == "chosen" else {}),
             notes=notes(found, chosen, policy, self),
         )
@@ -164,8 +182,8 @@ class Flow:
                 with atomic(file, force=True) as temporary:
                     tensors = {k: v.contiguous() for k, v in modifier.state_dict().items()}
                     safetensors.torch.save_file(tensors, temporary)
-        modifier.sigma.fill_(self.noise)
-        modifier.noise = modifier.size if self.noise else 0
+        modifier.sigma.fill_(self.noise_in(candidate.space))
+        modifier.noise = modifier.size if self.noise_in(candidate.space) else 0
         return modifier
 
     def flown(
@@ -173,8 +191,10 @@ class Flow:
     ) -> FlowModifier:
         """Look and step: what `learn` does where nothing is found."""
         space = self.aligned(candidate, table, policy, run, x, secret)
-        modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step)
-        steps = modifier.steps
+        times = self.rounds // self.votes if self.votes else 0
+        voters = min(len(x) // 2, VOTERS) if times else 0
+        modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step, times, voters)
+        steps, votes = modifier.steps, modifier.votes
         steps.groupings = groupings
         ranks = space.ranks(x)
         # The steps are learnt on codes as those of records to come, whose class is told with more doubt than theirs.
@@ -183,10 +203,14 @@ class Flow:
         # A unit of the code's own numbers, so that features see as much of it in any table.
         modifier.unit = z.std().clamp_min(1e-12)
         z = z / modifier.unit
-        seed = int(numpy_rng(run.seed, "flow").integers(1 << 62))
-        steps.draw(torch.Generator().manual_seed(seed))
+        rng = numpy_rng(run.seed, "flow")
+        steps.draw(torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        prints = fingerprints(x)
         for r in range(self.rounds):
             z = steps.learn(r, z, secret, told, self.ridge * self.features / len(z))
+            if (time := modifier.asked_after(r)) is not None:
+                picked = torch.from_numpy(rng.permutation(len(z))[:voters])
+                z = votes.learn(time, z, secret, *steps.grouped_as(time, told), prints, picked)
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
         modifier.record = gridded(back(modifier.code(x).float(), x))
@@ -215,8 +239,10 @@ class Flow:
         classes, axes, size = tensors["space.maps"].shape
         width, first = tensors["space.first"].shape
         rounds, _, features = tensors["steps.directions"].shape
+        times, voters, _ = tensors["votes.voters"].shape
         space = Aligned(width, classes, first, axes, size)
-        modifier = FlowModifier(space, rounds, features, len(tensors["steps.groupings"]), self.step)
+        groupings = len(tensors["steps.groupings"])
+        modifier = FlowModifier(space, rounds, features, groupings, self.step, times, voters)
         modifier.load_state_dict(tensors)
         return modifier
 
@@ -225,23 +251,26 @@ class Flow:
         """See `recipe.Method`."""
         method = Flow(**card.fields)
         modifier = method.made(tensors)
-        modifier.noise = modifier.size if method.noise else 0
+        modifier.noise = modifier.size if modifier.sigma else 0
         return modifier
 
 
 class FlowModifier(Modifier):
-    """Holds the space, the steps, and the map from codes back to records. sigma: deviation of what is drawn and added."""
+    """Holds the space, the steps and the votes (so codes of records of the fit), and the map from codes back to records. sigma: deviation of what is drawn and added."""
 
     block = 256  # a record takes hundreds of steps: a lone one should not wait for many that are not there
     unit: Tensor  # of the code
     record: Tensor  # (size + 1, width), the last row constant
     sigma: Tensor
 
-    def __init__(self, space: Aligned, rounds: int, features: int, groupings: int, step: float) -> None:
+    def __init__(
+        self, space: Aligned, rounds: int, features: int, groupings: int, step: float, times: int = 0, voters: int = 0
+    ) -> None:
         super().__init__()
         classes, _, self.size = space.maps.shape
         self.space = space
         self.steps = Witnesses(rounds, self.size, features, classes, groupings, step)
+        self.votes = Votes(times, voters, self.size, step)
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("record", torch.zeros(self.size + 1, len(space.offset)))
         self.register_buffer("sigma", torch.zeros(()))
@@ -252,8 +281,19 @@ class FlowModifier(Modifier):
         space = copy.deepcopy(self.space).double()
         ranks = space.ranks(x.double())
         told = space.told(ranks)
-        z = space.code(space.components(ranks, told), told)
-        return rounded(self.steps(z / self.unit, told))
+        z = space.code(space.components(ranks, told), told) / self.unit
+        prints = fingerprints(x)
+        for r in range(len(self.steps.directions)):
+            z = self.steps.take(r, z, told)
+            if (time := self.asked_after(r)) is not None:
+                z = self.votes.take(time, z, *self.steps.grouped_as(time, told), prints)
+        return rounded(z)
+
+    def asked_after(self, round_: int) -> int | None:
+        """Which vote follows this round, if any: the last follows the last round."""
+        times, rounds = len(self.votes.voters), len(self.steps.directions)
+        before, now = round_ * times // rounds, (round_ + 1) * times // rounds
+        return before if now > before else None
 
     def drawn(self, code: Tensor, noise: Tensor) -> Tensor:
         """The code that is released: (b, size), noise (b, size) uniform -> (b, size) float64."""
@@ -308,7 +348,7 @@ def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:
 
 def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow) -> list[str]:
     """What the owner must know before a release leaves the house."""
-    if method.noise:
+    if method.noise_in(chosen.space):
         near = (
             "Records that are near one another stay near, but for a little noise: who holds a person's original record may find it again "
             "among the released ones, and several releases of it under different keys average the noise away, so keep to one key."

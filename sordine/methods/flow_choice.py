@@ -30,7 +30,10 @@ Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
 # An eighth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
 SMALL_PARTS, FEW = 8, 1000
-LUCK = 1.42  # standard errors by which the best of eight attackers that read nothing is expected above the guess
+LUCK, LESS_LUCK = (
+    1.42,
+    1.16,
+)  # standard errors by which the best of eight, of five attackers that read nothing is expected above the guess
 FOLDS = 3  # within what is held back
 MOST = 3000  # records that an attacker learns from
 
@@ -82,6 +85,24 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
     return np.stack(across + inside)
 
 
+def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; and whose class looks least likely of all,
+    as steps that fit records too well leave them: (attackers + 1, n)."""
+    some = np.random.default_rng(0).permutation(len(y))[:MOST]
+    z, y = z[some], y[some]
+    if (np.bincount(y) >= FOLDS).sum() < 2:
+        return np.zeros((5, len(y)), bool)
+    parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = attackers(len(y) - len(y) // FOLDS - 1)
+        likely = cross_val_predict(models[0], z, y, cv=parts, method="predict_proba")
+        others = [cross_val_predict(m, z, y, cv=parts) == y for m in models[1:]]
+    classes = np.unique(y)
+    likely = likely / np.bincount(y)[classes]
+    return np.stack([classes[likely.argmax(1)] == y, classes[likely.argmin(1)] == y, *others])
+
+
 def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows that are learnt from and rows that are held back, once, or each in turn where records are few; in smaller parts where they
     are very few and every class has a record for each. Whole groups (n,) are held back
@@ -106,17 +127,34 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
 
 @dataclass(frozen=True)
 class Read:
-    """What attackers read of one attribute from records held back. chance: how far above the guess the best of them is expected by luck; all NAG."""
+    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by luck; all NAG."""
 
     nag: float
     chance: float
 
 
 def reading(sides: Sequence[Side], before: float) -> Read:
-    """From what is released of all parts together. before: what is read of the records themselves."""
-    guess, after = guess_of(sides), accuracy(sides)
-    error = math.sqrt(after * (1 - after) / sum(len(side[3]) for side in sides))
-    return Read(nag(after, before, guess), LUCK * error / (before - guess))
+    """From what is released of all parts together, of the records held back or of those of the fit, whichever is the more. before: what is read
+    of the records themselves."""
+    fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in sides], 1)
+    own = np.concatenate([side[1] for side in sides])
+    found = [
+        read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), LUCK),
+        # The same records over and over: no more of them than there are in one part.
+        read(
+            float(fitted.mean(1).max()),
+            float(np.bincount(own).max() / len(own)),
+            before,
+            fitted.shape[1] // len(sides),
+            LESS_LUCK,
+        ),
+    ]
+    return max(found, key=lambda r: r.nag - r.chance)
+
+
+def read(after: float, guess: float, before: float, records: int, luck: float) -> Read:
+    """Accuracies as NAG, with what luck brings of so many records."""
+    return Read(nag(after, before, guess), luck * math.sqrt(after * (1 - after) / records) / (before - guess))
 
 
 def accuracy(sides: Sequence[Side]) -> float:

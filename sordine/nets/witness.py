@@ -33,8 +33,8 @@ def heights(angles: Tensor, directions: Tensor, mean: Tensor, slopes: Tensor, to
 
 
 def stepped(z: Tensor, height: Tensor, gradient: Tensor, step: float, damp: Tensor) -> Tensor:
-    """z less `step` of the way that would bring the witness to 0 were it linear; who is below 0 stays: (b, d) -> (b, d)."""
-    amount = step * height.clamp_min(0) / (gradient.square().sum(1) + damp)
+    """z less `step` of the way that would bring a height to 0 were it linear: (b, d), (b,), (b, d) -> (b, d)."""
+    amount = step * height / (gradient.square().sum(1) + damp)
     return z - amount[:, None] * gradient
 
 
@@ -62,10 +62,11 @@ class Witnesses(nn.Module):
         self.register_buffer("damp", torch.ones(rounds))
         self.register_buffer("groupings", torch.zeros(groupings, classes, dtype=torch.long))
 
-    def grouped(self, round_: int, told: Tensor) -> Tensor:
-        """(b, S) of joint classes -> (b, S) of the groups of this round's grouping, the columns beyond its last group 0."""
-        grouping = self.groupings[round_ % len(self.groupings)]
-        return torch.zeros_like(told).index_add_(1, grouping, told)
+    def grouped_as(self, time: int, told: Tensor) -> tuple[Tensor, Tensor]:
+        """What is told of the groups of the grouping whose turn it is, and that grouping: (b, S) of joint classes -> (b, S), the columns beyond
+        the last group 0, and (S,)."""
+        grouping = self.groupings[time % len(self.groupings)]
+        return torch.zeros_like(told).index_add_(1, grouping, told), grouping
 
     def draw(self, generator: torch.Generator) -> None:
         """Fresh features for every round, for codes whose numbers have a deviation of 1 all together."""
@@ -79,25 +80,19 @@ class Witnesses(nn.Module):
         """One step, already learnt, in the precision of z: (b, size), (b, S) -> (b, size)."""
         directions, slopes = self.directions[round_].to(z.dtype), self.slopes[round_].to(z.dtype)
         angles = z @ directions + self.phases[round_]
-        height, gradient = heights(angles, directions, self.mean[round_], slopes, self.grouped(round_, told))
-        return stepped(z, height, gradient, self.step, self.damp[round_])
+        height, gradient = heights(angles, directions, self.mean[round_], slopes, self.grouped_as(round_, told)[0])
+        return stepped(z, height.clamp_min(0), gradient, self.step, self.damp[round_])
 
     def learn(self, round_: int, z: Tensor, secret: Tensor, told: Tensor, ridge: float) -> Tensor:
         """The witness of one round from these records, and where the step takes them: (n, size), (n,), (n, S) -> (n, size)."""
         directions = self.directions[round_].float()
         angles = z @ directions + self.phases[round_]
         seen = waves(angles)
-        member = self.grouped(round_, nn.functional.one_hot(secret, told.shape[1]).float())
+        member, _ = self.grouped_as(round_, nn.functional.one_hot(secret, told.shape[1]).float())
         self.mean[round_] = seen.mean(0)
         self.slopes[round_] = witness(seen, member, ridge)
         height, gradient = heights(
-            angles, directions, self.mean[round_], self.slopes[round_], self.grouped(round_, told)
+            angles, directions, self.mean[round_], self.slopes[round_], self.grouped_as(round_, told)[0]
         )
         self.damp[round_] = (DAMP * gradient.square().sum(1).mean()).clamp_min(1e-12)
-        return stepped(z, height, gradient, self.step, self.damp[round_])
-
-    def forward(self, z: Tensor, told: Tensor) -> Tensor:
-        """All steps: (b, size), (b, S) -> (b, size)."""
-        for r in range(len(self.directions)):
-            z = self.take(r, z, told)
-        return z
+        return stepped(z, height.clamp_min(0), gradient, self.step, self.damp[round_])

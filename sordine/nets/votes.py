@@ -1,0 +1,93 @@
+"""Votes: what the nearest records tell of a record's class, and steps that take records to where they tell nothing.
+
+Random features see what sets classes apart over wide stretches (`nets.witness`). In a code of many numbers they are blind to what a record
+has in common with the few that are most like it, which is all that an attacker by nearest neighbours needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sordine.nets.witness import DAMP, stepped
+
+NEIGHBOURS = 20  # the farthest that is to be heard
+LOOK = 1000  # records from which it is set how far one is heard
+PART = 1000  # records at a time: each against all that vote
+FAR = 1e30  # the squared distance of who has no vote
+
+
+def fingerprints(x: Tensor) -> Tensor:
+    """64 bits of every record, the same of records that are the same to the last bit, else (but for luck) not: (b, *shape) -> (b,) int64."""
+    words = x.detach().flatten(1).float().contiguous().view(torch.int32).long()
+    weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=torch.Generator().manual_seed(0)) | 1
+    return (words * weights).sum(1)
+
+
+def distances(z: Tensor, voters: Tensor) -> Tensor:
+    """Squared: (b, size), (m, size) -> (b, m)."""
+    return (z.square().sum(1)[:, None] + voters.square().sum(1) - 2 * z @ voters.T).clamp_min(0)
+
+
+def vote(apart: Tensor, worth: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of what voters are worth, who are heard the less the farther they stand (Nadaraya, 1964; Watson, 1964; a Gaussian kernel of this
+    width), and the part of each in its slope: squared distances (b, m), worth (b, m) -> (b,), (b, m)."""
+    heard = (-apart / (2 * width.square())).softmax(1)
+    mean = (heard * worth).sum(1)
+    return mean, heard * (worth - mean[:, None])
+
+
+class Votes(nn.Module):
+    """The votes of a fit. Any record takes part after it: it hears, and has no vote itself.
+
+    times: how often it is voted. voters: records that vote, others every time. size: numbers of a code. step: what part of the way is gone.
+    """
+
+    voters: Tensor  # (T, m, size), half precision
+    secret: Tensor  # (T, m), their joint classes
+    prints: Tensor  # (T, m), of their records: nobody hears himself
+    width: Tensor  # (T,)
+    damp: Tensor  # (T,)
+
+    def __init__(self, times: int, voters: int, size: int, step: float) -> None:
+        super().__init__()
+        self.step = step
+        self.register_buffer("voters", torch.zeros(times, voters, size, dtype=torch.float16))
+        self.register_buffer("secret", torch.zeros(times, voters, dtype=torch.long))
+        self.register_buffer("prints", torch.zeros(times, voters, dtype=torch.long))
+        self.register_buffer("width", torch.ones(times))
+        self.register_buffer("damp", torch.ones(times))
+
+    def apart(self, time: int, z: Tensor, prints: Tensor) -> Tensor:
+        """Squared distances to those that vote: (b, size), (b,) -> (b, m)."""
+        itself = prints[:, None] == self.prints[time]
+        return distances(z, self.voters[time].to(z.dtype)).masked_fill(itself, FAR)
+
+    def heard(self, time: int, z: Tensor, told: Tensor, grouping: Tensor, prints: Tensor) -> tuple[Tensor, Tensor]:
+        """How much more of the groups that a record is told to be of stands around it than elsewhere, and the gradient of that: z (b, size),
+        told (b, S) of the groups, grouping (S,) of the joint classes, prints (b,) -> (b,), (b, size)."""
+        member = nn.functional.one_hot(grouping[self.secret[time]], told.shape[1]).to(z.dtype)
+        width = self.width[time].to(z.dtype)
+        worth = told.to(z.dtype) @ (member - member.mean(0)).T
+        height, slope = vote(self.apart(time, z, prints), worth, width)
+        # Parts in the slope sum to nothing, so that where the record itself stands falls out.
+        return height, slope @ self.voters[time].to(z.dtype) / width.square()
+
+    def take(self, time: int, z: Tensor, told: Tensor, grouping: Tensor, prints: Tensor) -> Tensor:
+        """One step, already learnt, in the precision of z: see `heard` -> (b, size)."""
+        height, gradient = self.heard(time, z, told, grouping, prints)
+        return stepped(z, height, gradient, self.step, self.damp[time])
+
+    def learn(
+        self, time: int, z: Tensor, secret: Tensor, told: Tensor, grouping: Tensor, prints: Tensor, picked: Tensor
+    ) -> Tensor:
+        """Those picked (m,) vote; sets how far they are heard, and takes all records a step: secret (n,), see `heard` -> (n, size)."""
+        self.voters[time], self.secret[time], self.prints[time] = z[picked].half(), secret[picked], prints[picked]
+        looked = picked[:LOOK]
+        near = self.apart(time, z[looked], prints[looked]).topk(min(NEIGHBOURS, len(picked) - 1), largest=False).values
+        self.width[time] = ((near[:, -1] - near[:, 0]).median() / 4).sqrt().clamp_min(1e-6)
+        parts = zip(z.split(PART), told.split(PART), prints.split(PART), strict=True)
+        found = [self.heard(time, some, of, grouping, who) for some, of, who in parts]
+        height, gradient = (torch.cat(whole) for whole in zip(*found, strict=True))
+        self.damp[time] = (DAMP * gradient.square().sum(1).mean()).clamp_min(1e-12)
+        return stepped(z, height, gradient, self.step, self.damp[time])
