@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
-from sordine.alignment import Alignment, learnable, monge, told_apart
+from sordine.alignment import Alignment, held, learnable, monge, told_apart
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods import fit, load, make
 from sordine.methods.flow import Flow, FlowModifier, gridded, groupings_of
 from sordine.methods.flow_choice import Candidate, choose, held_back, hits, hits_fitted, reading
 from sordine.nets.aligned import Aligned
-from sordine.nets.votes import FAR, Votes, distances, fingerprints, vote
+from sordine.nets.votes import FAR, Votes, distances, fingerprints, hearing, vote
 from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
 from sordine.policy import Policy
 from sordine.recipe import Run
@@ -509,6 +510,52 @@ def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
     assert str(make("flow", {"size": 50}).candidates(60)[0]) == "50 numbers, standardised"
 
 
+def test_the_share_that_a_code_holds():
+    """Axes of equal variance: 2 of 4 hold a half, all of them everything."""
+    table, secret = clusters(300), torch.arange(300) % 2
+    x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    for size, share in ((2, 0.5), (4, 1.0)):
+        space = Alignment(size=size, axes=4, rounds=0).learn(
+            table, Policy(("sex",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
+        )
+        assert held(space, space.ranks(x), secret) == pytest.approx(share, abs=0.06)
+
+
+def test_too_few_records_to_choose_by_is_said(table):
+    few = table.take(np.concatenate([np.flatnonzero(table.y["person"] == p)[:2] for p in range(4)]))
+    with pytest.raises(SordineError, match="can be held back to choose a space by"):
+        make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
+
+
+def test_too_few_records_of_every_group_to_choose_by_is_said(table):
+    few = replace(table.take(np.arange(8)), group=np.arange(8))
+    few.y["person"][:] = [0, 0, 0, 1, 1, 1, 2, 2]
+    with pytest.raises(SordineError, match="can be held back to choose a space by"):
+        make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
+
+
+@pytest.mark.parametrize(("records", "same"), [(60, 50), (60, 57), (7, 5)])
+def test_records_that_are_the_same_have_no_vote_on_each_other(records, same):
+    table = clusters(records, people=2)
+    table.x[:same] = table.x[0]
+    table.y["person"][:] = np.arange(records) % 2
+    settings = {"space": "standardised", "size": 2, "rounds": 10, "features": 20}
+    try:
+        modifier = fit(table, Policy(("person",)), make("flow", settings), run=Run(key=KEY))
+    except SordineError as refused:
+        assert "do not vary" in str(refused) or "too few" in str(refused)  # noqa: PT017
+        return
+    assert float(modifier.votes.width.max() if len(modifier.votes.width) else 0) < 100
+    assert np.isfinite(transform(modifier, table, KEY).x).all()
+
+
+def test_how_far_one_is_heard_worked_out_by_hand():
+    apart = torch.tensor([[1.0, 3.0, 9.0], [2.0, 10.0, FAR], [5.0, FAR, FAR]])
+    # Between the nearest and the farthest that has a vote: 8 and 8; the last record hears one alone.
+    assert float(hearing(apart)) == pytest.approx(2**0.5)
+    assert float(hearing(apart[2:])) == 1.0
+
+
 def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     """Pairs of records in one place, one of each class, as steps that fit records too well leave them: who knows the one reads the other."""
     rng = np.random.default_rng(0)
@@ -518,6 +565,9 @@ def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     idle = hits_fitted(rng.standard_normal((900, 3)), np.arange(900) % 3).mean(1)
     assert len(seen) == len(idle) == 5
     assert abs(idle - 1 / 3).max() < 0.06
+    # Rare classes are left out, and hide nothing.
+    rare = hits_fitted(np.concatenate([pairs, pairs[:3]]), np.concatenate([y, [2, 3, 4]])).mean(1)
+    assert rare[1] > 0.65
     # Those held back tell nothing, whether or not those of the fit do.
     held, truth = rng.standard_normal((200, 100)), rng.integers(0, 2, 200)
     assert reading([(pairs, y, held, truth)], 1.0).nag > 0.3

@@ -322,8 +322,8 @@ def how(found: Parts) -> Iterator[str]:
         "line. Emotion and speaker go together there, and evening takes what they share.\n"
     )
     yield (
-        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that (most of them "
-        "before it was asked to exceed what luck brings); those of the other methods are from before, when they never did. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
+        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that; "
+        "those of the other methods are from before, when they never did. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
     )
 
 

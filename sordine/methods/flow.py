@@ -60,6 +60,7 @@ GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what b
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
 VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
+FEWEST = 3  # that can be asked
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
 ALIKE = 1e-3  # standard deviations of ranks within a class
 STANDARDISED = (192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
@@ -69,7 +70,7 @@ STANDARDISED = (192, 128, 96, 64, 40, 24)  # numbers of a code that is standardi
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 192, 128, 96, 64, 40 and 24 and matched 12 (matched 12 before standardised 128 where it holds two fifths of what records
+    standardised 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what records
     vary by within their classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
@@ -191,8 +192,9 @@ class Flow:
     ) -> FlowModifier:
         """Look and step: what `learn` does where nothing is found."""
         space = self.aligned(candidate, table, policy, run, x, secret)
-        times = self.rounds // self.votes if self.votes else 0
-        voters = min(len(x) // 2, VOTERS) if times else 0
+        voters = min(len(x) // 2, VOTERS)
+        times = self.rounds // self.votes if self.votes and voters >= FEWEST else 0
+        voters = voters if times else 0
         modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step, times, voters)
         steps, votes = modifier.steps, modifier.votes
         steps.groupings = groupings
@@ -213,7 +215,10 @@ class Flow:
                 z = votes.learn(time, z, secret, *steps.grouped_as(time, told), prints, picked)
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
-        modifier.record = gridded(back(modifier.code(x).float(), x))
+        code = modifier.code(x).float()
+        if not code.isfinite().all():
+            raise SordineError(f"{table.source}: flow came to no finite code; are most of its records the same?")
+        modifier.record = gridded(back(code, x))
         return modifier
 
     def aligned(
@@ -256,7 +261,7 @@ class Flow:
 
 
 class FlowModifier(Modifier):
-    """Holds the space, the steps and the votes (so codes of records of the fit), and the map from codes back to records. sigma: deviation of what is drawn and added."""
+    """Holds the space, the steps, the votes (so codes and suppressed classes of records of the fit), and the map from codes back to records. sigma: deviation of what is drawn and added."""
 
     block = 256  # a record takes hundreds of steps: a lone one should not wait for many that are not there
     unit: Tensor  # of the code
@@ -359,6 +364,11 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
             "find it again among the released ones."
         )
     said = [f"{near} Nothing is proved; the audit says what can be read."]
+    if method.votes:
+        said.append(
+            "The modifier holds codes, suppressed classes and fingerprints of records of the fit: whoever has it and a person's original record "
+            "reads from it what is suppressed. It must not leave the house."
+        )
     names = " and ".join(policy.suppress)
     what = f"{chosen.size} numbers of the {chosen.space} space"
     if found.get("held") is None and found:
@@ -367,7 +377,8 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
             "by what they read."
         )
     elif found:
-        read = f"{found['held_back']:.2f} NAG was read there from records held back, of which {found['chance']:.2f} is what luck brings"
+        where = "of the fit" if found["of_the_fit"] else "held back"
+        read = f"{found['held_back']:.2f} NAG was read there from records {where}, of which {found['chance']:.2f} is what luck brings"
         said.append(
             f"Records move in {what}: {read}; the limit was {method.limit:g}."
             if found["held"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -35,6 +35,7 @@ LUCK, LESS_LUCK = (
     1.16,
 )  # standard errors by which the best of eight, of five attackers that read nothing is expected above the guess
 FOLDS = 3  # within what is held back
+FITS = 2  # of which their own records are read, at most: most are in each
 MOST = 3000  # records that an attacker learns from
 
 
@@ -86,11 +87,13 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
 
 
 def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; and whose class looks least likely of all,
-    as steps that fit records too well leave them: (attackers + 1, n)."""
+    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; and whose class looks least likely for how
+    frequent it is, as steps that fit records too well leave them: (attackers + 1, n). Classes of fewer records than parts are left out."""
+    z, y = z[np.bincount(y)[y] >= FOLDS], y[np.bincount(y)[y] >= FOLDS]
     some = np.random.default_rng(0).permutation(len(y))[:MOST]
-    z, y = z[some], y[some]
-    if (np.bincount(y) >= FOLDS).sum() < 2:
+    some = some[np.bincount(y[some])[y[some]] >= FOLDS]
+    z, y = z[some], np.unique(y[some], return_inverse=True)[1]
+    if len(np.unique(y)) < 2:
         return np.zeros((5, len(y)), bool)
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
@@ -98,9 +101,7 @@ def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
         models = attackers(len(y) - len(y) // FOLDS - 1)
         likely = cross_val_predict(models[0], z, y, cv=parts, method="predict_proba")
         others = [cross_val_predict(m, z, y, cv=parts) == y for m in models[1:]]
-    classes = np.unique(y)
-    likely = likely / np.bincount(y)[classes]
-    return np.stack([classes[likely.argmax(1)] == y, classes[likely.argmin(1)] == y, *others])
+    return np.stack([likely.argmax(1) == y, (likely / np.bincount(y)).argmin(1) == y, *others])
 
 
 def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -110,7 +111,7 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
     once = slice(None) if len(secret) < MANY else slice(1)
     y = secret.numpy()
     number = SMALL_PARTS if len(y) < FEW and np.bincount(y).min() >= SMALL_PARTS else PARTS
-    if group is not None and len(np.unique(group)) >= number:
+    if group is not None and len(np.unique(group)) >= number <= np.bincount(y).max():
         whole = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
@@ -127,34 +128,33 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
 
 @dataclass(frozen=True)
 class Read:
-    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by luck; all NAG."""
+    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by luck; error: a standard error; all NAG."""
 
     nag: float
     chance: float
+    error: float
+    fitted: bool = False  # whether it was read from records of the fit
 
 
 def reading(sides: Sequence[Side], before: float) -> Read:
     """From what is released of all parts together, of the records held back or of those of the fit, whichever is the more. before: what is read
     of the records themselves."""
-    fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in sides], 1)
-    own = np.concatenate([side[1] for side in sides])
-    found = [
-        read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), LUCK),
+    fits = sides[:FITS]
+    own = np.concatenate([side[1] for side in fits])
+    fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in fits], 1)
+    found = [read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), LUCK)]
+    if fitted.shape[1]:
+        guess = float(np.bincount(own).max() / len(own))
         # The same records over and over: no more of them than there are in one part.
-        read(
-            float(fitted.mean(1).max()),
-            float(np.bincount(own).max() / len(own)),
-            before,
-            fitted.shape[1] // len(sides),
-            LESS_LUCK,
-        ),
-    ]
+        one = max(1, fitted.shape[1] // len(fits))
+        found.append(replace(read(float(fitted.mean(1).max()), guess, before, one, LESS_LUCK), fitted=True))
     return max(found, key=lambda r: r.nag - r.chance)
 
 
 def read(after: float, guess: float, before: float, records: int, luck: float) -> Read:
     """Accuracies as NAG, with what luck brings of so many records."""
-    return Read(nag(after, before, guess), luck * math.sqrt(after * (1 - after) / records) / (before - guess))
+    error = math.sqrt(after * (1 - after) / records) / (before - guess)
+    return Read(nag(after, before, guess), luck * error, error)
 
 
 def accuracy(sides: Sequence[Side]) -> float:
@@ -221,17 +221,21 @@ def choose(
             made.append((released[a], released[b]))
         reads = [reading(sides(made, y), before) for y, before in told]
         tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
-        run.log(f"flow: {candidate}: {max(r.nag for r in reads):.2f} NAG read from records held back")
+        worst = tried[candidate]
+        run.log(
+            f"flow: {candidate}: {worst.nag:.2f} NAG read from records {'of the fit' if worst.fitted else 'held back'}"
+        )
         if all(r.nag - r.chance <= limit for r in reads):
             chosen, held = candidate, True
             break
     else:
         # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
         least = min(tried.values(), key=lambda r: r.nag)
-        chosen, held = [c for c, r in tried.items() if r.nag <= least.nag + least.chance / LUCK][-1], False
+        chosen, held = [c for c, r in tried.items() if r.nag <= least.nag + least.error][-1], False
     return chosen, {
         "held": held,
         "held_back": round(tried[chosen].nag, 3),
+        "of_the_fit": tried[chosen].fitted,
         "chance": round(tried[chosen].chance, 3),
         "tried": {str(c): round(r.nag, 3) for c, r in tried.items()},
     }
