@@ -17,7 +17,7 @@ from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods import fit, load, make
 from sordine.methods.flow import Flow, FlowModifier, gridded, groupings_of
-from sordine.methods.flow_choice import Candidate, choose, held_back, hits, hits_fitted, reading
+from sordine.methods.flow_choice import Candidate, choose, expected_best, held_back, hits, hits_fitted, reading
 from sordine.nets.aligned import Aligned
 from sordine.nets.votes import FAR, Votes, distances, fingerprints, hearing, vote
 from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
@@ -554,6 +554,12 @@ def test_how_far_one_is_heard_worked_out_by_hand():
     # Between the nearest and the farthest that has a vote: 8 and 8; the last record hears one alone.
     assert float(hearing(apart)) == pytest.approx(2**0.5)
     assert float(hearing(apart[2:])) == 1.0
+
+
+def test_the_best_of_many_that_know_nothing_is_expected_above_the_guess():
+    draws = np.random.default_rng(0).standard_normal((20000, 26))
+    assert expected_best(26) == pytest.approx(draws.max(1).mean(), abs=0.03)
+    assert expected_best(13) == pytest.approx(draws[:, :13].max(1).mean(), abs=0.03)
 
 
 def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -30,10 +31,7 @@ Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
 # An eighth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
 SMALL_PARTS, FEW = 8, 1000
-LUCK, LESS_LUCK = (
-    1.42,
-    1.16,
-)  # standard errors by which the best of eight, of five attackers that read nothing is expected above the guess
+READERS = 13  # of an attribute: eight of what is held back, five of the records of the fit
 FOLDS = 3  # within what is held back
 FITS = 2  # of which their own records are read, at most: most are in each
 MOST = 3000  # records that an attacker learns from
@@ -136,19 +134,25 @@ class Read:
     fitted: bool = False  # whether it was read from records of the fit
 
 
-def reading(sides: Sequence[Side], before: float) -> Read:
+def reading(sides: Sequence[Side], before: float, attributes: int = 1) -> Read:
     """From what is released of all parts together, of the records held back or of those of the fit, whichever is the more. before: what is read
-    of the records themselves."""
+    of the records themselves. attributes: how many are read, the worst of which is looked at."""
+    luck = expected_best(READERS * attributes)
     fits = sides[:FITS]
     own = np.concatenate([side[1] for side in fits])
     fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in fits], 1)
-    found = [read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), LUCK)]
+    found = [read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), luck)]
     if fitted.shape[1]:
         guess = float(np.bincount(own).max() / len(own))
         # The same records over and over: no more of them than there are in one part.
         one = max(1, fitted.shape[1] // len(fits))
-        found.append(replace(read(float(fitted.mean(1).max()), guess, before, one, LESS_LUCK), fitted=True))
+        found.append(replace(read(float(fitted.mean(1).max()), guess, before, one, luck), fitted=True))
     return max(found, key=lambda r: r.nag - r.chance)
+
+
+def expected_best(readers: int) -> float:
+    """Standard errors by which the best of so many attackers that read nothing is expected above the guess (Blom, 1958)."""
+    return float(ndtri((readers - 0.375) / (readers + 0.25)))
 
 
 def read(after: float, guess: float, before: float, records: int, luck: float) -> Read:
@@ -219,7 +223,7 @@ def choose(
                 released = flow.shown(x, noise).numpy()
             released /= max(float(released.std()), 1e-12)
             made.append((released[a], released[b]))
-        reads = [reading(sides(made, y), before) for y, before in told]
+        reads = [reading(sides(made, y), before, len(told)) for y, before in told]
         tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
         worst = tried[candidate]
         run.log(
