@@ -322,7 +322,8 @@ def how(found: Parts) -> Iterator[str]:
         "line. Emotion and speaker go together there, and evening takes what they share.\n"
     )
     yield (
-        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that; "
+        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that "
+        "(its fold of utkface before its choice of a space counted luck over all readers together, which would allow it more numbers, and with them more to read); "
         "those of the other methods are from before, when they never did. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
     )
 
