@@ -89,7 +89,6 @@ class Votes(nn.Module):
         told, width = told.to(z.dtype), self.width[time].to(z.dtype)
         worth = (told @ member.T - (told * mean).sum(1, keepdim=True)) * others
         height, slope = vote(apart, worth, width)
-        slope = slope * others
         # Parts in the slope sum to nothing, so that where the record itself stands falls out.
         return height, slope @ self.voters[time].to(z.dtype) / width.square()
 
