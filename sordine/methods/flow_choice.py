@@ -31,7 +31,11 @@ Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
 # An eighth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
 SMALL_PARTS, FEW = 8, 1000
-READERS = 13  # of an attribute: eight of what is held back, five of the records of the fit
+STRICT, READERS = (
+    13,
+    10,
+)  # of an attribute, with the support vector machine and without: of what is held back, and of the records of the fit
+MACHINE = np.s_[3::4]  # its places among attackers
 FOLDS = 3  # within what is held back
 FITS = 2  # of which their own records are read, at most: most are in each
 MOST = 3000  # records that an attacker learns from
@@ -57,7 +61,7 @@ class Shown(Protocol):
 
 
 def attackers(records: int) -> list[BaseEstimator]:
-    """Quick ones of four kinds, to learn from so many records."""
+    """Quick ones of four kinds, to learn from so many records; the last, which no standard audit has, is heard only where asked for."""
     return [
         LogisticRegression(max_iter=200),
         KNeighborsClassifier(max(1, min(9, records // 3))),
@@ -85,7 +89,7 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
 
 
 def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; and whose class looks least likely for how
+    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; then whose class looks least likely for how
     frequent it is, as steps that fit records too well leave them: (attackers + 1, n). Classes of fewer records than parts are left out."""
     z, y = z[np.bincount(y)[y] >= FOLDS], y[np.bincount(y)[y] >= FOLDS]
     some = np.random.default_rng(0).permutation(len(y))[:MOST]
@@ -99,7 +103,12 @@ def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
         models = attackers(len(y) - len(y) // FOLDS - 1)
         likely = cross_val_predict(models[0], z, y, cv=parts, method="predict_proba")
         others = [cross_val_predict(m, z, y, cv=parts) == y for m in models[1:]]
-    return np.stack([likely.argmax(1) == y, (likely / np.bincount(y)).argmin(1) == y, *others])
+    return np.stack([likely.argmax(1) == y, *others, (likely / np.bincount(y)).argmin(1) == y])
+
+
+def heard(seen: np.ndarray, strict: bool) -> np.ndarray:
+    """The rows of those attackers that have a say, of `hits` or of `hits_fitted`: (attackers, n) -> (some of them, n)."""
+    return seen if strict else np.delete(seen, MACHINE, 0)
 
 
 def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -126,28 +135,38 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
 
 @dataclass(frozen=True)
 class Read:
-    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by luck; error: a standard error; all NAG."""
+    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by
+    luck; error: a standard error; machine: what the support vector machine read of those held back; all NAG."""
 
     nag: float
     chance: float
     error: float
     fitted: bool = False  # whether it was read from records of the fit
+    machine: float = 0.0
 
 
-def reading(sides: Sequence[Side], before: float, attributes: int = 1) -> Read:
+def reading(sides: Sequence[Side], before: float, attributes: int = 1, strict: bool = False) -> Read:
     """From what is released of all parts together, of the records held back or of those of the fit, whichever is the more. before: what is read
-    of the records themselves. attributes: how many are read, the worst of which is looked at."""
-    luck = expected_best(READERS * attributes)
+    of the records themselves. attributes: how many are read, the worst of which is looked at. strict: whether the support vector machine is heard."""
+    luck = expected_best((STRICT if strict else READERS) * attributes)
+    seen = np.concatenate([hits(*side) for side in sides], 1)
+    guess, records = guess_of(sides), seen.shape[1]
+    found = [read(best(seen, strict), guess, before, records, luck)]
     fits = sides[:FITS]
     own = np.concatenate([side[1] for side in fits])
     fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in fits], 1)
-    found = [read(accuracy(sides), guess_of(sides), before, sum(len(side[3]) for side in sides), luck)]
     if fitted.shape[1]:
-        guess = float(np.bincount(own).max() / len(own))
+        largest = float(np.bincount(own).max() / len(own))
         # The same records over and over: no more of them than there are in one part.
         one = max(1, fitted.shape[1] // len(fits))
-        found.append(replace(read(float(fitted.mean(1).max()), guess, before, one, luck), fitted=True))
-    return max(found, key=lambda r: r.nag - r.chance)
+        found.append(replace(read(best(fitted, strict), largest, before, one, luck), fitted=True))
+    machine = nag(float(seen[MACHINE].mean(1).max()), before, guess)
+    return replace(max(found, key=lambda r: r.nag - r.chance), machine=machine)
+
+
+def best(seen: np.ndarray, strict: bool) -> float:
+    """The accuracy of the best attacker that has a say: see `heard`."""
+    return float(heard(seen, strict).mean(1).max())
 
 
 def expected_best(readers: int) -> float:
@@ -161,22 +180,17 @@ def read(after: float, guess: float, before: float, records: int, luck: float) -
     return Read(nag(after, before, guess), luck * error, error)
 
 
-def accuracy(sides: Sequence[Side]) -> float:
-    """Of the best attacker over all parts together."""
-    return float(np.concatenate([hits(*side) for side in sides], 1).mean(1).max())
-
-
 def guess_of(sides: Sequence[Side]) -> float:
     """The share of the largest class among what is held back."""
     truth = np.concatenate([side[3] for side in sides])
     return float(np.bincount(truth).max() / len(truth))
 
 
-def legible(sides: Sequence[Side]) -> float | None:
+def legible(sides: Sequence[Side], strict: bool = False) -> float | None:
     """What attackers read of the records themselves; None where it is not above the guess, so that nothing can be lost."""
     if any(len(np.unique(side[1])) < 2 for side in sides):
         return None
-    before = accuracy(sides)
+    before = best(np.concatenate([hits(*side) for side in sides], 1), strict)
     return before if readable(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
 
 
@@ -189,12 +203,14 @@ def choose(
     limit: float,
     run: Run,
     group: np.ndarray | None = None,
+    strict: bool = False,
 ) -> tuple[Candidate, dict[str, Any]]:
     """The first candidate of which attackers read no more than `limit` of every attribute, but for the luck of the best of them, else the
     last of those of which they read least; and what was read of each candidate that was tried.
 
     learn: (candidate, rows) -> a fitted flow. x: (n, width). labels: each suppressed attribute, (n,). secret: jointly, (n,).
-    group: (n,) of records that are held back together. Raises SordineError where nothing can be held back.
+    group: (n,) of records that are held back together. strict: whether a support vector machine has a say beside the families of the
+    standard audit. Raises SordineError where nothing can be held back.
     """
     splits = held_back(secret, run.seed, group)
     if not splits:
@@ -208,7 +224,7 @@ def choose(
 
     plain = StandardScaler().fit_transform(x.numpy())
     originals = [(plain[a], plain[b]) for a, b in splits]
-    told = [(y, before) for y in labels if (before := legible(sides(originals, y))) is not None]
+    told = [(y, before) for y in labels if (before := legible(sides(originals, y), strict)) is not None]
     if not told:
         # Attackers as quick as these read nothing of the records themselves: any space is as good.
         return candidates[0], {"held": None, "tried": {}}
@@ -223,9 +239,9 @@ def choose(
                 released = flow.shown(x, noise).numpy()
             released /= max(float(released.std()), 1e-12)
             made.append((released[a], released[b]))
-        reads = [reading(sides(made, y), before, len(told)) for y, before in told]
-        tried[candidate] = max(reads, key=lambda r: r.nag - r.chance)
-        worst = tried[candidate]
+        reads = [reading(sides(made, y), before, len(told), strict) for y, before in told]
+        worst = replace(max(reads, key=lambda r: r.nag - r.chance), machine=max(r.machine for r in reads))
+        tried[candidate] = worst
         run.log(
             f"flow: {candidate}: {worst.nag:.2f} NAG read from records {'of the fit' if worst.fitted else 'held back'}"
         )
@@ -241,5 +257,6 @@ def choose(
         "held_back": round(tried[chosen].nag, 3),
         "of_the_fit": tried[chosen].fitted,
         "chance": round(tried[chosen].chance, 3),
+        "machine": round(tried[chosen].machine, 3),
         "tried": {str(c): round(r.nag, 3) for c, r in tried.items()},
     }
