@@ -30,6 +30,7 @@ PLACES, MATCHED = 24, 200  # components in which records are first matched, and 
 FEWEST = 4  # records a cell, on average
 APART = 5  # readers, each of which leaves a part out
 POOLED = 1.0  # records of all classes, for every axis, that a class's covariance is averaged with
+ALIKE = 1e-3  # standard deviations of ranks within a class
 LEAST = 1e-3  # of the mean variance, added to every axis, so that one which nothing varies along stays as it is
 
 
@@ -42,7 +43,9 @@ def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.
         usable = np.sort(numpy_rng(seed, "transport").choice(usable, most, replace=False))
     secret = torch.from_numpy(joint([table.y[s][usable] for s in policy.suppress]))
     if len(usable) < 4 or int(secret.max()) < 1:
-        raise SordineError(f"{table.source}: {method} needs records of at least two suppressed classes, fully labelled")
+        raise SordineError(
+            f"{table.source}: {method} needs four records at least, of two suppressed classes or more, fully labelled"
+        )
     x = table.batch(usable).flatten(1)
     if not (x.amax(0) > x.amin(0)).any():
         raise SordineError(
@@ -78,7 +81,13 @@ class Alignment:
         if found is not None:
             space.load_state_dict(found)
             return space
-        ranks = start(space, x, secret, run.seed)
+        space.ranks.learn(x)
+        ranks: Tensor = space.ranks(x)
+        if float((standardise(space, ranks, secret) - SPREAD).max()) < ALIKE:
+            raise SordineError(
+                f"{table.source}: records do not vary within the classes of {' and '.join(policy.suppress)}: nothing would be left to keep"
+            )
+        start(space, ranks, secret, run.seed)
         if self.covariances:
             level(space, ranks, secret)
         if self.rounds:
@@ -118,21 +127,23 @@ class Alignment:
                 run.progress("transport", done + 1, self.rounds)
 
 
-def start(space: Aligned, x: Tensor, secret: Tensor, seed: int) -> Tensor:
-    """Everything but the maps of the classes, which stay those that take the first axes: the ranks of x (n, width)."""
-    space.ranks.learn(x)
-    ranks: Tensor = space.ranks(x)
-    learn_reader(space, ranks, secret)
+def standardise(space: Aligned, ranks: Tensor, secret: Tensor) -> Tensor:
+    """Learns how each class of records is brought to mean 0 and deviation 1: ranks (n, width), classes (n,) -> the deviations (S, width), and a little."""
     member = functional.one_hot(secret, len(space.mean)).float()
     count = member.sum(0)[:, None]
     space.mean = member.T @ ranks / count
     space.spread = (member.T @ (ranks - space.mean[secret]).square() / count).sqrt() + SPREAD
+    return space.spread
+
+
+def start(space: Aligned, ranks: Tensor, secret: Tensor, seed: int) -> None:
+    """The reader, and the principal axes of what is standardised; the maps of the classes become those that take the first axes: ranks (n, width)."""
+    learn_reader(space, ranks, secret)
     standard = (ranks - space.mean[secret]) / space.spread[secret]
     space.offset = standard.mean(0)
     space.axes = principal(standard - space.offset, space.axes.shape[1], seed)
-    space.axes /= space.components(ranks, member).std()
+    space.axes /= space.components(ranks, functional.one_hot(secret, len(space.mean)).float()).std()
     space.maps = torch.eye(*space.maps.shape[1:]).repeat(len(space.maps), 1, 1)
-    return ranks
 
 
 def level(space: Aligned, ranks: Tensor, secret: Tensor) -> None:

@@ -248,6 +248,6 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
     except SordineError:
         raise
     except Exception as error:
-        raise SordineError(f"{folder}: the weights do not fit the card: {str(error).splitlines()[0]}") from None
+        raise SordineError(f"{folder}: the weights do not fit the card: {' '.join(str(error).split())[:200]}") from None
     modifier.card, modifier.fitted = card, fitted
     return modifier.eval()

@@ -6,7 +6,7 @@ record, R times over:
 
     look    fresh random features phi of the code, and for every class s the ridge regression
                 w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge h/n |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
-            the witness of how much more often s lies at z than the other classes do;
+            the witness of how much more often s lies at z than everywhere;
     step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z);
 
 and after every few rounds
@@ -46,7 +46,7 @@ from sordine.files import atomic
 from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
-from sordine.nets.aligned import SPREAD, Aligned
+from sordine.nets.aligned import Aligned
 from sordine.nets.votes import Votes, fingerprints
 from sordine.nets.witness import Witnesses
 from sordine.policy import Policy
@@ -63,7 +63,6 @@ MATCHED = 12  # numbers of a code whose classes are matched
 VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
 FEWEST = 3  # that can be asked
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
-ALIKE = 1e-3  # standard deviations of ranks within a class
 STANDARDISED = (160, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
@@ -71,8 +70,8 @@ STANDARDISED = (160, 128, 96, 64, 40, 24)  # numbers of a code that is standardi
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 160, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what records
-    vary by within their classes) in which attackers read no more than `limit` (NAG) of every
+    standardised 160, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
+    vary by within classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 160, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
@@ -161,7 +160,7 @@ class Flow:
             input_of(table),
             fit={"space": chosen.space, "size": modifier.size, "noise": self.noise_in(chosen.space), **found}
             | ({"shared": round(shared, 3)} if self.space == "chosen" else {}),
-            notes=notes(found, chosen, policy, self),
+            notes=notes(found, chosen, policy, self, len(modifier.votes.voters) > 0),
         )
         return modifier.eval()
 
@@ -180,12 +179,15 @@ class Flow:
         Found again in the run's folder, whatever its noise."""
         taught = np.arange(len(x)) if rows is None else rows
         fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress}
+        fields |= {"votes": self.votes_in(candidate.space)}
         fields |= {"noise": None, "limit": None, "strict": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
         file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
         found = kept(file)
-        if found is not None:
-            modifier = self.made(found)
-        else:
+        try:
+            modifier = None if found is None else self.made(found)
+        except (KeyError, RuntimeError, ValueError):  # somebody else's file: made again
+            modifier = None
+        if modifier is None:
             modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
             if file is not None:
                 with atomic(file, force=True) as temporary:
@@ -240,23 +242,23 @@ class Flow:
             alignment = Alignment(size=candidate.size, axes=candidate.size, rounds=0, covariances=self.covariances)
         # Its own file would be that of all records of the table.
         alone = replace(run, folder=None)
-        space = alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
-        if float((space.spread - SPREAD).max()) < ALIKE:
-            names = " and ".join(policy.suppress)
-            raise SordineError(
-                f"{table.source}: records do not vary within the classes of {names}: flow would have nothing to keep"
-            )
-        return space
+        return alignment.learn(table, Policy(policy.suppress), alone, x, secret, torch.zeros(len(x), dtype=torch.long))
 
     def made(self, tensors: dict[str, Tensor]) -> FlowModifier:
-        """The modifier of these weights."""
+        """The modifier of these weights. Raises ValueError where classes among them are none."""
         classes, axes, size = tensors["space.maps"].shape
         width, first = tensors["space.first"].shape
         rounds, _, features = tensors["steps.directions"].shape
         times, voters, _ = tensors["votes.voters"].shape
         space = Aligned(width, classes, first, axes, size)
-        groupings = len(tensors["steps.groupings"])
-        modifier = FlowModifier(space, rounds, features, groupings, self.step, times, voters)
+        groupings = tensors["steps.groupings"]
+        for codes in (groupings, tensors["votes.secret"]):
+            if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < classes:
+                raise ValueError("classes that are none")
+        if not len(groupings):
+            raise ValueError("no groupings of classes")
+        step = float(tensors["step"])
+        modifier = FlowModifier(space, rounds, features, len(groupings), step, times, voters)
         modifier.load_state_dict(tensors)
         return modifier
 
@@ -285,6 +287,8 @@ class FlowModifier(Modifier):
         self.space = space
         self.steps = Witnesses(rounds, self.size, features, classes, groupings, step)
         self.votes = Votes(times, voters, self.size, step)
+        # Kept with the tensors, whose hash the card holds: steps of another length lead elsewhere.
+        self.register_buffer("step", torch.tensor(step, dtype=torch.float64))
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("record", torch.zeros(self.size + 1, len(space.offset)))
         self.register_buffer("sigma", torch.zeros(()))
@@ -360,8 +364,8 @@ def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:
     return torch.tensor(list(seen), dtype=torch.long)
 
 
-def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow) -> list[str]:
-    """What the owner must know before a release leaves the house."""
+def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow, asks: bool) -> list[str]:
+    """What the owner must know before a release leaves the house. asks: whether the modifier holds records that are asked."""
     if method.noise_in(chosen.space):
         near = (
             "Records that are near one another stay near, but for a little noise: who holds a person's original record may find it again "
@@ -373,7 +377,7 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
             "find it again among the released ones."
         )
     said = [f"{near} Nothing is proved; the audit says what can be read."]
-    if method.votes_in(chosen.space):
+    if asks:
         said.append(
             "The modifier holds codes, suppressed classes and fingerprints of records of the fit: whoever has it and a person's original record "
             "reads from it what is suppressed. It must not leave the house."
@@ -387,14 +391,14 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
         )
     elif found:
         where = "of the fit" if found["of_the_fit"] else "held back"
-        read = f"{found['held_back']:.2f} NAG was read there from records {where}, of which {found['chance']:.2f} is what luck brings"
+        read = f"{max(0.0, found['held_back']):.2f} NAG was read there from records {where}, where luck alone brings {found['chance']:.2f}"
         said.append(
             f"Records move in {what}: {read}; the limit was {method.limit:g}."
             if found["held"]
             else f"No space that was tried keeps what is read of {names} under {method.limit:g} NAG. Records move in {what}: {read}."
         )
-        if not method.strict:
-            said.append(
-                f"A support vector machine, whose say was not asked (--set strict=true), read {max(0.0, found['machine']):.2f} NAG there from records held back."
-            )
+        heard = "which has a say" if method.strict else "which has no say (--set strict=true gives it one)"
+        said.append(
+            f"A support vector machine, {heard}, read {max(0.0, found['machine']):.2f} NAG there from records held back."
+        )
     return said

@@ -29,8 +29,8 @@ from sordine.recipe import Run
 Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its labels; tried on, its labels
 
 PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
-# An eighth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
-SMALL_PARTS, FEW = 8, 1000
+# A sixteenth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
+SMALL_PARTS, FEW = 16, 1000
 STRICT, READERS = (
     13,
     10,
@@ -88,22 +88,22 @@ def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) 
     return np.stack(across + inside)
 
 
-def hits_fitted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def hits_fitted(z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which records of the fit itself each attacker reads rightly, by cross-validation among them; then whose class looks least likely for how
-    frequent it is, as steps that fit records too well leave them: (attackers + 1, n). Classes of fewer records than parts are left out."""
+    frequent it is, as steps that fit records too well leave them: (attackers + 1, n), and the classes of those records, (n,). Classes of fewer records than parts are left out."""
     z, y = z[np.bincount(y)[y] >= FOLDS], y[np.bincount(y)[y] >= FOLDS]
     some = np.random.default_rng(0).permutation(len(y))[:MOST]
     some = some[np.bincount(y[some])[y[some]] >= FOLDS]
     z, y = z[some], np.unique(y[some], return_inverse=True)[1]
     if len(np.unique(y)) < 2:
-        return np.zeros((5, len(y)), bool)
+        return np.zeros((5, 0), bool), y[:0]
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         models = attackers(len(y) - len(y) // FOLDS - 1)
         likely = cross_val_predict(models[0], z, y, cv=parts, method="predict_proba")
         others = [cross_val_predict(m, z, y, cv=parts) == y for m in models[1:]]
-    return np.stack([likely.argmax(1) == y, *others, (likely / np.bincount(y)).argmin(1) == y])
+    return np.stack([likely.argmax(1) == y, *others, (likely / np.bincount(y)).argmin(1) == y]), y
 
 
 def heard(seen: np.ndarray, strict: bool) -> np.ndarray:
@@ -118,13 +118,15 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
     once = slice(None) if len(secret) < MANY else slice(1)
     y = secret.numpy()
     number = SMALL_PARTS if len(y) < FEW and np.bincount(y).min() >= SMALL_PARTS else PARTS
-    if group is not None and len(np.unique(group)) >= number <= np.bincount(y).max():
-        whole = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
-            splits = [(a, b) for a, b in whole.split(y, y, group) if len(b)]
-        if all(len(np.unique(y[a])) == len(np.unique(y)) for a, _ in splits):
-            return splits[once]
+    # Few groups: larger parts, before any group is cut.
+    for whole in dict.fromkeys((number, PARTS)):
+        if group is not None and len(np.unique(group)) >= whole <= np.bincount(y).max():
+            dealt = StratifiedGroupKFold(whole, shuffle=True, random_state=seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
+                splits = [(a, b) for a, b in dealt.split(y, y, group) if len(b)]
+            if all(len(np.unique(y[a])) == len(np.unique(y)) for a, _ in splits):
+                return splits[once]
     count = torch.bincount(secret)[secret].numpy()
     many, few = np.flatnonzero(count >= number), np.flatnonzero(count < number)
     if not len(many):
@@ -144,24 +146,30 @@ class Read:
     fitted: bool = False  # whether it was read from records of the fit
     machine: float = 0.0
 
+    @property
+    def beyond(self) -> float:
+        """What luck does not account for."""
+        return self.nag - self.chance
+
 
 def reading(sides: Sequence[Side], before: float, attributes: int = 1, strict: bool = False) -> Read:
-    """From what is released of all parts together, of the records held back or of those of the fit, whichever is the more. before: what is read
-    of the records themselves. attributes: how many are read, the worst of which is looked at. strict: whether the support vector machine is heard."""
-    luck = expected_best((STRICT if strict else READERS) * attributes)
+    """From what is released of all parts together, of the records held back or of those of the fit, whichever is more beyond luck. before: what is
+    read of the records themselves. attributes: how many are read, the worst of which is looked at. strict: whether the support vector machine is
+    heard too: beside the others, of whose luck it takes nothing away."""
     seen = np.concatenate([hits(*side) for side in sides], 1)
     guess, records = guess_of(sides), seen.shape[1]
-    found = [read(best(seen, strict), guess, before, records, luck)]
-    fits = sides[:FITS]
-    own = np.concatenate([side[1] for side in fits])
-    fitted = np.concatenate([hits_fitted(side[0], side[1]) for side in fits], 1)
-    if fitted.shape[1]:
-        largest = float(np.bincount(own).max() / len(own))
-        # The same records over and over: no more of them than there are in one part.
-        one = max(1, fitted.shape[1] // len(fits))
-        found.append(replace(read(best(fitted, strict), largest, before, one, luck), fitted=True))
+    fits = [hits_fitted(side[0], side[1]) for side in sides[:FITS]]
+    fitted, own = (np.concatenate([f[k] for f in fits], -1) for k in (0, 1))
+    found = []
+    for all_of_them, readers in ((False, READERS), (True, STRICT))[: 1 + strict]:
+        luck = expected_best(readers * attributes)
+        found.append(read(best(seen, all_of_them), guess, before, records, luck))
+        if len(own):
+            # The same records over and over: no more of them than there are in one part.
+            most, one = float(np.bincount(own).max() / len(own)), max(1, len(own) // len(fits))
+            found.append(replace(read(best(fitted, all_of_them), most, before, one, luck), fitted=True))
     machine = nag(float(seen[MACHINE].mean(1).max()), before, guess)
-    return replace(max(found, key=lambda r: r.nag - r.chance), machine=machine)
+    return replace(max(found, key=lambda r: r.beyond), machine=machine)
 
 
 def best(seen: np.ndarray, strict: bool) -> float:
@@ -186,11 +194,11 @@ def guess_of(sides: Sequence[Side]) -> float:
     return float(np.bincount(truth).max() / len(truth))
 
 
-def legible(sides: Sequence[Side], strict: bool = False) -> float | None:
-    """What attackers read of the records themselves; None where it is not above the guess, so that nothing can be lost."""
+def legible(sides: Sequence[Side]) -> float | None:
+    """What attackers read of the records themselves, but for the machine; None where it is not above the guess, so that nothing can be lost."""
     if any(len(np.unique(side[1])) < 2 for side in sides):
         return None
-    before = best(np.concatenate([hits(*side) for side in sides], 1), strict)
+    before = best(np.concatenate([hits(*side) for side in sides], 1), strict=False)
     return before if readable(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
 
 
@@ -224,7 +232,7 @@ def choose(
 
     plain = StandardScaler().fit_transform(x.numpy())
     originals = [(plain[a], plain[b]) for a, b in splits]
-    told = [(y, before) for y in labels if (before := legible(sides(originals, y), strict)) is not None]
+    told = [(y, before) for y in labels if (before := legible(sides(originals, y))) is not None]
     if not told:
         # Attackers as quick as these read nothing of the records themselves: any space is as good.
         return candidates[0], {"held": None, "tried": {}}
@@ -233,25 +241,37 @@ def choose(
     for candidate in candidates:
         made: list[tuple[np.ndarray, np.ndarray]] = []
         for a, b in splits:
-            flow = learn(candidate, a)
+            try:
+                flow = learn(candidate, a)
+            except SordineError as refused:  # what all records together have, some may lack
+                run.log(f"flow: {candidate}: left out, as part of the records will not do: {refused}")
+                made = []
+                break
             with torch.no_grad():
                 noise = torch.rand(len(x), flow.size, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
                 released = flow.shown(x, noise).numpy()
             released /= max(float(released.std()), 1e-12)
             made.append((released[a], released[b]))
+        if not made:
+            continue
         reads = [reading(sides(made, y), before, len(told), strict) for y, before in told]
-        worst = replace(max(reads, key=lambda r: r.nag - r.chance), machine=max(r.machine for r in reads))
+        worst = replace(max(reads, key=lambda r: r.beyond), machine=max(r.machine for r in reads))
         tried[candidate] = worst
         run.log(
             f"flow: {candidate}: {worst.nag:.2f} NAG read from records {'of the fit' if worst.fitted else 'held back'}"
         )
-        if all(r.nag - r.chance <= limit for r in reads):
+        if worst.beyond <= limit:
             chosen, held = candidate, True
             break
     else:
+        if not tried:
+            raise SordineError(
+                "flow: no space can be learnt from three quarters of the records alone, by which one would be chosen: their classes vary too "
+                "little; choose one (--set space=standardised --set size=32)"
+            )
         # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
-        least = min(tried.values(), key=lambda r: r.nag)
-        chosen, held = [c for c, r in tried.items() if r.nag <= least.nag + least.error][-1], False
+        least = min(tried.values(), key=lambda r: r.beyond)
+        chosen, held = [c for c, r in tried.items() if r.beyond <= least.beyond + least.error][-1], False
     return chosen, {
         "held": held,
         "held_back": round(tried[chosen].nag, 3),

@@ -21,7 +21,8 @@ FAR = 1e30  # the squared distance of who has no vote
 
 def fingerprints(x: Tensor) -> Tensor:
     """64 bits of every record, the same of records that are the same to the last bit, else (but for luck) not: (b, *shape) -> (b,) int64."""
-    words = x.detach().flatten(1).float().contiguous().view(torch.int32)
+    # Of 0 and -0, which are the same number, the bits differ.
+    words = (x.detach().flatten(1).float() + 0.0).contiguous().view(torch.int32)
     # Of NumPy, whose streams stay what they are: they must be those of the fit wherever a modifier is read.
     drawn = np.random.Generator(np.random.PCG64(0)).integers(-(2**62), 2**62, words.shape[1]) | 1
     weights = torch.from_numpy(drawn).to(words.device)
