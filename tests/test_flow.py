@@ -520,8 +520,8 @@ def test_a_fit_says_which_space_it_chose(table):
 
 
 def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
-    names = lambda shared: [str(c) for c in make("flow").candidates(200, shared)]  # noqa: E731
-    standardised = [f"{n} numbers, standardised" for n in (160, 128, 96, 64, 40, 24)]
+    names = lambda shared: [str(c) for c in make("flow").candidates(300, shared)]  # noqa: E731
+    standardised = [f"{n} numbers, standardised" for n in (256, 192, 128, 96, 64, 40, 24)]
     assert names(0.5) == [standardised[0], "12 numbers, matched", *standardised[1:]]
     assert names(0.3) == [*standardised, "12 numbers, matched"]
     assert [str(c) for c in make("flow").candidates(50)][:2] == ["40 numbers, standardised", "24 numbers, standardised"]

@@ -63,17 +63,17 @@ MATCHED = 12  # numbers of a code whose classes are matched
 VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
 FEWEST = 3  # that can be asked
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
-STANDARDISED = (160, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
+STANDARDISED = (256, 192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
 @dataclass(frozen=True)
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 160, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
+    standardised 256, 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
     vary by within classes) in which attackers read no more than `limit` (NAG) of every
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
-    0 means 12 where matched, and the largest that holds of 160, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
+    0 means 12 where matched, and the largest that holds of 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
     matched, and 0.1 where standardised.
     rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
