@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sordine.attackers import ALONE, FAMILIES, convolution, ensemble, reads
+from sordine.attackers import ALONE, FAMILIES, convolution, ensemble, reads, svm
 from sordine.attackers.convolution import arrangements
 from sordine.attackers.plan import Budget, Piece, Scene, attack, pieces, together
 from sordine.attackers.trial import Secret, Trial
 
-STRONGER = ("features", "boosting", "wide", "ensemble", "convolution")
+STRONGER = ("features", "svm", "boosting", "wide", "ensemble", "convolution")
 
 
 @pytest.fixture
@@ -43,12 +43,33 @@ def rings(n: int = 750) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.usefixtures("brief")
-@pytest.mark.parametrize("family", ["features", "boosting", "wide", "ensemble"])
+@pytest.mark.parametrize("family", ["features", "svm", "boosting", "wide", "ensemble"])
 def test_reads_what_no_line_tells_apart(family: str) -> None:
     x, labels = rings()
     assert share("logistic", x, labels) < 0.62
     assert share(family, x, labels) > 0.9
     assert abs(share(family, x, np.random.default_rng(2).permutation(labels)) - 0.5) < 0.1
+
+
+def test_the_support_vector_machine_adds_up_what_is_faint_in_every_direction() -> None:
+    """Classes whose numbers go together two by two, the one pair by pair with and the other against: a line sees nothing, trees little."""
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 2, 1500)
+    x = rng.standard_normal((1500, 120)).astype(np.float32)
+    x[:, 60:] = np.where(labels, 0.35, -0.35)[:, None] * x[:, :60] + 0.94 * x[:, 60:]
+    # Turned, so that no number has a part of its own.
+    x = x @ np.linalg.qr(rng.standard_normal((120, 120)))[0].astype(np.float32)
+    assert share("logistic", x, labels) < 0.57
+    assert share("svm", x, labels) > max(share("trees", x, labels), share("features", x, labels)) + 0.05
+    assert abs(share("svm", x, rng.permutation(labels)) - 0.5) < 0.07
+
+
+def test_the_support_vector_machine_learns_from_so_many_records_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = rings()
+    monkeypatch.setattr(svm, "MOST", 60)
+    few = share("svm", x, labels)
+    assert few > 0.8
+    assert few == share("svm", x, labels)
 
 
 def motif(n: int = 500) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sordine.attackers import convolution, ensemble, features, mlp, pictures, probes
+from sordine.attackers import convolution, ensemble, features, mlp, pictures, probes, svm
 from sordine.attackers.trial import Family
 
 FAMILIES: dict[str, Family] = {
@@ -14,6 +14,7 @@ FAMILIES: dict[str, Family] = {
     "mlp": mlp.perceptron,
     "resnet": pictures.resnet,
     "features": features.random_features,
+    "svm": svm.svm,
     "boosting": probes.boosting,
     "wide": ensemble.wide,
     "ensemble": ensemble.ensemble,
@@ -21,7 +22,9 @@ FAMILIES: dict[str, Family] = {
 }
 ON_PICTURES = frozenset({"resnet"})  # these take (n, c, h, w) and nothing else
 ON_SHAPES = frozenset({"convolution"})  # these take records (n, *shape) that are no flat vectors; the others (n, d)
-ALONE = ON_PICTURES | ON_SHAPES | {"boosting", "wide", "ensemble"}  # secrets that these read together share no work
+ALONE = (
+    ON_PICTURES | ON_SHAPES | {"svm", "boosting", "wide", "ensemble"}
+)  # secrets that these read together share no work
 
 
 def reads(attacker: str, shape: Sequence[int]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import ExtraTreesClassifier
 
-from sordine.attackers import convolution, ensemble, features, mlp, pictures, probes
+from sordine.attackers import convolution, ensemble, features, mlp, pictures, probes, svm
 from sordine.attackers.axes import AXES
 from sordine.attackers.pictures import SMALL, Size
 from sordine.attackers.plan import GROWN, VALIDATION, Budget, Piece, Scene
@@ -104,6 +104,9 @@ def _once(
         rounds = [min(probes.ROUNDS, max(1, probes.GROWN // (1 if c == 2 else c))) for c in classes]
         grown = (len(probes.BOOSTED) + 1) * sum(r * (1 if c == 2 else c) for r, c in zip(rounds, classes, strict=True))
         return grown * (1e-4 + width * (3.1e-6 + 3.6e-9 * learnt))
+    if attacker == "svm":
+        most = min(learnt, svm.MOST)
+        return len(classes) * 2e-9 * (width + 40) * most * (0.8 * most + 0.2 * tried)
     train = learnt - learnt // VALIDATION
     if attacker == "features":
         drawn = every * width * (len(features.SPREADS) * features.WIDTHS[0] + features.WIDTHS[1])

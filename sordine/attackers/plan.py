@@ -19,6 +19,7 @@ from sordine.attackers.axes import WIDEST, principal_axes
 from sordine.attackers.features import random_features
 from sordine.attackers.pictures import Size, resnet
 from sordine.attackers.probes import neighbours
+from sordine.attackers.svm import svm
 from sordine.attackers.trial import Family, Secret, Trial
 from sordine.errors import SordineError, nearest
 from sordine.findings import Setting
@@ -301,6 +302,8 @@ def _shown(scene: Scene, attacker: str, size: Size) -> tuple[Family, np.ndarray]
         return partial(neighbours, alike=True), scene.numbers()
     if scene.is_wide and attacker == "features":
         return partial(random_features, alike=True), scene.numbers()
+    if scene.is_wide and attacker == "svm":
+        return partial(svm, alike=True), scene.numbers()
     # What stands in one number only is lost on the axes; trees find it.
     if attacker == "trees" and 4 * scene.x.size <= GROWN:
         return FAMILIES[attacker], scene.flat()

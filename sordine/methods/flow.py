@@ -15,11 +15,10 @@ and after every few rounds
             a(z) = softmax(-|z - z_j|^2 / (2 width^2)),
     step    z <- z - step v grad v / (|grad v|^2 + damp).
 
-Random features see what sets classes apart over wide stretches, neighbours what a record has in common with the few most like it. h features are held against n records: few records are not to be fitted by heart, or those of the fit are moved so far that they stand where their
-own class is the least likely, and can be read by that.
-
-Features see coarse differences, and steps learnt from some records leave fine ones in others. Those drown: what is released is
-the last z and a little normal noise, brought back to a record by least squares.
+Random features see what sets classes apart over wide stretches, neighbours what a record has in common with the few most like it.
+h features are held against n records: few records are not to be fitted by heart, or those of the fit are moved so far that they
+stand where their own class is the least likely, and can be read by that. Steps learnt from some records leave fine differences in
+others. Those drown: what is released is the last z and a little normal noise, brought back to a record by least squares.
 
 It is a gradient flow of the maximum mean discrepancy (Arbel et al., 2019) between each class and all, on random features
 (Rahimi and Recht, 2007), in the regularised metric of ridge regression, with Newton's length of step; the use of it is
@@ -75,8 +74,7 @@ class Flow:
     suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
     0 means 12 where matched, and the largest that holds of 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
-    matched, and 0.1 where standardised.
-    rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
+    matched, and 0.1 where standardised. rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
     asks them; where none is given, 3 where standardised, 40 where matched. features: random ones of a round. ridge: of the
     witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised. strict: whether a support vector
     machine has a say in the choice beside quick attackers of the standard audit's families.
@@ -178,8 +176,8 @@ class Flow:
         """The modifier in one space, from records x (n, width) of joint classes secret (n,), or from some rows of them alone.
         Found again in the run's folder, whatever its noise."""
         taught = np.arange(len(x)) if rows is None else rows
-        fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress}
-        fields |= {"votes": self.votes_in(candidate.space)}
+        own = {"seed": run.seed, "suppress": policy.suppress, "votes": self.votes_in(candidate.space)}
+        fields = asdict(self) | asdict(candidate) | own
         fields |= {"noise": None, "limit": None, "strict": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
         file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
         found = kept(file)
@@ -205,8 +203,9 @@ class Flow:
         voters = min(len(x) // 2, VOTERS)
         every = self.votes_in(candidate.space)
         times = self.rounds // every if every and voters >= FEWEST else 0
-        voters = voters if times else 0
-        modifier = FlowModifier(space, self.rounds, self.features, groupings.shape[0], self.step, times, voters)
+        modifier = FlowModifier(
+            space, self.rounds, self.features, groupings.shape[0], self.step, times, voters if times else 0
+        )
         steps, votes = modifier.steps, modifier.votes
         steps.groupings = groupings
         ranks = space.ranks(x)
@@ -253,12 +252,9 @@ class Flow:
         space = Aligned(width, classes, first, axes, size)
         groupings = tensors["steps.groupings"]
         for codes in (groupings, tensors["votes.secret"]):
-            if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < classes:
+            if (codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < classes) or not len(groupings):
                 raise ValueError("classes that are none")
-        if not len(groupings):
-            raise ValueError("no groupings of classes")
-        step = float(tensors["step"])
-        modifier = FlowModifier(space, rounds, features, len(groupings), step, times, voters)
+        modifier = FlowModifier(space, rounds, features, len(groupings), float(tensors["step"]), times, voters)
         modifier.load_state_dict(tensors)
         return modifier
 
