@@ -324,13 +324,13 @@ def how(found: Parts) -> Iterator[str]:
         "line. Emotion and speaker go together there, and evening takes what they share.\n"
     )
     yield (
-        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that "
+        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that; "
         "those of the other methods are from before, when they never did. The encoders of emodb, yale_b and utkface were learnt anew for them, on another processor: "
         "every figure is against the originals of its own table, and those differ a little. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
     )
     if machines := machine(found):
         yield (
-            f"A support vector machine has no part in the standard audit, nor a say in `{BESIDE}`'s choice of a space. From records held back for that choice, of a fit that "
+            f"A support vector machine has no part in the standard audit (in the paranoid one it has), nor a say in `{BESIDE}`'s choice of a space. From records held back for that choice, of a fit that "
             f"lacks them, it read, in NAG (means over folds; the more of two suppressed attributes): {machines}. See [what is read all the same](../methods/flow.md).\n"
         )
 
