@@ -607,7 +607,7 @@ def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     assert reading([(rng.standard_normal((200, 100)), y, held, truth)], 1.0).nag < 0.25
     # The guess is that among the classes that are left, so that many rare ones make nothing of noise.
     many = np.concatenate([y, 2 + np.arange(400) // 2])
-    rare_ones = reading([(rng.standard_normal((600, 20)), many, held, truth)], 1.0)
+    rare_ones = reading([(rng.standard_normal((600, 100)), many, held, truth)], 1.0)
     assert rare_ones.beyond < 0.1
 
 

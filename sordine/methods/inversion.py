@@ -194,7 +194,10 @@ class Inversion:
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> InversionModifier:
         """An empty modifier of the card's sizes."""
-        return InversionModifier(Inversion(**card.fields).network(card.input["shape"], card.fit["classes"]))
+        modifier = InversionModifier(Inversion(**card.fields).network(card.input["shape"], card.fit["classes"]))
+        # As it was fitted: weights in another order are summed in another order, on some processors.
+        modifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return modifier
 
     def network(self, shape: Sequence[int], classes: Mapping[str, int]) -> Task:
         """Enc and f of the settled sizes."""

@@ -238,7 +238,10 @@ class Masking:
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> MaskingModifier:
         """See `recipe.Method`."""
-        return Masking(**card.fields)._empty(card.input["shape"], card.fit["classes"])
+        modifier = Masking(**card.fields)._empty(card.input["shape"], card.fit["classes"])
+        # As it was fitted: weights in another order are summed in another order, on some processors.
+        modifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return modifier
 
     def _empty(self, shape: Sequence[int], classes: Mapping[str, int]) -> MaskingModifier:
         masker = UNet(shape[0], 1, tuple(self.widths or ()), (shape[1], shape[2]))
