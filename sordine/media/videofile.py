@@ -26,8 +26,9 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,
 # over: its words may also stand in the header that an MP4 keeps beside the stream, where no filter reaches them.
 _TAKEN_OVER, _UNITS = "h264", "filter_units=pass_types=1-5|7-11|13"
 _PLAIN = {"fflags": "+bitexact"}  # no name of the writer, no time
-# Nearly without visible loss; one thread and no frames out of order, so that the bytes are the same and AVI holds them.
-_TIGHT = {"crf": "17", "preset": "medium", "bf": "0", "threads": "1"}
+# Nearly without visible loss; one thread and no frames out of order, so that the bytes are the same and AVI holds them. Without
+# the tree of macroblocks, whose figures were not the same every time where several videos were written at once.
+_TIGHT = {"crf": "17", "preset": "medium", "bf": "0", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def video_frames(path: Path) -> Generator[np.ndarray, None, None]:
