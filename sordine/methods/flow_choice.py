@@ -266,7 +266,7 @@ def choose(
     else:
         if not tried:
             raise SordineError(
-                "flow: no space can be learnt from three quarters of the records alone, by which one would be chosen: their classes vary too "
+                "flow: no space can be learnt from a part of the records alone, by which one would be chosen: their classes vary too "
                 "little; choose one (--set space=standardised --set size=32)"
             )
         # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
