@@ -258,6 +258,10 @@ def test_faces_in_any_light_are_read_better_than_from_their_pixels(
     of = Media(folder, "image", read_metadata(folder))
     assert len(decode(of, Encoder().decoder("image"))) == len(of)
     y = np.array(of.records["person"].to_pylist())
-    learnt, pixels = (probe(made(tool, of)[0], y, *folds(y)[0]) for tool in (Encoder(epochs=5), Pixels()))
-    assert learnt > 0.98
-    assert learnt > pixels
+    read = []
+    for tool in (Encoder(), Pixels()):
+        x = made(tool, of)[0]
+        read.append(np.mean([probe(x, y, *fold) for fold in folds(y)]))  # one fold alone is two or three records
+    learnt, pixels = read
+    assert learnt > 0.985
+    assert learnt > pixels + 0.004
