@@ -182,7 +182,8 @@ class Bench:
             "guess": {n: majority(y[n][tried]) for n in self.names},
             "classes": {n: list(self.table.classes[n]) for n in self.names},
             "retrained": self.retrained(np.asarray(x)),
-            "labels": self.correlated({n: y[n][tried] for n in self.names}),
+            # Of the training records, as table 4 is.
+            "labels": self.correlated({n: y[n][self.table.split] for n in self.names}),
         }
 
     def read(self, name: str, x: np.ndarray) -> np.ndarray:

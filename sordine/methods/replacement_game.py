@@ -119,6 +119,8 @@ class Editing:
 
     Some critic moves, each on a batch of its own (Wasserstein with gradient penalty, and the class of real records), then
     one of the editor on the last of them (its judgement, the class s', the way back to x). There is no distortion budget.
+    span: how far StarGAN's records reach in the units of ours, 2 of pictures (from -1 to 1 there, from 0 to 1 here), so that its weights
+    mean the same; 1 else.
     """
 
     def __init__(
@@ -130,9 +132,10 @@ class Editing:
         *,
         cycle: float,
         critic_steps: int,
+        span: float = 1.0,
     ) -> None:
         assert stage.generator is not None
-        self.stage, self.critic, self.sight, self.cycle = stage, critic, sight, cycle
+        self.stage, self.critic, self.sight, self.cycle, self.span = stage, critic, sight, cycle, span
         self.players: Mapping[str, Player] = {
             "critic": player(critic),
             "generator": player(stage.generator),
@@ -150,7 +153,9 @@ class Editing:
             # The penalty is a second derivative, computed in full width.
             real, classes = self.critic(x)
             fake, _ = self.critic(x_new)
-            penalty = losses.gradient_penalty(lambda v: self.critic(v)[0], x, x_new, draw.generator)
+            penalty = losses.gradient_penalty(
+                lambda v: self.critic(v / self.span)[0], self.span * x, self.span * x_new, draw.generator
+            )
             yield (
                 "critic",
                 {
@@ -164,7 +169,8 @@ class Editing:
             fake, classes = (v.float() for v in self.critic(x_new))
             back = self.stage.generated(x_new, s.clamp_min(0), z)
         known = s >= 0  # the way back needs a label
-        whole = losses.cycle_consistency(x[known], back[known], self.cycle) if known.any() else 0.0 * back.sum()
+        there, again = self.span * x[known], self.span * back[known]
+        whole = losses.cycle_consistency(there, again, self.cycle) if known.any() else 0.0 * back.sum()
         yield (
             "generator",
             {
