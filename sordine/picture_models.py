@@ -379,6 +379,7 @@ def face_similarity(
 ) -> np.ndarray:
     """The cosine of the verification network's deep features of two sets of pictures (n, c, h, w), record by record: (n,).
 
-    Inversion paper, "Privacy Metric" (layer 3 of C); masking paper, section III.B (FaceNet's embedding).
+    Of a network trained here, the third stage: the inversion paper's measure ("Privacy Metric", layer 3 of C). Of FaceNet's
+    published weights, the embedding: the masking paper's (section III.B).
     """
     return cosine_each(*(outputs(network.third_layer, x, device=device) for x in (one, other)))

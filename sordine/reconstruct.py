@@ -54,7 +54,8 @@ def reconstruct(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Reconstruction:
     """Decoders learnt on pairs of released and original records that were fitted on, tried on the others; and, where pictures are
-    released as pictures, these themselves.
+    released as pictures, these themselves. The inversion paper's attacker learns on X2 alone; these
+    learn on all that was fitted on: X1 and X2, or X1 alone where X2 was a pool.
 
     Which were fitted on is known from the modifier and its key, else from the tables' split, else decided as a fit would. With a
     modifier, the white-box attacker is tried too, on few records as it is slow, and, where the modifier has an encoder, a decoder

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks.masking import checks
 from benchmarks.masking.cases import CASES, COMPARED, SWEEP, rows_of
 from benchmarks.masking.measure import file_of
+from benchmarks.masking.page import pace, rates
 from benchmarks.masking.paper import TABLES
 from sordine.errors import SordineError
 from sordine.game import Draw, play
@@ -314,6 +315,16 @@ def test_presets_fill_what_is_left_open() -> None:
         assert {field: getattr(own, field) for field in values} == values
         assert own.obfuscator_lr == pytest.approx(3 * values["lr"])
     assert Masking(preset="small", lr=0.5, predictor_steps=2).settled().obfuscator_lr == 1.0
+
+
+def test_steps_are_rounded_to_whole_epochs() -> None:
+    own = Masking().settled()
+    # 3,000 records are 93 batches of 32, and a round has three predictor steps: 900 / 279 = 3.2.
+    assert own.epochs(93) == 3
+    assert own.epochs(100_000) == own.epochs(600) == 1  # one at the least
+    assert pace(3000) == (2, 558, 186)  # the results' 450
+    assert pace(1286) == (4, 480, 160)
+    assert rates(4) == "1, 0.85, 0.5, 0.15"
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.masking.cases import CASES, COMPARED, FIELDS, SEEDS, Case, Row, rows_of
 from benchmarks.masking.checks import RELEASES, against_baselines, against_itself, percent
 from benchmarks.masking.measure import FAMILIES, READER, RETRAINED, figures
 from benchmarks.masking.paper import BLOCK, BLUR, CIAGAN, DEEPPRIVACY, NON_ADVERSARIAL, ORIGINAL, OURS, TABLES
 from benchmarks.masking.summary import VERDICT
+from sordine.classifiers import fit_batch
+from sordine.methods.masking import Masking
 
 PICTURES = Path(__file__).parents[2] / "docs" / "results" / "masking"
 
@@ -19,11 +23,15 @@ def page() -> str:
     """The whole page, of whatever has been measured."""
     told = ", ".join(f"{k} {v}" for k, v in FIELDS.items())
     learnt, unseen = CASES["faces"].most
+    epochs, predictor, adversarial = pace(learnt)
     parts = [
         HEAD.format(
             learnt=learnt,
             unseen=unseen,
             fields=told,
+            epochs=epochs,
+            predictor=predictor,
+            adversarial=adversarial,
             compared=COMPARED,
             seeds=len(SEEDS),
             reader_width=READER["width"],
@@ -38,6 +46,19 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def pace(learnt: int) -> tuple[int, int, int]:
+    """Epochs, predictor steps and adversarial steps of a fit to so many records."""
+    own = Masking(**FIELDS).settled()
+    rounds = learnt // fit_batch(learnt, int(own.number("batch")))
+    epochs = own.epochs(rounds)
+    return epochs, epochs * rounds * own.predictor_steps, epochs * rounds
+
+
+def rates(epochs: int) -> str:
+    """What the cosine schedule leaves of the rate, epoch by epoch."""
+    return ", ".join(f"{(1 + np.cos(np.pi * e / epochs)) / 2:.2g}" for e in range(epochs))
+
+
 def section(case: Case) -> str:
     """One data set; empty where nothing of it has been measured."""
     rows = [(row, f) for row in (*rows_of(case), *FOLDERS) if (f := figures(case, row)) is not None]
@@ -45,9 +66,11 @@ def section(case: Case) -> str:
         return ""
     (task,) = case.tasks
     learnt, unseen = rows[0][1]["records"]
+    epochs, predictor, adversarial = pace(learnt)
     out = [
         f"## {case.sentence}: {task}\n",
-        f"{learnt:,} pictures to learn from, {unseen:,} unseen; all figures are of these.\n",
+        f"{learnt:,} pictures to learn from, {unseen:,} unseen; all figures are of these. A masker learns for {epochs} epochs: "
+        f"{predictor} predictor steps and, with the adversary, {adversarial} of its own, at {rates(epochs)} of the rates.\n",
     ]
     out += [*printed(case), *references(case), *table(case, rows)]
     missing = [label(row) for row in rows_of(case) if figures(case, row) is None]
@@ -79,14 +102,16 @@ paper's figures beside ours are of other people, other pictures and other networ
 smiling, surprised; for FER+'s table I, whose pictures are cut at the face) have identities and so has Extended Yale B; UTKFace has none, so no
 face similarity. One split: {learnt:,} records of the drawn ones to learn from and {unseen:,} to try on.
 
-**Method.** The preset `small`, narrower: {fields}; all else the defaults. Seed 0 where none is named. K is given for no table of the paper: it
+**Method.** The preset `small`, narrower: {fields}; all else the defaults. The steps
+are rounded to whole epochs: {predictor} predictor steps, and {adversarial} adversarial ones, in {epochs} epochs of {learnt:,} records. With two of them the cosine
+schedule is a first half at the full rate and a second at half of it. Seed 0 where none is named. K is given for no table of the paper: it
 is swept. K {compared} is where the maskers with and without the adversary are compared over {seeds} seeds: found in trials with seed 0 as the K at which
 hard releases are off the floor of face similarity.
 
 **How to read it.** *similarity*: mean cosine of the verification network's embeddings of released and original picture, over unseen records
 (FaceNet's place; here a ResNet-10 trained on the training records' people); *layer 3*: of its third stage, the inversion paper's
 measure. *fixed*: the task's accuracy by a classifier (ResNet-10, width {reader_width}) that learnt on originals. *retrained*: by one (width {retrained_width}) that learnt on what
-is released. The paper does not say which SlimCNN and FERAtt are. *own predictor*: the method's own. *hard* and *soft*: kept pixels as they are, or
+is released. The paper does not say which SlimCNN and FERAtt are. *own predictor*: the method's own, which learnt soft x_p alone. *hard* and *soft*: kept pixels as they are, or
 times m. *m kept / withheld*: the mean of m where it is among the top K % and where not. *reads withheld*: what the shared network reads of
 x_o on training records. At equal face similarity: block's and blur's curves are drawn by straight lines through their sizes or
 strengths and the original; below a baseline's lowest similarity its accuracy there is taken, which favours it. *not clearly* in a verdict: neither it

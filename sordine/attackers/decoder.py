@@ -1,8 +1,9 @@
 """Model inversion: what can be rebuilt of x from what was released (Xiao et al., eqs. 1 to 5 and 10).
 
-The attacker has pairs (x, z) of people of their own and learns a decoder, fresh, that knows nothing of the network which
-made z: neither its weights nor its architecture. z may have any shape; where it is a picture (masked, say, or replaced) the
-decoder restores it. Its failure bounds nothing: another decoder may do better.
+The attacker has pairs (x, z) and learns a decoder, fresh, that by default knows nothing of the network which made z: neither
+its weights nor its architecture. Whose pairs is the caller's to choose: the paper's attacker has those of people of their own,
+X2; the audit gives every fitted record's (sordine/reconstruct.py). z may have any shape; where it is a picture (masked, say,
+or replaced) the decoder restores it. Its failure bounds nothing: another decoder may do better.
 """
 
 from __future__ import annotations

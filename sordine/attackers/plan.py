@@ -40,8 +40,8 @@ class Budget:
     families, settings: which attackers and settings; `resnet` takes part where records are pictures, `convolution` where they
     are no flat vectors. seeds: each runs everything once more. folds: of the cross-validation.
     max_records: on each side of the split, sampled by id where there are more. permutations: of the exact attack's labels.
-    cloud: how many records the report's picture shows. pictures: the size of `resnet`: a narrow ResNet-10, or the
-    replacement paper's adversary, a ResNet-18 (some hundred times the work: on a GPU).
+    cloud: how many records the report's picture shows. pictures: the size of `resnet`: a narrow ResNet-10, or a ResNet-18
+    as the replacement paper's h_f, whose final attacker is not named (some hundred times the work: on a GPU).
     person: how many released records of one person are pooled, 0 for all of them; empty: not tried. queries: releases of
     each record, under as many keys, that are put together; 0: not tried. linkage: whether to match released records with
     originals. name: which of the three it was made from.

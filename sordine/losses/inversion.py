@@ -49,8 +49,8 @@ def discriminator_tells(d_logits_real: Tensor, d_logits_fake: Tensor) -> Tensor:
 def perceptual_distance(features_hat: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
     """Inversion eqs. 4 and 8: sum over layers of |g(x^) - g(x)|^2, per element. Two lists of (B, ...) -> scalar.
 
-    One tensor a layer, conv1 to conv5 of VGG-16 in the paper. Raises SordineError where there is no layer, or the lists
-    or two layers' shapes differ.
+    One tensor a layer, conv1 to conv5 of VGG in the paper (its depth is not printed; 16 here). Raises SordineError where
+    there is no layer, or the lists or two layers' shapes differ.
     """
     if not features or len(features_hat) != len(features):
         raise SordineError(

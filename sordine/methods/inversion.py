@@ -1,10 +1,12 @@
 """Inversion: a representation that serves a task and resists being turned back into pictures (Xiao et al., AAAI 2020).
 
     Enc, f   minimise  L_u(f(z), y) - lambda1 |Dec(z) - x|^2 - lambda2 |g(Dec(z)) - g(x)|^2     on private pictures X1
-    Dec, D   minimise  |Dec(z) - x|^2 + mu1 L_adv + mu2 |g(Dec(z)) - g(x)|^2                    on public pictures X2
+    Dec      minimises |Dec(z) - x|^2 + mu1 log(1 - D(Dec(z))) + mu2 |g(Dec(z)) - g(x)|^2       on public pictures X2
+    D        minimises - log D(x) - log(1 - D(Dec(z)))                                          on X2, where mu1 > 0
 
-z = Enc(x) is what is released. Eqs. 7 and 8 print X1 under the decoder's losses; figure 2 and the text have the adversary
-learn on X2 alone, as here. What another decoder rebuilds from z is measured afterwards: see docs/methods/inversion.md.
+z = Enc(x) is what is released. D's is eq. 3 corrected: as printed, D(x) and D(Dec(z)) are exchanged. Eqs. 7 and 8 print X1
+under the decoder's losses; figure 2 and the text have the adversary learn on X2 alone, as here. What another decoder
+rebuilds from z is measured afterwards: see docs/methods/inversion.md.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ from sordine.table import Table
 from sordine.weights import check_number
 
 # What a field left at None becomes. paper: the appendix's encoder and fc; the rest is ours, as the paper prints no
-# optimiser, no batch and no number of steps. small: for pictures of 32 to 64 pixels on two cores.
+# optimiser, no batch and no number of steps. small: for pictures of 32 to 64 pixels on two cores. steps: moves of the
+# encoder, rounded to whole epochs, one at least.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"encoder": "resnet50", "width": 64, "fc": 1000, "hidden": 512, "steps": 50_000, "lr": 1e-4},
     "small": {"encoder": "resnet18", "width": 16, "fc": 128, "hidden": 128, "steps": 800, "lr": 1e-3},
@@ -112,7 +115,7 @@ class Inversion:
     width: int | None = None
     fc: int | None = None
     hidden: int | None = None
-    steps: int | None = None
+    steps: int | None = None  # rounded to whole epochs
     batch: int = 64
     lr: float | None = None
     decoder_lr: float = 1e-3

@@ -4,8 +4,9 @@
     predictor step     masker and predictor minimise the cross-entropy of predictor(x_p) to the task's label
     adversarial step   masker alone minimises the cross-entropy of predictor(x_o) to the uniform distribution
 
-x_p is what is released. No label but the task's takes part, so nothing is suppressed by name: what the kept pixels tell
-of a person stays in them. See docs/methods/masking.md.
+Released are x's own values where m_topK is above 0 (`hard`, the default), or x_p itself (`soft`); the paper says both. No
+label but the task's takes part, so nothing is suppressed by name: what the kept pixels tell of a person stays in them.
+See docs/methods/masking.md.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ class Predictor(nn.Module):
 
 
 class MaskingModifier(Modifier):
-    """Pictures in 0 to 255 -> the share `keep` of their pixels, zero elsewhere; deterministic. The predictor, which reads the
-    task from what is released, is kept beside the masker: `predict`."""
+    """Pictures in 0 to 255 -> the share `keep` of their pixels, zero elsewhere; deterministic. The predictor is kept beside the
+    masker: `predict`. It learnt soft x_p alone and may fail on hard releases."""
 
     block = 64
 
@@ -126,7 +127,10 @@ class MaskingModifier(Modifier):
         return {"mask": self.mask(x) * WHITE}
 
     def predict(self, x_new: Tensor) -> dict[str, Tensor]:
-        """The predictor: released pictures (b, c, h, w) in 0 to 255 -> attribute -> probabilities (b, classes)."""
+        """The predictor: released pictures (b, c, h, w) in 0 to 255 -> attribute -> probabilities (b, classes).
+
+        It learnt x_p, with m's soft values: of hard releases it may read far less (docs/results/masking.md has both).
+        """
         said = self.predictor(x_new / WHITE)
         return {name: logits.softmax(1) for name, logits in zip(self.predictor.classes, said, strict=True)}
 
@@ -137,7 +141,8 @@ class Masking:
 
     keep: K, per cent of the pixels. adversarial: without, the paper's non-adversarial baseline. release: the kept pixels
     as they are (hard), or times their soft values, as in training. steps: predictor steps, of which `predictor_steps` go with
-    one adversarial step. obfuscator_lr: Adam's rate in the adversarial step (None: lr times predictor_steps). statistics: by which batch norm judges x_o then.
+    one adversarial step; rounded to whole epochs, one at least (see `epochs`). obfuscator_lr: Adam's rate in the adversarial
+    step (None: lr times predictor_steps). statistics: by which batch norm judges x_o then.
 
     Raises SordineError where a choice is unknown or a number is out of range.
     """
@@ -195,6 +200,11 @@ class Masking:
         """A settled field that is a number."""
         return float(getattr(self, field))
 
+    def epochs(self, rounds: int) -> int:
+        """Settled `steps` in whole epochs of so many rounds: the nearest number, but one at least. 900 on 3,000 records (93 rounds
+        of three predictor steps) are three epochs, 837 steps; on many records they are one epoch, which may be thousands."""
+        return max(1, round(self.number("steps") / (self.predictor_steps * rounds)))
+
     def fit(self, table: Table, policy: Policy, run: Run) -> MaskingModifier:
         """Train masker and predictor on the task's labels. Raises SordineError where the records are no pictures, no task is
         named, a side does not suit the UNet, a task's attribute has no labels, or training diverges."""
@@ -212,7 +222,7 @@ class Masking:
             modifier = own._empty(shape, classes).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             batch = classifiers.fit_batch(len(table), int(own.number("batch")))
             draw = Draw(table, batch, policy.preserve, seed=run.seed, device=run.device)
-            epochs = max(1, round(own.number("steps") / (own.predictor_steps * draw.rounds)))
+            epochs = own.epochs(draw.rounds)
             game = MaskingGame(own, modifier, epochs)
             made = {"fields": asdict(own), "seed": run.seed}
             file = classifiers.checkpoint(run.folder, "masking", made, table, policy.preserve, device=run.device)
@@ -309,7 +319,7 @@ class _Watch:
 
 def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, float]], device: str) -> dict[str, Any]:
     """Terms of about 20 epochs, and on some training records: the mean of m on the pixels kept and on the others, how much
-    of the kept brightness is left, the distortion, and what predictor and obfuscator read."""
+    of the kept brightness is left, the distortion, and what predictor and obfuscator read (of soft x_p and x_o)."""
     kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
     some = table.take(np.unique(np.linspace(0, len(table) - 1, min(MEASURED, len(table))).round().astype(int)))
 

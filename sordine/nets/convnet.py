@@ -1,4 +1,7 @@
-"""The masking paper's predictor: four convolutional blocks, a dense layer, a classification layer (section III.B)."""
+"""The masking paper's predictor: four convolutional blocks, a dense layer, a classification layer (section III.B).
+
+The paper gives no kernel, stride or padding of the convolutions: 3 x 3, one and one are ours.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from sordine.errors import SordineError
 class ConvNet(nn.Module):
     """Pictures (b, channels, h, w) in [0, 1] -> logits (b, classes).
 
-    Four times 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pooling; a dense layer with batch norm and ReLU; a dense
+    Four times convolution (3 x 3: ours), batch norm, ReLU, 2 x 2 max pooling; a dense layer with batch norm and ReLU; a dense
     layer. widths: channels of the four. Raises SordineError for sides under 16.
     """
 
