@@ -59,7 +59,8 @@ class Headline:
     nag, low, high: unclipped NAG and its interval. resolvable: the smallest upper bound on NAG that so many records
     could certify, even if nothing leaked at all; None where before is not readable above the guess.
     at_chance: the interval of `after`, widened for having picked the best of all families and settings (Bonferroni), holds
-    the guess or lies below it. sentence: this line in words.
+    the guess or lies below it. may_be_luck: at chance only by that widening, while its own interval lies above 0.
+    sentence: this line in words.
     uneven: classes are uneven (majority share over 1.5 times an even share), so balanced NAG deserves a look.
     """
 
@@ -83,6 +84,10 @@ class Headline:
     uneven: bool = False
     records: int = 0
     sentence: str = ""
+
+    @property
+    def may_be_luck(self) -> bool:
+        return self.at_chance and self.low is not None and self.low > 0
 
 
 @dataclass(frozen=True)

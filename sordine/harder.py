@@ -35,6 +35,15 @@ PASSED = 40_000  # records sent through the modifier for one question, at most
 Knows = Literal["draws", "channel"]
 Setting = Literal["A", "B"]
 SETTINGS: tuple[Setting, ...] = ("A", "B")
+PEOPLE = (
+    "person",
+    "speaker",
+    "subject",
+    "identity",
+    "participant",
+    "patient",
+    "user",
+)  # attributes that say whose a record is
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,8 @@ def harder(
 def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
     """Who each record is of: a name, codes (n,) with -1 for nobody known, and what the codes are called.
 
-    The attribute `person`; else the table's groups, where they hold two records and more on average; else the
-    suppressed attribute of most classes. None where there is none of these. Raises SordineError for an unknown `person`.
+    The attribute `person`; else the table's groups, where they hold two records and more on average; else an attribute that is
+    called as people are (`person`, `speaker`, `subject` ...); else the suppressed attribute of most classes. None where there is none of these. Raises SordineError for an unknown `person`.
     """
     if person is not None:
         if person not in table.y:
@@ -144,6 +153,9 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
             return "group", codes.ravel().astype(np.int64), tuple(f"group {g}" for g in names)
     if not policy.suppress:
         return None
+    people = [name for name in PEOPLE if name in table.y]
+    if people:
+        return people[0], table.y[people[0]], table.classes[people[0]]
     most = max(policy.suppress, key=lambda name: len(table.classes[name]))
     return most, table.y[most], table.classes[most]
 

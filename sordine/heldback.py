@@ -14,6 +14,7 @@ from sordine.attackers.plan import Budget, Scene, deal_whole
 from sordine.attackers.several import attack_several, originals
 from sordine.certify import Certificate, certificates, lowest, pooled, utilities
 from sordine.errors import SordineError
+from sordine.information import decided
 from sordine.keys import Key
 from sordine.modifier import Modifier
 from sordine.policy import Policy
@@ -77,7 +78,12 @@ class Halves:
         told = tuple(utilities({**whole, **{(1, p): r for (_, p), r in whole.items()}}, roles, budget))
         useful = tuple(a for a in told if a not in policy.suppress)
         kind = "preserved" if policy.preserve else "watched"
+        # What a suppressed attribute decides is leakage under another name; a limit must not be met by telling more of it.
+        leaks = tuple(a for a in useful if kind == "watched" and decided(train.y, a, policy.suppress))
+        useful = tuple(a for a in useful if a not in leaks)
         measure = f"mean of what is {kind}: {', '.join(useful)}" if useful else "minus the distortion"
+        if leaks:
+            measure += f"; without {', '.join(leaks)}, which what is suppressed decides"
         return replace(trial, useful=useful, measure=measure)
 
     def _originals(self, scene: Scene) -> Readings:

@@ -159,6 +159,12 @@ def entanglement(
             forward = _told_by_suppressed(by_name[u, s], links[u, s].records)
             backward = _told_by_preserved(by_name[s, u], y)
             sentences += [text for text in (forward, backward) if text]
+    sentences += [
+        f"Whoever knows `{s}` knows `{u}`: what is read of `{u}`, only watched, tells of `{s}`, and is no use."
+        for s in suppress
+        for u in watch
+        if by_name[u, s].decides
+    ]
     for u in preserve:
         alone = min((_left(by_name[u, s]) for s in suppress), default=1.0)
         if len(suppress) > 1 and keeps[u] < alone - SMALL:
@@ -169,6 +175,11 @@ def entanglement(
         before, guess = (readable or {}).get(s) or (1.0, majority(y[s]))
         smallest[s] = resolvable(before, guess, unseen)
     return Entanglement(tuple(pairs), keeps, smallest, tuple(sentences))
+
+
+def decided(y: Mapping[str, np.ndarray], u: str, suppress: Sequence[str]) -> bool:
+    """Whether one suppressed attribute decides attribute u, so that what is read of u is a leak and no use."""
+    return any(p.decides for s in suppress for p in entanglement(y, [s], [], [u]).pairs if (p.of, p.given) == (u, s))
 
 
 def _check_names(y: Mapping[str, np.ndarray], names: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ def key_for_fit(modifier: Path, given: Path | None, log: Callable[[str], None]) 
         yield key
     except Exception:
         path.unlink(missing_ok=True)
+        log(f"nothing was fitted: the new key in {path} is taken back")
         raise
 
 

@@ -162,6 +162,10 @@ def sentence(h: Headline, attackers: int) -> str:
         return read + " So few more than by guessing are read from the originals that no share of it can be stated."
     if h.low is None or h.high is None:
         return read + f" That is {percent(h.nag)} of what could be read before, from too few records for an interval."
+    if h.low > 1:
+        return (
+            read + " That is more than from the originals: attackers that read those so badly can say no share of them."
+        )
     left = "is still readable" if h.role == "suppress" else "is kept"
     return read + (
         f" So {percent(h.nag)} of what could be read before {left} (95 % sure: between {percent(h.low)} and {percent(h.high)})."
@@ -189,7 +193,7 @@ def judge(
     """The verdict, and whether the release passes (None without max_leakage).
 
     leaks: a flaw that leaks, or an attribute whose whole interval, or whose best possible attacker, lies above the limit.
-    holds: every suppressed attribute is at chance, or its interval lies under the limit. passed is False where more than
+    holds: every suppressed attribute's interval lies under the limit, or holds 0 and reaches no further than a quarter. passed is False where more than
     max_leakage was found, or the release has a flaw that leaks or makes figures unreliable; a limit that so few records
     can't certify is said, not failed.
     """
@@ -230,7 +234,12 @@ def judge(
         said.append(f"No attack on {_list(unread)} could be made: too few labelled records.")
         unclear = True
     kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
-    said += [f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before." for h in kept]
+    said += [
+        f"`{h.attribute}`: more of it is read than from the originals, so these attackers are too weak to say what is kept."
+        if h.low is not None and h.low > 1
+        else f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before."
+        for h in kept
+    ]
     seen = [h for h in headlines if h.role == "watch" and h.nag is not None]
     said += [
         f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read."
@@ -254,13 +263,14 @@ def judge(
     if not suppress:
         return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
     if passed is False:
-        title = f"More of {names} was read than the limit of {percent(limit)} allows, or so much cannot be ruled out"
+        title = f"More of {names} was read than the limit of {percent(limit)} allows" if over else _open(names)
         return Verdict("unclear", title, tuple(said)), passed
     if unclear:
-        return Verdict("unclear", f"Whether {names} can still be read is not clear", tuple(said)), passed
+        return Verdict("unclear", _open(names), tuple(said)), passed
     title = f"No attacker read {names} from the release"
-    if any(h.high is not None and h.high > limit for h in secret):
-        title += f", as far as {max(h.records for h in secret):,} records can tell"
+    most = max((h.high or 0.0 for h in secret if h.nag is not None), default=0.0)
+    if most > limit:
+        title += f", as far as {max(h.records for h in secret):,} records can tell: up to {percent(most)} cannot be ruled out"
     return Verdict("holds", title, tuple(said)), passed
 
 
@@ -277,11 +287,20 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
     if h.high <= limit:
         return "holds", h.sentence
     bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
+    if h.may_be_luck:
+        return "unclear", (
+            h.sentence
+            + f" Alone that is more than guessing reads; the best of so many attacks may be there by luck{bound}."
+        )
     if h.at_chance and max(h.resolvable or 0.0, h.high) > COARSE:
         return "unclear", h.sentence + f" That is no more than guessing reads{bound}: too few to rely on."
     if h.at_chance:
         return "holds", h.sentence + f" That is no more than guessing reads{bound}."
     return "unclear", h.sentence + f" The limit of {percent(limit)} lies inside that interval{bound}."
+
+
+def _open(names: str) -> str:
+    return f"Whether {names} can still be read is not clear"
 
 
 def _worst(secret: Sequence[Headline], leaking: Sequence[str], names: str) -> str:

@@ -30,7 +30,7 @@ from sordine.methods.flow_choice import (
     reading,
 )
 from sordine.nets.aligned import Aligned
-from sordine.nets.votes import FAR, Votes, distances, fingerprints, hearing, vote
+from sordine.nets.votes import FAR, Votes, circle, distances, fingerprints, hearing, vote
 from sordine.nets.witness import Witnesses, heights, stepped, waves, witness
 from sordine.policy import Policy
 from sordine.recipe import Run
@@ -520,8 +520,8 @@ def test_a_fit_says_which_space_it_chose(table):
 
 
 def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
-    names = lambda shared: [str(c) for c in make("flow").candidates(300, shared)]  # noqa: E731
-    standardised = [f"{n} numbers, standardised" for n in (256, 192, 128, 96, 64, 40, 24)]
+    names = lambda shared: [str(c) for c in make("flow").candidates(400, shared)]  # noqa: E731
+    standardised = [f"{n} numbers, standardised" for n in (320, 256, 192, 128, 96, 64, 40, 24)]
     assert names(0.5) == [standardised[0], "12 numbers, matched", *standardised[1:]]
     assert names(0.3) == [*standardised, "12 numbers, matched"]
     assert [str(c) for c in make("flow").candidates(50)][:2] == ["40 numbers, standardised", "24 numbers, standardised"]
@@ -571,8 +571,24 @@ def test_records_that_are_the_same_have_no_vote_on_each_other(records, same):
 def test_how_far_one_is_heard_worked_out_by_hand():
     apart = torch.tensor([[1.0, 3.0, 9.0], [2.0, 10.0, FAR], [5.0, FAR, FAR]])
     # Between the nearest and the farthest that has a vote: 8 and 8; the last record hears one alone.
-    assert float(hearing(apart)) == pytest.approx(2**0.5)
-    assert float(hearing(apart[2:])) == 1.0
+    assert float(hearing(apart, 20)) == pytest.approx(2**0.5)
+    assert float(hearing(apart[2:], 20)) == 1.0
+    # Of the first two alone: 2 and 8.
+    assert float(hearing(apart[:2], 2)) == pytest.approx((2 / 4) ** 0.5)
+
+
+def test_a_narrow_and_a_wide_circle_are_heard_by_turns():
+    assert [circle(time, 2000, (0.03, 0.1)) for time in range(4)] == [60, 200, 60, 200]
+    assert [circle(time, 100, (0.03, 0.1)) for time in range(2)] == [20, 20]
+
+
+def test_a_wide_circle_reaches_farther():
+    rng = np.random.default_rng(0)
+    z, secret = torch.from_numpy(rng.standard_normal((1200, 2))), torch.from_numpy(rng.integers(0, 2, 1200))
+    votes, told = Votes(2, 600, 2, 1.0), torch.nn.functional.one_hot(secret, 2).double()
+    for time, near in enumerate((20, 60)):
+        votes.learn(time, z, secret, told, torch.arange(2), torch.arange(1200), torch.arange(600), near)
+    assert votes.width[1] > 1.5 * votes.width[0]
 
 
 def test_the_best_of_many_that_know_nothing_is_expected_above_the_guess():

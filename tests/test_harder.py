@@ -171,6 +171,8 @@ def test_who_a_record_is_of() -> None:
     alone = replace(t, group=np.arange(60))
     assert unit_of(alone, POLICY, None)[0] == "speaker"  # type: ignore[index]
     assert unit_of(alone, Policy(("word", "speaker")), None)[0] == "speaker"  # type: ignore[index]
+    # Who speaks is a person; what is said is none, though it alone is suppressed.
+    assert unit_of(alone, Policy(("word",)), None)[0] == "speaker"  # type: ignore[index]
     assert unit_of(alone, Policy((), ("word",)), None) is None
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
         audit(t, t, POLICY, person="speakers")

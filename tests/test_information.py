@@ -78,7 +78,9 @@ def test_a_speaker_decides_the_accent(rng: np.random.Generator) -> None:
     assert by_name["speaker", "accent"].conditional == pytest.approx(2, abs=0.1)  # 4 speakers to an accent
     assert found.keeps == {"accent": pytest.approx(0), "digit": pytest.approx(1)}
     assert found.smallest == {"speaker": metrics.resolvable(1.0, 1 / 24, 600)}
-    forward, backward = found.sentences  # none about the digit
+    forward, backward, seen = found.sentences  # none about the digit
+    assert seen.startswith("Whoever knows `speaker` knows `sex`")
+    assert "is no use" in seen
     assert forward.startswith("Whoever knows `speaker` knows `accent`")
     assert "nothing of `accent` can be kept" in forward
     assert "rises from 4.2% to 25.0%" in backward

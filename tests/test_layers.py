@@ -18,7 +18,7 @@ FLOORS = {
     4: "methods attackers",
     5: "audit flaws verdict transform release media_release copies reconstruct harder cloud proved",
     6: "search certify heldback sweep report estimator pairs",
-    7: "cli job stages flow demo console keychain guard arguments options audit_command compare_command sweep_command",
+    7: "__main__ cli job stages flow demo console keychain guard arguments options audit_command compare_command sweep_command",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 MODULES = {

@@ -244,6 +244,11 @@ def judged(
 def test_a_verdict_holds_only_where_the_interval_is_short_and_the_limit_kept() -> None:
     assert judged(0.01, -0.05, 0.1, None)[0].level == "holds"
     assert judged(0.2, -0.1, 0.5, None)[0].level == "unclear"  # at chance, and half of it may be readable
+    assert "up to 10.0 % cannot be ruled out" in judged(0.01, -0.05, 0.1, None)[0].title
+    # At chance only because so many attacks were tried: its own interval lies above 0.
+    verdict, passed = judged(0.08, 0.01, 0.15, 0.1)
+    assert (verdict.level, passed) == ("unclear", True)
+    assert "may be there by luck" in verdict.sentences[0]
     verdict, passed = judged(0.15, -0.1, 0.2, 0.1)
     assert (verdict.level, passed) == ("unclear", False)
     assert "limit of 10.0 %" in verdict.title

@@ -125,6 +125,8 @@ def units() -> Iterator[Plane | Fit]:
         yield Fit("faces", "smiling", "generator", epsilon, FROM_X)
     for epsilon in (0.05, 0.005):
         yield Fit("faces", "smiling", "both", epsilon, LONGEST)
+    # A filter that leaves the face, and a generator that may redraw it.
+    yield Fit("faces", "smiling", "both", 0.05, FROM_X | {"epsilon_filter": 0.005})
     yield Fit("utkface", "gender", "both", 0.05)
     for run in range(2, RUNS):
         for epsilon in PLANE_BUDGETS:

@@ -87,7 +87,7 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
     if isinstance(method, str):
         method = make(method)
     if method.suppresses and not policy.suppress:
-        raise SordineError(f"method {type(method).__name__.lower()!r} needs at least one attribute to suppress")
+        raise SordineError(f"method {type(method).__name__.lower()!r} needs at least one attribute to suppress (-s)")
     if method.preserves and not policy.preserve:
         raise SordineError(f"method {type(method).__name__.lower()!r} needs a task: an attribute to preserve (-p)")
     if run.pool is not None and not isinstance(method, Substitution | Inversion):

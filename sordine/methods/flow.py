@@ -46,38 +46,37 @@ from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
 from sordine.nets.aligned import Aligned
-from sordine.nets.votes import Votes, fingerprints
+from sordine.nets.votes import Votes, circle, fingerprints
 from sordine.nets.witness import Witnesses
 from sordine.policy import Policy
 from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
 NOISE = {"standardised": 0.1, "matched": 0.2}  # where none is set: few numbers carry more
-VOTES = {"standardised": 3, "matched": 40}  # where none are set: in few numbers features see most of what neighbours do
+VOTES = {"standardised": 4, "matched": 40}  # where none are set: in few numbers features see most of what neighbours do
 LEAST, MOST = 0.001, 100.0  # noise that the grid of the code can carry
 EACH = 4  # records at least, for every number of a code, where its size is not set
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
+CIRCLES = {"standardised": (0.03, 0.1), "matched": (0.0,)}  # of the voters, heard by turns: in few numbers the fewest
 VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
 FEWEST = 3  # that can be asked
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
-STANDARDISED = (256, 192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
+STANDARDISED = (320, 256, 192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
 @dataclass(frozen=True)
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 256, 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
-    vary by within classes) in which attackers read no more than `limit` (NAG) of every
-    suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
-    0 means 12 where matched, and the largest that holds of 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
+    standardised 320, 256, 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
+    vary by within classes) in which attackers read no more than `limit` (NAG) of every suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
+    0 means 12 where matched, and the largest that holds of 320, 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
     matched, and 0.1 where standardised. rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
-    asks them; where none is given, 3 where standardised, 40 where matched. features: random ones of a round. ridge: of the
-    witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised. strict: whether a support vector
-    machine has a say in the choice beside quick attackers of the standard audit's families.
+    asks them; where none is given, 4 where standardised, 40 where matched. features: random ones of a round. ridge: of the
+    witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised. strict: whether a support vector machine has a say in the choice beside quick attackers of the standard audit's families.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
@@ -176,8 +175,8 @@ class Flow:
         """The modifier in one space, from records x (n, width) of joint classes secret (n,), or from some rows of them alone.
         Found again in the run's folder, whatever its noise."""
         taught = np.arange(len(x)) if rows is None else rows
-        own = {"seed": run.seed, "suppress": policy.suppress, "votes": self.votes_in(candidate.space)}
-        fields = asdict(self) | asdict(candidate) | own
+        votes = self.votes_in(candidate.space), CIRCLES[candidate.space]
+        fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress, "votes": votes}
         fields |= {"noise": None, "limit": None, "strict": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
         file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
         found = kept(file)
@@ -189,8 +188,9 @@ class Flow:
             modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
             if file is not None:
                 with atomic(file, force=True) as temporary:
-                    tensors = {k: v.contiguous() for k, v in modifier.state_dict().items()}
-                    safetensors.torch.save_file(tensors, temporary)
+                    safetensors.torch.save_file(
+                        {k: v.contiguous() for k, v in modifier.state_dict().items()}, temporary
+                    )
         modifier.sigma.fill_(self.noise_in(candidate.space))
         modifier.noise = modifier.size if self.noise_in(candidate.space) else 0
         return modifier
@@ -199,9 +199,8 @@ class Flow:
         self, candidate: Candidate, table: Table, policy: Policy, run: Run, x: Tensor, secret: Tensor, groupings: Tensor
     ) -> FlowModifier:
         """Look and step: what `learn` does where nothing is found."""
-        space = self.aligned(candidate, table, policy, run, x, secret)
+        space, every = self.aligned(candidate, table, policy, run, x, secret), self.votes_in(candidate.space)
         voters = min(len(x) // 2, VOTERS)
-        every = self.votes_in(candidate.space)
         times = self.rounds // every if every and voters >= FEWEST else 0
         modifier = FlowModifier(
             space, self.rounds, self.features, groupings.shape[0], self.step, times, voters if times else 0
@@ -222,7 +221,8 @@ class Flow:
             z = steps.learn(r, z, secret, told, self.ridge * self.features / len(z))
             if (time := modifier.asked_after(r)) is not None:
                 picked = torch.from_numpy(rng.permutation(len(z))[:voters])
-                z = votes.learn(time, z, secret, *steps.grouped_as(time, told), prints, picked)
+                near = circle(time, voters, CIRCLES[candidate.space])
+                z = votes.learn(time, z, secret, *steps.grouped_as(time, told), prints, picked, near)
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
         code = modifier.code(x).float()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sordine.nets.witness import DAMP, stepped
 
-NEIGHBOURS = 20  # the farthest that is to be heard
+NEIGHBOURS = 20  # the farthest of these, at least, is to be heard
 LOOK = 1000  # records from which it is set how far one is heard
 PART = 1000  # records at a time: each against all that vote
 LEAST = 1e-6  # squared distance that is told from none, of codes whose numbers vary by 1
@@ -42,10 +42,15 @@ def vote(apart: Tensor, worth: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     return mean, heard * (worth - mean[:, None])
 
 
-def hearing(apart: Tensor) -> Tensor:
-    """How far one is heard, so that the 20th nearest has e^-2 of the say of the nearest: the square root of a quarter of what lies between their
-    squared distances, in the median over records (b, m). Who has no vote is not counted; 1 where too few are left."""
-    near = apart.topk(min(NEIGHBOURS, apart.shape[1]), largest=False).values
+def circle(time: int, voters: int, shares: tuple[float, ...]) -> int:
+    """How many of those who vote are to be heard this time: these shares of them by turns, but 20 at least."""
+    return max(NEIGHBOURS, round(shares[time % len(shares)] * voters))
+
+
+def hearing(apart: Tensor, neighbours: int) -> Tensor:
+    """How far one is heard, so that the last of so many neighbours has e^-2 of the say of the nearest: the square root of a quarter of what lies
+    between their squared distances, in the median over records (b, m). Who has no vote is not counted; 1 where too few are left."""
+    near = apart.topk(min(neighbours, apart.shape[1]), largest=False).values
     last = (near < FAR).sum(1) - 1
     many = last > 0
     if not many.any():
@@ -106,12 +111,21 @@ class Votes(nn.Module):
         return height, gradient
 
     def learn(
-        self, time: int, z: Tensor, secret: Tensor, told: Tensor, grouping: Tensor, prints: Tensor, picked: Tensor
+        self,
+        time: int,
+        z: Tensor,
+        secret: Tensor,
+        told: Tensor,
+        grouping: Tensor,
+        prints: Tensor,
+        picked: Tensor,
+        neighbours: int = NEIGHBOURS,
     ) -> Tensor:
-        """Those picked (m,) vote; sets how far they are heard, and takes all records a step: secret (n,), see `heard` -> (n, size)."""
+        """Those picked (m,) vote; sets how far they are heard, by so many neighbours, and takes all records a step: secret (n,), see `heard` ->
+        (n, size)."""
         self.voters[time], self.secret[time], self.prints[time] = z[picked].half(), secret[picked], prints[picked]
         looked = picked[:LOOK]
-        self.width[time] = hearing(self.apart(time, z[looked], prints[looked]))
+        self.width[time] = hearing(self.apart(time, z[looked], prints[looked]), neighbours)
         height, gradient = self.all_heard(time, z, told, grouping, prints)
         self.damp[time] = (DAMP * gradient.square().sum(1).mean()).clamp_min(1e-12)
         return stepped(z, height, gradient, self.step, self.damp[time])

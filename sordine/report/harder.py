@@ -76,7 +76,12 @@ def people_say(found: tuple[PersonFinding, ...]) -> str:
             "found that adds up."
         )
     worst = max(sure, key=lambda f: f.nag or 0.0)
-    many = "all records" if worst.k == 0 else "one record" if worst.k == 1 else f"{worst.k:,} records"
+    if worst.k == 1:
+        return (
+            f"Several records of one `{worst.unit}` tell these attackers no more than one does: `{worst.attribute}` is read in "
+            f"{percent(worst.after)} of cases from one (guessing: {percent(worst.guess)})."
+        )
+    many = "all records" if worst.k == 0 else f"{worst.k:,} records"
     return (
         f"Small tells add up: from {many} of one `{worst.unit}`, `{worst.attribute}` is read in {percent(worst.after)} of cases "
         f"(guessing: {percent(worst.guess)}) by an attacker who {KNOWS[worst.knows]}. Do not release anything that shows which "

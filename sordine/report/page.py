@@ -106,7 +106,9 @@ def context(report: Report) -> dict[str, Any]:
 
 def tone(headline: Headline | Finding, at_chance: bool) -> str:
     """The colour of what is read now: good, bad, or plain where neither can be said."""
-    if headline.nag is None:
+    if headline.nag is None or (
+        isinstance(headline, Headline) and headline.role == "suppress" and headline.may_be_luck
+    ):
         return "unsure"
     if headline.role == "watch":
         return "plain"
@@ -120,6 +122,8 @@ def row(h: Headline) -> dict[str, Any]:
         ("better than guessing", "no better than guessing") if h.role == "suppress" else ("readable", "not readable")
     )
     state = "cannot be told" if h.nag is None else words[h.at_chance]
+    if h.role == "suppress" and h.may_be_luck:
+        state = "perhaps by luck"
     return {"h": h, "tone": shade, "state": state, "bars": charts.bars(h, shade)}
 
 
