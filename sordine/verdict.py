@@ -293,9 +293,9 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
             + f" Alone that is more than guessing reads; the best of so many attacks may be there by luck{bound}."
         )
     if h.at_chance and max(h.resolvable or 0.0, h.high) > COARSE:
-        return "unclear", h.sentence + f" That is no more than guessing reads{bound}: too few to rely on."
+        return "unclear", h.sentence + f" That cannot be told from guessing{bound}: too few to rely on."
     if h.at_chance:
-        return "holds", h.sentence + f" That is no more than guessing reads{bound}."
+        return "holds", h.sentence + f" That cannot be told from guessing{bound}."
     return "unclear", h.sentence + f" The limit of {percent(limit)} lies inside that interval{bound}."
 
 
