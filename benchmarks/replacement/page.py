@@ -218,6 +218,11 @@ def verdicts(
 def from_x(found: Mapping[Fit, Any], original: Mapping[str, Any], names: Sequence[str], secret: str, data: str) -> str:
     """The preset's own start, x itself, and more rounds."""
     text = ""
+    shown = {
+        32: "What is released shows the face from the first round on.",
+        96: "By then the filter has spent its budget, and what the generator draws of its leavings is hardly a face (see the picture): more rounds "
+        "hide more and cost the picture, as a start from nothing does.",
+    }
     for fields in (FROM_X, LONGEST):
         by = {(u.variant, u.epsilon): f for u, f in found.items() if f is not None and u.fields == fields}
         if not by:
@@ -225,7 +230,7 @@ def from_x(found: Mapping[Fit, Any], original: Mapping[str, Any], names: Sequenc
         made = ", ".join(f"{k} {v}" for k, v in fields.items())
         spent = max(f["cpu_seconds"] for f in by.values())
         text += f"""
-**Starting at x, {fields["epochs"]} epochs** ({made}; up to {spent:,.0f} core-seconds a fit). What is released shows the face from the first round on:
+**Starting at x, {fields["epochs"]} epochs** ({made}; up to {spent:,.0f} core-seconds a fit). {shown[fields["epochs"]]}
 
 {budgets(by, {}, secret)}
 {bullets(verdicts(by, original, names, secret, data))}{correlations(by, original, secret, data)}"""
