@@ -521,7 +521,7 @@ def test_a_fit_says_which_space_it_chose(table):
 
 def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
     names = lambda shared: [str(c) for c in make("flow").candidates(400, shared)]  # noqa: E731
-    standardised = [f"{n} numbers, standardised" for n in (320, 256, 192, 128, 96, 64, 40, 24)]
+    standardised = [f"{n} numbers, standardised" for n in (256, 192, 128, 96, 64, 40, 24)]
     assert names(0.5) == [standardised[0], "12 numbers, matched", *standardised[1:]]
     assert names(0.3) == [*standardised, "12 numbers, matched"]
     assert [str(c) for c in make("flow").candidates(50)][:2] == ["40 numbers, standardised", "24 numbers, standardised"]
@@ -580,6 +580,18 @@ def test_how_far_one_is_heard_worked_out_by_hand():
 def test_a_narrow_and_a_wide_circle_are_heard_by_turns():
     assert [circle(time, 2000, (0.03, 0.1)) for time in range(4)] == [60, 200, 60, 200]
     assert [circle(time, 100, (0.03, 0.1)) for time in range(2)] == [20, 20]
+
+
+def test_circles_are_heard_where_they_are_asked_for(table):
+    small = FAST | {"space": "standardised", "size": 4, "rounds": 12, "votes": 3}
+    few, turns = (
+        fit(table, Policy(("person",)), make("flow", small | {"circles": circles}), run=Run(key=KEY))
+        for circles in (False, True)
+    )
+    voters = few.votes.voters.shape[1]
+    assert round(0.1 * voters) > 20, "more than the 20 nearest"
+    assert turns.votes.width[1] > 1.2 * few.votes.width[1]
+    assert torch.equal(turns.votes.width[:1], few.votes.width[:1]) == (round(0.03 * voters) <= 20)
 
 
 def test_a_wide_circle_reaches_farther():

@@ -53,30 +53,29 @@ from sordine.recipe import Run, check_fields, input_of
 from sordine.table import Table
 
 NOISE = {"standardised": 0.1, "matched": 0.2}  # where none is set: few numbers carry more
-VOTES = {"standardised": 4, "matched": 40}  # where none are set: in few numbers features see most of what neighbours do
+VOTES = {"standardised": 3, "matched": 40}  # where none are set: in few numbers features see most of what neighbours do
 LEAST, MOST = 0.001, 100.0  # noise that the grid of the code can carry
 EACH = 4  # records at least, for every number of a code, where its size is not set
 GRID, DIGITS = 4096, 24  # places in a unit of the code; binary digits of what brings it back to records
 ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code whose classes are matched
-CIRCLES = {"standardised": (0.03, 0.1), "matched": (0.0,)}  # of the voters, heard by turns: in few numbers the fewest
+CIRCLES = (0.03, 0.1)  # of the voters, heard by turns where circles are asked for
 VOTERS = 2000  # records that vote, others every time, but at most half: who always votes on the same is fitted by heart
 FEWEST = 3  # that can be asked
 SHARED = 0.4  # of the variance within classes, from which the matched space is tried early
-STANDARDISED = (320, 256, 192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
+STANDARDISED = (256, 192, 128, 96, 64, 40, 24)  # numbers of a code that is standardised only, the most first
 
 
 @dataclass(frozen=True)
 class Flow:
     """space: where records move. "standardised": the first principal axes of ranks, standardised class by class, and
     their covariances brought together; "matched": the space of transport, in which classes that lie askew have been turned to each other; "chosen": the first of
-    standardised 320, 256, 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
+    standardised 256, 192, 128, 96, 64, 40 and 24 that leaves four records a number, and matched 12 (that right after the first where it holds two fifths of what the first 64 axes
     vary by within classes) in which attackers read no more than `limit` (NAG) of every suppressed attribute from records held back for the purpose, but for luck (see `flow_choice`). size: numbers of a code;
-    0 means 12 where matched, and the largest that holds of 320, 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
+    0 means 12 where matched, and the largest that holds of 256, 192, 128, 96, 64, 40 and 24 where standardised. noise: standard deviation of
     what is drawn and added to each number of the code, in units of their own over all of the code; 0 draws nothing; where none is given, 0.2 where
-    matched, and 0.1 where standardised. rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never
-    asks them; where none is given, 4 where standardised, 40 where matched. features: random ones of a round. ridge: of the
-    witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised. strict: whether a support vector machine has a say in the choice beside quick attackers of the standard audit's families.
+    matched, and 0.1 where standardised. rounds, step: how often a step is taken, and what part of the way. votes: after how many rounds neighbours are asked, each time; 0 never asks them; where none is given, 3 where standardised, 40 where matched.
+    circles: whether the nearest 3 and 10 in 100 of those asked are heard by turns, not the 20 nearest. features: random ones of a round. ridge: of the witness, for as many features as records. covariances: whether those of the classes are brought together before the first step, where standardised. strict: whether a support vector machine has a say in the choice beside quick attackers of the standard audit's families.
     """
 
     space: Literal["chosen", "standardised", "matched"] = "chosen"
@@ -85,6 +84,7 @@ class Flow:
     rounds: int = 200
     step: float = 0.2
     votes: int | None = None
+    circles: bool = False
     features: int = 500
     ridge: float = 0.1
     limit: float = 0.05
@@ -175,8 +175,8 @@ class Flow:
         """The modifier in one space, from records x (n, width) of joint classes secret (n,), or from some rows of them alone.
         Found again in the run's folder, whatever its noise."""
         taught = np.arange(len(x)) if rows is None else rows
-        votes = self.votes_in(candidate.space), CIRCLES[candidate.space]
-        fields = asdict(self) | asdict(candidate) | {"seed": run.seed, "suppress": policy.suppress, "votes": votes}
+        own = {"seed": run.seed, "suppress": policy.suppress, "votes": self.votes_in(candidate.space)}
+        fields = asdict(self) | asdict(candidate) | own
         fields |= {"noise": None, "limit": None, "strict": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
         file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
         found = kept(file)
@@ -221,7 +221,7 @@ class Flow:
             z = steps.learn(r, z, secret, told, self.ridge * self.features / len(z))
             if (time := modifier.asked_after(r)) is not None:
                 picked = torch.from_numpy(rng.permutation(len(z))[:voters])
-                near = circle(time, voters, CIRCLES[candidate.space])
+                near = circle(time, voters, CIRCLES if self.circles else (0.0,))
                 z = votes.learn(time, z, secret, *steps.grouped_as(time, told), prints, picked, near)
             if run.progress and ((r + 1) % 10 == 0 or r + 1 == self.rounds):
                 run.progress("flow", r + 1, self.rounds)
