@@ -146,6 +146,8 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
     if person is not None:
         if person not in table.y:
             raise SordineError(f"{table.source}: no attribute {person!r} for a person; {nearest(person, table.y)}")
+        if not (table.y[person] >= 0).any():
+            raise SordineError(f"{table.source}: attribute {person!r} says of no record whose it is")
         return person, table.y[person], table.classes[person]
     if table.group is not None:
         names, codes = np.unique(table.group, return_inverse=True)
@@ -153,10 +155,8 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
             return "group", codes.ravel().astype(np.int64), tuple(f"group {g}" for g in names)
     if not policy.suppress:
         return None
-    people = [name for name in PEOPLE if name in table.y]
-    if people:
-        return people[0], table.y[people[0]], table.classes[people[0]]
-    most = max(policy.suppress, key=lambda name: len(table.classes[name]))
+    called = next((name for name in PEOPLE if name in table.y), None)
+    most = called or max(policy.suppress, key=lambda name: len(table.classes[name]))
     return most, table.y[most], table.classes[most]
 
 

@@ -31,6 +31,7 @@ from sordine.errors import SordineError
 from sordine.files import atomic
 from sordine.findings import Comparison, Report, Role
 from sordine.heldback import UNNAMED, fit_rung, released, scene_of
+from sordine.information import decided
 from sordine.modifier import Modifier, versions
 from sordine.policy import Policy
 from sordine.recipe import Run, silent
@@ -81,6 +82,11 @@ def sweep(
     if not policy.suppress:
         raise SordineError("a sweep draws leakage against utility: name what is to be suppressed with -s")
     table = table.with_split(policy, run.key)
+    assert table.split is not None
+    for name in policy.suppress:
+        for side, what in ((table.split, "training"), (~table.split, "unseen")):
+            if not (table.y[name][side] >= 0).any():
+                raise SordineError(f"{table.source}: none of the {what} records has a label of {name!r}")
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     before = scene_of(table, table.x, list(roles), budget)
     given = _given(table, policy, run)
@@ -113,7 +119,8 @@ def sweep(
     for rung, point, start in zip(ladder, points, apart, strict=True):
         report = from_json((point / REPORT).read_bytes())
         swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
-    found = compare([(str(p.rung), p.report) for p in swept], watched=True)
+    leaks = [a for a in policy.watch if decided(table.y, a, policy.suppress)]
+    found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
     return replace(found, notes=(*found.notes, *_notes(swept, budget))), swept
 
 

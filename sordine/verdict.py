@@ -267,6 +267,10 @@ def judge(
         return Verdict("unclear", title, tuple(said)), passed
     if unclear:
         return Verdict("unclear", _open(names), tuple(said)), passed
+    if not all(h.at_chance or h.nag is None for h in secret):
+        return Verdict(
+            "holds", f"What is read of {names} lies under the limit of {percent(limit)}", tuple(said)
+        ), passed
     title = f"No attacker read {names} from the release"
     most = max((h.high or 0.0 for h in secret if h.nag is not None), default=0.0)
     if most > limit:
@@ -284,7 +288,8 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
         return "unclear", h.sentence + f" {h.records:,} records are too few to say more."
     if h.low > limit:
         return "leaks", h.sentence
-    if h.high <= limit:
+    # An interval that so few records cannot have, even if nothing leaked, is an attacker's that always says the same.
+    if h.high <= limit and (h.resolvable is None or h.resolvable <= max(limit, COARSE)):
         return "holds", h.sentence
     bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
     if h.may_be_luck:

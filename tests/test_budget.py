@@ -67,6 +67,8 @@ def test_a_budget_refuses_what_makes_no_sense() -> None:
         Budget(person=(-1,))
     with pytest.raises(SordineError, match="queries"):
         Budget(queries=1)
+    with pytest.raises(SordineError, match="a seed must be a whole number from 0"):
+        Budget(seeds=(-1,))
     with pytest.raises(SordineError, match="families is empty"):
         Budget.named("quick", families=())
 

@@ -176,6 +176,9 @@ def test_who_a_record_is_of() -> None:
     assert unit_of(alone, Policy((), ("word",)), None) is None
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
         audit(t, t, POLICY, person="speakers")
+    nobody = replace(t, y={**t.y, "word": np.full(60, -1)})
+    with pytest.raises(SordineError, match="'word' says of no record whose it is"):
+        unit_of(nobody, POLICY, "word")
 
 
 def test_the_output_is_found_by_its_bits_or_by_the_key() -> None:

@@ -275,6 +275,7 @@ def test_the_perceptual_network_is_vgg_where_it_is_given_else_a_reader(tmp_path:
         ({"preset": "big"}, "preset"),
         ({"cut": "conv9"}, "cut 'conv9' is unknown"),
         ({"encoder": "vgg"}, "encoder 'vgg' is unknown"),
+        ({"encoder": ""}, "encoder '' is unknown"),
         ({"lambda1": -1}, "lambda1 must be a number from 0"),
         ({"mu2": math.inf}, "mu2 must be a number from 0"),
         ({"steps": 0}, "steps must be a number from 1"),

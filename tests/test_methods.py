@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -181,6 +182,16 @@ def test_the_method_is_chosen_and_its_needs_are_checked(table):
             fit(table, Policy((), ("word",)), name)
     with pytest.raises(SordineError, match="no attribute 'nobody'"):
         fit(table, Policy(("nobody",)), "leace")
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"noise", "nothing"}))
+def test_nothing_is_fitted_where_no_training_record_has_a_label(name, tables):
+    policy = policy_of(name)
+    whole = tables[name].with_split(policy, KEY)
+    attribute = (*policy.suppress, *policy.preserve)[0]
+    y = {**whole.y, attribute: np.where(whole.split, -1, whole.y[attribute])}
+    with pytest.raises(SordineError, match=f"none of the training records has a label of '{attribute}'"):
+        fit(dataclasses.replace(whole, y=y), policy, make(name, FAST[name]), run=Run(key=KEY))
 
 
 def test_fit_says_what_is_entangled(table):

@@ -231,13 +231,16 @@ def test_a_limit_that_was_not_kept_stops_a_release(source: Path, tmp_path: Path)
     assert (done.manifest["audit"]["max_leakage"], done.manifest["audit"]["passed"]) == (0.1, False)
 
 
+HEAD = Headline(
+    "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, 0.0, -0.1, 0.1, 0.1, True, (0.8, 1), (0.08, 0.12),
+    sentence="Somebody reads.",
+)  # fmt: skip
+
+
 def judged(
     nag: float, low: float, high: float, limit: float | None, *exact: ExactFinding
 ) -> tuple[Verdict, bool | None]:
-    head = Headline(
-        "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, nag, low, high, 0.1, True, (0.8, 1), (0.08, 0.12),
-        sentence="Somebody reads.",
-    )  # fmt: skip
+    head = replace(HEAD, nag=nag, low=low, high=high)
     return judge([head], [], exact, ("speaker",), limit)
 
 
@@ -245,6 +248,16 @@ def test_a_verdict_holds_only_where_the_interval_is_short_and_the_limit_kept() -
     assert judged(0.01, -0.05, 0.1, None)[0].level == "holds"
     assert judged(0.2, -0.1, 0.5, None)[0].level == "unclear"  # at chance, and half of it may be readable
     assert "up to 10.0 % cannot be ruled out" in judged(0.01, -0.05, 0.1, None)[0].title
+    # Under the limit, but read all the same.
+    head = replace(HEAD, nag=0.5, low=0.4, high=0.6, at_chance=False)
+    verdict, passed = judge([head], [], [], ("speaker",), 0.8)
+    assert (verdict.level, passed) == ("holds", True)
+    assert verdict.title == "What is read of `speaker` lies under the limit of 80.0 %"
+    # An attacker that always says the same has a short interval, however few the records.
+    assert (
+        judge([replace(HEAD, nag=0.0, low=0.0, high=0.01, resolvable=0.4)], [], [], ("speaker",), None)[0].level
+        == "unclear"
+    )
     # At chance only because so many attacks were tried: its own interval lies above 0.
     verdict, passed = judged(0.08, 0.01, 0.15, 0.1)
     assert (verdict.level, passed) == ("unclear", True)

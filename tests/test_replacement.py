@@ -466,6 +466,7 @@ def test_bad_input_gives_one_line() -> None:
         ({"epsilon": -1}, "epsilon must be a number from 0"),
         ({"epsilon_filter": float("nan")}, "epsilon_filter must be a number from 0"),
         ({"widths": ()}, "widths"),
+        ({"widths": (16,)}, "two or more"),
         ({"lr": 0}, "lr must be a number from"),
         ({"beta2": 1.0}, "beta2 must be a number from 0 to"),
         ({"dropout": -0.1}, "dropout"),

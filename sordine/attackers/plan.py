@@ -93,6 +93,8 @@ class Budget:
         for what in ("families", "settings", "seeds"):
             if not getattr(self, what):
                 raise SordineError(f"audit: {what} is empty: nothing would be tried")
+        if any(not 0 <= s < 2**32 for s in self.seeds):
+            raise SordineError("audit: a seed must be a whole number from 0 to 4,294,967,295")
         if self.pictures not in get_args(Size):
             raise SordineError(f"audit: no pictures {self.pictures!r}; {nearest(self.pictures, get_args(Size))}")
         if self.folds < 2 or self.max_records < FEWEST:

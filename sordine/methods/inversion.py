@@ -130,7 +130,7 @@ class Inversion:
         for field, value, known in (
             ("preset", self.preset, tuple(PRESETS)),
             ("cut", self.cut, CUTS),
-            ("encoder", self.encoder or "resnet18", tuple(BLOCKS)),
+            ("encoder", "resnet18" if self.encoder is None else self.encoder, tuple(BLOCKS)),
         ):
             if value not in known:
                 raise SordineError(f"inversion: {field} {value!r} is unknown; {nearest(str(value), known)}")

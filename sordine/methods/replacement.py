@@ -166,6 +166,8 @@ class Replacement:
             value = getattr(self, field)
             if value is not None and (not value or min(value) < 1):
                 raise SordineError(f"replacement: {field} must be widths of at least 1, not {value}")
+        if self.widths is not None and len(self.widths) < 2:
+            raise SordineError(f"replacement: widths must be two or more, from the finest stage on, not {self.widths}")
         for field, low, high in _RANGES:
             check_number(f"replacement: {field}", getattr(self, field), low, high)
 

@@ -16,19 +16,20 @@ def compare(
     utility: str | None = None,
     *,
     watched: bool = False,
+    leaks: Sequence[str] = (),
 ) -> Comparison:
     """Reports, each with the name it is to have, as curves.
 
     attribute: whose NAG is the leakage; by default the first that all of them suppress. utility: whose NAG is the utility;
     by default the mean over the attributes that all of them preserve. watched: where they preserve none, the mean over those
-    that all of them watch, and a note says so. Of one method, fields that are numbers and differ
+    that all of them watch, and a note says so, but for `leaks`: those that a suppressed attribute decides. Of one method, fields that are numbers and differ
     are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
     method (a folder that another tool anonymised) are a curve each.
     Raises SordineError where the reports have no such attribute in common, or none of them can be placed.
     """
     heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
     secret, others = _secret(reports, heads, attribute)
-    useful, untold = _useful(reports, heads, secret, utility, watched)
+    useful, untold = _useful(reports, heads, secret, utility, watched, leaks)
     notes = _notes(reports, heads, secret, utility is not None)
     if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
         notes.append(
@@ -79,6 +80,7 @@ def _useful(
     secret: str,
     asked: str | None,
     watched: bool,
+    decided: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], list[str]]:
     """The attributes that the utility is the mean of, and those that one report or another could not tell."""
     common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
@@ -92,7 +94,9 @@ def _useful(
     preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
     if not preserved and watched:
         # What a suppressed attribute decides is leakage under another name.
-        leaks = {p.of for _, r in reports for p in _pairs(r) if p.decides and p.given in r.policy.get("suppress", ())}
+        leaks = {
+            p.of for _, r in reports for p in _pairs(r) if p.decides and p.given in r.policy.get("suppress", ())
+        } | set(decided)
         seen = [a for a in common if all(found[a].role == "watch" for found in heads)]
         preserved = [a for a in seen if a not in leaks] or seen
     if not preserved:
