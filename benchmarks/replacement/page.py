@@ -363,7 +363,7 @@ def editing(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["cycle weight", "retrained: paper", "retrained", "success", "moved by", "utility"]
-    return f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there)\n\n{table(head, rows)}"
+    return f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there). As many epochs as the fits above, from nothing: no editor draws a face yet, and retrained attackers read the value from what it draws, at every weight.\n\n{table(head, rows)}"
 
 
 def reversal(found: Mapping[Fit, Any]) -> str:
