@@ -326,3 +326,9 @@ class Report:
     max_leakage: float | None = None
     passed: bool | None = None
     schema: int = SCHEMA
+
+    @property
+    def decided(self) -> frozenset[str]:
+        """Attributes that a suppressed one decides: what is read of them is leakage under another name."""
+        pairs = () if self.entanglement is None else self.entanglement.pairs
+        return frozenset(p.of for p in pairs if p.decides and p.given in self.policy.get("suppress", ()))

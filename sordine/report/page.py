@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ def context(report: Report) -> dict[str, Any]:
     worst = max((h for h in by_role["suppress"] if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
     readable = [h for role in ("preserve", "watch") for h in by_role[role]]
     charted = [h for h in readable if h.nag is not None]
-    useful = by_role["preserve"] or (_useful(report, by_role["watch"]) if by_role["suppress"] else [])
+    # Where nothing is preserved by name, all that is watched may be what the records are for, but what a secret decides.
+    watched = [h for h in by_role["watch"] if by_role["suppress"] and h.attribute not in report.decided]
+    useful = by_role["preserve"] or watched
     lowest = min((h for h in useful if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
     return {
         "r": report,
@@ -103,13 +105,6 @@ def context(report: Report) -> dict[str, Any]:
         "table": _filled({**report.table, "classes": _some(report.table.get("classes"))}, without=("notes",)),
         "notes": [*listed(report.table.get("notes")), *listed(report.made.get("notes"))],
     }
-
-
-def _useful(report: Report, watched: Sequence[Headline]) -> list[Headline]:
-    # Where nothing is preserved by name, all that is watched may be what the records are for, but what a secret decides.
-    pairs = () if report.entanglement is None else report.entanglement.pairs
-    told = {p.of for p in pairs if p.decides and p.given in report.policy.get("suppress", ())}
-    return [h for h in watched if h.attribute not in told]
 
 
 def tone(headline: Headline | Finding, at_chance: bool) -> str:

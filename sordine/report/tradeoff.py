@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sordine.errors import SordineError, nearest
-from sordine.findings import Comparison, Curve, Headline, Pair, Point, Report, Sheet
+from sordine.findings import Comparison, Curve, Headline, Point, Report, Sheet
 
 
 def compare(
@@ -94,9 +94,7 @@ def _useful(
     preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
     if not preserved and watched:
         # What a suppressed attribute decides is leakage under another name.
-        leaks = {
-            p.of for _, r in reports for p in _pairs(r) if p.decides and p.given in r.policy.get("suppress", ())
-        } | set(decided)
+        leaks = set(decided).union(*(r.decided for _, r in reports))
         seen = [a for a in common if all(found[a].role == "watch" for found in heads)]
         preserved = [a for a in seen if a not in leaks] or seen
     if not preserved:
@@ -106,10 +104,6 @@ def _useful(
     # A mean over other attributes in each report would compare nothing.
     told = [a for a in preserved if all(found[a].nag is not None for found in heads)]
     return tuple(told or preserved), [a for a in preserved if told and a not in told]
-
-
-def _pairs(report: Report) -> Sequence[Pair]:
-    return () if report.entanglement is None else report.entanglement.pairs
 
 
 def _notes(
