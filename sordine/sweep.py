@@ -82,11 +82,8 @@ def sweep(
     if not policy.suppress:
         raise SordineError("a sweep draws leakage against utility: name what is to be suppressed with -s")
     table = table.with_split(policy, run.key)
-    assert table.split is not None
-    for name in policy.suppress:
-        for side, what in ((table.split, "training"), (~table.split, "unseen")):
-            if not (table.y[name][side] >= 0).any():
-                raise SordineError(f"{table.source}: none of the {what} records has a label of {name!r}")
+    table.require_labels(policy.suppress, "train")
+    table.require_labels(policy.suppress, "test")
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     before = scene_of(table, table.x, list(roles), budget)
     given = _given(table, policy, run)

@@ -202,12 +202,28 @@ class Table:
 
     def part(self, side: Literal["train", "test"]) -> Table:
         """One side of the split. Raises SordineError where there is no split yet or the side is empty."""
+        return self.take(self._side(side))
+
+    def _side(self, side: Literal["train", "test"]) -> np.ndarray:
         if self.split is None:
             raise SordineError(f"{self.source}: the table has no split yet")
         rows = self.split if side == "train" else ~self.split
         if not rows.any():
             raise SordineError(f"{self.source}: the split leaves no {side} record")
-        return self.take(rows)
+        return rows
+
+    def require_labels(self, names: Sequence[str], side: Literal["train", "test"], *, together: bool = False) -> None:
+        """Raise SordineError, naming attribute and side, where no record of that side of the split has a label of one of these
+        attributes; `together`: where none has a label of every one of them."""
+        rows, what = self._side(side), "training" if side == "train" else "unseen"
+        known = [self.y[name][rows] >= 0 for name in names]
+        remedy = "label some, or divide the records otherwise (columns 'split' and 'group')"
+        for name, has in zip(names, known, strict=True):
+            if not has.any():
+                raise SordineError(f"{self.source}: none of the {what} records has a label of {name!r}: {remedy}")
+        if together and names and not np.logical_and.reduce(known).any():
+            every = " and ".join(map(repr, names))
+            raise SordineError(f"{self.source}: none of the {what} records has a label of {every} at once: {remedy}")
 
     def batch(self, rows: np.ndarray | slice) -> torch.Tensor:
         """Records as a float32 tensor (b, *shape), in the table's own scale."""

@@ -264,6 +264,15 @@ def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path
         sweep(people(), Policy((), ("word",)), ladder, folder=tmp_path, budget=FAST)
 
 
+@pytest.mark.parametrize(("side", "what"), [(True, "training"), (False, "unseen")])
+def test_a_side_without_a_label_is_refused_before_anything_is_read(tmp_path: Path, side: bool, what: str) -> None:
+    table = people(80)
+    bare = replace(table, y={**table.y, "speaker": np.where(table.split == side, -1, table.y["speaker"])})
+    with pytest.raises(SordineError, match=f"none of the {what} records has a label of 'speaker'"):
+        sweep(bare, POLICY, search.rungs("noise", {}, ("sigma", [1.0, 2.0])), folder=tmp_path / "s", budget=FAST)
+    assert not (tmp_path / "s").exists()
+
+
 def test_settings_go_to_the_methods_that_have_them() -> None:
     found = search.settings_of({"epochs": "3", "unit": "raw"}, ("noise", "substitution"))
     assert found == {"noise": {"unit": "raw"}, "substitution": {"epochs": "3"}}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -153,6 +155,18 @@ def test_bad_tables_give_one_line(tmp_path, columns, message):
     with pytest.raises(SordineError, match=message) as error:
         Table.read(tmp_path / "t.parquet")
     assert "\n" not in str(error.value)
+
+
+def test_labels_are_required_of_a_side():
+    split = np.array([True, True, False, False])
+    y = {"a": ["x", None, "x", "y"], "b": [None, "x", None, None], "c": [None, "x", "y", "x"]}
+    table = dataclasses.replace(Table.of(np.eye(4), y), split=split)
+    table.require_labels(("a", "c"), "train")
+    table.require_labels(("a", "c"), "test", together=True)
+    with pytest.raises(SordineError, match="none of the unseen records has a label of 'b': label some, or"):
+        table.require_labels(("a", "b"), "test")
+    with pytest.raises(SordineError, match="none of the training records has a label of 'a' and 'c' at once"):
+        table.require_labels(("a", "c"), "train", together=True)
 
 
 def test_bad_policies_on_a_table():

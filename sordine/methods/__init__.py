@@ -104,11 +104,10 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         )
         for sentence in beforehand(found, int((~table.split).sum())):
             run.log(sentence)
-    train = table.part("train")
     # Noise needs no labels; who learns from them, and finds none, would release records as they came.
-    for name in (*policy.suppress, *policy.preserve) if not isinstance(method, Noise | Nothing) else ():
-        if len(np.unique(train.y[name][train.y[name] >= 0])) == 0:
-            raise SordineError(f"{table.source}: none of the training records has a label of {name!r}")
+    if not isinstance(method, Noise | Nothing):
+        table.require_labels((*policy.suppress, *policy.preserve), "train")
+    train = table.part("train")
     modifier = method.fit(train, policy, run)
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
     modifier.card.key = run.key.fingerprint
