@@ -280,13 +280,23 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A setting of a sweep of which there is no point. name: the method and what varies; why: in words."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Reports side by side: leakage of `attribute` against utility, the mean over `utility`. notes: what to know of them."""
+    """Reports side by side: leakage of `attribute` against utility, the mean over `utility`. notes: what to know of them.
+    failed: settings that a sweep could not make."""
 
     attribute: str
     utility: tuple[str, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...] = ()
+    failed: tuple[Failed, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ def beside(modifier: Path) -> Path:
 
 
 @contextlib.contextmanager
-def key_for_fit(modifier: Path, given: Path | None, log: Callable[[str], None]) -> Iterator[Key]:
+def key_for_fit(
+    modifier: Path, given: Path | None, log: Callable[[str], None], made: Callable[[], bool] = lambda: False
+) -> Iterator[Key]:
     """The key to fit under: the given file, else the one beside the modifier, else a new one written there.
 
-    A new key is taken back where the fit is refused; it stays where the fit is interrupted, for the next try.
+    A new key is taken back where the fit is refused; it stays where the fit is interrupted, for the next try, and where
+    `made` says that something was made under it that the next try goes on from.
     """
     path = Path(given) if given is not None else beside(modifier)
     if given is not None or path.exists():
@@ -36,6 +39,8 @@ def key_for_fit(modifier: Path, given: Path | None, log: Callable[[str], None]) 
     try:
         yield key
     except Exception:
+        if made():
+            raise
         path.unlink(missing_ok=True)
         log(f"nothing was fitted: the new key in {path} is taken back")
         raise

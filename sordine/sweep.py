@@ -2,7 +2,8 @@
 
 What the points share: the split; what a method pretrains; what attackers read of the originals; the steps in which the
 perceptrons of all releases are trained; and, of substitution, the first part of its training (`SHARED`), after which the
-points part. A point that was finished is kept in the sweep's folder and not made again.
+points part. A point that was finished is kept in the sweep's folder and not made again; one that cannot be made is named,
+and the others are measured all the same.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sordine import methods
-from sordine.attackers import reads
+from sordine.attackers import cost, reads
 from sordine.attackers.exact import exact
-from sordine.attackers.plan import Budget, Scene
+from sordine.attackers.plan import Budget, Scene, pieces, together
 from sordine.attackers.several import attack_several
 from sordine.copies import copied
 from sordine.errors import SordineError
 from sordine.files import atomic
-from sordine.findings import Comparison, Report, Role
+from sordine.findings import Comparison, Failed, Report, Role
 from sordine.heldback import UNNAMED, fit_rung, released, scene_of
 from sordine.information import decided
 from sordine.modifier import Modifier, versions
@@ -44,6 +45,9 @@ from sordine.verdict import Readings, figures, judge
 REPORT, MODIFIER, START = "report.json", "modifier", "start.safetensors"
 BLOCK = 4096  # records hashed at a time
 SHARE = 0.7  # of the epochs: what points have in common before they part
+LONG = 10  # seconds that fits have to take for how long the others will to be worth a line
+# What a setting alone is to blame for: it is refused, or its numbers ran away. Anything else ends the sweep.
+REFUSED = (SordineError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 # method -> the fields in which points may differ that have their start in common: weights of its loss.
 SHARED = {"substitution": ("entropy_weight", "preserve_weight")}
 
@@ -74,13 +78,18 @@ def sweep(
 
     ladder: `search.rungs` of one or several methods. folder: where finished points and what a method pretrains are kept; the same
     sweep goes on where it was. separate: every fit as if alone, no start in common. Attackers try the suppressed
-    attributes, the preserved ones, and the policy's watched ones.
-    Raises SordineError where the policy does not fit the table or a method, and where nothing can be compared.
+    attributes, the preserved ones, and the policy's watched ones. A setting that its method refuses, or under which training
+    or release runs into numbers that are none, has no point: `Comparison.failed` says which and why.
+    Raises SordineError where the policy does not fit the table, where no setting can be made, and where nothing can be compared.
     """
     run, budget = run or Run(), budget or Budget()
     policy = table.require(policy)
     if not policy.suppress:
         raise SordineError("a sweep draws leakage against utility: name what is to be suppressed with -s")
+    if not (policy.preserve or policy.watch):
+        raise SordineError(
+            "a sweep draws leakage against utility: name what is to be preserved with -p, or watched with -w"
+        )
     table = table.with_split(policy, run.key)
     table.require_labels(policy.suppress, "train")
     table.require_labels(policy.suppress, "test")
@@ -90,35 +99,104 @@ def sweep(
     points = [folder / "points" / _address(given, list(roles), rung, budget, separate) for rung in ladder]
     apart = [_start_of(rung, ladder) if not separate else None for rung in ladder]
     order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
+    failed: dict[int, str] = {}
+    told: set[str] = set()
     for done, i in enumerate(order, 1):  # first those whose start others have in common
         if not (points[i] / MODIFIER).is_dir():
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
             began = time.monotonic()
-            made = _fitted(ladder[i], apart[i], table, policy, run, folder, given)
-            made.card.fit["seconds"] = round(time.monotonic() - began, 1)
+            try:
+                _has_start(apart[i], ladder, failed)
+                made = _fitted(ladder[i], apart[i], table, policy, run, folder, given)
+            except REFUSED as error:
+                failed[i] = _why(error)
+                run.log(f"{ladder[i]}: not made: {failed[i]}")
+                continue
+            took = time.monotonic() - began
+            made.card.fit["seconds"] = round(took, 1)
             made.save(points[i] / MODIFIER)
+            others = [k for k in order[done:] if ladder[k].name == ladder[i].name and not points[k].is_dir()]
+            if ladder[i].name not in told and (said := _others(ladder, apart, others, took)):
+                run.log(f"{ladder[i]}: {said}")
+            told.add(ladder[i].name)
         if run.progress:
             run.progress("fits", done, len(ladder))
-    left = [i for i in range(len(ladder)) if _kept(points[i] / REPORT) is None]
-    modifiers = {i: methods.load(points[i] / MODIFIER) for i in left}
-    after = [released(modifiers[i], table, before, run.key, workers)[0] for i in left]
-    if left:
-        run.log(f"attackers: {len(left)} releases of {len(before.ids):,} records, {len(roles)} attributes")
+    left = [i for i in range(len(ladder)) if i not in failed and _kept(points[i] / REPORT) is None]
+    modifiers: dict[int, Modifier] = {}
+    after: dict[int, Scene] = {}
+    for i in left:
+        modifiers[i] = methods.load(points[i] / MODIFIER)
+        try:
+            after[i] = _released(modifiers[i], table, before, run, workers)
+        except REFUSED as error:
+            failed[i] = _why(error)
+            run.log(f"{ladder[i]}: not made: {failed[i]}")
+    if after:
+        run.log(_attackers(before, list(after.values()), list(roles), budget, workers))
         with _one_thread():
             read = attack_several(
-                before, after, list(roles), budget, device=run.device, workers=workers, progress=run.progress
+                before,
+                list(after.values()),
+                list(roles),
+                budget,
+                device=run.device,
+                workers=workers,
+                progress=run.progress,
             )
-        for i, scene, readings in zip(left, after, read, strict=True):
-            report = _report(table, before, scene, readings, roles, policy, modifiers[i], budget)
+        for i, readings in zip(after, read, strict=True):
+            report = _report(table, before, after[i], readings, roles, policy, modifiers[i], budget)
             with atomic(points[i] / REPORT) as temporary:
                 temporary.write_text(to_json(report), encoding="utf-8")
+    if len(failed) == len(ladder):
+        whys = list(dict.fromkeys(failed.values()))
+        each = "; ".join(f"{ladder[i]}: {why}" for i, why in sorted(failed.items()))
+        raise SordineError(whys[0] if len(whys) == 1 else f"no setting could be made: {each}")
     swept = []
-    for rung, point, start in zip(ladder, points, apart, strict=True):
-        report = from_json((point / REPORT).read_bytes())
-        swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
+    for i, (rung, point, start) in enumerate(zip(ladder, points, apart, strict=True)):
+        if i not in failed:
+            report = from_json((point / REPORT).read_bytes())
+            swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
     leaks = [a for a in policy.watch if decided(table.y, a, policy.suppress)]
     found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
-    return replace(found, notes=(*found.notes, *_notes(swept, budget))), swept
+    lost = tuple(Failed(str(ladder[i]), why) for i, why in sorted(failed.items()))
+    return replace(found, notes=(*found.notes, *_notes(swept, budget)), failed=lost), swept
+
+
+def _why(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return said if isinstance(error, SordineError) else f"its numbers ran away ({said or type(error).__name__})"
+
+
+def _has_start(start: Rung | None, ladder: Sequence[Rung], failed: Mapping[int, str]) -> None:
+    # What others part from is not trained again for each of them only to fail again.
+    for i, why in failed.items():
+        if ladder[i] is start:
+            raise SordineError(f"{start}, whose start it has in common, was not made ({why}); --separate fits it alone")
+
+
+def _others(ladder: Sequence[Rung], apart: Sequence[Rung | None], left: Sequence[int], took: float) -> str | None:
+    """How long the other fits of a method will take by its first; None where that is soon."""
+    about = took * sum(1 if apart[i] is None or apart[i] is ladder[i] else 1 - SHARE for i in left)
+    if about < LONG:
+        return None
+    return f"fitted in {cost.lasting(took)}; {len(left)} more will take about {cost.lasting(about)}, if none is slower"
+
+
+def _released(modifier: Modifier, table: Table, before: Scene, run: Run, workers: int) -> Scene:
+    scene = released(modifier, table, before, run.key, workers)[0]
+    bad = len(scene.x) - int(np.isfinite(scene.flat()).all(1).sum())
+    if bad:
+        raise SordineError(f"{bad:,} of {len(scene.x):,} released records hold what is no number")
+    return scene
+
+
+def _attackers(before: Scene, after: Sequence[Scene], attributes: Sequence[str], budget: Budget, workers: int) -> str:
+    # An upper estimate: several releases share steps of perceptrons, and trees on copies are smaller.
+    jobs = [(s, group) for s in (before, *after) for group in together(pieces(attributes, budget, s.x.shape[1:]))]
+    return (
+        f"attackers: {len(after)} releases of {len(before.ids):,} records, {len(attributes)} attributes; one by one they would take "
+        f"about {cost.lasting(cost.forecast(jobs, budget, workers))} here, together less"
+    )
 
 
 def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:

@@ -74,6 +74,7 @@ def sweep(
     from sordine.report.plane import comparison_page
     from sordine.search import along_of, budget_of, rungs, settings_of
     from sordine.stages import folder_of_job
+    from sordine.sweep import MODIFIER
     from sordine.sweep import sweep as draw
     from sordine.table import Table
 
@@ -86,19 +87,27 @@ def sweep(
     tries = budget_of(budget, given.names(family))
     plain = output.with_suffix("")
     work = plain.with_name(f"{plain.name}.{WORK}")
+
+    def fitted() -> bool:
+        return any((work / "points").glob(f"*/{MODIFIER}"))
+
     with Console(quiet=quiet) as people:
         records = Table.read(table, given.names(features), named=asked.named)
         for note in records.notes:
             people.log(note)
         records.require(asked)
-        with folder_of_job(work), key_for_fit(plain, key, people.log) as secret:
+        with folder_of_job(work), key_for_fit(plain, key, people.log, fitted) as secret:
             run = Run(given.device(device), seed, secret, people.log, people.progress)
             try:
                 found, made = draw(
                     records, asked, ladder, run, folder=work, budget=tries, separate=separate, workers=workers
                 )
-            except SordineError:
-                if key is None or not (work / "points").is_dir():  # nothing to go on from
+            except Exception as error:
+                if fitted():
+                    people.log(
+                        f"{work} keeps what was fitted: the same sweep, or one of other settings, goes on from it"
+                    )
+                elif isinstance(error, SordineError):  # nothing to go on from
                     shutil.rmtree(work, ignore_errors=True)
                 raise
             if keep is not None:
@@ -107,17 +116,23 @@ def sweep(
                 if path is not None:
                     with atomic(path, force=force) as temporary:
                         temporary.write_text(written, encoding="utf-8")
-        shutil.rmtree(work, ignore_errors=True)
+        if not found.failed:
+            shutil.rmtree(work, ignore_errors=True)
         for line in lines(found):
             people.say(line)
         for path, what in ((output, "the sweep"), (json, "its figures"), (keep, "its modifiers")):
             if path is not None:
                 people.say(f"{path}: {what}")
+        if found.failed:
+            people.say(f"{work}: the points that were made; the same sweep, or one of other settings, goes on from it")
+    if found.failed:
+        each = "; ".join(f"{f.name}: {f.why}" for f in found.failed)
+        raise SordineError(f"{len(found.failed)} of {len(ladder)} settings have no point on {output}: {each}")
     return DONE
 
 
 def lines(found: Comparison) -> list[str]:
-    """A line a point: what was read, what is useful; * marks the undominated."""
+    """A line a point: what was read, what is useful; * marks the undominated. And a line a setting that was not made."""
     from sordine.report.charts import clipped, span
     from sordine.report.plane import useful
     from sordine.report.tradeoff import settings
@@ -135,7 +150,7 @@ def lines(found: Comparison) -> list[str]:
             ]
             title = curve.method if what == curve.method else f"{curve.method}, {what}"
             said.append(f"  {'*' if p.front else ' '} {title}: {', '.join(told)}")
-    return said
+    return said + [f"  not made: {f.name}: {f.why}" for f in found.failed]
 
 
 def to_json(found: Comparison, made: Sequence[Swept]) -> str:

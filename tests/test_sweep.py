@@ -382,3 +382,121 @@ def search_scene(table: Table, budget: Budget) -> Scene:
     from sordine.heldback import scene_of
 
     return scene_of(table, table.x, ["speaker"], budget)
+
+
+# ------------------------------------------------------------------------------------------------ settings that fail
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, at: float, error: Exception) -> list[float]:
+    """Fits of noise fail at one sigma; the sigmas that were fitted."""
+    real, fitted = methods.fit, []
+
+    def fit(table: Table, policy: Policy, method: Any, run: Run) -> Modifier:
+        if method.sigma == at:
+            raise error
+        fitted.append(method.sigma)
+        return real(table, policy, method, run=run)
+
+    monkeypatch.setattr(methods, "fit", fit)
+    return fitted
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (SordineError("sigma is too much"), "sigma is too much"),
+        (FloatingPointError("epoch 2: loss a is no longer finite"), "its numbers ran away (epoch 2: loss a"),
+    ],
+)
+def test_a_setting_that_fails_is_named_and_the_others_are_measured(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    folder = table.parent
+    fitted = fails(monkeypatch, 1.0, error)
+    words = command(table, "-m", "noise", "--along", "sigma=5,1,0.5", "--json", str(folder / "sweep.json"))
+    assert main(words) == 2
+    said, line = capsys.readouterr()
+    assert line.count("\n") == 1
+    assert "1 of 3 settings have no point" in line
+    assert f"noise, sigma 1: {why}" in line
+    assert f"not made: noise, sigma 1: {why}" in said
+    assert len(re.findall(r"^  [* ] noise, sigma [\d.]+: leakage", said, re.MULTILINE)) == 2
+    page = " ".join("".join(read((folder / "sweep.html").read_text(encoding="utf-8")).words).split())
+    assert f"No point of noise, sigma 1: {why}" in page
+    figures = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    assert [p["value"] for p in figures["points"]] == [5.0, 0.5]
+    assert figures["comparison"]["failed"][0]["name"] == "noise, sigma 1"
+    # The key and the points stay: what is asked for next goes on from them, and tidies up when all is there.
+    monkeypatch.undo()
+    real = methods.fit
+    monkeypatch.setattr(methods, "fit", lambda t, p, m, run: fitted.append(m.sigma) or real(t, p, m, run=run))
+    assert main([*words, "--force"]) == 0
+    assert fitted == [5.0, 0.5, 1.0]
+    assert sorted(p.name for p in folder.iterdir()) == ["sweep.html", "sweep.json", "sweep.key", "t.parquet"]
+
+
+def test_a_fault_of_ours_loses_no_finished_fit(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 1.0, RuntimeError("a shape is wrong"))
+    words = command(table, "-m", "noise", "--along", "sigma=5,1")
+    assert main(words) == 3
+    assert "keeps what was fitted" in capsys.readouterr().out
+    assert (table.parent / "sweep.key").is_file()
+    monkeypatch.undo()
+    fitted = fails(monkeypatch, 5.0, RuntimeError("what was fitted is fitted again"))
+    assert main(command(table, "-m", "noise", "--along", "sigma=5,2")) == 0
+    assert fitted == [2.0]
+
+
+def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Modifier.release
+
+    def release(self: Any, x: Any, ids: Any, key: Key, **more: Any) -> Any:
+        out, drawn = real(self, x, ids, key, **more)
+        if self.card.fields["sigma"] == 5.0:
+            out = out.copy()
+            out[:3] = np.nan
+        return out, drawn
+
+    monkeypatch.setattr(Modifier, "release", release)
+    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert [p.rung.value for p in points] == [1.0]
+    assert [(f.name, f.why) for f in found.failed] == [
+        ("noise, sigma 5", "3 of 320 released records hold what is no number")
+    ]
+
+
+def test_what_parts_from_a_start_that_failed_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+    real = sweeping.fit_rung
+
+    def fit(rung: search.Rung, *given: Any) -> Modifier:
+        if rung.name == "nothing":
+            return real(rung, *given)
+        tried.append(rung.value)
+        raise SordineError("refused")
+
+    monkeypatch.setattr(sweeping, "fit_rung", fit)
+    ladder = [*search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9))), *search.rungs("nothing")]
+    found, points = made(tmp_path, ladder)
+    assert tried == [0.2]
+    assert [p.rung.name for p in points] == ["nothing"]
+    assert [f.why.startswith("substitution, entropy_weight 0.2, whose start") for f in found.failed] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(sweeping, "LONG", 0)
+    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 2.0, 1.0))), log=said.append)
+    assert [line for line in said if "more will take about" in line] == [
+        "noise, sigma 5: fitted in 1 second; 2 more will take about 1 second, if none is slower"
+    ]
+    assert any(re.match(r"attackers: 3 releases .* one by one they would take about \d+ second", line) for line in said)
+    started = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
+    apart = [started[1]] * 3
+    assert "2 more will take about 60 seconds" in str(sweeping._others(started, apart, [0, 2], 100))

@@ -157,11 +157,18 @@ def forecast(
     return max(sum(each) / max(1, cores), max(each, default=0.0))
 
 
+def lasting(about: float) -> str:
+    """Seconds in words: 75 -> '75 seconds', 300 -> '5 minutes', 9000 -> '2.5 hours'."""
+    if about < 120:
+        return f"{max(about, 1):.0f} second{'s' if round(about) > 1 else ''}"
+    return f"{about / 60:.0f} minutes" if about < 7200 else f"{about / 3600:.1f} hours"
+
+
 def told(jobs: Sequence[tuple[Scene, Sequence[Piece]]], budget: Budget, workers: int) -> str:
     """What is said beforehand, in a line."""
     attacks = sum(len(group) for _, group in jobs)
     about = forecast(jobs, budget, workers)
-    long = f"{max(about, 1):.0f} seconds" if about < 120 else f"{about / 60:.0f} minutes"
+    long = lasting(about)
     more = [
         what
         for what, asked in (
