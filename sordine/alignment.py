@@ -43,8 +43,10 @@ def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.
         usable = np.sort(numpy_rng(seed, "transport").choice(usable, most, replace=False))
     secret = torch.from_numpy(joint([table.y[s][usable] for s in policy.suppress]))
     if len(usable) < 4 or int(secret.max()) < 1:
+        named = " and ".join(map(repr, (*policy.suppress, *policy.preserve)))
         raise SordineError(
-            f"{table.source}: {method} needs four records at least, of two suppressed classes or more, fully labelled"
+            f"{table.source}: {method} needs four training records with a label of {named}, of two suppressed classes at least; it "
+            f"has {len(usable)}, in classes: {len(torch.unique(secret))}; label more"
         )
     x = table.batch(usable).flatten(1)
     if not (x.amax(0) > x.amin(0)).any():

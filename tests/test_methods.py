@@ -200,6 +200,21 @@ def test_fit_says_what_is_entangled(table):
     assert any("person" in line and "sex" in line for line in lines)
 
 
+@pytest.mark.parametrize("name", ["transport", "substitution"])
+@pytest.mark.parametrize("attribute", ["sex", "word"])
+def test_an_unseen_side_without_labels_is_refused_before_training(name, attribute, table, monkeypatch):
+    monkeypatch.setattr(METHODS[name], "fit", lambda *given: pytest.fail("it trained"))
+    whole = table.with_split(POLICY, KEY)
+    bare = np.where(whole.split, whole.y[attribute], -1)
+    with pytest.raises(SordineError, match=f"none of the unseen records has a label of '{attribute}': label some") as e:
+        fit(dataclasses.replace(whole, y={**whole.y, attribute: bare}), POLICY, name, run=Run(key=KEY))
+    assert "\n" not in str(e.value)
+    odd = np.arange(len(whole)) % 2
+    apart = {a: np.where(~whole.split & (odd == k), -1, whole.y[a]) for k, a in enumerate(("person", "word"))}
+    with pytest.raises(SordineError, match="unseen records has a label of 'person' and 'sex' and 'word' at once"):
+        fit(dataclasses.replace(whole, y={**whole.y, **apart}), POLICY, name, run=Run(key=KEY))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

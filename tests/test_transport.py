@@ -239,6 +239,12 @@ def test_missing_labels_and_few_records(table):
     alone = Table.of(table.x[:40], {"sex": [0, 1] * 20, "word": [-1] * 40})
     with pytest.raises(SordineError, match="no label at all"):
         fit(alone, Policy(("sex",), ("word",)), make("transport"), run=Run(key=KEY))
+    sparse = np.array([0, 1, 0] + [-1] * 29 + [0, 1] * 4)
+    some = Table.of(table.x[:40], {"sex": sparse}, split=["train"] * 32 + ["test"] * 8)
+    with pytest.raises(
+        SordineError, match=r"four training records with a label of 'sex'.* it has 3, in classes: 2; label"
+    ):
+        fit(some, Policy(("sex",)), make("transport"), run=Run(key=KEY))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
 
     Says first, through `run.log`, what is entangled on this table. The modifier's card holds, where its output is
     discrete, the exact best attack on the fitted and on the unseen records.
-    Raises SordineError where the policy does not fit the table or the method does not fit the policy.
+    Raises SordineError, before training, where the policy does not fit the table or the method does not fit the policy, and
+    where a side of the split lacks the labels that the method learns from or is measured by.
     """
     run = run or Run()
     policy = table.require(policy)
@@ -107,6 +108,10 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
     # Noise needs no labels; who learns from them, and finds none, would release records as they came.
     if not isinstance(method, Noise | Nothing):
         table.require_labels((*policy.suppress, *policy.preserve), "train")
+    if isinstance(method, Transport | Substitution):
+        # Their channel is attacked on both sides afterwards: what cannot be is refused before an hour of training.
+        table.require_labels((*policy.suppress, *policy.preserve), "train", together=True)
+        table.require_labels((*policy.suppress, *policy.preserve), "test", together=True)
     train = table.part("train")
     modifier = method.fit(train, policy, run)
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
