@@ -118,7 +118,7 @@ def audit(
     from sordine.keychain import beside
     from sordine.keys import Key
     from sordine.pairs import extract_pair, read_pair
-    from sordine.picture_models import load_verification
+    from sordine.picture_models import labelled, load_verification
     from sordine.reconstruct import reconstruct, sides
     from sordine.report.data import write_report
     from sordine.report.sheets import reconstruction_sheet, sheets
@@ -170,11 +170,13 @@ def audit(
             )
         policy = policy.resolve(pair.original.attributes)
         if rebuild:  # what cannot be is refused before the audit
-            sides(pair.original, pair.transformed, policy, modifier=fitted, key=secret)
+            before, _, own, _ = sides(pair.original, pair.transformed, policy, modifier=fitted, key=secret)
             if verification is not None:
                 load_verification(verification)
             if identity is not None and identity not in pair.original.y:
                 raise SordineError(f"{table}: no attribute {identity!r}; {nearest(identity, pair.original.attributes)}")
+            if identity is not None and verification is None:
+                labelled(before.take(own), identity)
         shown = pair.gallery(policy, originals=originals, log=people.log)
         options = [*pair.options, *(() if more is None else ("--more", more.name))]
         options += [] if person is None else ["--person", person]

@@ -240,10 +240,10 @@ def train_reader(
     """A reader of `attribute` learnt on the labelled pictures of `table` (AdamW, cosine schedule, cross-entropy), each batch
     moved by up to two pixels. folder: where unfinished work is kept, to go on.
 
-    Raises SordineError where the records are no pictures, the attribute is unknown or fewer than two are labelled.
+    Raises SordineError where the records are no pictures, and as `labelled` does.
     """
     shape = picture_shape(table)
-    known = _labelled(table, attribute)
+    known = labelled(table, attribute)
     with classifiers.seeded(seed, f"reader {attribute}"):
         model = Reader(shape, len(table.classes[attribute]), blocks, width)
 
@@ -291,7 +291,7 @@ def train_verification(
     Raises SordineError as `train_reader` does.
     """
     shape = picture_shape(table)
-    known = _labelled(table, person)
+    known = labelled(table, person)
     with classifiers.seeded(seed, f"verification {person}"):
         model = Verification(shape, len(table.classes[person]), blocks, width)
 
@@ -306,12 +306,23 @@ def train_verification(
     return model.eval()
 
 
-def _labelled(table: Table, attribute: str) -> Table:
+def labelled(table: Table, attribute: str) -> Table:
+    """The records of `table` that a network can learn `attribute` on: those with a label of it.
+
+    Raises SordineError where the attribute is unknown, fewer than two records have a label, or all have the same.
+    """
     if attribute not in table.y:
         raise SordineError(f"{table.source}: no attribute {attribute!r} to learn")
     known = table.take(table.y[attribute] >= 0)
     if len(known) < 2:
         raise SordineError(f"{table.source}: attribute {attribute!r} has {len(known)} labelled records; two are needed")
+    found = np.unique(known.y[attribute])
+    if len(found) < 2:
+        only = table.classes[attribute][int(found[0])]
+        raise SordineError(
+            f"{table.source}: all {len(known):,} records to learn {attribute!r} on are of {only!r}: a network that tells "
+            "apart needs two at least"
+        )
     return known
 
 

@@ -63,7 +63,7 @@ def reconstruct(
     fitted on, for face similarity and, by the feature-level attack, feature similarity. verification: FaceNet's weights, a file,
     for the same without an identity. steps: of a decoder. At most 4,000 pairs and 500 records tried.
 
-    Raises SordineError where the originals are no pictures, nothing is released of one side, or the identity is unknown.
+    Raises SordineError where the originals are no pictures, nothing is released of one side, or the identity is unknown or one only.
     """
     if steps < 1:
         raise SordineError(f"reconstruction: a decoder learns for at least one step, not {steps}")

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -266,10 +267,13 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
         reconstruct(original.take(np.arange(140, 160)), open_hand, Policy(), key=Key.of_seed(0))
 
 
-def test_the_command_line_rebuilds_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_rebuilds_and_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sordine.reconstruct.reconstruct", partial(reconstruct, steps=50))
     x, truth = blobs(120)
     names = {"corner": np.where(truth[:, 6] > 0.5, "low", "high"), "person": np.where(truth[:, 0] > 0.5, "ann", "bob")}
+    names["alone"] = np.full(120, "ann")
     Table.of(x, names, ids=[f"r{i}" for i in range(120)]).write(tmp_path / "t.parquet")
     table, encoder, z = (str(tmp_path / name) for name in ("t.parquet", "m", "z.parquet"))
     quick = ("encoder=resnet10", "width=8", "fc=8", "steps=20", "batch=16")
@@ -292,10 +296,13 @@ def test_the_command_line_rebuilds_and_shows_it(tmp_path: Path, monkeypatch: pyt
     assert len(found["sheets"]) == 1
     assert found["sheets"][0]["columns"][0] == "original"
     assert "rebuilt: white-box" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    monkeypatch.setattr(import_module("sordine.audit"), "audit", lambda *given, **more: pytest.fail("it audited first"))
     for more, says in (
         (["--identity", "person"], "--reconstruct, which was not given"),
         (["--reconstruct", "--identity", "persn"], "no attribute 'persn'"),
+        (["--reconstruct", "--identity", "alone"], "records to learn 'alone' on are of 'ann'"),
         (["--verification", "no.pt"], "--reconstruct, which was not given"),
         (["--reconstruct", "--verification", "no.pt"], "no.pt does not exist"),
     ):
         assert main([*asked, "--force", *more]) == 2, says
+        assert says in " ".join(capsys.readouterr().err.split())

@@ -82,9 +82,12 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     table = patterns(20)
     vectors = Table.of(np.zeros((4, 7), np.float32), {"a": [0, 1, 0, 1]})
     few = Table.of(table.x[:3], {"a": [0, -1, -1]})
+    alone = Table.of(table.x, {"person": ["ann"] * 19 + [None]})
     for call, says in (
         (lambda: train_reader(table, "nobody", seed=0), "no attribute 'nobody'"),
         (lambda: train_verification(few, "a", seed=0), "has 1 labelled records"),
+        (lambda: train_verification(alone, "person", seed=0), "all 19 records to learn 'person' on are of 'ann'"),
+        (lambda: train_reader(alone, "person", seed=0), "all 19 records to learn 'person' on are of 'ann'"),
         (lambda: picture_shape(vectors), "are not pictures"),
         (lambda: vgg16(tmp_path / "vgg16.pth"), "does not exist"),
         (lambda: load_verification(tmp_path / "facenet.pt"), "does not exist"),
