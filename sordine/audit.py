@@ -142,6 +142,7 @@ def audit(
         "unseen": int((~fitted).sum()),
         "fitted_known_by": how,
         "sampled": sampled,
+        **({} if more is None else {"held_by_attackers": min(len(more), budget.max_records)}),
         "device": device,
         "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),

@@ -38,7 +38,7 @@ def compare(
     from sordine.files import atomic
     from sordine.report.charts import clipped, span
     from sordine.report.data import read_report
-    from sordine.report.plane import comparison_page, useful
+    from sordine.report.plane import UNLIKE, comparison_page, useful
     from sordine.report.tradeoff import compare as side_by_side
     from sordine.report.tradeoff import settings
 
@@ -47,7 +47,10 @@ def compare(
         found = side_by_side(named, attribute, utility)
         for note in found.notes:
             people.log(note.replace("`", "'"))
-        people.say(f"leakage of {found.attribute} against utility ({useful(found)}); * marks the undominated")
+        for line in (UNLIKE, *found.differ) if found.differ else ():
+            people.say(line)
+        ranked = "none is marked as undominated" if found.differ else "* marks the undominated"
+        people.say(f"leakage of {found.attribute} against utility ({useful(found)}); {ranked}")
         for curve in found.curves:
             for p in curve.points:
                 what = settings(curve, p)

@@ -290,13 +290,15 @@ class Failed:
 @dataclass(frozen=True)
 class Comparison:
     """Reports side by side: leakage of `attribute` against utility, the mean over `utility`. notes: what to know of them.
-    failed: settings that a sweep could not make."""
+    failed: settings that a sweep could not make. differ: how the audits did not try alike, in sentences: then no point is
+    marked as undominated."""
 
     attribute: str
     utility: tuple[str, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...] = ()
     failed: tuple[Failed, ...] = ()
+    differ: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

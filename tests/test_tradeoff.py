@@ -98,10 +98,62 @@ def test_a_watched_attribute_is_compared_when_it_is_named() -> None:
 def test_what_makes_reports_less_comparable_is_said() -> None:
     a, b = made(0.2, 0.7, budget=1), made(0.3, 0.8, budget=2)
     assert compare([("a", a), ("b", b)]).notes == ()
-    b = replace(b, table={"source": "other.parquet"}, made={"families": ["mlp", "trees"]})
-    notes = " ".join(compare([("a", a), ("b", b)]).notes)
-    assert "different tables: voices.parquet, other.parquet" in notes
-    assert "same attackers: mlp; mlp, trees" in notes
+    b = replace(b, table={"source": "other.parquet"})
+    assert any("different tables: voices.parquet, other.parquet" in n for n in compare([("a", a), ("b", b)]).notes)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"families": ["mlp"]}, {"families": ["mlp", "trees"]}, "Other attackers: mlp (a); mlp, trees (b)."),
+        ({"settings": ["A", "B"]}, {"settings": ["A"]}, "Other settings: A, B (a); A (b)."),
+        ({"folds": 3}, {"folds": 5}, "Other folds: 3 (a); 5 (b)."),
+        ({"unseen": 900}, {"unseen": 500}, "Other unseen records: 900 (a); 500 (b)."),
+        ({"held_by_attackers": 90}, {}, "Other records of the attackers' own: 90 (a); 0 (b)."),
+        ({"unseen": 900}, {"unseen": 905}, None),
+        ({"folds": 3}, {}, None),
+        ({"budget": "standard"}, {"budget": "paranoid"}, None),  # a name: what it tried is what counts
+    ],
+)
+def test_audits_that_did_not_try_alike_are_not_ranked(
+    one: dict[str, Any], other: dict[str, Any], said: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (
+        replace(made(*at), made={"families": ["mlp"], **how}) for at, how in (((0.2, 0.7), one), ((0.6, 0.6), other))
+    )
+    found = compare([("a", a), ("b", b)])
+    assert found.differ == (() if said is None else (said,))
+    fronts = [p.front for c in found.curves for p in c.points]
+    assert any(fronts) == (said is None)
+    page = comparison_page(found)
+    assert ("did not try alike" in page) == (said is not None)
+    assert ('class="front"' in page) == (said is None)
+    for name, report in (("a", a), ("b", b)):
+        (tmp_path / f"{name}.json").write_text(to_json(report))
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert ("none is marked as the best" in told) == (said is not None)
+    assert ("\n  * " in told) == (said is None)
+    assert said is None or said in told
+
+
+def test_what_lies_beyond_100_per_cent_is_on_the_picture() -> None:
+    a, b = made(1.45, 0.7), made(0.2, 1.15)
+    found = compare([("a", a), ("b", b)])
+    page = comparison_page(found)
+    spots = [(float(x), float(y)) for x, y in re.findall(r'<svg x="([\d.]+)%" y="([\d.]+)"', page)]
+    whole = re.findall(r'<line class="whole" x1="([\d.]+)%" x2="([\d.]+)%" y1="([\d.]+)"', page)
+    (_, _, up), (right, _, _) = whole
+    assert float(right) < spots[0][0] < 94, "to the right of 100 %, and inside"
+    assert 26 < spots[1][1] < float(up), "above 100 %, and inside"
+    assert "Beyond 100 %" in page
+    # An interval without end does not press the points together: it is cut off.
+    head = replace(a.headlines[0], high=60.0)
+    wide = comparison_page(compare([("a", replace(a, headlines=(head, *a.headlines[1:]))), ("b", b)]))
+    at = float(re.findall(r'<svg x="([\d.]+)%" y="([\d.]+)"', wide)[0][0])
+    assert at > 30
+    assert 'x2="94.00%"' in wide
+    assert 'class="whole"' not in comparison_page(compare(five()))
 
 
 def test_what_cannot_be_told_is_in_the_table_only() -> None:

@@ -6,6 +6,7 @@ keeps its size; colours are CSS classes, so that light, dark and print come from
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from sordine.findings import Cloud, ExactFinding, Finding, Headline
 
 TOP_CLASSES = 8  # as many colours as can be told apart; further classes share one
 MOST_POINTS = 4000
+ENDS = (0.05, 0.1, 0.2, 0.5, 1.0)  # where an axis of shares may end
+BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 9.0)  # and how far beyond 100 %, where something lies there
 
 
 def percent(share: float | None) -> str:
@@ -36,6 +39,34 @@ def span(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     return f"{100 * max(low, 0.0):.1f} to {percent(max(high, 0.0))}"
+
+
+def end(most: float) -> float:
+    """Where an axis from 0 ends that holds `most`, which may lie beyond 1."""
+    if most <= 1:
+        return next(e for e in ENDS if e >= most)
+    return 1 + next((e for e in BEYOND if 1 + e >= most), float(10 ** math.ceil(math.log10(most))) - 1)
+
+
+def reach(points: Sequence[tuple[float, float | None]]) -> float:
+    """Where an axis ends that holds every point and the upper ends of their intervals; those beyond 1 are cut off where they would
+    take more than half of it."""
+    furthest = max(point for point, _ in points)
+    ends = max(high if high is not None else point for point, high in points)
+    return end(max(furthest, min(ends, max(1.0, 2 * furthest))))
+
+
+def steps(low: float, high: float) -> list[float]:
+    """Round numbers along an axis, five steps or so."""
+    size = 10.0 ** math.floor(math.log10((high - low) / 6.5))
+    step = next(size * k for k in (1, 2, 2.5, 5, 10) if (high - low) / (size * k) <= 6.5)
+    first = math.ceil(low / step - 1e-6)
+    return [round(k * step, 9) for k in range(first, math.floor(high / step + 1e-6) + 1)]
+
+
+def tick(share: float) -> str:
+    """A round share as a number of per cent."""
+    return f"{round(100 * share, 6):,g}"
 
 
 def _x(share: float, start: float = 0.0, width: float = 100.0) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from sordine.findings import Comparison, Curve, Point
-from sordine.report.charts import clipped, span
+from sordine.report.charts import clipped, end, reach, span, steps, tick
 from sordine.report.page import environment, style
 from sordine.report.tradeoff import settings, short, strip
 
 COLOURS = 10  # k0 to k9 of the style sheet; further curves share the grey one
 LEFT, WIDTH = 8.0, 86.0  # of the plane, in % of the picture
 TOP, HEIGHT = 26, 400
-ENDS = (0.05, 0.1, 0.2, 0.5, 1.0)  # where the axes may end: the least that holds all points and whiskers
+UNLIKE = "These audits did not try alike: their figures do not rank the releases, and none is marked as the best."
 
 Spot = tuple[int, Curve, Point]
 
@@ -40,6 +40,12 @@ def comparison_page(found: Comparison) -> str:
             c=found,
             curves=curves,
             plane=plane(found),
+            beyond=any(
+                v > 1
+                for _, _, p in _spots(found)
+                for v in (_or(p.leakage_high, p.leakage), _or(p.utility_high, p.utility))
+            ),
+            unlike=UNLIKE,
             measure="Leakage" if suppressed else "NAG",
             useful=useful(found),
             several=len(found.utility) > 1,
@@ -62,22 +68,18 @@ def _rows(curve: dict[str, Any]) -> list[dict[str, Any]]:
 
 def plane(found: Comparison) -> Markup:
     """Leakage to the right, utility upwards: points with whiskers, those of a curve joined, undominated ones ringed."""
-    spots: list[Spot] = [
-        (i, curve, p)
-        for i, curve in enumerate(found.curves)
-        for p in curve.points
-        if p.leakage is not None and p.utility is not None
-    ]
-    most = max(_or(p.leakage_high, p.leakage) for _, _, p in spots)
+    spots = _spots(found)
     least = min(_or(p.utility_low, p.utility) for _, _, p in spots)
-    right = next((end for end in ENDS if end >= most), 1.0)
-    bottom = 1 - next((end for end in ENDS if end >= 1 - least), 1.0)
+    right = reach([(p.leakage or 0.0, p.leakage_high) for _, _, p in spots])
+    top = max(1.0, reach([(p.utility or 0.0, p.utility_high) for _, _, p in spots]))
+    bottom = 1 - end(1 - least) if least < 1 else 0.95
+    bottom = max(bottom, 0.0)
 
     def x_of(leakage: float) -> float:
         return LEFT + WIDTH * min(max(leakage / right, 0.0), 1.0)
 
     def y_of(utility: float) -> float:
-        return TOP + HEIGHT * min(max((1 - utility) / (1 - bottom), 0.0), 1.0)
+        return TOP + HEIGHT * min(max((top - utility) / (top - bottom), 0.0), 1.0)
 
     labels = _labels([(x_of(p.leakage or 0.0), y_of(p.utility or 0.0), short(c, p)) for _, c, p in spots])
     joins, marks = [], []
@@ -106,12 +108,21 @@ def plane(found: Comparison) -> Markup:
         )
     ticks = "".join(
         f'<line class="grid" x1="{LEFT}%" x2="{LEFT + WIDTH}%" y1="{y_of(u):.1f}" y2="{y_of(u):.1f}"/>'
-        f'<text class="tick" x="{LEFT - 1}%" y="{y_of(u) + 4:.1f}" text-anchor="end">{_tick(u)}</text>'
-        for u in _steps(bottom, 1.0)
+        f'<text class="tick" x="{LEFT - 1}%" y="{y_of(u) + 4:.1f}" text-anchor="end">{tick(u)}</text>'
+        for u in steps(bottom, top)
     ) + "".join(
         f'<line class="grid" x1="{x_of(t):.2f}%" x2="{x_of(t):.2f}%" y1="{TOP}" y2="{TOP + HEIGHT}"/>'
-        f'<text class="tick" x="{x_of(t):.2f}%" y="{TOP + HEIGHT + 18}" text-anchor="middle">{_tick(t)}</text>'
-        for t in _steps(0.0, right)
+        f'<text class="tick" x="{x_of(t):.2f}%" y="{TOP + HEIGHT + 18}" text-anchor="middle">{tick(t)}</text>'
+        for t in steps(0.0, right)
+    )
+    whole = (
+        f'<line class="whole" x1="{LEFT}%" x2="{LEFT + WIDTH}%" y1="{y_of(1):.1f}" y2="{y_of(1):.1f}"/>'
+        if top > 1
+        else ""
+    ) + (
+        f'<line class="whole" x1="{x_of(1):.2f}%" x2="{x_of(1):.2f}%" y1="{TOP}" y2="{TOP + HEIGHT}"/>'
+        if right > 1
+        else ""
     )
     told = "; ".join(
         f"{c.method} {settings(c, p)}: leakage {clipped(p.leakage)}, utility {clipped(p.utility)}" for _, c, p in spots
@@ -119,12 +130,21 @@ def plane(found: Comparison) -> Markup:
     return Markup(
         f'<svg class="tradeoff plane" role="img" height="{TOP + HEIGHT + 42}"><title>Leakage against utility</title>'
         f"<desc>{escape(told)}</desc>"
-        f'<rect class="corner" x="{LEFT}%" y="{TOP}" width="{WIDTH / 4}%" height="{HEIGHT / 4}"/>{ticks}'
+        f'<rect class="corner" x="{LEFT}%" y="{TOP}" width="{WIDTH / 4}%" height="{HEIGHT / 4}"/>{ticks}{whole}'
         f'<text class="tick" x="0" y="13">utility ({escape(_cut(useful(found), 60))}), %</text>'
         f'<text class="tick" x="{LEFT + WIDTH}%" y="{TOP + HEIGHT + 36}" text-anchor="end">'
         f"read of {escape(_cut(found.attribute, 40))}, NAG, %</text>"
         f"{''.join(joins)}{''.join(marks)}</svg>"
     )
+
+
+def _spots(found: Comparison) -> list[Spot]:
+    return [
+        (i, curve, p)
+        for i, curve in enumerate(found.curves)
+        for p in curve.points
+        if p.leakage is not None and p.utility is not None
+    ]
 
 
 def colour(i: int) -> str:
@@ -174,14 +194,6 @@ def _labels(spots: Sequence[tuple[float, float, str]]) -> list[str]:
         else:
             made.append("")
     return made
-
-
-def _steps(low: float, high: float) -> list[float]:
-    return [low + (high - low) * i / 5 for i in range(6)] if high - low < 0.99 else [0.0, 0.25, 0.5, 0.75, 1.0]
-
-
-def _tick(share: float) -> str:
-    return f"{100 * share:.3g}"
 
 
 def _or(value: float | None, other: float | None) -> float:

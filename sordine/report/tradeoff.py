@@ -9,6 +9,19 @@ from typing import Any
 from sordine.errors import SordineError, nearest
 from sordine.findings import Comparison, Curve, Headline, Point, Report, Sheet
 
+# What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where they are about as many.
+HOW = {
+    "families": "attackers",
+    "settings": "settings",
+    "folds": "folds",
+    "seeds": "seeds",
+    "pictures": "networks for pictures",
+    "fitted": "fitted records",
+    "unseen": "unseen records",
+    "held_by_attackers": "records of the attackers' own",
+}
+COUNTS, ABOUT = ("fitted", "unseen"), 1.1
+
 
 def compare(
     reports: Sequence[tuple[str, Report]],
@@ -24,7 +37,8 @@ def compare(
     by default the mean over the attributes that all of them preserve. watched: where they preserve none, the mean over those
     that all of them watch, and a note says so, but for `leaks`: those that a suppressed attribute decides. Of one method, fields that are numbers and differ
     are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
-    method (a folder that another tool anonymised) are a curve each.
+    method (a folder that another tool anonymised) are a curve each. Where the audits did not try alike (`Comparison.differ`), no
+    point is marked as undominated: which figure is lower may be the attackers' doing.
     Raises SordineError where the reports have no such attribute in common, or none of them can be placed.
     """
     heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
@@ -45,8 +59,9 @@ def compare(
     lost = [p.name for p in points if not _placed(p)]
     if lost:
         notes.append(f"In the table only, because its leakage or its utility cannot be told: {', '.join(lost)}.")
-    points = [replace(p, front=_undominated(p, points)) for p in points]
-    return Comparison(secret, useful, _curves(reports, points), tuple(notes))
+    differ = _differ(reports)
+    points = [replace(p, front=not differ and _undominated(p, points)) for p in points]
+    return Comparison(secret, useful, _curves(reports, points), tuple(notes), differ=differ)
 
 
 def _secret(
@@ -118,10 +133,6 @@ def _notes(
     sources = told([report.table.get("source", "a table without a name") for _, report in reports])
     if len(sources) > 1:
         notes.append(f"These reports are of different tables: {', '.join(sources)}.")
-    for what, key in (("attackers", "families"), ("settings", "settings"), ("unseen records", "unseen")):
-        found = told([report.made[key] for _, report in reports if key in report.made])
-        if len(found) > 1:
-            notes.append(f"Not all were audited with the same {what}: {'; '.join(found)}.")
     roles = {found[secret].role for found in heads}
     if "watch" in roles:
         all_of = "" if roles == {"watch"} else " in some of them"
@@ -132,6 +143,31 @@ def _notes(
     if not named and len({tuple(r.policy.get("preserve", ())) for _, r in reports}) > 1:
         notes.append("The reports do not preserve the same attributes; the utility is over those that they share.")
     return notes
+
+
+def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
+    """How the audits did not try alike, a sentence each: what was tried, of which reports. What a report does not say is not held
+    against it."""
+    said = []
+    for key, what in HOW.items():
+        known = [(name, r.made.get(key, 0 if key == "held_by_attackers" else None)) for name, r in reports]
+        groups: dict[str, list[str]] = {}
+        for name, value in known:
+            if value is not None:
+                groups.setdefault(_words(value) or "none", []).append(name)
+        if len(groups) < 2:
+            continue
+        if key in COUNTS:
+            counts = [float(value) for _, value in known if value is not None]
+            if max(counts) <= ABOUT * min(counts):
+                continue
+        told = "; ".join(f"{value} ({_few(names)})" for value, names in groups.items())
+        said.append(f"Other {what}: {told}.")
+    return tuple(said)
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, useful: Sequence[str]) -> Point:
