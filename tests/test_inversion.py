@@ -269,6 +269,24 @@ def test_the_perceptual_network_is_vgg_where_it_is_given_else_a_reader(tmp_path:
         fit(table, TASK, named, run=Run(key=KEY))
 
 
+def test_perceptual_weights_that_take_no_part_are_told_of_before_training(tmp_path: Path) -> None:
+    weights = {"perceptual_weights": str(tmp_path / "no.pth")}
+    told = "perceptual_weights is not used: that takes lambda2 above 0, or mu2 and lambda1."
+    said: list[str] = []
+    run = Run(key=KEY, log=said.append, progress=lambda *done: said.append("trains"))
+    modifier = fit(squares(60), TASK, make("inversion", {**TINY, "steps": 1, **weights}), run=run)
+    assert said.index(told) < said.index("trains")
+    assert told in modifier.card.notes
+    for fields, idle in (
+        ({"mu2": 1.0, "lambda1": 0.0}, True),
+        ({"mu2": 1.0}, False),
+        ({"lambda2": 1.0, "lambda1": 0.0}, False),
+    ):
+        assert (told in Inversion(**weights, **fields).idle()) == idle
+    assert "perceptual_attribute is not used" in Inversion(perceptual_attribute="third").idle()[0]
+    assert Inversion().idle() == []
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -56,12 +56,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {"encoder": "resnet18", "width": 16, "fc": 128, "hidden": 128, "steps": 800, "lr": 1e-3},
 }
 HUB = "hub"
+_COUNTS = ("width", "perceptual_width", "fc", "hidden", "steps", "decoder_steps", "perceptual_epochs")
 # A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
 _RANGES = (
-    *(
-        (f, 1, 1e9)
-        for f in ("width", "perceptual_width", "fc", "hidden", "steps", "decoder_steps", "perceptual_epochs")
-    ),
+    *((f, 1, 1e9) for f in _COUNTS),
     ("batch", 2, 1e9),
     *((f, 1e-12, 1000) for f in ("lr", "decoder_lr")),
     *((f, 0, 1e9) for f in ("lambda1", "lambda2", "mu1", "mu2")),
@@ -157,6 +155,8 @@ class Inversion:
             raise SordineError("inversion: no task: name attributes to preserve")
         shape = picture_shape(table)
         own = self.settled()
+        for sentence in own.idle():  # not after hours of training
+            run.log(sentence)
         private, public = own.sides(table, run)
         classes = {name: len(table.classes[name]) for name in policy.preserve}
         see = own.perceptual(private, policy, run)
@@ -213,6 +213,16 @@ class Inversion:
         """Whether a decoder takes part; without, the encoder is the paper's baseline."""
         return self.lambda1 > 0 or self.lambda2 > 0
 
+    @property
+    def sees(self) -> bool:
+        """Whether g takes part."""
+        return self.lambda2 > 0 or (self.mu2 > 0 and self.lambda1 > 0)
+
+    def idle(self) -> list[str]:
+        """A sentence for each field that names a g which takes no part."""
+        named = [f for f in ("perceptual_weights", "perceptual_attribute") if getattr(self, f) and not self.sees]
+        return [f"{f} is not used: that takes lambda2 above 0, or mu2 and lambda1." for f in named]
+
     def sides(self, table: Table, run: Run) -> tuple[Table, Table]:
         """X1 and X2. Raises SordineError where either has fewer than two records, or the pool's are of another shape."""
         if run.pool is not None:
@@ -235,9 +245,8 @@ class Inversion:
         return private, public
 
     def perceptual(self, private: Table, policy: Policy, run: Run) -> Perceptual | None:
-        """g, where lambda2 or mu2 asks for it: VGG-16 with given weights, else a reader trained here on X1, brought to
-        the size of pixels."""
-        if not (self.lambda2 or (self.mu2 and self.opposed)):
+        """g, where it takes part: VGG-16 with given weights, else a reader trained here on X1, brought to the size of pixels."""
+        if not self.sees:
             return None
         if self.perceptual_weights:
             path = None if self.perceptual_weights == HUB else Path(self.perceptual_weights)
@@ -387,6 +396,5 @@ def _notes(own: Inversion, policy: Policy, private: Table, public: Table, run: R
         "A representation that one decoder could not turn back may be turned back by another: trust the audit's fresh "
         "decoders, which bound nothing either, and its attribute attackers, against whom nothing was trained.",
     ]
-    return (
-        notes if own.opposed else ["lambda1 and lambda2 are 0: a plain task network, without any protection.", *notes]
-    )
+    plain = [] if own.opposed else ["lambda1 and lambda2 are 0: a plain task network, without any protection."]
+    return [*plain, *own.idle(), *notes]
