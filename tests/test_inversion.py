@@ -225,7 +225,8 @@ def test_bits_depend_on_the_record_alone() -> None:
     assert few.tobytes() == z[:3].tobytes()
 
 
-def test_resuming_equals_never_having_stopped(tmp_path: Path) -> None:
+def test_resuming_equals_never_having_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifiers, "SAVE_SECONDS", math.inf)  # on a busy day an epoch more would be saved
     table = squares(60)
     method = make("inversion", {**TINY, "steps": 48, "mu1": 0.1, "batch": 16})
 
