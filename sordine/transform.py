@@ -6,8 +6,9 @@ import contextlib
 import csv
 import hashlib
 import json
+import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def transform_file(
     keep: columns to carry along, by default the preserved attributes; a suppressed attribute is never written.
     fit_key: the key of the fit where `key` is another: it tells which records were fitted on, for the column `split`.
     masks: a folder for each record's mask, where the modifier masks pictures: grey PNG (255 is kept, 0 is not) named by the
-    record's id, and metadata.csv, which says whose each is. It tells ids: it stays with the owner, as the output does.
+    record's id (`file_names`), and metadata.csv, which says whose each is. It tells ids: it stays with the owner, as the output does.
     Each block is a pure function of its records, so neither `workers` nor row order changes a bit of any record.
     Raises SordineError, with nothing written, where columns are missing, ids repeat, records hold NaN or do not fit, or
     masks are asked of a modifier that gives none.
@@ -125,7 +126,7 @@ def transform_file(
     hashes: list[np.ndarray] = []
     columns = list(dict.fromkeys([*(n for n in ("id", "split") if n in file.other), *kept, *file.features]))
 
-    def one(block: pa.RecordBatch, first: int, folder: Path | None) -> tuple[pa.RecordBatch, list[tuple[str, str]]]:
+    def one(block: pa.RecordBatch, first: int, folder: Path | None) -> pa.RecordBatch:
         ids = read_ids(block, len(block), first, source=str(source))
         x = file.x(block, first)
         check_finite(x, ids, str(source))
@@ -133,7 +134,8 @@ def transform_file(
         check_finite(made.x, ids, f"{source}, after the modifier")
         if folder is not None and made.mask is None:
             raise SordineError(f"{modifier.card.method} gives no masks: leave out --masks")
-        named = [] if folder is None or made.mask is None else _write_masks(folder, ids, made.mask)
+        if folder is not None and made.mask is not None:
+            _write_masks(folder, first, made.mask)
         parts = [pa.array(ids.tolist(), pa.string())]
         if own_split:
             parts.append(block.column(block.schema.get_field_index("split")).cast(pa.string()))
@@ -143,16 +145,17 @@ def transform_file(
             block.column(block.schema.get_field_index(c)).cast(_plain_type(file.schema.field(c).type)) for c in kept
         ]
         hashes.append(key.digest("repeated id", ids, 8).view("<u8")[:, 0])
-        return pa.record_batch([*parts, feature_array(made.x)], schema=schema), named
+        return pa.record_batch([*parts, feature_array(made.x)], schema=schema)
 
-    def blocks(folder: Path | None, whose: list[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
-        waiting: deque[Future[tuple[pa.RecordBatch, list[tuple[str, str]]]]] = deque()
+    def blocks(folder: Path | None, whose: list[str]) -> Iterator[pa.RecordBatch]:
+        waiting: deque[Future[pa.RecordBatch]] = deque()
         done = first = 0
 
         def oldest() -> Iterator[pa.RecordBatch]:
             nonlocal done
-            written, named = waiting.popleft().result()
-            whose.extend(named)
+            written = waiting.popleft().result()
+            if folder is not None:
+                whose.extend(written.column(0).to_pylist())
             yield written
             done += len(written)
             if progress:
@@ -171,13 +174,12 @@ def transform_file(
             raise SordineError(f"{source}: an id stands twice; ids must be unique")
 
     with contextlib.nullcontext() if masks is None else atomic(masks, force=force) as folder:
-        whose: list[tuple[str, str]] = []
+        whose: list[str] = []
         if folder is not None:
             folder.mkdir()
         rows = write_blocks(output, schema, blocks(folder, whose), force=force)
         if folder is not None:
-            with open(folder / MASKS, "w", encoding="utf-8", newline="") as listed:
-                csv.writer(listed, lineterminator="\n").writerows([MASK_COLUMNS, *whose])
+            _name_masks(folder, whose)
     return Transformed(rows, kept)
 
 
@@ -199,24 +201,44 @@ def _ready_for_masks(masks: Path, output: Path, force: bool) -> None:
         raise SordineError(f"{masks} holds something else than masks: it is not replaced, not even with --force")
 
 
-def file_name_of(name: str) -> str:
-    """A safe name for a file of the record of this id, without suffix: the id, where it is plain and short; else what of it
-    is plain, and a hash that tells apart what then looks alike."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".-")[:LONGEST_NAME]
-    if plain == name and name:
-        return name
-    return f"{plain}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+def file_names(ids: Sequence[str], suffix: str) -> dict[str, str]:
+    """A safe name for a file of each of these records: what is plain of its id, and `suffix`, unless the id ends in that already.
+    Where those of several are alike, be it but for capitals, which some disks do not tell apart, a hash of the id is added."""
+    plain = {}
+    for name in ids:
+        stem = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+        plain[name] = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip(".-")[:LONGEST_NAME] or "record"
+    alike = Counter(stem.lower() for stem in plain.values())
+    # No plain name holds a tilde, so none is another's with its hash.
+    return {
+        name: f"{stem}{suffix}"
+        if alike[stem.lower()] == 1
+        else f"{stem}~{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}{suffix}"
+        for name, stem in plain.items()
+    }
 
 
-def _write_masks(folder: Path, ids: np.ndarray, masks: np.ndarray) -> list[tuple[str, str]]:
-    """Masks (b, 1, h, w) from 0 to 1 as grey PNG files: (file name, id) of each."""
+def _unnamed(row: int) -> str:
+    return f"~{row}.png"  # as no mask will be called
+
+
+def _write_masks(folder: Path, first: int, masks: np.ndarray) -> None:
+    """Masks (b, 1, h, w) from 0 to 1 of the rows from `first` on as grey PNG files, unnamed."""
     from sordine.media.write import write_picture
 
     grey = np.clip(np.rint(masks * PEAK), 0, PEAK).astype(np.uint8)
-    named = [(f"{file_name_of(str(i))}.png", str(i)) for i in ids]
-    for (name, _), mask in zip(named, grey, strict=True):
-        write_picture(mask, folder / name)
-    return named
+    for row, mask in enumerate(grey, first):
+        write_picture(mask, folder / _unnamed(row))
+
+
+def _name_masks(folder: Path, ids: Sequence[str]) -> None:
+    """Call every row's mask after its record, now that all ids are known, and say whose each is."""
+    names = file_names(ids, ".png")
+    for row, name in enumerate(ids):
+        os.rename(folder / _unnamed(row), folder / names[name])
+    with open(folder / MASKS, "w", encoding="utf-8", newline="") as listed:
+        rows = ([names[name], name] for name in ids)
+        csv.writer(listed, lineterminator="\n").writerows([MASK_COLUMNS, *rows])
 
 
 def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, object]:

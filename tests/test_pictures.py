@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -35,7 +36,7 @@ from sordine.release import links_beside, release
 from sordine.statistics import moments
 from sordine.table import Rows, Table, are_pictures
 from sordine.tablefile import rows_at_once
-from sordine.transform import file_name_of, transform, transform_file
+from sordine.transform import file_names, transform, transform_file
 
 KEY = Key.of_seed(0)
 POLICY = Policy(("colour",), ("side",), ())
@@ -371,14 +372,43 @@ def test_masks_of_a_modifier_without_any_leave_nothing(tmp_path):
 
 
 def test_file_names_are_safe_and_tell_ids_apart():
-    assert file_name_of("row-0000001") == "row-0000001"
-    odd = ["a/b", "a:b", "a_b", "../a", "", ".", "..", "é", "x" * 500, "x" * 501, "-rf", "a\0b"]
-    names = [file_name_of(name) for name in odd]
-    assert len(set(names)) == len(odd)
+    named = file_names(["row-0000001", "one.png", "data/two.PNG", "three.jpg"], ".png")
+    assert list(named.values()) == ["row-0000001.png", "one.png", "data_two.png", "three.jpg.png"]
+    assert file_names(["a", "b.png"], ".png") == {"a": "a.png", "b.png": "b.png"}
+    odd = ["a/b", "a:b", "a_b", "../a", "", ".", "..", "é", "x" * 500, "x" * 501, "-rf", "a\0b", ".png", "record"]
+    odd += [
+        "a",
+        "a.png",
+        "A.png",
+        "a.png.png",
+        "b",
+        *(n.removesuffix(".png") for n in file_names(["b", "B"], ".png").values()),
+    ]
+    names = list(file_names(odd, ".png").values())
+    assert len({name.lower() for name in names}) == len(odd)
     for name in names:
-        assert not name.startswith(".")
+        assert name[0] not in ".-~"
         assert not set(name) & set("/\\:\0")
         assert len(name) < 200
+        assert name.endswith(".png")
+    assert file_names(odd[::-1], ".png") == file_names(odd, ".png")
+
+
+def test_masks_of_ids_that_look_alike_are_all_there(tmp_path):
+    table = squares(6)
+    ids = np.array(["x", "x.png", "X.png", "y.png", "a/b", "a_b"], dtype=object)
+    dataclasses.replace(table, ids=ids).write(tmp_path / "t.parquet")
+    masks = tmp_path / "masks"
+    made = ready(Masking, table)
+    made.block = 2  # names are told apart across blocks
+    transform_file(made, tmp_path / "t.parquet", tmp_path / "r.parquet", key=KEY, masks=masks)
+    with open(masks / "metadata.csv", newline="") as file:
+        rows = {row["id"]: row["file_name"] for row in csv.DictReader(file)}
+    assert list(rows) == list(ids)
+    assert rows["y.png"] == "y.png"
+    assert {p.name for p in masks.iterdir()} == {"metadata.csv", *rows.values()}
+    for name, x in zip(ids, table.x, strict=True):
+        assert (np.asarray(Image.open(masks / rows[name])) == x[0]).all()
 
 
 # ---------------------------------------------------------------------------------------------------------- release
