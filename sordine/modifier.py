@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from sordine.table import are_pictures, check_finite
 
 SCHEMA = 1
 WEIGHTS, CARD = "modifier.safetensors", "modifier.json"
+BOUND = "card"  # in the weights' metadata: the digest of the card that they were saved with
 # Records go through in blocks of exactly this many (the last one padded), each on one thread: a record's result then
 # does not depend on which others it came with, nor on how many threads or processes share the work.
 BLOCK = 2048
@@ -182,11 +184,13 @@ class Modifier(nn.Module):
         return np.isin(hashes, self.fitted.view("<u8")[:, 0]) if len(self.fitted) else np.zeros(len(ids), bool)
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
-        """Write the modifier's directory, atomically. Raises SordineError where it exists without `force`, or can't be written."""
+        """Write the modifier's directory, atomically. Card and weights each hold a digest of the other, so that neither can be
+        changed alone. Raises SordineError where it exists without `force`, or can't be written."""
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
-        blob = save({**tensors, "fitted": torch.from_numpy(np.array(self.fitted, np.uint8))})
-        self.card.weights = _digest(blob)
+        tensors["fitted"] = torch.from_numpy(np.array(self.fitted, np.uint8))
         self.card.versions = versions()
+        blob = save(tensors, metadata={BOUND: _content(json.loads(json.dumps(asdict(self.card))))})
+        self.card.weights = _digest(blob)
         with atomic(folder, force=force) as temporary:
             temporary.mkdir()
             (temporary / WEIGHTS).write_bytes(blob)
@@ -199,9 +203,20 @@ def one_thread_each(workers: int) -> ThreadPoolExecutor:
 
 
 def _digest(blob: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(blob).hexdigest()
+
+
+def _content(raw: dict[str, Any]) -> str:
+    """BLAKE2b-256 of a card as it is read from JSON, however that is laid out, but for the weights' own digest."""
+    told = {name: value for name, value in raw.items() if name != "weights"}
+    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=32).hexdigest()
+
+
+def _bound(blob: bytes) -> str | None:
+    """The digest of the card that weights were saved with; None of those that were saved before they held one."""
+    header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # safetensors: its length, then JSON
+    said: str | None = header.get("__metadata__", {}).get(BOUND)
+    return said
 
 
 def versions() -> dict[str, str]:
@@ -214,7 +229,8 @@ def versions() -> dict[str, str]:
 def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]], Modifier]) -> Modifier:
     """Read a modifier's directory; `build` makes the empty modifier of a method from its card and tensors.
 
-    Raises SordineError, in one line, for a directory that is missing, incomplete, damaged or of another version.
+    Raises SordineError, in one line, for a directory that is missing, incomplete, damaged, of another version, or whose card was
+    changed after it was saved.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -242,6 +258,10 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
         raise SordineError(f"{folder}: {WEIGHTS} is truncated or damaged (its hash is not the one in {CARD})")
     try:
         tensors = safetensors.torch.load(blob)
+        if _bound(blob) not in (None, _content(raw)):
+            raise SordineError(
+                f"{folder}: {CARD} was changed after it was saved, and {WEIGHTS} was not fitted so: put it back as it was, or fit anew"
+            )
         fitted = tensors.pop("fitted").numpy()
         modifier = build(card, tensors)
         modifier.load_state_dict(tensors)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from sklearn.linear_model import LogisticRegression
 
 from sordine.errors import SordineError
@@ -227,10 +231,6 @@ def test_an_unseen_side_without_labels_is_refused_before_training(name, attribut
             ),
             "schema 7",
         ),
-        (
-            lambda d: (d / "modifier.json").write_text((d / "modifier.json").read_text().replace('"leace"', '"lethe"')),
-            "'lethe'",
-        ),
     ],
 )
 def test_damaged_modifiers_give_one_line(tmp_path, fitted, damage, message):
@@ -239,6 +239,59 @@ def test_damaged_modifiers_give_one_line(tmp_path, fitted, damage, message):
     with pytest.raises(SordineError, match=message) as error:
         load(tmp_path / "m")
     assert "\n" not in str(error.value)
+
+
+def test_a_method_that_is_not_known_is_named(tmp_path, fitted):
+    modifier = copy.copy(fitted["leace"])
+    modifier.card = dataclasses.replace(modifier.card, method="lethe")
+    modifier.save(tmp_path / "m")
+    with pytest.raises(SordineError, match="the method 'lethe', which this version does not know"):
+        load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("masking", lambda card: card["fields"].update(keep=100.0)),
+        ("leace", lambda card: card["policy"].update(suppress=[])),
+        ("transport", lambda card: card["fit"]["exact"][0].update(accuracy=0.0)),
+        ("noise", lambda card: card.update(method="nothing", fields={})),
+        ("nothing", lambda card: card["notes"].append("It hides all.")),
+        ("inversion", lambda card: card.update(more=1)),
+        ("substitution", lambda card: card.update(key="0" * 16)),
+    ],
+)
+def test_a_card_that_was_changed_is_not_believed(tmp_path, fitted, name, change):
+    fitted[name].save(tmp_path / "m")
+    file = tmp_path / "m" / "modifier.json"
+    card = json.loads(file.read_text())
+    file.write_text(json.dumps(dict(reversed(card.items()))))  # laid out otherwise it is the same card
+    assert load(tmp_path / "m").card.method == name
+    change(card)
+    file.write_text(json.dumps(card))
+    with pytest.raises(SordineError, match=r"modifier\.json was changed after it was saved, and .* fit anew") as error:
+        load(tmp_path / "m")
+    assert "\n" not in str(error.value)
+
+
+def test_a_modifier_of_before_cards_were_bound_is_read_and_bound_when_saved(tmp_path, fitted, table):
+    fitted["leace"].save(tmp_path / "m")
+    unbound(tmp_path / "m")
+    old = load(tmp_path / "m")
+    assert (transform(old, table, KEY).x == transform(fitted["leace"], table, KEY).x).all()
+    old.save(tmp_path / "m", force=True)
+    file = tmp_path / "m" / "modifier.json"
+    file.write_text(file.read_text().replace('"word"', '"sex"'))
+    with pytest.raises(SordineError, match="was changed after it was saved"):
+        load(tmp_path / "m")
+
+
+def unbound(folder: Path) -> None:
+    """Make a modifier's directory as it was written before the weights held the card's digest."""
+    weights, file = folder / "modifier.safetensors", folder / "modifier.json"
+    blob = safetensors.torch.save(safetensors.torch.load(weights.read_bytes()))
+    weights.write_bytes(blob)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"weights": hashlib.sha256(blob).hexdigest()}))
 
 
 def test_wrong_width_at_transform(table, fitted):

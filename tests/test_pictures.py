@@ -38,6 +38,8 @@ from sordine.table import Rows, Table, are_pictures
 from sordine.tablefile import rows_at_once
 from sordine.transform import file_names, transform, transform_file
 
+from .test_methods import unbound
+
 KEY = Key.of_seed(0)
 POLICY = Policy(("colour",), ("side",), ())
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230)}
@@ -287,6 +289,7 @@ def test_a_pixel_that_is_not_finite_is_not_made_black():
 def test_a_card_without_an_output_is_read_and_a_wrong_one_refused(tmp_path):
     table = squares(12)
     fit(table, POLICY, "nothing", run=Run(key=KEY)).save(tmp_path / "m")
+    unbound(tmp_path / "m")
     card = json.loads((tmp_path / "m/modifier.json").read_text())
     assert card.pop("output") == {}
     (tmp_path / "m/modifier.json").write_text(json.dumps(card))
