@@ -14,7 +14,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attackers import ON_PICTURES, cost, reads
+from sordine.attackers import ON_PICTURES, cost, reads, suited
 from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
 from sordine.attackers.more import hold_more
@@ -32,7 +32,7 @@ from sordine.policy import Policy
 from sordine.proved import proved
 from sordine.recipe import silent
 from sordine.table import Table
-from sordine.verdict import Readings, figures, judge
+from sordine.verdict import UNSUITED, Readings, figures, judge
 
 __all__ = ["Budget", "audit"]
 
@@ -131,7 +131,8 @@ def audit(
             asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
         notes += asked.notes
     verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
-    verdict = replace(verdict, sentences=(*verdict.sentences, *asked.sentences))
+    unsuited = not suited(budget.families, original.shape)
+    verdict = replace(verdict, sentences=(*verdict.sentences, *asked.sentences, *([UNSUITED] if unsuited else [])))
     made = {
         "budget": budget.name,
         "families": [f for f in budget.families if f in {*_families(original, budget), *_families(released, budget)}],
@@ -148,6 +149,7 @@ def audit(
         "seconds": round(time.monotonic() - started, 1),
         "notes": notes,
         **({"pictures": budget.pictures} if ON_PICTURES & {*_families(released, budget)} else {}),
+        **({"no_attacker_for_pictures": True} if unsuited else {}),
         **(source or {}),
     }
     return Report(

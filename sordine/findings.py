@@ -60,6 +60,7 @@ class Headline:
     could certify, even if nothing leaked at all; None where before is not readable above the guess.
     at_chance: the interval of `after`, widened for having picked the best of all families and settings (Bonferroni), holds
     the guess or lies below it. may_be_luck: at chance only by that widening, while its own interval lies above 0.
+    overtaken: surely more is read than from the originals, by attackers that read those so badly that NAG says no share.
     sentence: this line in words.
     uneven: classes are uneven (majority share over 1.5 times an even share), so balanced NAG deserves a look.
     """
@@ -88,6 +89,10 @@ class Headline:
     @property
     def may_be_luck(self) -> bool:
         return self.at_chance and self.low is not None and self.low > 0
+
+    @property
+    def overtaken(self) -> bool:
+        return self.low is not None and self.low > 1
 
 
 @dataclass(frozen=True)

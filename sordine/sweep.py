@@ -23,7 +23,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sordine import methods
-from sordine.attackers import cost, reads
+from sordine.attackers import cost, reads, suited
 from sordine.attackers.exact import exact
 from sordine.attackers.plan import Budget, Scene, pieces, together
 from sordine.attackers.several import attack_several
@@ -348,6 +348,7 @@ def _report(
             "fitted_known_by": "the sweep",
             "versions": versions(),
             "notes": [],
+            **({} if suited(budget.families, before.x.shape[1:]) else {"no_attacker_for_pictures": True}),
         },
         passed=passed,
     )

@@ -29,6 +29,10 @@ Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the re
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
 COARSE = 0.25  # where the interval of what is at chance reaches further, nothing is said to hold
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
+UNSUITED = (
+    "The records are pictures, and no attacker that is made for pictures took part: such a one may read more, of the originals and of "
+    "the release, and a share of what these read says little. The budget `standard` adds one, `resnet`."
+)
 
 _TRIED = {
     "A": "unseen records",
@@ -162,7 +166,7 @@ def sentence(h: Headline, attackers: int) -> str:
         return read + " So few more than by guessing are read from the originals that no share of it can be stated."
     if h.low is None or h.high is None:
         return read + f" That is {percent(h.nag)} of what could be read before, from too few records for an interval."
-    if h.low > 1:
+    if h.overtaken:
         return (
             read + " That is more than from the originals: attackers that read those so badly can say no share of them."
         )
@@ -236,13 +240,15 @@ def judge(
     kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
     said += [
         f"`{h.attribute}`: more of it is read than from the originals, so these attackers are too weak to say what is kept."
-        if h.low is not None and h.low > 1
+        if h.overtaken
         else f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before."
         for h in kept
     ]
     seen = [h for h in headlines if h.role == "watch" and h.nag is not None]
     said += [
-        f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read."
+        f"`{h.attribute}`, only watched: more of it is read than from the originals, so these attackers are too weak to say what is kept."
+        if h.overtaken
+        else f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read."
         for h in seen
     ]
     passed = None if max_leakage is None else not (leaking or broken or over or unread)

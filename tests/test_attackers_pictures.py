@@ -17,6 +17,7 @@ from sordine.audit import audit
 from sordine.errors import SordineError
 from sordine.policy import Policy
 from sordine.table import Table
+from sordine.verdict import UNSUITED
 
 audit_module = importlib.import_module("sordine.audit")  # the package's attribute of that name is the verb
 POLICY = Policy(("pair",))
@@ -221,3 +222,17 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
     assert audit(t, replace(t, x=moved, y={}), POLICY, budget=budget, pretrained=False).distortion == pytest.approx(
         whole
     )
+
+
+@pytest.mark.usefixtures("brief")
+def test_an_audit_of_pictures_says_where_nobody_saw_them_as_such() -> None:
+    t = table(120)
+    told = []
+    for families in (("logistic",), ("logistic", "resnet"), ("logistic", "convolution")):
+        found = audit(t, replace(t, y={}), POLICY, budget=replace(QUICK, families=families), pretrained=False)
+        assert ("no_attacker_for_pictures" in found.made) == (UNSUITED in found.verdict.sentences)
+        told.append(UNSUITED in found.verdict.sentences)
+    assert told == [True, False, False]
+    flat = replace(t, x=t.flat())
+    found = audit(flat, replace(flat, y={}), POLICY, budget=replace(QUICK, families=("logistic",)), pretrained=False)
+    assert UNSUITED not in found.verdict.sentences

@@ -301,3 +301,45 @@ def test_read_report_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(SordineError, match=r"odd\.json: this JSON is not a report"):
         read_report(tmp_path / "odd.json")
+
+
+# ------------------------------------------------------------------------------------------------ weak attackers
+
+
+def test_a_share_of_more_than_the_originals_is_marked_and_not_shown_as_a_utility() -> None:
+    report = example()
+    more = replace(report.headlines[2], nag=1.45, low=1.1, high=2.2)
+    heads = (*report.headlines[:2], more, *report.headlines[3:])
+    assert (more.overtaken, report.headlines[2].overtaken) == (True, False)
+    page = to_html(replace(report, headlines=heads))
+    words = " ".join("".join(read(page).words).split())
+    assert "too weak to say what is kept" in words
+    assert "attackers too weak" in words
+    assert page.count('class="tile shaky"') == 1
+    assert page.count('class="bar before shaky"') == 1
+    assert '<g class="preserve shaky">' in page
+    assert 'class="figure" title="unclipped 145.0' not in page
+    plain = to_html(report)
+    assert not re.search(r'class="[^"]*shaky"', plain)
+
+
+def test_pictures_that_nobody_saw_as_pictures_are_marked_on_every_share() -> None:
+    report = example()
+    page = to_html(replace(report, made={**report.made, "no_attacker_for_pictures": True}))
+    words = " ".join("".join(read(page).words).split())
+    assert page.count('class="tile shaky"') == 2
+    assert page.count('class="bar before shaky"') == len(report.headlines)
+    assert '<g class="watch shaky">' in page
+    assert "No attacker was made for pictures: such may read more" in words
+    assert "Here 98.1 % are read of the originals, by guessing 9.8 %" in words
+
+
+def test_the_scatter_goes_beyond_100_per_cent() -> None:
+    worst = replace(headline("who", "suppress", 2, 0.9, 0.6, 0.5), nag=1.8, low=1.2, high=2.4)
+    other = replace(headline("a", "watch", 2, 0.9, 0.6, 0.5), nag=1.4, low=1.3, high=1.5)
+    picture = str(charts.tradeoff(worst, [other], {"who"}))
+    level = float(re.search(r'class="level bad shaky" x1="([\d.]+)%"', picture)[1])
+    whole = [float(x) for x in re.findall(r'class="whole" x1="([\d.]+)%" x2="\1%"', picture)]
+    assert whole[0] < level < 59
+    up = float(re.search(r'class="whole" x1="9.0%" x2="59.0%" y1="([\d.]+)"', picture)[1])
+    assert 26 < float(re.search(r'class="point" cx="[\d.]+%" cy="([\d.]+)"', picture)[1]) < up

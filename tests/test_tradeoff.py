@@ -137,6 +137,12 @@ def test_audits_that_did_not_try_alike_are_not_ranked(
     assert said is None or said in told
 
 
+def test_pictures_that_nobody_saw_as_such_are_named() -> None:
+    a, b = made(0.2, 0.7), made(0.3, 0.8)
+    a = replace(a, made={**a.made, "no_attacker_for_pictures": True})
+    assert [n for n in compare([("a", a), ("b", b)]).notes if "made for such in a:" in n]
+
+
 def test_what_lies_beyond_100_per_cent_is_on_the_picture() -> None:
     a, b = made(1.45, 0.7), made(0.2, 1.15)
     found = compare([("a", a), ("b", b)])

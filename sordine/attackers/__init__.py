@@ -33,3 +33,9 @@ def reads(attacker: str, shape: Sequence[int]) -> bool:
     if attacker in ON_PICTURES:
         return pictures.is_picture(shape)
     return attacker not in ON_SHAPES or convolution.is_ordered(shape)
+
+
+def suited(families: Sequence[str], shape: Sequence[int]) -> bool:
+    """Whether some of the families is made for records of this shape: pictures need one that sees them as such, for the others
+    read little of them; anything else is read by all."""
+    return not pictures.is_picture(shape) or any(name in ON_PICTURES | ON_SHAPES for name in families)

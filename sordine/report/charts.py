@@ -7,7 +7,7 @@ keeps its size; colours are CSS classes, so that light, dark and print come from
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -17,7 +17,7 @@ from sordine.findings import Cloud, ExactFinding, Finding, Headline
 TOP_CLASSES = 8  # as many colours as can be told apart; further classes share one
 MOST_POINTS = 4000
 ENDS = (0.05, 0.1, 0.2, 0.5, 1.0)  # where an axis of shares may end
-BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 9.0)  # and how far beyond 100 %, where something lies there
+BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0)  # and how far beyond 100 %, where something lies there
 
 
 def percent(share: float | None) -> str:
@@ -86,15 +86,19 @@ def _scale(height: int) -> str:
     return "".join(f'<line class="grid" x1="{t}%" x2="{t}%" y1="0" y2="{height}"/>' for t in (0, 25, 50, 75, 100))
 
 
-def bars(headline: Headline, tone: str) -> Markup:
-    """Before and now as two bars with their intervals, and the guess as a dashed line across both."""
+def bars(headline: Headline, tone: str, shaky: bool = False) -> Markup:
+    """Before and now as two bars with their intervals, and the guess as a dashed line across both. shaky: what was read before is little
+    worth as a measure, and its bar is hollow."""
     h = headline
     told = [
         f"before {percent(h.before)} (interval {span(*h.before_interval)})",
         f"now {percent(h.after)} (interval {span(*h.after_interval)})",
         f"guess {percent(h.guess)}",
     ]
-    rows = (("before", h.before, h.before_interval, 4), (tone, h.after, h.after_interval, 34))
+    rows = (
+        ("before shaky" if shaky else "before", h.before, h.before_interval, 4),
+        (tone, h.after, h.after_interval, 34),
+    )
     marks = "".join(
         f'<g><title>{text}</title><rect class="bar {css}" x="0" y="{y}" width="{_x(value)}" height="20" rx="2"/>'
         f"{_whisker(*interval, y + 10)}</g>"
@@ -143,34 +147,44 @@ def best_attack(found: ExactFinding) -> Markup:
     )
 
 
-def tradeoff(worst: Headline, others: Sequence[Headline]) -> Markup:
-    """Utility of every preserved or watched attribute against the worst leakage of a suppressed one, with intervals."""
+def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str] = ()) -> Markup:
+    """Utility of every preserved or watched attribute against the worst leakage of a suppressed one, with intervals. shaky: attributes
+    whose share is little worth, drawn hollow; where the worst is among them, its line is dashed."""
     assert worst.nag is not None
     points = sorted((h for h in others if h.nag is not None), key=lambda h: -(h.nag or 0.0))
     n, top, line = len(points), 26, 19
     plot = max(280, line * n)
     left, width = 9.0, 50.0
+    right = max(1.0, reach([(worst.nag, worst.high)]))
+    highest = max(1.0, reach([(_or(h.nag, 0.0), h.high) for h in points])) if points else 1.0
 
     def y_of(utility: float) -> float:
-        return top + (1 - min(max(utility, 0.0), 1.0)) * plot
+        return top + (1 - min(max(utility / highest, 0.0), 1.0)) * plot
+
+    def x_of(leakage: float) -> str:
+        return _x(leakage / right, left, width)
 
     ticks = "".join(
         f'<line class="grid" x1="{left}%" x2="{left + width}%" y1="{y_of(t):.1f}" y2="{y_of(t):.1f}"/>'
-        f'<text class="tick" x="{left - 1}%" y="{y_of(t) + 4:.1f}" text-anchor="end">{100 * t:.0f}</text>'
-        for t in (0, 0.25, 0.5, 0.75, 1)
+        f'<text class="tick" x="{left - 1}%" y="{y_of(t) + 4:.1f}" text-anchor="end">{tick(t)}</text>'
+        for t in steps(0.0, highest)
     ) + "".join(
-        f'<line class="grid" x1="{_x(t, left, width)}" x2="{_x(t, left, width)}" y1="{top}" y2="{top + plot}"/>'
-        f'<text class="tick" x="{_x(t, left, width)}" y="{top + plot + 18}" text-anchor="middle">{100 * t:.0f}</text>'
-        for t in (0, 0.25, 0.5, 0.75, 1)
+        f'<line class="grid" x1="{x_of(t)}" x2="{x_of(t)}" y1="{top}" y2="{top + plot}"/>'
+        f'<text class="tick" x="{x_of(t)}" y="{top + plot + 18}" text-anchor="middle">{tick(t)}</text>'
+        for t in steps(0.0, right)
     )
-    x = left + width * min(max(worst.nag, 0.0), 1.0)
+    if highest > 1:
+        ticks += f'<line class="whole" x1="{left}%" x2="{left + width}%" y1="{y_of(1):.1f}" y2="{y_of(1):.1f}"/>'
+    if right > 1:
+        ticks += f'<line class="whole" x1="{x_of(1)}" x2="{x_of(1)}" y1="{top}" y2="{top + plot}"/>'
+    x = left + width * min(max(worst.nag / right, 0.0), 1.0)
     low, high = _or(worst.low, worst.nag), _or(worst.high, worst.nag)
     tone = "good" if worst.at_chance else "bad"
     band = (
-        f'<rect class="band {tone}" x="{_x(low, left, width)}" y="{top}" height="{plot}" '
-        f'width="{width * (min(max(high, 0.0), 1.0) - min(max(low, 0.0), 1.0)):.2f}%">'
+        f'<rect class="band {tone}" x="{x_of(low)}" y="{top}" height="{plot}" '
+        f'width="{width * (min(max(high / right, 0.0), 1.0) - min(max(low / right, 0.0), 1.0)):.2f}%">'
         f"<title>interval of the worst leakage: {span(low, high)}</title></rect>"
-        f'<line class="level {tone}" x1="{x:.2f}%" x2="{x:.2f}%" y1="{top}" y2="{top + plot}"/>'
+        f'<line class="level {tone}{" shaky" if worst.attribute in shaky else ""}" x1="{x:.2f}%" x2="{x:.2f}%" y1="{top}" y2="{top + plot}"/>'
     )
     lanes = _lanes([(y_of(h.nag or 0.0), y_of(_or(h.high, h.nag)), y_of(_or(h.low, h.nag))) for h in points])
     step = min(1.4, 20.0 / max([1, *lanes]))
@@ -180,14 +194,14 @@ def tradeoff(worst: Headline, others: Sequence[Headline]) -> Markup:
     ):
         at, y = f"{x + step * lanes[i]:.2f}%", y_of(h.nag or 0.0)
         text = f"{h.attribute}: utility {clipped(h.nag)} ({span(h.low, h.high)}), {h.role}"
-        reach = (
+        whisker = (
             f'<line class="whisker" x1="{at}" x2="{at}" y1="{y_of(h.low):.1f}" y2="{y_of(h.high):.1f}"/>'
             if h.low is not None and h.high is not None
             else ""
         )
         marks.append(
-            f'<g class="{h.role}"><title>{escape(text)}</title>'
-            f'<line class="leader" x1="{at}" x2="{left + width + 2}%" y1="{y:.1f}" y2="{label_y:.1f}"/>{reach}'
+            f'<g class="{h.role}{" shaky" if h.attribute in shaky else ""}"><title>{escape(text)}</title>'
+            f'<line class="leader" x1="{at}" x2="{left + width + 2}%" y1="{y:.1f}" y2="{label_y:.1f}"/>{whisker}'
             f'<circle class="point" cx="{at}" cy="{y:.1f}" r="5"/>'
             f'<text class="name" x="{left + width + 3}%" y="{label_y + 4:.1f}"><tspan class="long">{escape(_short(h.attribute, 30))}</tspan>'
             f'<tspan class="short">{escape(_short(h.attribute, 11))}</tspan>'
@@ -197,7 +211,7 @@ def tradeoff(worst: Headline, others: Sequence[Headline]) -> Markup:
         f'<svg class="tradeoff" role="img" height="{top + plot + 42}"><title>Privacy against utility</title>'
         f"<desc>Worst leakage: {escape(worst.attribute)}, {clipped(worst.nag)}. "
         f"Utility: {escape('; '.join(f'{h.attribute} {clipped(h.nag)}' for h in points))}.</desc>"
-        f'<rect class="corner" x="{left}%" y="{top}" width="{width / 4}%" height="{plot / 4:.1f}"/>{ticks}{band}'
+        f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{ticks}{band}'
         f'<text class="tick" x="{left - 1}%" y="13" text-anchor="start">utility, %</text>'
         f'<text class="tick" x="{left + width}%" y="{top + plot + 36}" text-anchor="end">worst leakage, %</text>'
         f"{''.join(marks)}</svg>"

@@ -77,14 +77,21 @@ def context(report: Report) -> dict[str, Any]:
     # Where nothing is preserved by name, all that is watched may be what the records are for, but what a secret decides.
     watched = [h for h in by_role["watch"] if by_role["suppress"] and h.attribute not in report.decided]
     useful = by_role["preserve"] or watched
-    lowest = min((h for h in useful if h.nag is not None), key=lambda h: h.nag or 0.0, default=None)
+    told = [h for h in useful if h.nag is not None]
+    lowest = min((h for h in told if not h.overtaken), key=lambda h: h.nag or 0.0, default=None)
+    shaky = {h.attribute for h in report.headlines if is_shaky(report, h)}
     return {
         "r": report,
         "style": style(),
         "level": LEVELS[report.verdict.level],
-        "roles": [(role, *ROLES[role], [row(h) for h in hs]) for role, hs in by_role.items() if hs],
+        "roles": [
+            (role, *ROLES[role], [row(h, h.attribute in shaky) for h in hs]) for role, hs in by_role.items() if hs
+        ],
         "worst": worst,
         "lowest": lowest,
+        "overtaken": not lowest and bool(told),
+        "shaky": shaky,
+        "unsuited": bool(report.made.get("no_attacker_for_pictures")),
         "records": max((h.records for h in report.headlines), default=0),
         "settings": {s: SETTINGS[s] for s in SETTINGS if any(f.setting == s for f in report.findings)},
         "attacks": attacks(report),
@@ -93,7 +100,7 @@ def context(report: Report) -> dict[str, Any]:
         "harder": harder.view(report),
         "proved": report.proved,
         "exact": [(e, charts.best_attack(e)) for e in report.exact],
-        "tradeoff": charts.tradeoff(worst, charted) if worst and charted else None,
+        "tradeoff": charts.tradeoff(worst, charted, shaky) if worst and charted else None,
         "untold": [h.attribute for h in readable if h.nag is None],
         "retrained": {h.attribute: h for h in report.headlines},
         "heat": heat(report),
@@ -110,7 +117,7 @@ def context(report: Report) -> dict[str, Any]:
 def tone(headline: Headline | Finding, at_chance: bool) -> str:
     """The colour of what is read now: good, bad, or plain where neither can be said."""
     if headline.nag is None or (
-        isinstance(headline, Headline) and headline.role == "suppress" and headline.may_be_luck
+        isinstance(headline, Headline) and (headline.may_be_luck if headline.role == "suppress" else headline.overtaken)
     ):
         return "unsure"
     if headline.role == "watch":
@@ -118,8 +125,14 @@ def tone(headline: Headline | Finding, at_chance: bool) -> str:
     return "good" if at_chance == (headline.role == "suppress") else "bad"
 
 
-def row(h: Headline) -> dict[str, Any]:
-    """One attribute's line: the headline, its bars and its words."""
+def is_shaky(report: Report, headline: Headline) -> bool:
+    """Whether a share of what was read of the originals is little worth: more is read than that, or no attacker was made for what the
+    records are."""
+    return headline.overtaken or bool(report.made.get("no_attacker_for_pictures"))
+
+
+def row(h: Headline, shaky: bool = False) -> dict[str, Any]:
+    """One attribute's line: the headline, its bars and its words. shaky: see `is_shaky`."""
     shade = tone(h, h.at_chance)
     words = (
         ("better than guessing", "no better than guessing") if h.role == "suppress" else ("readable", "not readable")
@@ -127,7 +140,9 @@ def row(h: Headline) -> dict[str, Any]:
     state = "cannot be told" if h.nag is None else words[h.at_chance]
     if h.role == "suppress" and h.may_be_luck:
         state = "perhaps by luck"
-    return {"h": h, "tone": shade, "state": state, "bars": charts.bars(h, shade)}
+    if h.role != "suppress" and h.overtaken:
+        state = "attackers too weak"
+    return {"h": h, "tone": shade, "state": state, "shaky": shaky, "bars": charts.bars(h, shade, shaky)}
 
 
 def attacks(report: Report) -> list[dict[str, Any]]:

@@ -130,7 +130,7 @@ def plane(found: Comparison) -> Markup:
     return Markup(
         f'<svg class="tradeoff plane" role="img" height="{TOP + HEIGHT + 42}"><title>Leakage against utility</title>'
         f"<desc>{escape(told)}</desc>"
-        f'<rect class="corner" x="{LEFT}%" y="{TOP}" width="{WIDTH / 4}%" height="{HEIGHT / 4}"/>{ticks}{whole}'
+        f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{ticks}{whole}'
         f'<text class="tick" x="0" y="13">utility ({escape(_cut(useful(found), 60))}), %</text>'
         f'<text class="tick" x="{LEFT + WIDTH}%" y="{TOP + HEIGHT + 36}" text-anchor="end">'
         f"read of {escape(_cut(found.attribute, 40))}, NAG, %</text>"

@@ -133,6 +133,11 @@ def _notes(
     sources = told([report.table.get("source", "a table without a name") for _, report in reports])
     if len(sources) > 1:
         notes.append(f"These reports are of different tables: {', '.join(sources)}.")
+    blind = [name for name, report in reports if report.made.get("no_attacker_for_pictures")]
+    if blind:
+        notes.append(
+            f"The records are pictures, and no attacker was made for such in {_few(blind)}: one may read more, before and now."
+        )
     roles = {found[secret].role for found in heads}
     if "watch" in roles:
         all_of = "" if roles == {"watch"} else " in some of them"
