@@ -189,10 +189,14 @@ def media_of_release(media: Path | None, table: Path | None, layout: str | None)
 
 
 def tell(found: Report, people: Console) -> None:
-    """The verdict, in words."""
+    """The verdict, in words, and what matching with the originals gives, where that was tried."""
+    from sordine.report.harder import linkage_says
+
     people.say(found.verdict.title)
     for sentence in found.verdict.sentences:
         people.say(f"  {sentence}")
+    if found.linkage:
+        people.say(f"  {linkage_says(found.linkage)}")
 
 
 def audit_command(

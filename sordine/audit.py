@@ -29,6 +29,7 @@ from sordine.information import entanglement
 from sordine.keys import Key
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
+from sordine.pooled import qualified
 from sordine.proved import proved
 from sordine.recipe import silent
 from sordine.table import Table
@@ -131,6 +132,7 @@ def audit(
             asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
         notes += asked.notes
     verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
+    verdict = qualified(verdict, asked.person, headlines, max_leakage)
     unsuited = not suited(budget.families, original.shape)
     verdict = replace(verdict, sentences=(*verdict.sentences, *asked.sentences, *([UNSUITED] if unsuited else [])))
     made = {

@@ -308,11 +308,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken."""
+    """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken; of
+    single records. adds_up: several records known to be of one person clearly tell more, and the title says how much."""
 
     level: Literal["holds", "leaks", "unclear", "broken"]
     title: str
     sentences: tuple[str, ...]
+    adds_up: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from sordine.information import joint
 from sordine.keys import Key
 from sordine.modifier import Modifier
 from sordine.policy import Policy
+from sordine.pooled import sentences
 from sordine.recipe import silent
 from sordine.table import Table
 
@@ -317,34 +318,6 @@ def _adaptive(
 
 def _all(rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
     return np.asarray((rows + copies[:, None]).ravel())
-
-
-def sentences(found: Sequence[PersonFinding]) -> list[str]:
-    """One for each suppressed attribute of which some attacker reads significantly more from several records of a unit
-    than from one: the interval of its NAG lies above that of the same attacker at one record, and above 0."""
-    said = []
-    for attribute in dict.fromkeys(f.attribute for f in found):
-        mine = [f for f in found if f.attribute == attribute]
-        one = {(f.knows, f.setting): f for f in mine if f.k == 1}
-        more = [f for f in mine if f.k != 1 and (f.knows, f.setting) in one and _above(f, one[f.knows, f.setting])]
-        if not more:
-            continue
-        worst = max(more, key=lambda f: f.nag or 0.0)
-        single = one[worst.knows, worst.setting]
-        who = "who knows the modifier" if worst.knows == "channel" else "who sees released records only"
-        many = "all" if worst.k == 0 else f"{worst.k:,}"
-        said.append(
-            f"Several records of one person tell more than one: an attacker {who} reads `{attribute}` from {many} released records of "
-            f"one `{worst.unit}` in {100 * worst.after:.1f} % of groups, from one record in {100 * single.after:.1f} %; guessing gets "
-            f"{100 * worst.guess:.1f} %. Nothing that is released should tell which records belong together."
-        )
-    return said
-
-
-def _above(more: PersonFinding, one: PersonFinding) -> bool:
-    if more.nag is None or more.low is None or one.nag is None or one.high is None:
-        return False
-    return more.low > max(one.high, 0.0)
 
 
 # ------------------------------------------------------------------------------------------------ queries, linkage

@@ -175,6 +175,8 @@ def tell(links: Path, report: Report | None, log: Callable[[str], None]) -> None
         log("not audited: nobody has tried to read these records; the manifest says so")
     elif report.verdict.level == "unclear":
         log(f"the audit left open what can be read of these records: {report.verdict.title}")
+    elif report.verdict.adds_up:
+        log(f"the audit says: {report.verdict.title}. Release nothing that shows which records belong together")
     log(f"{links}: which pseudonym is which id; it stays with you")
 
 

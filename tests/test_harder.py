@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sordine.arguments import tell as tell_console
 from sordine.attackers.channel import channel, drawn_index, redrawn, releases
 from sordine.attackers.plan import Budget
 from sordine.audit import audit
+from sordine.console import Console
 from sordine.errors import SordineError
-from sordine.findings import Report
-from sordine.harder import Harder, harder, sentences, unit_of
+from sordine.findings import LinkageFinding, Report, Verdict
+from sordine.harder import Harder, harder, unit_of
 from sordine.harder_findings import PersonFinding
 from sordine.keys import Key
 from sordine.methods.noise import NoiseModifier
 from sordine.modifier import Card, Modifier, Release
 from sordine.policy import Policy
+from sordine.pooled import clearly, qualified, sentences
+from sordine.release import tell
 from sordine.report import from_json, to_html, to_json
-from sordine.report.harder import view
+from sordine.report.harder import linkage_says, view
 from sordine.table import Table
 
 POLICY = Policy(("speaker",), ("word",), ())
@@ -87,12 +92,13 @@ def person(found: Harder | Report, knows: str, k: int, setting: str = "A") -> Pe
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def test_what_adds_up_is_said_and_does_not_decide_the_verdict() -> None:
+def test_what_adds_up_is_said_and_does_not_decide_the_level() -> None:
     t, r, modifier = drawn(0.15)
     plain = audit(t, r, POLICY, modifier=modifier, budget=replace(ASKED, person=()), pretrained=False)
     found = audit(t, r, POLICY, modifier=modifier, budget=PARANOID, pretrained=False)
     assert plain.person == plain.queries == plain.linkage == plain.verification == ()
-    assert (found.verdict.level, found.verdict.title) == (plain.verdict.level, plain.verdict.title)
+    assert found.verdict.level == plain.verdict.level == "leaks"
+    assert found.verdict.title == plain.verdict.title, "what leaks of one record says enough"
     assert found.headlines == plain.headlines
     more = [s for s in found.verdict.sentences if s not in plain.verdict.sentences]
     assert len(more) == 1
@@ -117,6 +123,83 @@ def test_what_adds_up_is_said_and_does_not_decide_the_verdict() -> None:
     assert "Trying harder" not in to_html(plain)
 
 
+def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> None:
+    t, r, modifier = drawn(0.15)
+    limit = {"modifier": modifier, "pretrained": False, "max_leakage": 0.5}
+    plain = audit(t, r, POLICY, budget=replace(ASKED, person=()), **limit)  # type: ignore[arg-type]
+    found = audit(t, r, POLICY, budget=ASKED, **limit)  # type: ignore[arg-type]
+    assert (plain.verdict.level, plain.verdict.adds_up) == ("holds", False)
+    assert (found.verdict.level, found.verdict.adds_up, found.passed) == ("holds", True, plain.passed)
+    worst = clearly(found.person, found.headlines, 0.5)
+    assert worst is not None
+    assert worst.k != 1
+    assert found.verdict.title.startswith(f"{plain.verdict.title}; but whoever ")
+    assert f"reads `speaker` in {100 * worst.after:.1f} % of cases (guessing: 25.0 %)" in found.verdict.title
+    assert from_json(to_json(found)) == found
+    page = to_html(found)
+    assert "<b>Holds for single records</b>" in page
+    assert 'class="verdict holds adds-up"' in page
+    assert "<b>Holds</b>" in to_html(plain)
+    said: list[str] = []
+    tell(tmp_path / "links", found, said.append)
+    assert found.verdict.title in said[0]
+    assert "which records belong together" in said[0]
+
+
+def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
+    head = Verdict("holds", "No attacker read `sex` from the release", ())
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, 0.05, -0.05, 0.15)
+    more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
+
+    def title(*found: PersonFinding, level: str = "holds", limit: float | None = None) -> str:
+        verdict = qualified(replace(head, level=level), found, (), limit)  # type: ignore[arg-type]
+        assert verdict.adds_up == (verdict.title != head.title)
+        assert verdict.level == level
+        return verdict.title.removeprefix(head.title)
+
+    told = "whoever knows 50 records to be of one `speaker` reads `sex` in 80.0 % of cases (guessing: 50.0 %)"
+    assert title(one, more) == f"; but {told}"
+    assert title(one, more, level="unclear") == f"; and {told}"
+    assert title(one, more, level="leaks") == title(one, more, level="broken") == ""
+    assert "has the modifier and knows all records of one person reads" in title(
+        replace(more, k=0, knows="channel", unit="sex")
+    )
+    # Under the limit, or no more than one record's interval, it does not stand out; nor does the luckiest of many.
+    assert title(one, more, limit=0.5) == ""
+    assert title(replace(one, high=0.45), more) == ""
+    lucky = replace(more, low=0.2)
+    assert title(one, lucky) != ""
+    assert title(one, *[replace(more, k=k, nag=0.0, low=-0.1) for k in range(2, 20)], lucky) == ""
+    assert clearly([more, replace(more, k=10)], (), 0.05) == replace(more, k=10), "the fewer records, the worse"
+    assert clearly([replace(more, nag=None, low=None)], (), 0.05) is None
+
+
+def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
+    t, r, modifier = drawn(0.15, 400)
+    budget = replace(ASKED, person=(), linkage=True, settings=("A",))
+    found = audit(t, r, POLICY, modifier=modifier, budget=budget, pretrained=False)
+    assert found.linkage
+    tell_console(found, Console())
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds the originals" in line]
+    assert "the likeliest is one of the right `speaker` for" in line
+    tell_console(replace(found, linkage=()), Console())
+    assert "holds the originals" not in capsys.readouterr().out
+
+
+def test_what_matching_says() -> None:
+    f = LinkageFinding("learnt", "unseen", 0.5, 0.4, 0.6, 0.01, 3.0, 100, "speaker", 0.8, 0.2)
+    assert linkage_says((f,)) == (
+        "Someone who holds the originals finds the right one of 100 for 50.0\u00a0% of the released records (unseen ones; chance: "
+        "1.0\u00a0%); the likeliest is one of the right `speaker` for 80.0\u00a0% (the commonest `speaker` has 20.0\u00a0%). That matters "
+        "where others may hold the originals."
+    )
+    blind = replace(f, top1=0.01, low=0.0, unit_top1=0.22)
+    said = linkage_says((blind,))
+    assert "cannot tell better than by chance" in said
+    assert said.endswith("22.0\u00a0% (the commonest `speaker` has 20.0\u00a0%: no more than luck may give).")
+    assert "`" not in linkage_says((replace(f, unit=None, unit_top1=None, unit_guess=None),))
+
+
 def test_a_channel_that_tells_nothing_adds_nothing() -> None:
     t, r, modifier = drawn(0.0)
     found = audit(t, r, POLICY, modifier=modifier, budget=ASKED, pretrained=False)
@@ -126,6 +209,7 @@ def test_a_channel_that_tells_nothing_adds_nothing() -> None:
             assert f.low is not None
             assert f.low < 0.1, f
     assert not any("Several records" in s for s in found.verdict.sentences)
+    assert not found.verdict.adds_up
     assert "nothing was found that adds up" in view(found)["person_says"]  # type: ignore[index]
 
 

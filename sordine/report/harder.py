@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sordine.findings import LinkageFinding, PersonFinding, QueryFinding, Report, VerificationFinding
+from sordine.metrics import wilson
 from sordine.report.charts import percent
 
 KNOWS = {"draws": "sees released records only", "channel": "knows the modifier too"}
@@ -106,17 +107,28 @@ def queries_say(found: tuple[QueryFinding, ...]) -> str:
 
 
 def linkage_says(found: tuple[LinkageFinding, ...]) -> str:
-    """What matching means to the owner."""
+    """What matching means to the owner: the right original, and whose it is."""
     if not found:
         return ""
     sure = [f for f in found if f.low > f.chance]
     if not sure:
-        return "Someone who holds the originals cannot tell better than by chance which of them became which released record."
-    worst = max(sure, key=lambda f: f.top1)
-    return (
-        f"Someone who holds the originals finds the right one of {worst.candidates:,} for {percent(worst.top1)} of the released records "
-        f"({worst.on} ones; chance: {percent(worst.chance)}). That matters where others may hold the originals."
-    )
+        told = "Someone who holds the originals cannot tell better than by chance which of them became which released record"
+    else:
+        worst = max(sure, key=lambda f: f.top1)
+        told = (
+            f"Someone who holds the originals finds the right one of {worst.candidates:,} for {percent(worst.top1)} of the released "
+            f"records ({worst.on} ones; chance: {percent(worst.chance)})"
+        )
+    owned = [(f, f.unit_top1, f.unit_guess) for f in found if f.unit_top1 is not None and f.unit_guess is not None]
+    if owned:
+        f, share, guess = max(owned, key=lambda o: o[1] - o[2])
+        luck = wilson(share * f.candidates, f.candidates, 1 - 0.05 / len(owned))[0] <= guess
+        told += (
+            f"; the likeliest is one of the right `{f.unit}` for {percent(share)} (the commonest `{f.unit}` has {percent(guess)}"
+            f"{': no more than luck may give' if luck else ''})"
+        )
+        sure += [] if luck else [f]
+    return told + (". That matters where others may hold the originals." if sure else ".")
 
 
 def verification_says(found: tuple[VerificationFinding, ...]) -> str:

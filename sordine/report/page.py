@@ -33,6 +33,7 @@ LEVELS = {
     "unclear": "Unclear",
     "broken": "Broken",
 }
+ALONE = "Holds for single records"
 SEVERITIES = {
     "leak": "Leak: fails the audit",
     "broken": "Broken: makes figures unreliable",
@@ -83,7 +84,7 @@ def context(report: Report) -> dict[str, Any]:
     return {
         "r": report,
         "style": style(),
-        "level": LEVELS[report.verdict.level],
+        "level": ALONE if report.verdict.adds_up and report.verdict.level == "holds" else LEVELS[report.verdict.level],
         "roles": [
             (role, *ROLES[role], [row(h, h.attribute in shaky) for h in hs]) for role, hs in by_role.items() if hs
         ],
