@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sordine.attackers.exact import exact
 from sordine.attackers.exact import pretrained as read_pretrained
 from sordine.attackers.more import hold_more
 from sordine.attackers.plan import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, strangers, together, trials
+from sordine.beforehand import besides, releases_drawn
 from sordine.cloud import cloud, distortion
 from sordine.copies import copied
 from sordine.errors import SordineError
@@ -117,9 +119,13 @@ def audit(
         if more is not None:
             armed, told = hold_more(scenes, before, more, modifier, budget.max_records)
             notes += told
-        readings = _attack(armed, list(roles), budget, store, device, workers, log, progress, notes)
+        compared = pretrained and original.shape == released.shape
+        extra = besides(scenes[0], before, policy, budget, modifier=modifier, person=person, pretrained=compared)
+        drawn = releases_drawn(modifier, before, budget)
+        line = partial(cost.told, budget=budget, besides=extra, more=[drawn] if drawn else [])
+        readings = _attack(armed, list(roles), budget, store, device, workers, log, progress, notes, line)
         findings, headlines = figures(readings, roles, original.classes, budget)
-        if pretrained and original.shape == released.shape:
+        if compared:
             own = store.setdefault((scenes[0].digest, "pretrained"), {})
             read = _pretrained(before, after, roles, own, budget, device)
         beside = [a for a in policy.preserve if a in released.y] if kept is None else [a for a in kept if a in roles]
@@ -277,6 +283,7 @@ def _attack(
     log: Callable[[str], None],
     progress: Progress | None,
     notes: list[str],
+    line: Callable[..., str],
 ) -> Readings:
     for setting in budget.settings:
         for name in attributes:
@@ -305,7 +312,7 @@ def _attack(
         return side, group, attack(scenes[side], group, budget.folds, device, budget.pictures)
 
     with _one_thread() as threads, one_thread_each(workers or threads) as pool:
-        log(cost.told([(scenes[side], group) for side, group in jobs], budget, workers or threads))
+        log(line([(scenes[side], group) for side, group in jobs], workers=workers or threads))
         for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
             for piece in group:
                 if side == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from sordine.attackers import FAMILIES, cost
 from sordine.attackers.more import hold_more
 from sordine.attackers.plan import Budget, Piece, Scene, attack, pieces, strangers, together, trials
 from sordine.audit import audit
+from sordine.beforehand import besides, releases_drawn
 from sordine.cli import main
 from sordine.errors import SordineError
 from sordine.job import AuditPart, read_job
@@ -127,6 +129,57 @@ def test_the_cost_is_said_before_anything_is_tried() -> None:
     assert "budget quick" in line
     assert "about 1 second here" in line
     assert said.index(line) < said.index("audit")
+
+
+def test_what_is_tried_besides_is_in_the_forecast() -> None:
+    t = records(900, 0)
+    t = replace(t, split=np.arange(900) % 3 > 0)
+    policy = Policy(("who",), (), ("sex",))
+    noisy = methods.fit(t, policy, methods.make("noise", {"sigma": 1.0}), run=Run("cpu", 0, KEY))
+    assert t.split is not None
+    scene, here = scene_of(t, t.split), cost.Speed(1, 1)
+
+    def asked(budget: Budget, modifier: Modifier | None = None, **more: bool) -> dict[str, float]:
+        return besides(scene, t, policy, budget, modifier=modifier, here=here, **more)
+
+    quick, standard, paranoid = Budget.quick(), Budget.standard(), Budget.paranoid()
+    assert list(asked(quick)) == ["classifiers never retrained"]
+    assert asked(quick, pretrained=False) == {}
+    assert list(asked(standard, noisy)) == ["persons pooled", "classifiers never retrained"]
+    assert list(asked(paranoid, noisy)) == [
+        "persons pooled",
+        "several releases",
+        "linkage",
+        "classifiers never retrained",
+    ]
+    assert "several releases" not in asked(paranoid), "nobody can draw them"
+    # An attacker who draws releases of its own, more settings and more attributes cost more.
+    pooled = [asked(b, m)["persons pooled"] for b, m in ((standard, None), (standard, noisy), (paranoid, noisy))]
+    assert 0 < pooled[0] < pooled[1] < pooled[2]
+    only = replace(standard, settings=("A",))
+    assert asked(only)["persons pooled"] < pooled[0]
+    both = besides(scene, t, Policy(("who", "sex"), (), ()), standard, here=here)
+    assert both["persons pooled"] > 1.5 * pooled[0]
+    assert releases_drawn(noisy, t, paranoid) == "4 further releases and 5 releases under as many keys"
+    assert releases_drawn(noisy, t, quick) is None
+    assert releases_drawn(as_they_are(t), t, paranoid) is None
+
+
+def test_the_line_says_what_is_in_it_and_what_is_not() -> None:
+    t = records(240, 0)
+    t = replace(t, split=np.arange(240) % 2 > 0)
+    noisy = methods.fit(t, POLICY, methods.make("noise", {"sigma": 1.0}), run=Run("cpu", 0, KEY))
+    said: list[str] = []
+    budget = Budget.named("standard", families=("logistic",), cloud=0)
+    audit(t, replace(t, y={}), POLICY, modifier=noisy, key=KEY, budget=budget, log=said.append)
+    (line,) = [line for line in said if "will take about" in line]
+    assert re.search(r"besides about \d+ seconds? more \(persons pooled, classifiers never retrained\)", line)
+    assert line.endswith("reading, 4 further releases, charts come on top")
+    said.clear()
+    audit(t, replace(t, y={}), POLICY, budget=FAST, pretrained=False, log=said.append)
+    (line,) = [line for line in said if "will take about" in line]
+    assert "besides" not in line
+    assert line.endswith("reading, charts come on top")
 
 
 # More data than the owner has.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -164,22 +164,23 @@ def lasting(about: float) -> str:
     return f"{about / 60:.0f} minutes" if about < 7200 else f"{about / 3600:.1f} hours"
 
 
-def told(jobs: Sequence[tuple[Scene, Sequence[Piece]]], budget: Budget, workers: int) -> str:
-    """What is said beforehand, in a line."""
+def told(
+    jobs: Sequence[tuple[Scene, Sequence[Piece]]],
+    budget: Budget,
+    workers: int,
+    besides: Mapping[str, float] | None = None,
+    more: Sequence[str] = (),
+) -> str:
+    """What is said beforehand, in a line. besides: seconds of what is done after these attacks, on one core. more: what comes on top
+    of all and is not estimated, beside reading and charts."""
     attacks = sum(len(group) for _, group in jobs)
     about = forecast(jobs, budget, workers)
-    long = lasting(about)
-    more = [
-        what
-        for what, asked in (
-            ("persons pooled", budget.person),
-            ("many queries", budget.queries),
-            ("linkage", budget.linkage),
-        )
-        if asked
-    ]
-    besides = f" (reading, {', '.join([*more, 'charts'])} come on top)"
+    beside = (
+        f", and what is tried besides about {lasting(sum(besides.values()))} more ({', '.join(besides)})"
+        if besides
+        else ""
+    )
     return (
-        f"audit: {attacks} attacks on single records (budget {budget.name}) will take about {long} here{besides}: estimated from "
-        "their work, as measured elsewhere, and a calibration of this machine"
+        f"audit: {attacks} attacks on single records (budget {budget.name}) will take about {lasting(about)} here{beside}: estimated "
+        f"from their work, as measured elsewhere, and a calibration of this machine; {', '.join(['reading', *more, 'charts'])} come on top"
     )
