@@ -67,6 +67,13 @@ def policy_of_audit(asked: Policy, modifier: Modifier | None, note: Mapping[str,
     return Policy(suppress, preserve, asked.watch)
 
 
+def watched(policy: Policy, known: Sequence[str], modifier: Modifier | None, note: Mapping[str, Any]) -> Policy:
+    """What the policy of the fit watches of the known attributes, where nobody said otherwise (-w); all others where it watches none of them."""
+    written = (modifier.card.policy if modifier is not None else note.get("policy")) or {}
+    own = tuple(a for a in written.get("watch", ()) if a in known and a not in (*policy.suppress, *policy.preserve))
+    return policy if policy.watch != ALL_OTHERS or not own else Policy(policy.suppress, policy.preserve, own)
+
+
 def device(name: str) -> str:
     """A device that is there. Raises SordineError where it is not."""
     import torch
@@ -206,9 +213,10 @@ def audit_command(
     modifier: Path | None,
     budget: Any,
     max_leakage: float | None,
+    outputs: Mapping[str, Path | None],
     options: Sequence[str] = (),
 ) -> str:
-    """The command that makes a report again, with files by their names: a page that is shown names no folder of its owner."""
+    """The command that makes a report again. outputs: option -> file. With files by their names: a page that is shown names no folder of its owner."""
     said = ["sordine", "audit", table.name, transformed.name]
     for option, (_, names) in zip(("-s", "-p", "-w"), policy.roles(), strict=True):
         if names or option == "-w":
@@ -221,7 +229,8 @@ def audit_command(
     said += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]
     if max_leakage is not None:
         said += ["--max-leakage", f"{max_leakage:g}"]
-    return shlex.join([*said, *options, "-o", "report.html", "--json", "report.json"])
+    written = [part for option, file in outputs.items() if file is not None for part in (option, file.name)]
+    return shlex.join([*said, *options, *written])
 
 
 def raw_views(table: Path, folder: Path | None, layout: str | None, people: Console) -> Callable[[Table], Views] | None:

@@ -119,6 +119,7 @@ def audit(
     from sordine.keys import Key
     from sordine.pairs import extract_pair, read_pair
     from sordine.picture_models import labelled, load_verification
+    from sordine.policy import ALL_OTHERS
     from sordine.reconstruct import reconstruct, sides
     from sordine.report.data import write_report
     from sordine.report.sheets import reconstruction_sheet, sheets
@@ -168,6 +169,11 @@ def audit(
                 layout=layout,
                 layout_options=given.fields(layout_settings),
             )
+        if not given.names(suppress) and not given.names(preserve):
+            policy = given.watched(policy, pair.original.attributes, fitted, note)
+            left = [a for a in pair.original.attributes if a not in policy.named]
+            if policy.watch != ALL_OTHERS and left:
+                people.log(f"not watched, as in the policy of the fit: {', '.join(left)} (-w names others)")
         policy = policy.resolve(pair.original.attributes)
         if rebuild:  # what cannot be is refused before the audit
             before, _, own, _ = sides(pair.original, pair.transformed, policy, modifier=fitted, key=secret)
@@ -185,7 +191,9 @@ def audit(
                 f"--person {person}: the budget {budget.name} reads single records only; --budget standard pools"
             )
         held = None if more is None else Table.read(more, pair.original.features, named=policy.named)
-        command = given.audit_command(table, transformed, policy, modifier, budget, max_leakage, options)
+        command = given.audit_command(
+            table, transformed, policy, modifier, budget, max_leakage, {"-o": html, "--json": json}, options
+        )
         report = find(
             pair.original,
             pair.transformed,

@@ -177,6 +177,11 @@ def tell(links: Path, report: Report | None, log: Callable[[str], None]) -> None
         log(f"the audit left open what can be read of these records: {report.verdict.title}")
     elif report.verdict.adds_up:
         log(f"the audit says: {report.verdict.title}. Release nothing that shows which records belong together")
+    if report is not None and report.made.get("budget") == "quick":
+        tried = ", ".join(map(str, report.made.get("families", ())))
+        log(
+            f"the audit was a quick one ({tried} only), which is for trying out: audit with --budget standard before records leave"
+        )
     log(f"{links}: which pseudonym is which id; it stays with you")
 
 
@@ -297,6 +302,7 @@ def _audit(report: Report) -> dict[str, Any]:
         },
         "max_leakage": report.max_leakage,
         "passed": report.passed,
+        **{name: report.made[name] for name in ("budget", "families", "settings") if name in report.made},
         "attributes": [
             {
                 "attribute": h.attribute,

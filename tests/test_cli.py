@@ -109,6 +109,40 @@ def test_the_whole_way(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert any((tmp_path / "out").iterdir())
 
 
+def test_an_audit_watches_what_the_fit_watched(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    m, x, data = (str(tmp_path / name) for name in ("m", "x.parquet", "own.json"))
+    assert main(["fit", str(table), "-s", "speaker", "-w", "word", "-m", "leace", "-o", m]) == 0
+    assert main(["transform", m, str(table), "-o", x]) == 0
+    quick = ["--family", "logistic", "--setting", "A", "--seed", "0", "--no-pretrained", "--json", data]
+    capsys.readouterr()
+    assert main(["audit", str(table), x, "--modifier", m, *quick]) == 0
+    assert "not watched, as in the policy of the fit: room" in capsys.readouterr().out
+    report = json.loads(Path(data).read_text())
+    assert report["policy"]["watch"] == ["word"]
+    assert report["made"]["command"].endswith("--json own.json")
+    assert main(["audit", str(table), x, "--modifier", m, "-w", "room", *quick, "--force"]) == 0
+    assert json.loads(Path(data).read_text())["policy"]["watch"] == ["room"]
+    assert main(["audit", str(table), x, "-s", "speaker", *quick, "--force"]) == 0
+    assert json.loads(Path(data).read_text())["policy"]["watch"] == ["word", "room"]
+
+
+@pytest.mark.parametrize(("budget", "told"), [("quick", True), ("standard", False)])
+def test_a_release_says_where_the_audit_was_quick(
+    budget: str, told: bool, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    t, x, data = str(made / "t.parquet"), str(made / "x.parquet"), str(tmp_path / "r.json")
+    least = ["--family", "logistic", "--setting", "A", "--seed", "0", "--no-pretrained", "--json", data]
+    assert main(["audit", t, x, "--modifier", str(made / "m"), "--budget", budget, *least]) == 0
+    capsys.readouterr()
+    out = tmp_path / "out"
+    assert (
+        main(["release", x, "--modifier", str(made / "m"), "-o", str(out), "--report", data, "--despite-findings"]) == 0
+    )
+    assert ("--budget standard" in capsys.readouterr().out) is told
+    audited = json.loads((out / "manifest.json").read_text())["audit"]
+    assert (audited["budget"], audited["families"], audited["settings"]) == (budget, ["logistic"], ["A"])
+
+
 def test_the_key_is_made_once_beside_the_modifier(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     m, key = table.parent / "m", table.parent / "m.key"
     words = ["fit", str(table), "-s", "speaker", "-m", "nothing", "-o", str(m)]
@@ -315,6 +349,11 @@ def test_a_pipe_gets_plain_lines(made: Path, tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert re.fullmatch(r"sordine: .*--force.*\n", wrong.stderr)
     assert wrong.stdout == ""
+
+
+def test_as_a_module_it_ends_with_the_same_code(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "sordine", "transform", str(tmp_path / "none"), "t.parquet", "-o", "x.parquet"]
+    assert subprocess.run(words, capture_output=True, timeout=120, cwd=Path(__file__).parents[1]).returncode == 2
 
 
 def test_help_is_light() -> None:
