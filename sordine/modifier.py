@@ -207,7 +207,8 @@ def _digest(blob: bytes) -> str:
 
 
 def _content(raw: dict[str, Any]) -> str:
-    """BLAKE2b-256 of a card as it is read from JSON, however that is laid out, but for the weights' own digest."""
+    """BLAKE2b-256 of a card as it is read from JSON, however that is laid out, but for the weights' own digest. A number counts as it
+    is written: 1 in the place of 1.0 is another card."""
     told = {name: value for name, value in raw.items() if name != "weights"}
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=32).hexdigest()
 
@@ -260,7 +261,7 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
         tensors = safetensors.torch.load(blob)
         if _bound(blob) not in (None, _content(raw)):
             raise SordineError(
-                f"{folder}: {CARD} was changed after it was saved, and {WEIGHTS} was not fitted so: put it back as it was, or fit anew"
+                f"{folder}: {CARD} was changed after it was saved with {WEIGHTS}: put it back as it was, or fit anew"
             )
         fitted = tensors.pop("fitted").numpy()
         modifier = build(card, tensors)

@@ -269,7 +269,7 @@ def test_a_card_that_was_changed_is_not_believed(tmp_path, fitted, name, change)
     assert load(tmp_path / "m").card.method == name
     change(card)
     file.write_text(json.dumps(card))
-    with pytest.raises(SordineError, match=r"modifier\.json was changed after it was saved, and .* fit anew") as error:
+    with pytest.raises(SordineError, match=r"modifier\.json was changed after it was saved with .* fit anew") as error:
         load(tmp_path / "m")
     assert "\n" not in str(error.value)
 

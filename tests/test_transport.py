@@ -290,6 +290,19 @@ def test_a_cell_of_one_record_is_said(table):
     assert ("hardly more than one record" in " ".join(modifier.card.notes)) == bool((modifier.weight < 1.5).any())
 
 
+@pytest.mark.parametrize(("cells", "said"), [(5000, True), (16, False)])
+def test_cells_that_the_records_do_not_fill_are_said(table, cells, said):
+    some, lines = table.take(np.arange(400)), []
+    modifier = fit(
+        some, Policy(("person",)), make("transport", FAST | {"cells": cells}), run=Run(key=KEY, log=lines.append)
+    )
+    told = [line for line in lines if f"in place of {cells}" in line]
+    assert len(told) == said
+    if said:
+        assert told[0].startswith(f"transport: {modifier.card.fit['cells']} cells")
+        assert modifier.card.fit["cells"] <= 100
+
+
 def test_joint_classes_are_what_is_balanced(table, blind):
     train = table.with_split(Policy(("person", "sex")), KEY).part("train")
     both = joint([train.y["person"], train.y["sex"]])

@@ -96,6 +96,10 @@ class Transport:
             for u in policy.preserve
         ]
         modifier = self.balance(space, readers, x, secret, strata)
+        if self.cells > len(usable) // FEWEST:
+            run.log(
+                f"transport: {len(modifier.codes)} cells, a quarter of the training records, in place of {self.cells}"
+            )
         for number, u in enumerate(policy.preserve):
             first = [int(np.flatnonzero(kept == v)[0]) for v in range(int(kept.max()) + 1)]
             modifier.strata[:, number] = torch.from_numpy(table.y[u][usable][first])
