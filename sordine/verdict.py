@@ -31,7 +31,7 @@ COARSE = 0.25  # where the interval of what is at chance reaches further, nothin
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
 UNSUITED = (
     "The records are pictures, and no attacker that is made for pictures took part: such a one may read more, of the originals and of "
-    "the release, and a share of what these read says little. The budget `standard` adds one, `resnet`."
+    "the release, and a share of what these read says little. Name `resnet` among the families, or no families with the budget `standard`."
 )
 
 _TRIED = {
@@ -270,6 +270,11 @@ def judge(
         return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
     if passed is False:
         title = f"More of {names} was read than the limit of {percent(limit)} allows" if over else _open(names)
+        more = [h for h in secret if (h.nag or 0.0) > limit]
+        # A limit under what so many records can show is passed by chance alone.
+        if more and all(h.at_chance and (h.resolvable or 0.0) > limit for h in more):
+            few = max(more, key=lambda h: h.resolvable or 0.0)
+            title += f", which may be luck: {few.records:,} records cannot certify less than {percent(few.resolvable or 0.0)}"
         return Verdict("unclear", title, tuple(said)), passed
     if unclear:
         return Verdict("unclear", _open(names), tuple(said)), passed

@@ -264,7 +264,12 @@ def test_a_verdict_holds_only_where_the_interval_is_short_and_the_limit_kept() -
     assert "may be there by luck" in verdict.sentences[0]
     verdict, passed = judged(0.15, -0.1, 0.2, 0.1)
     assert (verdict.level, passed) == ("unclear", False)
-    assert "limit of 10.0 %" in verdict.title
+    assert verdict.title == "More of `speaker` was read than the limit of 10.0 % allows"
+    # A limit that so few records cannot certify.
+    few = replace(HEAD, nag=0.15, low=-0.1, high=0.2, resolvable=0.18, records=375)
+    verdict, passed = judge([few], [], [], ("speaker",), 0.1)
+    assert (verdict.level, passed) == ("unclear", False)
+    assert verdict.title.endswith("allows, which may be luck: 375 records cannot certify less than 18.0 %")
 
 
 def test_what_only_the_best_possible_attacker_reads_is_called_his() -> None:
