@@ -72,17 +72,19 @@ def noise(one: float, other: float, records: int) -> float:
 def against_itself(case: Case) -> Iterator[str]:
     """At equal K, less face similarity than without the adversary, at a task cost of at most three points."""
     (task,) = case.tasks
-    every = {(r.fields["keep"], r.seed, r.adversarial): figures(case, r) for r in compared(case)}
+    rows = [r for r in rows_of(case) if r.kind == "masking" and set(r.tried) <= {"steps"}]
+    every = {(r.fields["keep"], r.tried.get("steps", 0), r.seed, r.adversarial): figures(case, r) for r in rows}
     for release in RELEASES:
-        for keep in sorted({k for k, _, _ in every}, reverse=True):
+        for keep, steps in sorted({k[:2] for k in every}, key=lambda k: (-k[0], k[1])):
             pairs = [
                 (ours[release], plain[release])
                 for seed in SEEDS
-                if (ours := every.get((keep, seed, True))) and (plain := every.get((keep, seed, False)))
+                if (ours := every.get((keep, steps, seed, True))) and (plain := every.get((keep, steps, seed, False)))
             ]
             if not pairs:
                 continue
-            count = f"{release} release, K {keep}, {len(pairs)} seed{'s' * (len(pairs) > 1)}"
+            longer = f", {steps:,} steps" if steps else ""
+            count = f"{release} release, K {keep}{longer}, {len(pairs)} seed{'s' * (len(pairs) > 1)}"
             if "similarity" in pairs[0][0]:
                 near, far = ([p[i]["similarity"] for p in pairs] for i in (0, 1))
                 lower = sum(a < b for a, b in zip(near, far, strict=True))
