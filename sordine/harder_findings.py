@@ -78,7 +78,8 @@ class LinkageFinding:
     which side of the split. candidates: originals matched with. top1: share matched right with its Wilson interval (low,
     high), against chance = 1 / candidates; mean_rank: of the right one, 1 best, (candidates + 1) / 2 by chance; equal
     candidates share their ranks. unit, unit_top1, unit_guess: share whose match is of the right unit, against the
-    commonest unit's share; None where there is no unit.
+    commonest unit's share; None where there is no unit. unit_records: of how many records whose unit is known that share is a mean;
+    None in reports of earlier versions.
     """
 
     attacker: str
@@ -92,6 +93,7 @@ class LinkageFinding:
     unit: str | None = None
     unit_top1: float | None = None
     unit_guess: float | None = None
+    unit_records: int | None = None
 
 
 @dataclass(frozen=True)

@@ -119,13 +119,15 @@ def _told(
         name, codes = unit[0], unit[1][rows]
         known = codes >= 0
         if known.any():
-            best = score == score.max(1, keepdims=True)
-            same = codes[:, None] == codes[None]
-            right = (best & same).sum(1) / best.sum(1)
+            # Originals of nobody known are no answer to whose a record is.
+            told_of = score[np.ix_(known, known)]
+            best = told_of == told_of.max(1, keepdims=True)
+            right = (best & (codes[known][:, None] == codes[known][None])).sum(1) / best.sum(1)
             told = {
                 "unit": name,
-                "unit_top1": float(right[known].mean()),
+                "unit_top1": float(right.mean()),
                 "unit_guess": float(np.bincount(codes[known]).max() / known.sum()),
+                "unit_records": int(known.sum()),
             }
     return LinkageFinding(attacker, on, top1, low, high, 1 / n, float(rank.mean()), n, **told)  # type: ignore[arg-type]
 

@@ -122,7 +122,8 @@ def linkage_says(found: tuple[LinkageFinding, ...]) -> str:
     owned = [(f, f.unit_top1, f.unit_guess) for f in found if f.unit_top1 is not None and f.unit_guess is not None]
     if owned:
         f, share, guess = max(owned, key=lambda o: o[1] - o[2])
-        luck = wilson(share * f.candidates, f.candidates, 1 - 0.05 / len(owned))[0] <= guess
+        known = f.candidates if f.unit_records is None else f.unit_records
+        luck = wilson(share * known, known, 1 - 0.05 / len(owned))[0] <= guess
         told += (
             f"; the likeliest is one of the right `{f.unit}` for {percent(share)} (the commonest `{f.unit}` has {percent(guess)}"
             f"{': no more than luck may give' if luck else ''})"
