@@ -31,7 +31,7 @@ from sordine.information import entanglement
 from sordine.keys import Key
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
-from sordine.pooled import qualified
+from sordine.pooled import qualified, sentences
 from sordine.proved import proved
 from sordine.recipe import silent
 from sordine.table import Table
@@ -138,9 +138,10 @@ def audit(
             asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
         notes += asked.notes
     verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
-    verdict = qualified(verdict, asked.person, headlines, max_leakage)
+    verdict = qualified(verdict, asked.person, headlines, max_leakage, asked.people)
+    adds = sentences(asked.person, headlines, asked.people)
     unsuited = not suited(budget.families, original.shape)
-    verdict = replace(verdict, sentences=(*verdict.sentences, *asked.sentences, *([UNSUITED] if unsuited else [])))
+    verdict = replace(verdict, sentences=(*verdict.sentences, *adds, *([UNSUITED] if unsuited else [])))
     made = {
         "budget": budget.name,
         "families": [f for f in budget.families if f in {*_families(original, budget), *_families(released, budget)}],
@@ -151,7 +152,7 @@ def audit(
         "unseen": int((~fitted).sum()),
         "fitted_known_by": how,
         "sampled": sampled,
-        **({} if more is None else {"held_by_attackers": min(len(more), budget.max_records)}),
+        "held_by_attackers": 0 if more is None else min(len(more), budget.max_records),
         "device": device,
         "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),

@@ -47,19 +47,20 @@ def besides(
     read = _reader(scene, budget, here)
     draws = releases_drawn(modifier, before, budget)
     named = unit_of(before, policy, person)
-    if budget.person and policy.suppress and named is not None:
+    # Of what nobody is labelled with, or all alike, nothing is tried.
+    told = [a for a in policy.suppress if len(np.unique(before.y[a][before.y[a] >= 0])) > 1]
+    if budget.person and told and named is not None:
         units = len(np.unique(named[1][named[1] >= 0]))
         found["persons pooled"] = sum(
             _pooled(setting, fewer, len(before.classes[a]), units, a == named[0], budget, modifier, draws, read, here)
-            for a in policy.suppress
+            for a in told
             for setting in SETTINGS
             if setting in budget.settings
         )
-    if budget.queries and draws:
+    if budget.queries and draws and told:
         count = max(2, min(budget.queries, PASSED // max(1, sum(fewer))))
         found["several releases"] = sum(
-            5 * read(*fewer, len(before.classes[a]), 1) + read(*fewer, len(before.classes[a]), count)
-            for a in policy.suppress
+            5 * read(*fewer, len(before.classes[a]), 1) + read(*fewer, len(before.classes[a]), count) for a in told
         )
     if budget.linkage and policy.suppress:
         width = min(scene.x[0].size, 512)
@@ -98,13 +99,13 @@ def _reader(scene: Scene, budget: Budget, here: cost.Speed) -> Read:
         for family in families:
             if family == "mlp":
                 train = learnt - learnt // VALIDATION
-                steps = cost._steps(train, mlp.BATCH, calibrated.STEPS, mlp.EPOCHS)
+                steps = cost.steps_of(train, mlp.BATCH, calibrated.STEPS, mlp.EPOCHS)
                 each = sum(
                     a * b for a, b in zip((width, *calibrated.NARROW), (*calibrated.NARROW, classes), strict=True)
                 )
                 total += here.products * steps * (STEP + 6 * cost.STEP["mlp"] * mlp.BATCH * each)
             else:
-                once = cost._once(family, learnt, tried, len(scene.x), width, [classes], (width,), "small")
+                once = cost.of_a_trial(family, learnt, tried, len(scene.x), width, [classes], (width,), "small")
                 total += once * (here.branches * FEWER_TREES if family == "trees" else here.products)
         return total
 

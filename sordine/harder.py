@@ -22,7 +22,6 @@ from sordine.information import joint
 from sordine.keys import Key
 from sordine.modifier import Modifier
 from sordine.policy import Policy
-from sordine.pooled import sentences
 from sordine.recipe import silent
 from sordine.table import Table
 
@@ -49,13 +48,14 @@ PEOPLE = (
 
 @dataclass(frozen=True)
 class Harder:
-    """What was found, sentences for the verdict and notes on what was left out. Fields as in `Report`."""
+    """What was found, and notes on what was left out. Fields as in `Report`. people: whether the units of `person` are people or the
+    table's groups, not merely the classes of a suppressed attribute."""
 
     person: tuple[PersonFinding, ...] = ()
     queries: tuple[QueryFinding, ...] = ()
     linkage: tuple[LinkageFinding, ...] = ()
     verification: tuple[VerificationFinding, ...] = ()
-    sentences: tuple[str, ...] = ()
+    people: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -135,15 +135,29 @@ def harder(
     if (counts or linkage) and named is not None:
         verified = _verification(sides, named)
     notes = tuple(dict.fromkeys(sides.notes))
-    return Harder(tuple(found), tuple(asked), tuple(linked), tuple(verified), tuple(sentences(found)), notes)
+    return Harder(
+        tuple(found), tuple(asked), tuple(linked), tuple(verified), _whose(sides.before, person) is not None, notes
+    )
 
 
 def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
     """Who each record is of: a name, codes (n,) with -1 for nobody known, and what the codes are called.
 
     The attribute `person`; else the table's groups, where they hold two records and more on average; else an attribute that is
-    called as people are (`person`, `speaker`, `subject` ...); else the suppressed attribute of most classes. None where there is none of these. Raises SordineError for an unknown `person`.
+    called as people are (`person`, `speaker`, `subject` ...); else the suppressed attribute of most classes.
+    None where nothing is suppressed. Raises SordineError for an unknown `person`.
     """
+    whose = _whose(table, person)
+    if not policy.suppress:
+        return None
+    if whose is not None:
+        return whose
+    most = max(policy.suppress, key=lambda name: len(table.classes[name]))
+    return most, table.y[most], table.classes[most]
+
+
+def _whose(table: Table, person: str | None) -> Named | None:
+    # As `unit_of`, but for the suppressed attribute, which says of no record whose it is.
     if person is not None:
         if person not in table.y:
             raise SordineError(f"{table.source}: no attribute {person!r} for a person; {nearest(person, table.y)}")
@@ -154,11 +168,8 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Named | None:
         names, codes = np.unique(table.group, return_inverse=True)
         if 2 <= len(names) <= len(table) / 2:
             return "group", codes.ravel().astype(np.int64), tuple(f"group {g}" for g in names)
-    if not policy.suppress:
-        return None
     called = next((name for name in PEOPLE if name in table.y), None)
-    most = called or max(policy.suppress, key=lambda name: len(table.classes[name]))
-    return most, table.y[most], table.classes[most]
+    return None if called is None else (called, table.y[called], table.classes[called])
 
 
 def _some(before: Table, most: int) -> np.ndarray:

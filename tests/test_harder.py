@@ -29,6 +29,8 @@ from sordine.report import from_json, to_html, to_json
 from sordine.report.harder import linkage_says, view
 from sordine.table import Table
 
+from .report_example import headline
+
 POLICY = Policy(("speaker",), ("word",), ())
 KEY = Key.of_seed(3)
 ASKED = Budget(families=("logistic",), settings=("A", "B"), permutations=5, cloud=20, person=(1, 10, 0))
@@ -152,7 +154,7 @@ def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
 
     def title(*found: PersonFinding, level: str = "holds", limit: float | None = None) -> str:
-        verdict = qualified(replace(head, level=level), found, (), limit)  # type: ignore[arg-type]
+        verdict = qualified(replace(head, level=level), found, (), limit, True)  # type: ignore[arg-type]
         assert verdict.adds_up == (verdict.title != head.title)
         assert verdict.level == level
         return verdict.title.removeprefix(head.title)
@@ -161,17 +163,40 @@ def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
     assert title(one, more) == f"; but {told}"
     assert title(one, more, level="unclear") == f"; and {told}"
     assert title(one, more, level="leaks") == title(one, more, level="broken") == ""
-    assert "has the modifier and knows all records of one person reads" in title(
-        replace(more, k=0, knows="channel", unit="sex")
-    )
+    every = replace(one, knows="channel", unit="sex"), replace(more, k=0, knows="channel", unit="sex")
+    assert "has the modifier and knows which records are of one person reads" in title(*every)
+    # Records that merely share the class of what is suppressed are of nobody.
+    assert qualified(head, every, (), None, False) == head
     # Under the limit, or no more than one record's interval, it does not stand out; nor does the luckiest of many.
     assert title(one, more, limit=0.5) == ""
     assert title(replace(one, high=0.45), more) == ""
     lucky = replace(more, low=0.2)
     assert title(one, lucky) != ""
     assert title(one, *[replace(more, k=k, nag=0.0, low=-0.1) for k in range(2, 20)], lucky) == ""
-    assert clearly([more, replace(more, k=10)], (), 0.05) == replace(more, k=10), "the fewer records, the worse"
-    assert clearly([replace(more, nag=None, low=None)], (), 0.05) is None
+    assert clearly([one, more, replace(more, k=10)], (), 0.05) == replace(more, k=10), "the fewer records, the worse"
+    assert clearly([one, replace(more, nag=None, low=None)], (), 0.05) is None
+
+
+def test_what_one_record_tells_must_be_known_for_several_to_tell_more() -> None:
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, None, None, None)
+    more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
+    told = headline("sex", "suppress", 2, 0.9, 0.52, 0.5)
+    for high, clear in ((0.2, True), (0.6, False), (None, False)):
+        heads = (replace(told, high=high),)
+        assert (clearly([one, more], heads, 0.05) is not None) == clear
+        assert bool(sentences([one, more], heads, True)) == clear, "the title's rule"
+    assert clearly([one, more], (), 0.05) is None
+
+
+def test_an_interval_without_width_is_clear_only_where_enough_groups_were_read() -> None:
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.6, 0.5, 0.2, 0.1, 0.3, units=5, records=400)
+    sure = replace(one, k=0, before=1.0, after=1.0, nag=1.0, low=1.0, high=1.0)
+    assert clearly([one, sure], (), 0.05) is None, "five speakers read right may be luck"
+    assert clearly([one, replace(sure, units=40)], (), 0.05) is not None
+    # Where the secret is the unit itself, groups that share no record are counted.
+    own = [replace(f, attribute="speaker", guess=0.2) for f in (one, replace(sure, k=10))]
+    assert clearly(own, (), 0.05) is not None
+    assert clearly([own[0], replace(own[1], k=200)], (), 0.05) is None
 
 
 def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,6 +218,8 @@ def test_what_matching_says() -> None:
         "1.0\u00a0%); the likeliest is one of the right `speaker` for 80.0\u00a0% (the commonest `speaker` has 20.0\u00a0%). That matters "
         "where others may hold the originals."
     )
+    few = replace(f, unit_top1=0.4, unit_records=10)  # of ten whose unit is known, four may be luck; of a hundred, not
+    assert ["luck" in linkage_says((g,)) for g in (few, replace(few, unit_records=None))] == [True, False]
     blind = replace(f, top1=0.01, low=0.0, unit_top1=0.22)
     said = linkage_says((blind,))
     assert "cannot tell better than by chance" in said
@@ -327,11 +354,29 @@ def test_people_whom_the_modifier_never_saw_are_verified() -> None:
 def test_sentences_need_an_interval_above_that_of_one_record() -> None:
     one = PersonFinding("sex", "speaker", 1, "channel", "A", 0.9, 0.55, 0.5, 0.12, 0.05, 0.2)
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
-    (said,) = sentences([one, more])
+    (said,) = sentences([one, more], (), True)
+    assert said.startswith("Several records of one person tell more")
     assert "50 released records of one `speaker` in 80.0 % of groups, from one record in 55.0 %" in said
-    assert sentences([one, replace(more, low=0.19)]) == []
-    assert sentences([one, replace(more, knows="draws")]) == []
-    assert sentences([replace(one, nag=None), more]) == []
+    assert sentences([one, more], (), False)[0].startswith("Several records of one `speaker` tell more")
+    assert sentences([one, replace(more, low=0.19)], (), True) == []
+    assert sentences([one, replace(more, knows="draws")], (), True) == []
+
+
+def test_records_that_share_only_the_secret_are_no_person() -> None:
+    t, r, _ = drawn(0.15)
+    for plain in (t, r):
+        plain.y.update(emotion=plain.y.pop("speaker")) if "speaker" in plain.y else None
+        plain.classes.update(emotion=plain.classes.pop("speaker")) if "speaker" in plain.classes else None
+    quick = replace(ASKED, person=(1, 50))
+    given = {"budget": quick, "pretrained": False, "max_leakage": 0.9}
+    policy = Policy(("emotion",), ("word",), ())
+    alone = audit(t, r, policy, **given)  # type: ignore[arg-type]
+    assert alone.person[0].unit == "emotion"
+    assert not alone.verdict.adds_up
+    assert "person" not in alone.verdict.title
+    assert not any("one person" in s for s in alone.verdict.sentences)
+    assert harder(t, r.x, policy, quick, person="emotion").people
+    assert not harder(t, r.x, policy, quick).people
 
 
 def test_names_are_escaped_on_the_page() -> None:

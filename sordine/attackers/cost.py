@@ -78,11 +78,11 @@ def seconds(scene: Scene, group: Sequence[Piece], folds: int, size: Size = "smal
     width = int(np.prod(scene.x.shape[1:]))
     if scene.is_wide and (piece.attacker != "trees" or 4 * scene.x.size > GROWN):
         width = min(AXES, len(scene.x))
-    once = _once(piece.attacker, learnt, tried, len(scene.x), width, classes, scene.x.shape[1:], size)
+    once = of_a_trial(piece.attacker, learnt, tried, len(scene.x), width, classes, scene.x.shape[1:], size)
     return times * once * (here.branches if piece.attacker in ("trees", "boosting") else here.products)
 
 
-def _once(
+def of_a_trial(
     attacker: str,
     learnt: int,
     tried: int,
@@ -92,7 +92,8 @@ def _once(
     shape: tuple[int, ...],
     size: Size,
 ) -> float:
-    # Of one trial. learnt: training and validation records.
+    """Seconds of one trial on one core of that machine. learnt, tried, every: training and validation records, those read, all there are.
+    width: numbers that the attacker is given of a record. classes: of each attribute, how many. shape: of a record."""
     if attacker == "logistic":
         return 2e-8 * width * sum(classes) * (learnt + 1400)
     if attacker == "neighbours":
@@ -116,11 +117,11 @@ def _once(
             solved += kernels * (train * wide * side + len(features.PENALTIES) * side**3 / 3)
         return 5.6e-11 * (drawn + len(classes) * solved)
     if attacker == "resnet":
-        steps = _steps(train, pictures.BATCH, pictures.STEPS, pictures.EPOCHS)
+        steps = steps_of(train, pictures.BATCH, pictures.STEPS, pictures.EPOCHS)
         pixels = shape[-1] * shape[-2] / (1 if min(shape[-2:]) < SMALL else 16)
         return len(classes) * PIXEL * steps * pictures.BATCH * pixels * (PAPER if size == "paper" else 1)
     if attacker == "convolution":
-        steps = _steps(train, convolution.BATCH, convolution.STEPS, convolution.EPOCHS)
+        steps = steps_of(train, convolution.BATCH, convolution.STEPS, convolution.EPOCHS)
         each = sum(map(_convolved, convolution.arrangements(shape)))
         return len(classes) * 6 * STEP[attacker] * steps * convolution.BATCH * each
     hidden, members, plan = {
@@ -128,12 +129,13 @@ def _once(
         "wide": (ensemble.WIDE, len(ensemble.OF_WIDE), ensemble),
         "ensemble": (ensemble.SEVERAL, len(ensemble.OF_SEVERAL), ensemble),
     }[attacker]
-    steps = _steps(train, plan.BATCH, plan.STEPS, plan.EPOCHS)
+    steps = steps_of(train, plan.BATCH, plan.STEPS, plan.EPOCHS)
     each = sum(sum(a * b for a, b in zip((width, *hidden), (*hidden, c), strict=True)) for c in classes)
     return 6 * STEP[attacker] * members * steps * min(plan.BATCH, train) * each
 
 
-def _steps(train: int, batch: int, wanted: int, epochs: tuple[int, int]) -> int:
+def steps_of(train: int, batch: int, wanted: int, epochs: tuple[int, int]) -> int:
+    """Steps of training: whole epochs of `train` records in batches, as many as give `wanted` steps, within (fewest, most) epochs."""
     each = max(1, train // batch)
     return each * min(max(-(-wanted // each), epochs[0]), epochs[1])
 
@@ -159,9 +161,10 @@ def forecast(
 
 def lasting(about: float) -> str:
     """Seconds in words: 75 -> '75 seconds', 300 -> '5 minutes', 9000 -> '2.5 hours'."""
-    if about < 120:
-        return f"{max(about, 1):.0f} second{'s' if round(about) > 1 else ''}"
-    return f"{about / 60:.0f} minutes" if about < 7200 else f"{about / 3600:.1f} hours"
+    whole = max(round(about), 1)  # as it is shown: 119.6 is two minutes
+    if whole < 120:
+        return f"{whole} second{'s' if whole > 1 else ''}"
+    return f"{round(about / 60)} minutes" if round(about / 60) < 120 else f"{about / 3600:.1f} hours"
 
 
 def told(
