@@ -109,7 +109,37 @@ def test_what_makes_reports_less_comparable_is_said() -> None:
         ({"settings": ["A", "B"]}, {"settings": ["A"]}, "Other settings: A, B (a); A (b)."),
         ({"folds": 3}, {"folds": 5}, "Other folds: 3 (a); 5 (b)."),
         ({"unseen": 900}, {"unseen": 500}, "Other unseen records: 900 (a); 500 (b)."),
-        ({"held_by_attackers": 90}, {}, "Other records of the attackers' own: 90 (a); 0 (b)."),
+        (
+            {"held_by_attackers": 90},
+            {"held_by_attackers": 0},
+            "Other records of the attackers' own: 90 (a); 0 (b).",
+        ),
+        ({"held_by_attackers": 90}, {"held_by_attackers": 95}, None),
+        ({"held_by_attackers": 90}, {}, None),  # an older report does not say
+        (
+            {"held_by_attackers": 4},
+            {
+                "notes": [
+                    "the attacker alone holds 9,000 labelled records more (a.parquet) and learns from 5,000 of them in settings A"
+                ]
+            },
+            "Other records of the attackers' own: 4 (a); 5000 (b).",
+        ),
+        (
+            {"held_by_attackers": 0},
+            {
+                "notes": [
+                    "the attacker alone holds 90 labelled records more (a.parquet) and learns from them in settings A"
+                ]
+            },
+            "Other records of the attackers' own: 0 (a); 90 (b).",
+        ),
+        (
+            {"families": ["mlp", "trees"], "settings": ["A", "B"]},
+            {"families": ["trees", "mlp"], "settings": ["B", "A"]},
+            None,
+        ),
+        ({"seeds": [0, 1]}, {"seeds": [1, 0]}, None),
         ({"unseen": 900}, {"unseen": 905}, None),
         ({"folds": 3}, {}, None),
         ({"budget": "standard"}, {"budget": "paranoid"}, None),  # a name: what it tried is what counts
@@ -137,6 +167,25 @@ def test_audits_that_did_not_try_alike_are_not_ranked(
     assert said is None or said in told
 
 
+def test_more_than_from_the_originals_is_no_utility() -> None:
+    a, b, c = made(0.2, 0.7), made(0.2, 1.15), made(0.3, 0.6)
+    mean = compare([("a", a), ("b", b), ("c", c)])
+    assert {p.name: (p.utility is None, p.front) for v in mean.curves for p in v.points} == {
+        "a": (False, True),
+        "b": (True, False),
+        "c": (False, False),
+    }
+    assert any("too weak" in note and "`smiling` in b; `young` in b" in note for note in mean.notes)
+    assert any("table only" in note and note.endswith("told: b.") for note in mean.notes)
+    # Where another attribute is told everywhere, that one is compared.
+    heads = tuple(replace(h, nag=0.8, low=0.7, high=0.9) if h.attribute == "young" else h for h in b.headlines)
+    half = compare([("a", a), ("b", replace(b, headlines=heads))])
+    assert half.utility == ("young",)
+    assert any("`smiling` in b." in note for note in half.notes)
+    with pytest.raises(SordineError, match="too weak to say what is kept: 'smiling' in b, d"):
+        compare([("b", b), ("d", b)], utility="smiling")
+
+
 def test_pictures_that_nobody_saw_as_such_are_named() -> None:
     a, b = made(0.2, 0.7), made(0.3, 0.8)
     a = replace(a, made={**a.made, "no_attacker_for_pictures": True})
@@ -145,6 +194,8 @@ def test_pictures_that_nobody_saw_as_such_are_named() -> None:
 
 def test_what_lies_beyond_100_per_cent_is_on_the_picture() -> None:
     a, b = made(1.45, 0.7), made(0.2, 1.15)
+    low = [replace(h, low=0.95) if h.role == "preserve" else h for h in b.headlines]  # perhaps no more than before
+    b = replace(b, headlines=tuple(low))
     found = compare([("a", a), ("b", b)])
     page = comparison_page(found)
     spots = [(float(x), float(y)) for x, y in re.findall(r'<svg x="([\d.]+)%" y="([\d.]+)"', page)]

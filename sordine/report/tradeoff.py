@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,10 @@ HOW = {
     "unseen": "unseen records",
     "held_by_attackers": "records of the attackers' own",
 }
-COUNTS, ABOUT = ("fitted", "unseen"), 1.1
+COUNTS, ABOUT = ("fitted", "unseen", "held_by_attackers"), 1.1
+ORDERLESS = ("families", "settings", "seeds")
+# What a report of an earlier version said of the attackers' own records in a note alone: how many they hold, how many they learn from.
+HELD = re.compile(r"holds ([\d,]+) labelled records more .*learns from (?:them|([\d,]+) of them) in settings")
 
 
 def compare(
@@ -34,7 +38,8 @@ def compare(
     """Reports, each with the name it is to have, as curves.
 
     attribute: whose NAG is the leakage; by default the first that all of them suppress. utility: whose NAG is the utility;
-    by default the mean over the attributes that all of them preserve. watched: where they preserve none, the mean over those
+    by default the mean over the attributes that all of them preserve; where surely more is read of one than from the originals, it is
+    not told. watched: where they preserve none, the mean over those
     that all of them watch, and a note says so, but for `leaks`: those that a suppressed attribute decides. Of one method, fields that are numbers and differ
     are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
     method (a folder that another tool anonymised) are a curve each. Where the audits did not try alike (`Comparison.differ`), no
@@ -45,6 +50,8 @@ def compare(
     secret, others = _secret(reports, heads, attribute)
     useful, untold = _useful(reports, heads, secret, utility, watched, leaks)
     notes = _notes(reports, heads, secret, utility is not None)
+    weak = _weak(reports, heads, [*useful, *untold])
+    notes += weak
     if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
         notes.append(
             "Nothing is preserved: the utility is the mean of what is only watched, which no method was told of."
@@ -55,7 +62,8 @@ def compare(
         notes.append(f"Left out of the utility, because not every report could tell it: {_some(untold)}.")
     points = [_point(name, report, found, secret, useful) for (name, report), found in zip(reports, heads, strict=True)]
     if not any(_placed(p) for p in points):
-        raise SordineError(f"of no report both leakage of {secret!r} and utility can be told: nothing to compare")
+        why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
+        raise SordineError(f"of no report both leakage of {secret!r} and utility can be told: nothing to compare{why}")
     lost = [p.name for p in points if not _placed(p)]
     if lost:
         notes.append(f"In the table only, because its leakage or its utility cannot be told: {', '.join(lost)}.")
@@ -117,8 +125,26 @@ def _useful(
             f"no attribute is preserved in all reports; name one with --utility (in all of them: {', '.join(common) or 'none'})"
         )
     # A mean over other attributes in each report would compare nothing.
-    told = [a for a in preserved if all(found[a].nag is not None for found in heads)]
+    told = [a for a in preserved if all(_said(found[a]) for found in heads)]
     return tuple(told or preserved), [a for a in preserved if told and a not in told]
+
+
+def _said(h: Headline) -> bool:
+    # Of more than could be read before, no share says what is kept.
+    return h.nag is not None and not h.overtaken
+
+
+def _weak(
+    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], useful: Sequence[str]
+) -> list[str]:
+    # A sentence on attributes of which surely more is read than from the originals; none where there are none.
+    where = {a: [name for (name, _), found in zip(reports, heads, strict=True) if found[a].overtaken] for a in useful}
+    each = "; ".join(f"`{a}` in {_few(names)}" for a, names in where.items() if names)
+    return (
+        [f"More is read than from the originals, so these attackers are too weak to say what is kept: {each}."]
+        if each
+        else []
+    )
 
 
 def _notes(
@@ -155,7 +181,7 @@ def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
     against it."""
     said = []
     for key, what in HOW.items():
-        known = [(name, r.made.get(key, 0 if key == "held_by_attackers" else None)) for name, r in reports]
+        known = [(name, _tried(r, key)) for name, r in reports]
         groups: dict[str, list[str]] = {}
         for name, value in known:
             if value is not None:
@@ -171,13 +197,23 @@ def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _tried(report: Report, key: str) -> Any:
+    # None where the report does not say.
+    value = report.made.get(key)
+    if key == "held_by_attackers" and value is None:
+        notes = report.made.get("notes")
+        found = [m for note in (notes if isinstance(notes, list | tuple) else ()) if (m := HELD.search(str(note)))]
+        return int((found[0][2] or found[0][1]).replace(",", "")) if found else None
+    return sorted(value, key=str) if key in ORDERLESS and isinstance(value, list | tuple) else value
+
+
 def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, useful: Sequence[str]) -> Point:
     h = heads[secret]
-    told = {a: heads[a] for a in useful if heads[a].nag is not None}
+    told = {a: heads[a] for a in useful if _said(heads[a])}
     whole = told if len(told) == len(useful) else {}
     first = report.sheets[0] if report.sheets else None
     return Point(
