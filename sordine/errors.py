@@ -10,6 +10,10 @@ class SordineError(Exception):
     """The input or the call is wrong. The message is one line that says what and where; the command line exits with 2."""
 
 
+class WriteError(SordineError):
+    """Something could not be written: the folder is closed, the disk is full. No fault of what was asked for."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the known name nearest to `name`, or listing the known ones: ends an error message."""
     names = sorted(known)

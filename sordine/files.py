@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sordine.errors import SordineError
+from sordine.errors import SordineError, WriteError
 
 KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
 
@@ -38,8 +38,8 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
 
     The block may make it a file or a directory. A directory that is replaced is moved aside first and removed after,
-    so that at no moment half an output stands in place. Raises SordineError where the folder cannot be written or the
-    disk is full.
+    so that at no moment half an output stands in place. Raises SordineError where the path is refused (`refuse_existing`),
+    WriteError where the folder cannot be written or the disk is full.
     """
     path = Path(path)
     refuse_existing(path, force)
@@ -58,7 +58,7 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and error.filename not in (None, str(path), str(temporary)):
             raise
-        raise SordineError(f"cannot write {path}: {error.strerror or error}") from error
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def content_address(path: str | Path) -> str:

@@ -28,7 +28,7 @@ from sordine.attackers.exact import exact
 from sordine.attackers.plan import Budget, Scene, pieces, together
 from sordine.attackers.several import attack_several
 from sordine.copies import copied
-from sordine.errors import SordineError
+from sordine.errors import SordineError, WriteError
 from sordine.files import atomic
 from sordine.findings import Comparison, Failed, Report, Role
 from sordine.heldback import UNNAMED, fit_rung, released, scene_of
@@ -46,7 +46,7 @@ REPORT, MODIFIER, START = "report.json", "modifier", "start.safetensors"
 BLOCK = 4096  # records hashed at a time
 SHARE = 0.7  # of the epochs: what points have in common before they part
 LONG = 10  # seconds that fits have to take for how long the others will to be worth a line
-# What a setting alone is to blame for: it is refused, or its numbers ran away. Anything else ends the sweep.
+# What a setting alone is to blame for: it is refused, or its numbers ran away. Anything else ends the sweep, a full disk too.
 REFUSED = (SordineError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 # method -> the fields in which points may differ that have their start in common: weights of its loss.
 SHARED = {"substitution": ("entropy_weight", "preserve_weight")}
@@ -104,10 +104,13 @@ def sweep(
     for done, i in enumerate(order, 1):  # first those whose start others have in common
         if not (points[i] / MODIFIER).is_dir():
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
+            whole = _work(ladder[i], apart[i], apart[i] is None or _start_file(apart[i], folder, given).exists())
             began = time.monotonic()
             try:
                 _has_start(apart[i], ladder, failed)
                 made = _fitted(ladder[i], apart[i], table, policy, run, folder, given)
+            except WriteError:
+                raise
             except REFUSED as error:
                 failed[i] = _why(error)
                 run.log(f"{ladder[i]}: not made: {failed[i]}")
@@ -116,7 +119,7 @@ def sweep(
             made.card.fit["seconds"] = round(took, 1)
             made.save(points[i] / MODIFIER)
             others = [k for k in order[done:] if ladder[k].name == ladder[i].name and not points[k].is_dir()]
-            if ladder[i].name not in told and (said := _others(ladder, apart, others, took)):
+            if ladder[i].name not in told and (said := _others(ladder, apart, others, took, whole)):
                 run.log(f"{ladder[i]}: {said}")
             told.add(ladder[i].name)
         if run.progress:
@@ -128,6 +131,8 @@ def sweep(
         modifiers[i] = methods.load(points[i] / MODIFIER)
         try:
             after[i] = _released(modifiers[i], table, before, run, workers)
+        except WriteError:
+            raise
         except REFUSED as error:
             failed[i] = _why(error)
             run.log(f"{ladder[i]}: not made: {failed[i]}")
@@ -147,9 +152,9 @@ def sweep(
             report = _report(table, before, after[i], readings, roles, policy, modifiers[i], budget)
             with atomic(points[i] / REPORT) as temporary:
                 temporary.write_text(to_json(report), encoding="utf-8")
+    each = "; ".join(f"{ladder[i]}: {why}" for i, why in sorted(failed.items()))
     if len(failed) == len(ladder):
         whys = list(dict.fromkeys(failed.values()))
-        each = "; ".join(f"{ladder[i]}: {why}" for i, why in sorted(failed.items()))
         raise SordineError(whys[0] if len(whys) == 1 else f"no setting could be made: {each}")
     swept = []
     for i, (rung, point, start) in enumerate(zip(ladder, points, apart, strict=True)):
@@ -157,7 +162,10 @@ def sweep(
             report = from_json((point / REPORT).read_bytes())
             swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
     leaks = [a for a in policy.watch if decided(table.y, a, policy.suppress)]
-    found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
+    try:
+        found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
+    except SordineError as error:
+        raise SordineError(f"{error}; not made: {each}" if each else str(error)) from error
     lost = tuple(Failed(str(ladder[i]), why) for i, why in sorted(failed.items()))
     return replace(found, notes=(*found.notes, *_notes(swept, budget)), failed=lost), swept
 
@@ -174,9 +182,17 @@ def _has_start(start: Rung | None, ladder: Sequence[Rung], failed: Mapping[int, 
             raise SordineError(f"{start}, whose start it has in common, was not made ({why}); --separate fits it alone")
 
 
-def _others(ladder: Sequence[Rung], apart: Sequence[Rung | None], left: Sequence[int], took: float) -> str | None:
-    """How long the other fits of a method will take by its first; None where that is soon."""
-    about = took * sum(1 if apart[i] is None or apart[i] is ladder[i] else 1 - SHARE for i in left)
+def _work(rung: Rung, start: Rung | None, there: bool = True) -> float:
+    """What a fit takes, of one that has nothing in common with others. there: whether the start that it parts from is kept."""
+    return 1.0 if start is None or rung is start else 1 - SHARE + (0 if there else 1)
+
+
+def _others(
+    ladder: Sequence[Rung], apart: Sequence[Rung | None], left: Sequence[int], took: float, whole: float
+) -> str | None:
+    """How long the other fits of a method will take by one that took so long and was so much of a whole one (`_work`); None where that
+    is soon."""
+    about = took / whole * sum(_work(ladder[i], apart[i]) for i in left)
     if about < LONG:
         return None
     return f"fitted in {cost.lasting(took)}; {len(left)} more will take about {cost.lasting(about)}, if none is slower"
@@ -263,6 +279,11 @@ def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
     return alike[len(alike) // 2] if len(alike) > 1 else None
 
 
+def _start_file(start: Rung, folder: Path, given: str) -> Path:
+    digest = hashlib.sha256(repr((start.method, given)).encode()).hexdigest()[:16]
+    return folder / "shared" / f"{digest}-{START}"
+
+
 def _fitted(
     rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path, given: str
 ) -> Modifier:
@@ -271,8 +292,7 @@ def _fitted(
     quiet = replace(run, log=silent, folder=shared)
     if start is None:
         return fit_rung(rung, table, policy, quiet)
-    digest = hashlib.sha256(repr((start.method, given)).encode()).hexdigest()[:16]
-    kept, unfinished = shared / f"{digest}-{START}", shared / UNNAMED[0]
+    kept, unfinished = _start_file(start, folder, given), shared / UNNAMED[0]
 
     def keep(what: str, done: int, of: int) -> None:
         # Called before what was learnt up to `done` is written: the file holds an earlier epoch.
@@ -345,6 +365,7 @@ def _report(
             "folds": budget.folds,
             "fitted": int(before.fitted.sum()),
             "unseen": int((~before.fitted).sum()),
+            "held_by_attackers": 0,
             "fitted_known_by": "the sweep",
             "versions": versions(),
             "notes": [],

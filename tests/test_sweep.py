@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -22,6 +23,7 @@ from sordine.attackers.trial import Secret, Trial
 from sordine.audit import audit
 from sordine.cli import main
 from sordine.errors import SordineError
+from sordine.files import atomic
 from sordine.keys import Key
 from sordine.modifier import Modifier
 from sordine.policy import Policy
@@ -493,10 +495,43 @@ def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, m
     said: list[str] = []
     monkeypatch.setattr(sweeping, "LONG", 0)
     made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 2.0, 1.0))), log=said.append)
-    assert [line for line in said if "more will take about" in line] == [
-        "noise, sigma 5: fitted in 1 second; 2 more will take about 1 second, if none is slower"
-    ]
+    (line,) = [line for line in said if "more will take about" in line]
+    lasts = r"\d+ (second|minute)s?"
+    assert re.fullmatch(rf"noise, sigma 5: fitted in {lasts}; 2 more will take about {lasts}, if none is slower", line)
     assert any(re.match(r"attackers: 3 releases .* one by one they would take about \d+ second", line) for line in said)
     started = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
     apart = [started[1]] * 3
-    assert "2 more will take about 60 seconds" in str(sweeping._others(started, apart, [0, 2], 100))
+    whole = sweeping._work(started[1], started[1])
+    assert "2 more will take about 60 seconds" in str(sweeping._others(started, apart, [0, 2], 100, whole))
+    # After a resume the first that is fitted may part from a start that is kept: it is no whole fit, and the other is as long.
+    part = sweeping._work(started[0], started[1])
+    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 30, part))
+    lost = sweeping._work(started[0], started[1], there=False)
+    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 130, lost))
+
+
+def test_a_full_disk_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def fit(t: Any, p: Any, m: Any, run: Any) -> Modifier:
+        tried.append(m.sigma)
+        with atomic(tmp_path / "checkpoint"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(methods, "fit", fit)
+    with pytest.raises(SordineError, match=r"cannot write .*checkpoint: No space left on device"):
+        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert tried == [5.0], "no setting's fault"
+
+
+def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 5.0, SordineError("refused"))
+
+    def nothing(*given: Any, **more: Any) -> Any:
+        raise SordineError("nothing to compare")
+
+    monkeypatch.setattr(sweeping, "compare", nothing)
+    with pytest.raises(SordineError, match=r"^nothing to compare; not made: noise, sigma 5: refused$"):
+        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
