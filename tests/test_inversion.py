@@ -285,6 +285,8 @@ def test_perceptual_weights_that_take_no_part_are_told_of_before_training(tmp_pa
     ):
         assert (told in Inversion(**weights, **fields).idle()) == idle
     assert "perceptual_attribute is not used" in Inversion(perceptual_attribute="third").idle()[0]
+    both = Inversion(perceptual_weights="w.pt", perceptual_attribute="third", lambda2=1.0)
+    assert both.idle() == ["perceptual_attribute is not used: perceptual_weights are given."]
     assert Inversion().idle() == []
 
 

@@ -204,8 +204,7 @@ class Inversion:
 
     def network(self, shape: Sequence[int], classes: Mapping[str, int]) -> Task:
         """Enc and f of the settled sizes."""
-        width, fc, hidden = (int(self.number(field)) for field in ("width", "fc", "hidden"))
-        sizes: dict[str, Any] = {"channels": shape[0], "width": width, "fc": fc, "hidden": hidden}
+        sizes: dict[str, Any] = {f: int(self.number(f)) for f in ("width", "fc", "hidden")} | {"channels": shape[0]}
         return Task(str(self.encoder), classes, **sizes, cut=self.cut, stem=stem_for(shape[1:]))
 
     @property
@@ -220,7 +219,9 @@ class Inversion:
 
     def idle(self) -> list[str]:
         """A sentence for each field that names a g which takes no part."""
-        named = [f for f in ("perceptual_weights", "perceptual_attribute") if getattr(self, f) and not self.sees]
+        named = [f for f in ("perceptual_weights", "perceptual_attribute") if getattr(self, f)]
+        if self.sees:
+            return ["perceptual_attribute is not used: perceptual_weights are given."] if len(named) > 1 else []
         return [f"{f} is not used: that takes lambda2 above 0, or mu2 and lambda1." for f in named]
 
     def sides(self, table: Table, run: Run) -> tuple[Table, Table]:
@@ -252,11 +253,10 @@ class Inversion:
             path = None if self.perceptual_weights == HUB else Path(self.perceptual_weights)
             return vgg16(path).to(run.device)
         attribute = self.perceptual_attribute or policy.preserve[0]
-        given: dict[str, Any] = {"seed": run.seed, "device": run.device, "folder": run.folder}
-        given |= {"log": run.log, "progress": run.progress}
-        given |= {"epochs": self.perceptual_epochs, "width": self.perceptual_width}
-        some = signed(private.batch(slice(0, EVENED))).to(run.device)
-        return perceptual_of(train_reader(private, attribute, **given)).even(some)
+        given: dict[str, Any] = {"epochs": self.perceptual_epochs, "width": self.perceptual_width, "seed": run.seed}
+        given |= {"device": run.device, "folder": run.folder, "log": run.log, "progress": run.progress}
+        reader = perceptual_of(train_reader(private, attribute, **given))
+        return reader.even(signed(private.batch(slice(0, EVENED))).to(run.device))
 
 
 class Protecting:
