@@ -135,7 +135,9 @@ def rows_of(case: Case) -> list[Row]:
     rows += [masked(task, COMPARED, adversarial, seed) for seed in SEEDS[1:] for adversarial in (True, False)]
     for keep in sorted(set(SWEEP) - {COMPARED}, reverse=True):
         rows += [masked(task, keep, adversarial) for adversarial in (True, False)]
-    rows += [masked(task, COMPARED, adversarial, seed, steps=LONGER) for seed in SEEDS[:2] for adversarial in (True, False)]
+    rows += [
+        masked(task, COMPARED, adversarial, seed, steps=LONGER) for seed in SEEDS[:2] for adversarial in (True, False)
+    ]
     if case.name == "faces":
         rows += [masked(task, **other) for other in TRIED]
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,12 +68,13 @@ def order(epsilon: float, both: Figures | None, generator: Figures | None) -> It
     if both is None:
         return
     ours, rivals = both["both"], {"the filter alone": both["filter"]}
+    fits = f", {both['fits']} seeds" if "fits" in both else ""
     if generator is not None:
         rivals["the generator alone"] = generator["generator"]
     for name, rival in rivals.items():
         a, b = ours["retrained"], rival["retrained"]
         text = (
-            f"budget {epsilon:g}: the retrained attacker reads less after filter and generator than after {name}: "
+            f"budget {epsilon:g}{fits}: the retrained attacker reads less after filter and generator than after {name}: "
             f"{with_span(a)} against {with_span(b)} %, moved by {ours['mean_square']:.4f} against {rival['mean_square']:.4f}"
         )
         if a["share"] < b["share"] and a["high"] >= b["low"]:
@@ -92,7 +93,7 @@ def succeeded(found: Figures, original: Figures, secret: str) -> str:
     )
 
 
-def useful(epsilon: float, found: Figures, original: Figures, names: list[str]) -> str:
+def useful(epsilon: float, found: Figures, original: Figures, names: Sequence[str]) -> str:
     """Utility by fixed classifiers within five points of the originals'."""
     before = sum(original["fixed"][n]["share"] for n in names) / len(names)
     lost = before - found["both"]["utility"]

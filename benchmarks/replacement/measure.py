@@ -14,7 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, Fit, Plane, load, plane_of
+from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
 from sordine.attackers import pictures, probes
 from sordine.attackers.axes import principal_axes
 from sordine.attackers.mlp import Task, train_together
@@ -231,13 +231,14 @@ class Bench:
             "variant": what.variant,
             "epsilon": what.epsilon,
             "epochs": self.data.epochs,
+            **STARTS[what.start],
             **what.fields,
         }
         policy = Policy((self.secret,), (), self.names[1:])
         start = time.process_time()
         folder = self.work / what.name
         folder.mkdir(parents=True, exist_ok=True)
-        run = Run(seed=SEED, key=self.key, folder=folder)
+        run = Run(seed=what.seed, key=self.key, folder=folder)
         modifier = fit(self.table, policy, make("replacement", settings), run=run)
         seconds = time.process_time() - start
         assert isinstance(modifier, ReplacementModifier)
