@@ -161,6 +161,8 @@ def test_what_is_tried_besides_is_in_the_forecast() -> None:
     assert asked(only)["persons pooled"] < pooled[0]
     both = besides(scene, t, Policy(("who", "sex"), (), ()), standard, here=here)
     assert both["persons pooled"] > 1.5 * pooled[0]
+    alike = replace(t, y={**t.y, "who": np.zeros(900, np.int64)})
+    assert "persons pooled" not in besides(scene, alike, policy, standard, here=here), "there is nothing to read"
     assert releases_drawn(noisy, t, paranoid) == "4 further releases and 5 releases under as many keys"
     assert releases_drawn(noisy, t, quick) is None
     assert releases_drawn(as_they_are(t), t, paranoid) is None
