@@ -104,7 +104,8 @@ def sweep(
     for done, i in enumerate(order, 1):  # first those whose start others have in common
         if not (points[i] / MODIFIER).is_dir():
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
-            whole = _work(ladder[i], apart[i], apart[i] is None or _start_file(apart[i], folder, given).exists())
+            start = apart[i]
+            whole = _work(ladder[i], start, start is None or _start_file(start, folder, given).exists())
             began = time.monotonic()
             try:
                 _has_start(apart[i], ladder, failed)

@@ -73,8 +73,8 @@ def people_say(found: tuple[PersonFinding, ...]) -> str:
     sure = [f for f in found if f.low is not None and f.low > 0]
     if not sure:
         return (
-            "Also when several records are known to be of one person, no attacker here reads more than guessing gives: nothing was "
-            "found that adds up."
+            "Also when several records are known to be of one person, what these attackers read cannot be told from guessing: nothing "
+            "was found that adds up."
         )
     worst = max(sure, key=lambda f: f.nag or 0.0)
     if worst.k == 1:
