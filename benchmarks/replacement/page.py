@@ -42,7 +42,7 @@ SHORT = {
         "faces",
         "smiling",
     ): """**In short.** From x, with readers and a judge that keep up, what is released stays a face. At .01 the filter covers the mouth and some of the
-eyes, the generator draws a mouth again, and all that was asked is there but for the order against the filter alone, which lies within noise of one fit. At .05 the filter has taken most of the
+eyes, the generator draws a mouth again, and all that was asked is there, the order over two seeds. At .05 the filter has taken most of the
 face (see the sheet) and the generator redraws part of it: s' is read and no independent attribute goes with it, but utility is lost. At .005 the generator brings
 the retrained attacker nothing. Alone it hides nothing at any budget: it moves pictures by .0015, however far it may. The paper's 54 % at .05, of 100 epochs of
 162,770 pictures, is not reached: in some 1,500 rounds retrained attackers still read four faces of five.
