@@ -32,7 +32,20 @@ Watched = Annotated[
     BeforeValidator(lambda value: value if value == ALL_OTHERS else _split(value)),
     WithJsonSchema(_NAMES),
 ]
-Scalar = bool | int | float | str
+
+
+def _in_commas(value: Any) -> Any:
+    # [8, 16] as --set has it: 8,16.
+    plain = isinstance(value, list) and all(isinstance(v, int | float | str) and "," not in str(v) for v in value)
+    return ",".join(map(str, value)) if plain and value else value
+
+
+_ONE = {"anyOf": [{"type": t} for t in ("boolean", "integer", "number", "string")]}
+Setting = Annotated[
+    bool | int | float | str,
+    BeforeValidator(_in_commas),
+    WithJsonSchema({"anyOf": [*_ONE["anyOf"], {"type": "array", "items": _ONE, "minItems": 1}]}),
+]
 
 
 class _Part(BaseModel):
@@ -84,13 +97,13 @@ class Job(_Part):
     """A table (Parquet or CSV), or a media folder or raw table for `extractor` to read."""
     extractor: str | None = None
     """What makes vectors of the source (docs/features.md, docs/extractors.md); leave it out for a table of vectors."""
-    options: dict[str, Scalar] = {}
+    options: dict[str, Setting] = {}
     """Options of the extractor."""
     weights: Path | None = None
     """A file of weights for the extractor; by default it finds its own, or learns them from the source."""
     layout: str | None = None
     """The data set whose layout the media folder has (docs/layouts.md); by default it is found out."""
-    layout_options: dict[str, Scalar] = {}
+    layout_options: dict[str, Setting] = {}
     """Options of the layout."""
     features: Names = ()
     """The feature column or the channel columns; by default they are found by type."""
@@ -106,7 +119,7 @@ class Job(_Part):
     """What must become unreadable, what must stay readable."""
     method: str | None = None
     """The method; by default the one that holds best for the policy."""
-    settings: dict[str, Scalar] = {}
+    settings: dict[str, Setting] = {}
     """Fields of the method."""
     pool: Path | None = None
     """A table whose records may be released in place of the source's own (substitution)."""

@@ -239,6 +239,13 @@ def test_a_kill_in_mid_fit_loses_nothing(folder: Path) -> None:
     shutil.rmtree(out)
 
 
+def test_a_list_of_settings_is_what_commas_would_make_of_it(folder: Path) -> None:
+    job = read_job(write(folder, plain(settings={"widths": [8, 16], "lr": 0.1, "clip": [0.5]})))
+    assert job.settings == {"widths": "8,16", "lr": 0.1, "clip": "0.5"}
+    with pytest.raises(SordineError, match="settings.widths"):
+        read_job(write(folder, plain(settings={"widths": [[8], 16]})))
+
+
 def test_a_job_is_plain_data() -> None:
     with pytest.raises(SordineError, match="does not exist"):
         read_job("no-such-job.yaml")
