@@ -37,23 +37,18 @@ from sordine.metrics import wilson
 
 NAMES = ("likelihood", "entropy", "ours")
 # In words, by hand from the figures and the sheets.
-SHORT = {
-    (
-        "faces",
-        "smiling",
-    ): """**In short.** From x, with readers and a judge that keep up, what is released stays a face. At .01 the filter covers the mouth and some of the
-eyes, the generator draws a mouth again, and all that was asked is there, the order over two seeds. At .05 the filter has taken most of the
-face (see the sheet) and the generator redraws part of it: s' is read and no independent attribute goes with it, but utility is lost. At .005 the generator brings
-the retrained attacker nothing. Alone it hides nothing at any budget: it moves pictures by .0015, however far it may. The paper's 54 % at .05, of 100 epochs of
-162,770 pictures, is not reached: in some 1,500 rounds retrained attackers still read four faces of five.
-""",
-    (
-        "yale_b",
-        "light_side",
-    ): """**In short.** Where the light comes from is most of what these pictures show: at this budget the filter leaves little else of the person either, and in 1,600
+_SMILING = """**In short.** From x, with readers and a judge that keep up, what is released stays a face. At .01 the filter covers the mouth and some of the
+eyes, the generator draws a mouth again, and all that was asked is there, the order over two seeds. At .05 the filter takes most of the face (see the sheet of the first
+seed) and the generator redraws part of it: s' is read and no independent attribute goes with it, but utility falls, by 15 points in one seed and 7 in the other. At
+.005 the generator brings nothing against the retrained attacker. Alone it hides nothing at any budget: it moves pictures by .0015, however far it may. The paper's
+54 % at .05, of 100 epochs of 162,770 pictures, is not reached: in some 1,500 rounds retrained attackers still read four faces of five.
+"""
+_GENDER = """**In short.** A fixed classifier reads s' here too; age and race, which lie all over a face, go with what is taken and put in.
+"""
+_LIGHT = """**In short.** Where the light comes from is most of what these pictures show: at this budget the filter leaves little else of the person either, and in 1,600
 rounds on 1,286 pictures the generator learns to draw the light only where no filter stands before it.
-""",
-}
+"""
+SHORT = {("faces", "smiling"): _SMILING, ("utkface", "gender"): _GENDER, ("yale_b", "light_side"): _LIGHT}
 
 HEAD = """# Replacement, figure by figure
 
