@@ -242,7 +242,7 @@ def test_a_kill_in_mid_fit_loses_nothing(folder: Path) -> None:
 def test_a_list_of_settings_is_what_commas_would_make_of_it(folder: Path) -> None:
     job = read_job(write(folder, plain(settings={"widths": [8, 16], "lr": 0.1, "clip": [0.5]})))
     assert job.settings == {"widths": "8,16", "lr": 0.1, "clip": "0.5"}
-    with pytest.raises(SordineError, match="settings.widths"):
+    with pytest.raises(SordineError, match=r"settings\.widths"):
         read_job(write(folder, plain(settings={"widths": [[8], 16]})))
 
 
