@@ -106,12 +106,13 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
         for sentence in beforehand(found, int((~table.split).sum())):
             run.log(sentence)
     # Noise needs no labels; who learns from them, and finds none, would release records as they came.
+    # The channel of these is attacked on both sides afterwards: what cannot be is refused before an hour of training.
+    channel = isinstance(method, Transport | Substitution)
+    named = (*policy.suppress, *policy.preserve)
     if not isinstance(method, Noise | Nothing):
-        table.require_labels((*policy.suppress, *policy.preserve), "train")
-    if isinstance(method, Transport | Substitution):
-        # Their channel is attacked on both sides afterwards: what cannot be is refused before an hour of training.
-        table.require_labels((*policy.suppress, *policy.preserve), "train", together=True)
-        table.require_labels((*policy.suppress, *policy.preserve), "test", together=True)
+        table.require_labels(named, "train", together=channel)
+    if channel:
+        table.require_labels(named, "test", together=True)
     train = table.part("train")
     modifier = method.fit(train, policy, run)
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
