@@ -30,6 +30,8 @@ class Finding:
     guess: share of the majority class among the records tried, with its interval (its own sampling error).
     nag: (after - guess) / (before - guess) of THIS attacker, unclipped; None where before - guess is under two standard errors.
     records: how many records were tried (over folds and seeds: distinct records times seeds).
+    correlation: between which records are read rightly after and before, after and by the constant guess, before and by that guess
+    (`metrics.correlations`): the interval needs it, and so does whoever puts figures of several audits together.
     """
 
     attribute: str
@@ -50,6 +52,7 @@ class Finding:
     balanced_nag: float | None = None
     records: int = 0
     seeds: int = 1
+    correlation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

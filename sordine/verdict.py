@@ -56,14 +56,19 @@ class _Read:
         return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.readings]))
 
 
+def _paired(before: _Read, after: _Read) -> tuple[float, float, float]:
+    # Means over seeds of how what is read rightly goes together.
+    pairs = zip(after.readings, before.readings, strict=True)
+    r = np.mean([correlations(a.truth, a.predicted, b.predicted) for a, b in pairs], axis=0).tolist()
+    return r[0], r[1], r[2]
+
+
 def _compare(before: _Read, after: _Read, classes: int) -> dict[str, Any]:
     # The fields that a finding and a headline share.
     truth = before.readings[0].truth
     n, guess = len(truth), majority(truth)
     was, now = before.accuracy, after.accuracy
-    pairs = zip(after.readings, before.readings, strict=True)
-    r = np.mean([correlations(truth, a.predicted, b.predicted) for a, b in pairs], axis=0).tolist()
-    interval = nag_interval(now, was, guess, n, correlation=(r[0], r[1], r[2]), classes=classes)
+    interval = nag_interval(now, was, guess, n, correlation=_paired(before, after), classes=classes)
     share = nag(now, was, guess) if readable(was, guess, n) else None
     present = len(np.unique(truth))
     readable_balanced = readable(before.balanced, 1 / present, n)
@@ -113,6 +118,7 @@ def figures(
                         balanced_before=was.balanced,
                         balanced_after=now.balanced,
                         seeds=len(budget.seeds),
+                        correlation=_paired(was, now),
                         **{**shares, "records": shares["records"] * len(budget.seeds)},
                     )
                 )

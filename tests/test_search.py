@@ -176,6 +176,19 @@ def test_the_lowest_limit_of_even_classes_is_what_so_many_records_resolve() -> N
     assert found["secret"] == pytest.approx(resolvable(1.0, 1 / 6, 300), rel=0.02)
 
 
+@pytest.mark.parametrize(("weights", "least"), [((0.6, 0.4), 0.010), (SIX, 0.040), ((0.5, 0.5), 0.087)])
+def test_the_lowest_limits_of_a_thousand_records_are_those_of_the_docs(
+    weights: tuple[float, ...], least: float
+) -> None:
+    """docs/search.md: what `fit` is expected to certify of a thousand records read to 97 %."""
+    truth = np.repeat(np.arange(len(weights)), np.round(1000 * np.array(weights)).astype(int))
+    rng = np.random.default_rng(0)
+    before = {"mlp": response(rng, truth, weights, 0.95)}
+    budget = Budget(families=("mlp",), settings=("A",))
+    found = lowest(readings(truth, before, before), {"secret": len(weights)}, budget)["secret"]
+    assert found == pytest.approx(least, abs=0.005)
+
+
 @pytest.mark.parametrize("weights", [UNEVEN, SIX, (0.5, 0.2, 0.1, 0.1, 0.05, 0.05)])
 def test_what_is_refused_could_not_be_certified_of_a_release_that_tells_nothing(weights: tuple[float, ...]) -> None:
     """The lowest limit is about what the best attacker without a clue gets certified: no more where one class is the most

@@ -162,7 +162,7 @@ class Bench:
         }
 
 
-KEPT = ("attribute", "role", "attacker", "setting", "before", "after", "guess", "records")
+KEPT = ("attribute", "role", "attacker", "setting", "before", "after", "guess", "records", "correlation")
 
 
 def slim(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Figure:
     """What the best attackers read of an attribute in one setting, before and after, over all folds and keys.
 
     nag, low, high: unclipped, None where it cannot be told. smallest: the least upper end that so many records could show of an attacker
-    at the guess; finest: the lower end that they show of an attribute that lost nothing. records: distinct ones.
+    at the guess; finest: the lower end that they show of an attribute of which as much is read, of other records. records: distinct ones.
     """
 
     attribute: str
@@ -44,9 +44,9 @@ def releases(parts: Iterable[Part]) -> list[Part]:
 
 
 def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
-    """attribute -> a figure a setting."""
+    """attribute -> a figure a setting. Releases of a fold under several keys are averaged first, so that folds weigh by their records alone."""
     some = releases(parts)
-    cells: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    cells: dict[tuple[str, str], dict[str, dict[int, list[np.ndarray]]]] = {}
     tried: dict[tuple[str, str], dict[int, int]] = {}
     under: dict[tuple[str, str], set[str]] = {}
     classes: dict[str, int] = {}
@@ -54,9 +54,10 @@ def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
         classes |= part["classes"]
         for found in part["findings"]:
             cell, n = (found["attribute"], found["setting"]), found["records"]
-            add = np.array([n, n * found["before"], n * found["after"], n * found["guess"]])
-            by = cells.setdefault(cell, {})
-            by[found["attacker"]] = by.get(found["attacker"], np.zeros(4)) + add
+            # What was measured before correlations were kept is taken as if there were none.
+            values = [found["before"], found["after"], found["guess"], *found.get("correlation", (0.0, 0.0, 0.0))]
+            by = cells.setdefault(cell, {}).setdefault(found["attacker"], {})
+            by.setdefault(part["fold"], []).append(n * np.array([1.0, *values]))
             own = tried.setdefault(cell, {})
             own[part["fold"]] = max(own.get(part["fold"], 0), n)
             under.setdefault(cell, set()).add(part["part"])
@@ -65,7 +66,8 @@ def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
         folds = tried[attribute, setting]
         # Unseen records are others in each fold; fitted ones are mostly the same, so that one fold's are counted.
         n = max(folds.values()) if setting == "C" else sum(folds.values())
-        figure = _figure(attribute, setting, by, n, classes[attribute], len(folds), len(under[attribute, setting]))
+        sums = {a: np.sum([np.mean(some, 0) for some in own.values()], 0) for a, own in by.items()}
+        figure = _figure(attribute, setting, sums, n, classes[attribute], len(folds), len(under[attribute, setting]))
         out.setdefault(attribute, []).append(figure)
     return out
 
@@ -78,7 +80,9 @@ def _figure(
     before, after = was[first], now[last]
     guess = max(float(s[3] / s[0]) for s in by.values())
     told = readable(before, guess, n)
-    interval = nag_interval(after, before, guess, n, classes=classes)
+    pairs = by[last][4] if first == last else 0.0  # attackers of two families: not known
+    correlation = (float(pairs / by[last][0]), float(by[last][5] / by[last][0]), float(by[first][6] / by[first][0]))
+    interval = nag_interval(after, before, guess, n, correlation=correlation, classes=classes)
     untouched = nag_interval(before, before, guess, n, classes=classes)
     return Figure(
         attribute=attribute,

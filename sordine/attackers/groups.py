@@ -82,7 +82,8 @@ def pooled(found: Evidence, units: Units, k: int) -> Pooled | None:
     if k not in found.scores:
         return None
     codes = units.codes[found.rows]
-    rng = numpy_rng(k, "groups of one unit")
+    # Keys have a generator of their own: attackers with one and with many must be tried on the same groups.
+    rng, keyed = numpy_rng(k, "groups of one unit"), numpy_rng(k, "keys of a group")
     scores = found.scores[k]
     counts = np.bincount(codes[codes >= 0], minlength=len(units.names))
     present = np.flatnonzero(counts >= max(k, 1))
@@ -96,7 +97,7 @@ def pooled(found: Evidence, units: Units, k: int) -> Pooled | None:
         truth = units.classes[u]
 
         def right(at: np.ndarray, values: np.ndarray = values, truth: int = truth) -> np.ndarray:
-            return np.asarray(scores.stands_for[(sums(values, at, rng) + scores.prior).argmax(1)] == truth)
+            return np.asarray(scores.stands_for[(sums(values, at, keyed) + scores.prior).argmax(1)] == truth)
 
         drawn = rng.integers(n, size=(RESAMPLES, n))
         if size == 1:

@@ -1,13 +1,13 @@
 """Flow: every record goes down the witnesses of its suppressed classes, step by step, to where little is to be told of them.
 
-Nothing need be known of the tasks to come: records move no further than they must, so that what the suppressed attributes
+Nothing need be known of the tasks to come: records move little, so that what the suppressed attributes
 do not tell stays. With z(x) a code of few numbers (`sordine.alignment`) and P(s | x) what is told of the class from the
 record, R times over:
 
     look    fresh random features phi of the code, and for every class s the ridge regression
                 w_s = argmin E (1[s] - P(s) - w . (phi(z) - E phi))^2 + ridge h/n |w|^2,   f_s(z) = w_s . (phi(z) - E phi),
             the witness of how much more often s lies at z than everywhere;
-    step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z);
+    step    z <- z - step max(f, 0) grad f / (|grad f|^2 + damp),   f = sum over s of P(s | x) f_s(z), damp a tenth of the mean |grad f|^2;
 
 and after every few rounds
 
@@ -20,9 +20,9 @@ h features are held against n records: few records are not to be fitted by heart
 stand where their own class is the least likely, and can be read by that. Steps learnt from some records leave fine differences in
 others. Those drown: what is released is the last z and a little normal noise, brought back to a record by least squares.
 
-It is a gradient flow of the maximum mean discrepancy (Arbel et al., 2019) between each class and all, on random features
-(Rahimi and Recht, 2007), in the regularised metric of ridge regression, with Newton's length of step; the use of it is
-ours. Where several attributes are suppressed, their joint classes and each of them are looked at in turn.
+After the gradient flow of the maximum mean discrepancy (Arbel et al., 2019) between each class and all, on random features
+(Rahimi and Recht, 2007), in the regularised metric of ridge regression; unlike there all records move, those above 0 only, as far as a
+linear witness would be 0; the use of it is ours. Where several attributes are suppressed, their joint classes and each of them are looked at in turn.
 """
 
 from __future__ import annotations
