@@ -44,7 +44,7 @@ def compare(
 
     with Console(quiet=quiet) as people:
         named = list(zip(_names(reports), map(read_report, reports), strict=True))
-        found = side_by_side(named, attribute, utility)
+        found = side_by_side(named, attribute, utility, watched=True)
         for note in found.notes:
             people.log(note.replace("`", "'"))
         for line in (UNLIKE, *found.differ) if found.differ else ():

@@ -173,6 +173,8 @@ def tell(links: Path, report: Report | None, log: Callable[[str], None]) -> None
     """What the owner must know of a release that was made."""
     if report is None:
         log("not audited: nobody has tried to read these records; the manifest says so")
+    elif report.passed is False or report.verdict.level in ("leaks", "broken"):
+        log(f"released DESPITE what the audit found: {report.verdict.title}; the manifest says so too")
     elif report.verdict.level == "unclear":
         log(f"the audit left open what can be read of these records: {report.verdict.title}")
     elif report.verdict.adds_up:

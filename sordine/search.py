@@ -166,7 +166,7 @@ def fit_under(
                     "be certified"
                 )
             run.log(
-                f"{trial.records:,} held-back records cannot be expected to certify a leakage of `{name}` under {_percent(least)}, "
+                f"{trial.records:,} held-back records cannot be expected to certify a leakage of `{name}` under {math.ceil(least * 1e3) / 10:g} %, "
                 "even of a release that tells nothing."
             )
             if limits[name] < least:
@@ -184,7 +184,11 @@ def fit_under(
         certified = [step for step in steps if step.met]
         if not certified:
             best = min(steps, key=lambda step: step.excess)
-            raise NotMet(f"No setting meets the limit; the best was {best.rung}: {said(best, trial.measure)}")
+            left = len(ladder) - len(steps)
+            how = f"; {len(steps)} of {len(ladder)} were tried, as the walk ends at the first that fails (--along names others)"
+            raise NotMet(
+                f"No setting meets the limit; the best was {best.rung}: {said(best, trial.measure)}{how if left else ''}"
+            )
         chosen = max(certified, key=lambda step: step.utility)  # of equal ones the most private
         run.log(f"{chosen.rung} is fitted anew on the whole training side.")
         modifier = fit_rung(chosen.rung, table, policy, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from sordine.policy import Policy
 from sordine.pooled import clearly, qualified, sentences
 from sordine.release import tell
 from sordine.report import from_json, to_html, to_json
-from sordine.report.harder import linkage_says, view
+from sordine.report.harder import linkage_says, people_say, view
 from sordine.table import Table
 
 from .report_example import headline
@@ -238,6 +239,27 @@ def test_a_channel_that_tells_nothing_adds_nothing() -> None:
     assert not any("Several records" in s for s in found.verdict.sentences)
     assert not found.verdict.adds_up
     assert "nothing was found that adds up" in view(found)["person_says"]  # type: ignore[index]
+
+
+def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
+    few: dict[str, Any] = {
+        "unit": "sex",
+        "setting": "B",
+        "before": 1.0,
+        "guess": 0.5,
+        "units": 2,
+        "groups": 4,
+        "records": 40,
+    }
+    one = PersonFinding(
+        "sex", k=1, knows="channel", after=0.73, nag=0.5, low=0.1, high=0.8, after_interval=(0.6, 0.8), **few
+    )
+    ten = replace(one, k=10, after=0.945, nag=None, low=None, high=None, after_interval=(0.7, 1.0))
+    said = people_say((one, ten))
+    assert "cannot be settled" in said
+    assert "94.5" in said
+    assert "no more than one does" in people_say((one, replace(ten, after_interval=(0.4, 1.0))))
+    assert "nothing was found that adds up" in people_say((replace(ten, after_interval=(0.4, 1.0)),))
 
 
 def test_readings_of_the_originals_are_kept() -> None:

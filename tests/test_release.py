@@ -214,7 +214,9 @@ def test_repeated_ids_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["leaks", "broken"])
 def test_findings_stop_a_release_unless_forced(level: str, source: Path, tmp_path: Path) -> None:
     refused("--despite-findings", source, tmp_path / "out", report=report(level))
-    done = release(source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True)
+    told: list[str] = []
+    done = release(source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True, log=told.append)
+    assert any("DESPITE" in line for line in told)
     assert done.manifest["audit"]["verdict"]["level"] == level
 
 
@@ -227,7 +229,9 @@ def test_unclear_findings_do_not_but_are_said(source: Path, tmp_path: Path) -> N
 def test_a_limit_that_was_not_kept_stops_a_release(source: Path, tmp_path: Path) -> None:
     over = replace(report("unclear"), max_leakage=0.1, passed=False)
     refused("more than its limit of 10 %", source, tmp_path / "out", report=over)
-    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True)
+    said: list[str] = []
+    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True, log=said.append)
+    assert any("DESPITE" in line for line in said)
     assert (done.manifest["audit"]["max_leakage"], done.manifest["audit"]["passed"]) == (0.1, False)
 
 

@@ -167,6 +167,17 @@ def test_audits_that_did_not_try_alike_are_not_ranked(
     assert said is None or said in told
 
 
+def test_where_nothing_is_preserved_what_is_watched_is_the_utility(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, report in (("a", made(0.2, 0.7)), ("b", made(0.3, 0.8))):
+        heads = [replace(h, role="watch") if h.role == "preserve" else h for h in report.headlines]
+        (tmp_path / f"{name}.json").write_text(to_json(replace(report, headlines=tuple(heads))))
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    told = capsys.readouterr()
+    assert "mean of what is only watched" in told.out + told.err
+
+
 def test_more_than_from_the_originals_is_no_utility() -> None:
     a, b, c = made(0.2, 0.7), made(0.2, 1.15), made(0.3, 0.6)
     mean = compare([("a", a), ("b", b), ("c", c)])

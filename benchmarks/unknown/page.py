@@ -109,7 +109,7 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
         yield from (f"- {c.text}" for c in made if c.number == n)
         yield ""
         if n == 1 and any(c.state != "not measured" for c in other):
-            yield f"The same of `{BESIDE}`, which moves records as little as it can in place of drawing a cell:\n"
+            yield f"The same of `{BESIDE}`, which moves records in place of drawing a cell:\n"
             yield from (f"- {c.text}" for c in other)
             yield ""
 
@@ -305,7 +305,9 @@ def how(found: Parts) -> Iterator[str]:
     """How it was measured."""
     some = next((p for parts in found.values() for p in releases(parts)), None)
     families = ", ".join(some["made"]["families"]) if some else "not measured yet"
-    yield HOW.format(folds=FOLDS, keys=KEYS, most=f"{MOST:,}", several=f"{SEVERAL:,}", families=families)
+    yield HOW.format(
+        folds=FOLDS, keys=KEYS, most=f"{MOST:,}", several=f"{SEVERAL:,}", families=families, paired=paired(found)
+    )
     told = [
         f"{case}, {task}: {', '.join(f'{k} {v}' for k, v in fields.items())}"
         for (entry, case, task), fields in FIELDS.items()
@@ -335,6 +337,22 @@ def how(found: Parts) -> Iterator[str]:
         )
 
 
+def paired(found: Parts) -> str:
+    """Whose intervals know how accuracies before, after and by guessing go together; "" where no others were measured."""
+    kept = {
+        f"{entry} on {case}": all("correlation" in f for p in releases(parts) for f in p["findings"])
+        for (case, _, entry), parts in found.items()
+    }
+    if all(kept.values()):
+        return ""
+    told = [name for name, there in kept.items() if there]
+    which = f"where that was kept ({', '.join(told)})" if told else "where that was kept (nowhere yet)"
+    return (
+        f" They count how often the same records are read rightly before, after and by guessing {which}; the others were measured "
+        "earlier, and take these as unrelated, which sets both ends a little too far off, the lower one too."
+    )
+
+
 def machine(found: Parts) -> str:
     """What the cards of `flow` say that a support vector machine read, by data set; "" where there are none."""
     said = []
@@ -360,7 +378,7 @@ the unseen and within the fitted ones. Persons and many queries: on the release 
 
 **Figures.** Accuracies are averaged over folds and keys for each attacker first; the best attacker after and before is taken then. NAG = (after -
 guess) / (before - guess), both in the same setting; 0 where nothing is left. Intervals are of 95 % and count each distinct record once, however many keys it was released under
-(setting C: the records of one fold); they are about these records, not about other people. *mean NAG*: none counts as more
+(setting C: the records of one fold); they are about these records, not about other people.{paired} *mean NAG*: none counts as more
 than 1. *exact on the channel*: accuracy in per cent of the best possible attacker on P(j | x), computed, on fitted and on unseen records, with what it is
 when labels are permuted: much of it is chance where records are few.
 

@@ -389,7 +389,7 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
         where = "of the fit" if found["of_the_fit"] else "held back"
         read = f"{max(0.0, found['held_back']):.2f} NAG was read there from records {where}, where luck alone brings {found['chance']:.2f}"
         said.append(
-            f"Records move in {what}: {read}; the limit was {method.limit:g}."
+            f"Records move in {what}: {read}; what is beyond that keeps to the method's own limit, {method.limit:g} (--set limit)."
             if found["held"]
             else f"No space that was tried keeps what is read of {names} under {method.limit:g} NAG. Records move in {what}: {read}."
         )

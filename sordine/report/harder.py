@@ -71,6 +71,16 @@ def _people(report: Report, counts: list[int]) -> list[dict[str, Any]]:
 def people_say(found: tuple[PersonFinding, ...]) -> str:
     """What pooled records mean to the owner."""
     sure = [f for f in found if f.low is not None and f.low > 0]
+    # No share can be given of what so few groups of originals do not settle either, but it was read all the same.
+    open_ = [f for f in found if f.nag is None and f.k != 1 and f.after_interval[0] > f.guess]
+    most = max(open_, key=lambda f: f.after - f.guess, default=None)
+    if most is not None and all(f.k == 1 or f.after <= most.after for f in sure):
+        many = "all records" if most.k == 0 else f"{most.k:,} records"
+        return (
+            f"Whether small tells add up cannot be settled with so few records: from {many} of one `{most.unit}`, `{most.attribute}` was read in "
+            f"{percent(most.after)} of cases (guessing: {percent(most.guess)}) by an attacker who {KNOWS[most.knows]}, of groups too few to say "
+            "what share of the originals that is. Do not release anything that shows which records belong together."
+        )
     if not sure:
         return (
             "Also when several records are known to be of one person, what these attackers read cannot be told from guessing: nothing "
@@ -85,8 +95,8 @@ def people_say(found: tuple[PersonFinding, ...]) -> str:
     many = "all records" if worst.k == 0 else f"{worst.k:,} records"
     return (
         f"Small tells add up: from {many} of one `{worst.unit}`, `{worst.attribute}` is read in {percent(worst.after)} of cases "
-        f"(guessing: {percent(worst.guess)}) by an attacker who {KNOWS[worst.knows]}. Do not release anything that shows which "
-        "records belong together."
+        f"(guessing: {percent(worst.guess)}) by an attacker who {KNOWS[worst.knows]}. Among so many figures one may look so by luck; the title "
+        "says it where that cannot be. Do not release anything that shows which records belong together."
     )
 
 

@@ -135,9 +135,7 @@ def is_shaky(report: Report, headline: Headline) -> bool:
 def row(h: Headline, shaky: bool = False) -> dict[str, Any]:
     """One attribute's line: the headline, its bars and its words. shaky: see `is_shaky`."""
     shade = tone(h, h.at_chance)
-    words = (
-        ("better than guessing", "no better than guessing") if h.role == "suppress" else ("readable", "not readable")
-    )
+    words = ("better than guessing", "not told from guessing") if h.role == "suppress" else ("readable", "not readable")
     state = "cannot be told" if h.nag is None else words[h.at_chance]
     if h.role == "suppress" and h.may_be_luck:
         state = "perhaps by luck"
