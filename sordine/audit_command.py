@@ -186,6 +186,7 @@ def audit(
         shown = pair.gallery(policy, originals=originals, log=people.log)
         options = [*pair.options, *(() if more is None else ("--more", more.name))]
         options += [] if person is None else ["--person", person]
+        options += [] if key is None else ["--key", key.name]
         if person is not None and not budget.person:
             raise SordineError(
                 f"--person {person}: the budget {budget.name} reads single records only; --budget standard pools"

@@ -102,7 +102,8 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
     yield "## What was to be shown\n"
     yield (
         "Decided by the figures below, not by hand. Leakage is the worst retrained attacker's NAG over settings A, B and C; utility is NAG in "
-        "setting A.\n"
+        "setting A. *So far*: not all folds and keys have been measured. (3, that `--max-leakage` keeps its promise, is shown by "
+        "tests/test_search.py, see [search](../search.md); 4, what ten points of a sweep share, in [sweep](sweep.md).)\n"
     )
     for n, words in TITLES.items():
         yield f"**{n}.** {words}\n"

@@ -236,6 +236,14 @@ def choose(
     if not told:
         # Attackers as quick as these read nothing of the records themselves: any space is as good.
         return candidates[0], {"held": None, "tried": {}}
+    few = (
+        f"{len(splits)} times without another part of the records"
+        if len(splits) > 1
+        else "once without a part of the records"
+    )
+    run.log(
+        f"flow: up to {len(candidates)} spaces are tried, each {few}, the first that holds is taken; --set space=... --set size=... sets it"
+    )
     tried: dict[Candidate, Read] = {}
     generator = torch.Generator().manual_seed(int(numpy_rng(run.seed, "flow noise").integers(1 << 62)))
     for candidate in candidates:
