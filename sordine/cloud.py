@@ -59,7 +59,7 @@ def distortion(before: Table, after: np.ndarray) -> dict[str, float]:
         return {}
     flat, moved = before.flat(), after.reshape(len(after), -1)
     _, scale = moments(flat)
-    varies = scale > 1e-12
+    varies = scale > 0
     l2, absolute, relative = np.zeros(3)
     step = max(1, BLOCK // flat.shape[1])  # several copies of all wide records are more than a machine may have
     for start in range(0, len(flat), step):

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sordine.attackers import FAMILIES, reads
 from sordine.attackers.axes import principal_axes
 from sordine.attackers.mlp import Task, train_together
 from sordine.attackers.plan import Budget, Piece, Scene, attack, pieces, together, trials
-from sordine.attackers.trial import Secret, Trial
+from sordine.attackers.trial import Secret, Trial, at_scale, standardise
 from sordine.errors import SordineError
 
 VECTORS = [name for name in FAMILIES if reads(name, (8,))]
@@ -120,6 +121,55 @@ def test_trees_see_a_single_number_of_a_wide_record() -> None:
     piece = Piece("secret", "trees", "A", 0)
     found = attack(s, [piece], 3)[piece]
     assert (found.predicted == found.truth).mean() > 0.9
+
+
+@pytest.mark.parametrize("family", VECTORS)
+@pytest.mark.parametrize("size", [1e-13, 1e-30])
+def test_a_secret_in_numbers_that_hardly_vary_is_read(family: str, size: float) -> None:
+    labels = np.random.default_rng(1).integers(0, 2, 240)
+    x = np.random.default_rng(0).standard_normal((240, 4)).astype(np.float32)
+    x[:, 3] = labels * size
+    told = Scene(x, np.arange(240).astype(str), {"secret": labels}, {"secret": 2}, np.arange(240) % 2 == 0)
+    read = attack(told, [Piece("secret", family, "A", 0)], 3)[Piece("secret", family, "A", 0)]
+    assert (read.predicted == read.truth).mean() > 0.95
+
+
+def test_a_column_is_constant_only_where_it_does_not_vary() -> None:
+    rng = np.random.default_rng(0)
+    usual = (rng.standard_normal((90, 3)) * [1, 1e-3, 1e6]).astype(np.float32)
+    assert at_scale(usual) is usual, "nothing to scale, nothing copied"
+    side = rng.integers(0, 2, 90)
+    odd = np.stack([usual[:, 0], side * 1e-13, side * 1e-40, side * 1e30, np.full(90, 0.1)], 1).astype(np.float32)
+    scaled = at_scale(odd)
+    assert np.array_equal(scaled[:, [0, 4]], odd[:, [0, 4]])
+    assert np.all((np.ptp(scaled[:, 1:4], 0) >= 1) & (np.ptp(scaled[:, 1:4], 0) < 2))
+    mean, scale = standardise(odd, np.arange(90))
+    z = (odd - mean) / scale
+    assert np.allclose(z[:, [0, 1, 3]].std(0), 1)
+    assert not z[:, 4].any()
+    near = np.float32(1e-6) + side * np.spacing(np.float32(1e-6))  # by rounding around a mean
+    assert np.allclose(((near - near.mean()) / standardise(near[:, None], np.arange(90))[1]).std(), 1, atol=0.1)
+    axes = principal_axes(np.stack([usual[:, 0], (side - 0.5) * 1e-13], 1).astype(np.float32))
+    assert axes.scale[1] < 1e-12
+    assert axes.along.shape == (2, 2)
+
+
+def test_faint_pictures_are_measured() -> None:
+    from sordine.attackers import convolution, decoder, pictures
+
+    x = np.random.default_rng(0).random((20, 2, 8, 8)).astype(np.float32)
+    x[:, 1] = 0.1
+    rows, half = np.arange(20), np.float32(2.0**-44)
+    for size in (np.float32(1), half):
+        own = x * size
+        found = [
+            convolution._channels(own, rows, (2, 8, 8))[1].ravel(),
+            pictures._channels(own, rows, torch.device("cpu"))[1].numpy().ravel(),
+            decoder._moments(own, True)[1].numpy(),
+        ]
+        for scale in found:
+            assert scale[1] == 1
+            assert scale[0] == pytest.approx(0.288 * size, rel=0.05)
 
 
 def test_perceptrons_learn_the_same_together_and_alone() -> None:

@@ -52,6 +52,15 @@ def headline(report: Report, name: str) -> Headline:
     return next(h for h in report.headlines if h.attribute == name)
 
 
+def test_what_is_released_in_another_unit_is_read_alike() -> None:
+    t = table(300)
+    leaks = [
+        headline(audit(t, release(t, t.x * np.float32(unit)), POLICY, budget=FAST), "speaker") for unit in (1, 1e-13)
+    ]
+    assert leaks[1].after == pytest.approx(leaks[0].after, abs=0.02)
+    assert leaks[1].nag > 0.9
+
+
 def test_nothing_changed() -> None:
     t = table()
     found = audit(t, release(t), POLICY, budget=FAST, max_leakage=0.05)

@@ -36,7 +36,7 @@ def principal_axes(x: np.ndarray, count: int = AXES) -> Axes:
     are what there is little of.
     """
     mean, scale = moments(x)
-    scale = np.where(scale > 1e-12, scale, 1.0).astype(np.float32)
+    scale = np.where(scale > 0, scale, np.float32(1))  # `moments` gives exactly 0 where nothing varies
     some = np.unique(np.linspace(0, len(x) - 1, min(len(x), LEARNT)).round().astype(np.int64))
     z = (np.asarray(x[some], np.float32).reshape(len(some), -1) - mean) / scale
     z -= z.mean(0)

@@ -167,16 +167,18 @@ def _channels(x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...]) -> tuple[
     # Mean and scale of each channel over some records, in two passes: (c, 1[, 1]) float32.
     axes = tuple(range(2, 1 + len(shape)))
     total, square = np.zeros(shape[0]), np.zeros(shape[0])
+    low, high = np.full(shape[0], np.inf), np.full(shape[0], -np.inf)
     parts = [rows[s : s + _BLOCK] for s in range(0, len(rows), _BLOCK)]
     for part in parts:
         z = np.asarray(x[part], np.float32).reshape(len(part), *shape)
         total += z.mean(axes, dtype=np.float64).sum(0)
+        low, high = np.minimum(low, z.min((0, *axes))), np.maximum(high, z.max((0, *axes)))
     mean = (total / len(rows)).reshape(-1, *[1] * (len(shape) - 1))
     for part in parts:
         z = np.asarray(x[part], np.float32).reshape(len(part), *shape)
         square += np.square(z - mean).mean(axes).sum(0)
-    scale = np.sqrt(square / len(rows)).reshape(mean.shape)
-    return mean.astype(np.float32), np.where(scale > 1e-12, scale, 1.0).astype(np.float32)
+    scale = np.where(high > low, np.sqrt(square / len(rows)), 1.0).astype(np.float32)
+    return mean.astype(np.float32), np.where(scale > 0, scale, np.float32(1)).reshape(mean.shape)
 
 
 def _copy(net: nn.Module) -> dict[str, Tensor]:

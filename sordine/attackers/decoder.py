@@ -329,5 +329,5 @@ def _moments(z: np.ndarray, as_map: bool) -> tuple[Tensor, Tensor]:
     axes = (0, 2, 3) if as_map else (0,)
     flat = flat if as_map else flat.reshape(len(flat), -1)
     mean, scale = flat.mean(axes), flat.std(axes)
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
+    scale = np.where(flat.max(axes) > flat.min(axes), scale, 1.0).astype(np.float32)
+    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(np.where(scale > 0, scale, np.float32(1)))

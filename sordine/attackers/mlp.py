@@ -73,7 +73,7 @@ class _Rows:
         train, validation = tasks[0].train, tasks[0].validation
         values = torch.stack([torch.as_tensor(x[train], device=device) for x in tables])
         self.mean = torch.stack([v.mean(0, keepdim=True) for v in values])
-        self.scale = torch.stack([_safe(v.std(0, correction=0, keepdim=True)) for v in values])
+        self.scale = torch.stack([_scale(v) for v in values])
         self.x = (values - self.mean) / self.scale
         held = torch.stack([torch.as_tensor(x[validation], device=device) for x in tables])
         self.held = (held - self.mean) / self.scale
@@ -98,9 +98,11 @@ class _Rows:
         return x.expand(len(left), *x.shape[1:]) if len(x) == 1 else x[self.owner[left]]
 
 
-def _safe(scale: Tensor) -> Tensor:
-    # A constant column stays at 0 instead of dividing by it.
-    return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
+def _scale(x: Tensor) -> Tensor:
+    # Deviations (1, d). A constant column stays at 0, or at a rounding error, instead of dividing by it.
+    scale = x.std(0, correction=0, keepdim=True)
+    varies = (x.amax(0, keepdim=True) > x.amin(0, keepdim=True)) & (scale > 0)
+    return torch.where(varies | (scale > 1e-12), scale, torch.ones_like(scale))
 
 
 def train_together(

@@ -132,16 +132,19 @@ def _first(classes: int, shape: tuple[int, ...], size: Size, random: torch.Gener
 def _channels(x: np.ndarray, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     # Mean and scale of each channel over some pictures: two (c, 1, 1) tensors.
     total, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
     parts = [rows[s : s + BLOCK] for s in range(0, len(rows), BLOCK)]
     for part in parts:
-        total += np.asarray(x[part], np.float32).mean((2, 3), dtype=np.float64).sum(0)
+        z = np.asarray(x[part], np.float32)
+        total += z.mean((2, 3), dtype=np.float64).sum(0)
+        low, high = np.minimum(low, z.min((0, 2, 3))), np.maximum(high, z.max((0, 2, 3)))
     mean = total / len(rows)
     for part in parts:
         away = np.asarray(x[part], np.float32) - mean.astype(np.float32)[:, None, None]
         square += np.square(away).mean((2, 3), dtype=np.float64).sum(0)
-    scale = np.sqrt(square / len(rows))
-    pair = (mean, np.where(scale > 1e-12, scale, 1.0))
-    first, second = (torch.as_tensor(v.astype(np.float32)[:, None, None], device=device) for v in pair)
+    scale = np.where(high > low, np.sqrt(square / len(rows)), 1.0).astype(np.float32)
+    pair = (mean.astype(np.float32), np.where(scale > 0, scale, np.float32(1)))
+    first, second = (torch.as_tensor(v[:, None, None], device=device) for v in pair)
     return first, second
 
 

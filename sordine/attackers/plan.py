@@ -20,7 +20,7 @@ from sordine.attackers.features import random_features
 from sordine.attackers.pictures import Size, resnet
 from sordine.attackers.probes import neighbours
 from sordine.attackers.svm import svm
-from sordine.attackers.trial import Family, Secret, Trial
+from sordine.attackers.trial import Family, Secret, Trial, at_scale
 from sordine.errors import SordineError, nearest
 from sordine.findings import Setting
 from sordine.keys import Key
@@ -153,9 +153,14 @@ class Scene:
         """Whether `numbers` are principal axes."""
         return int(np.prod(self.x.shape[1:])) > WIDEST
 
+    @cached_property
+    def scaled(self) -> np.ndarray:
+        """(n, *shape): the records, with numbers of odd spans brought to a usual one (`at_scale`)."""
+        return at_scale(self.x)
+
     def flat(self) -> np.ndarray:
-        """(n, d) float32: every number of each record."""
-        return np.asarray(self.x, np.float32).reshape(len(self.x), -1)
+        """(n, d) float32: every number of each record, scaled."""
+        return np.asarray(self.scaled, np.float32).reshape(len(self.x), -1)
 
     def numbers(self) -> np.ndarray:
         """(n, d) float32: every number of each record; of wide ones where they lie on the principal axes of all records
@@ -167,7 +172,7 @@ class Scene:
 
     @cached_property
     def _on_axes(self) -> np.ndarray:
-        return principal_axes(self.x)(self.x)
+        return principal_axes(self.scaled)(self.scaled)
 
     @cached_property
     def digest(self) -> str:

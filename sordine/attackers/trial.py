@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SURE = 1.64  # standard errors
+SPANS = (2.0**-20, 2.0**40)  # of a number that attackers take as it is
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,25 @@ Family = Callable[[np.ndarray, Trial, Sequence[Secret], int, str], list[np.ndarr
 
 
 def standardise(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale (d,) float32 of some rows; a constant column has scale 1, so that it stays at 0."""
-    mean = x[rows].mean(0, dtype=np.float64)
-    scale = x[rows].std(0, dtype=np.float64)
-    return mean.astype(np.float32), np.where(scale > 1e-12, scale, 1.0).astype(np.float32)
+    """Mean and scale (d,) float32 of some rows; a column that does not vary has scale 1, so that it stays at 0."""
+    part = x[rows]
+    mean = part.mean(0, dtype=np.float64).astype(np.float32)
+    scale = part.std(0, dtype=np.float64).astype(np.float32)
+    varies = part.max(0) > part.min(0)
+    return mean, np.where(varies & (scale > 0), scale, np.float32(1))
+
+
+def at_scale(x: np.ndarray) -> np.ndarray:
+    """Records (n, *shape) in which each number that spans very little or very much spans 1 to 2, by a power of two, so that nothing
+    is lost: a secret written in 1e-13 is read like any other. The same array where there is no such number."""
+    if not len(x) or not np.issubdtype(x.dtype, np.floating):
+        return x
+    span = x.max(0).astype(np.float64) - x.min(0)
+    odd = np.isfinite(span) & (span > 0) & ((span < SPANS[0]) | (span > SPANS[1]))
+    if not odd.any():
+        return x
+    power = np.where(odd, 1 - np.frexp(np.where(odd, span, 1.0))[1], 0)
+    return np.asarray(np.ldexp(x, power.astype(np.int32)))
 
 
 def usual(secret: Secret, rows: np.ndarray) -> int:
