@@ -1,7 +1,7 @@
 """A sweep: the whole curve of leakage against utility of one or several methods, in less work than its points one by one.
 
 What the points share: the split; what a method pretrains; what attackers read of the originals; the steps in which the
-perceptrons of all releases are trained; and, of substitution, the first part of its training (`SHARED`), after which the
+perceptrons of all releases are trained; and, of substitution, the first part of its training (`PARTING`), after which the
 points part. A point that was finished is kept in the sweep's folder and not made again; one that cannot be made is named,
 and the others are measured all the same.
 """
@@ -39,17 +39,18 @@ from sordine.recipe import Run, silent
 from sordine.report.tradeoff import compare
 from sordine.reportfile import from_json, to_json
 from sordine.search import Rung
+from sordine.sweep_folder import MODIFIER, POINTS, REPORT, SHARED, report_of, weights_of
 from sordine.table import Table
 from sordine.verdict import Readings, figures, judge
 
-REPORT, MODIFIER, START = "report.json", "modifier", "start.safetensors"
+START = "start.safetensors"
 BLOCK = 4096  # records hashed at a time
 SHARE = 0.7  # of the epochs: what points have in common before they part
 LONG = 10  # seconds that fits have to take for how long the others will to be worth a line
 # What a setting alone is to blame for: it is refused, or its numbers ran away. Anything else ends the sweep, a full disk too.
 REFUSED = (SordineError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 # method -> the fields in which points may differ that have their start in common: weights of its loss.
-SHARED = {"substitution": ("entropy_weight", "preserve_weight")}
+PARTING = {"substitution": ("entropy_weight", "preserve_weight")}
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ def sweep(
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     before = scene_of(table, table.x, list(roles), budget)
     given = _given(table, policy, run)
-    points = [folder / "points" / _address(given, list(roles), rung, budget, separate) for rung in ladder]
+    points = [folder / POINTS / _address(given, list(roles), rung, budget, separate) for rung in ladder]
     apart = [_start_of(rung, ladder) if not separate else None for rung in ladder]
     order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
     failed: dict[int, str] = {}
     told: set[str] = set()
+    there = {i: weights_of(points[i], str(rung), run.log) for i, rung in enumerate(ladder)}
     for done, i in enumerate(order, 1):  # first those whose start others have in common
-        if not (points[i] / MODIFIER).is_dir():
+        if there[i] is None:
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
             start = apart[i]
             whole = _work(ladder[i], start, start is None or _start_file(start, folder, given).exists())
@@ -119,13 +121,14 @@ def sweep(
             took = time.monotonic() - began
             made.card.fit["seconds"] = round(took, 1)
             made.save(points[i] / MODIFIER)
-            others = [k for k in order[done:] if ladder[k].name == ladder[i].name and not points[k].is_dir()]
+            there[i] = made.card.weights
+            others = [k for k in order[done:] if ladder[k].name == ladder[i].name and there[k] is None]
             if ladder[i].name not in told and (said := _others(ladder, apart, others, took, whole)):
                 run.log(f"{ladder[i]}: {said}")
             told.add(ladder[i].name)
         if run.progress:
             run.progress("fits", done, len(ladder))
-    left = [i for i in range(len(ladder)) if i not in failed and _kept(points[i] / REPORT) is None]
+    left = [i for i, w in there.items() if w is not None and not report_of(points[i], w, str(ladder[i]), run.log)]
     modifiers: dict[int, Modifier] = {}
     after: dict[int, Scene] = {}
     for i in left:
@@ -222,6 +225,14 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
         "no classifier was read that is never retrained, and nothing was pooled by person. `sordine audit` does both for "
         "the point you choose."
     ]
+    whole: dict[str, list[str]] = {}  # what leaks without a figure on the page that says so
+    for p in swept:
+        verdict = p.report.verdict
+        if verdict.level == "leaks" and verdict.title.endswith("to the best possible attacker"):
+            whole.setdefault(verdict.title, []).append(str(p.rung))
+    notes += [
+        f"{title}, who knows the modifier, whatever those tried read: {'; '.join(w)}." for title, w in whole.items()
+    ]
     some = sorted({p.rung.name for p in swept if p.shared})
     if some:
         notes.append(
@@ -269,7 +280,7 @@ def _address(given: str, read: Sequence[str], rung: Rung, budget: Budget, separa
 def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
     """The rung whose start this one has in common: the one in the middle of those that differ in nothing but weights of the
     loss; None where there is no other."""
-    free = SHARED.get(rung.name)
+    free = PARTING.get(rung.name)
     if free is None:
         return None
 
@@ -282,13 +293,13 @@ def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
 
 def _start_file(start: Rung, folder: Path, given: str) -> Path:
     digest = hashlib.sha256(repr((start.method, given)).encode()).hexdigest()[:16]
-    return folder / "shared" / f"{digest}-{START}"
+    return folder / SHARED / f"{digest}-{START}"
 
 
 def _fitted(
     rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path, given: str
 ) -> Modifier:
-    shared = folder / "shared"
+    shared = folder / SHARED
     shared.mkdir(parents=True, exist_ok=True)
     quiet = replace(run, log=silent, folder=shared)
     if start is None:
@@ -312,13 +323,6 @@ def _fitted(
     modifier = methods.fit(table, policy, rung.method, run=quiet)
     modifier.card.fit["start"] = f"the first {SHARE:.0%} in common with {start}"
     return modifier
-
-
-def _kept(path: Path) -> Report | None:
-    try:
-        return from_json(path.read_bytes())
-    except (OSError, SordineError):
-        return None
 
 
 def _report(

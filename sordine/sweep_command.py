@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json as text
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,9 +59,14 @@ def sweep(
     quiet: Quiet = False,
 ) -> int:
     """Draw leakage against utility of one or several methods."""
+    from sordine.keychain import beside
+    from sordine.sweep_folder import fitted, held, require_own, take_away
+
     asked = given.policy(suppress, preserve, watch)
-    if json is not None and json.resolve() == output.resolve():
-        raise SordineError(f"-o and --json both name {output}")
+    plain = output.with_suffix("")
+    work = plain.with_name(f"{plain.name}.{WORK}")
+    _apart({"-o": output, "--json": json, "--keep": keep, "--key": key}, work, beside(plain))
+    require_own(work)
     for path in (output, json):
         if path is not None:
             given.ready(path, force, table, key)
@@ -73,8 +80,6 @@ def sweep(
     from sordine.recipe import Run
     from sordine.report.plane import comparison_page
     from sordine.search import along_of, budget_of, rungs, settings_of
-    from sordine.stages import folder_of_job
-    from sordine.sweep import MODIFIER
     from sordine.sweep import sweep as draw
     from sordine.table import Table
 
@@ -85,30 +90,23 @@ def sweep(
     varied = None if along is None else along_of(along)
     ladder = [rung for name in dict.fromkeys(names) for rung in rungs(name, fixed[name], varied, points)]
     tries = budget_of(budget, given.names(family))
-    plain = output.with_suffix("")
-    work = plain.with_name(f"{plain.name}.{WORK}")
-
-    def fitted() -> bool:
-        return any((work / "points").glob(f"*/{MODIFIER}"))
-
     with Console(quiet=quiet) as people:
+        run = Run(given.device(device), seed, log=people.log, progress=people.progress)
         records = Table.read(table, given.names(features), named=asked.named)
         for note in records.notes:
             people.log(note)
         records.require(asked)
-        with folder_of_job(work), key_for_fit(plain, key, people.log, fitted) as secret:
-            run = Run(given.device(device), seed, secret, people.log, people.progress)
+        with held(work), key_for_fit(plain, key, people.log, lambda: fitted(work)) as secret:
+            run = replace(run, key=secret)
             try:
                 found, made = draw(
                     records, asked, ladder, run, folder=work, budget=tries, separate=separate, workers=workers
                 )
-            except Exception as error:
-                if fitted():
+            except Exception:
+                if fitted(work):
                     people.log(
                         f"{work} keeps what was fitted: the same sweep, or one of other settings, goes on from it"
                     )
-                elif isinstance(error, SordineError):  # nothing to go on from
-                    shutil.rmtree(work, ignore_errors=True)
                 raise
             if keep is not None:
                 _keep(keep, made)
@@ -116,8 +114,8 @@ def sweep(
                 if path is not None:
                     with atomic(path, force=force) as temporary:
                         temporary.write_text(written, encoding="utf-8")
-        if not found.failed:
-            shutil.rmtree(work, ignore_errors=True)
+            if not found.failed and not take_away(work):
+                people.log(f"{work} stays: it holds what the sweep did not make")
         for line in lines(found):
             people.say(line)
         for path, what in ((output, "the sweep"), (json, "its figures"), (keep, "its modifiers")):
@@ -131,13 +129,31 @@ def sweep(
     return DONE
 
 
+def _apart(named: Mapping[str, Path | None], work: Path, key: Path) -> None:
+    """Raise SordineError where two of the places that the sweep writes to, or reads its key from, are one or lie in one another. key:
+    where it is if none is named."""
+    places = {option: path for option, path in named.items() if path is not None}
+    places |= {"the folder that the sweep takes away": work} | ({} if named["--key"] else {"the sweep's key": key})
+    for pair in combinations(places.items(), 2):
+        (one, path), (other, second) = pair
+        if path.resolve() == second.resolve():
+            raise SordineError(f"{one} and {other} both name {path}: name another place")
+        for (inner, small), (outer, large) in (pair, pair[::-1]):
+            if small.resolve().is_relative_to(large.resolve()):
+                raise SordineError(f"{inner} names {small}, which lies in {large} ({outer}): name another place")
+
+
 def lines(found: Comparison) -> list[str]:
-    """A line a point: what was read, what is useful; * marks the undominated. And a line a setting that was not made."""
+    """A line a point: what was read, what is useful, and the verdict where that is that it leaks or is broken; * marks the
+    undominated. And a line a setting that was not made."""
     from sordine.report.charts import clipped, span
     from sordine.report.plane import useful
     from sordine.report.tradeoff import settings
 
-    said = [f"leakage of {found.attribute} against utility ({useful(found)}); * marks the undominated"]
+    said = [
+        f"leakage of {found.attribute} against utility ({useful(found)}); * says only that no other point is better in both, "
+        "not that this one is safe"
+    ]
     for curve in found.curves:
         for p in curve.points:
             what = settings(curve, p)
@@ -148,8 +164,9 @@ def lines(found: Comparison) -> list[str]:
                     ("utility", p.utility, p.utility_low, p.utility_high),
                 )
             ]
-            title = curve.method if what == curve.method else f"{curve.method}, {what}"
-            said.append(f"  {'*' if p.front else ' '} {title}: {', '.join(told)}")
+            title = f"{curve.method}, {what}" if curve.varies else what  # which is then the point's whole name
+            bad = f": {p.level}" if p.level in ("leaks", "broken") else ""
+            said.append(f"  {'*' if p.front else ' '} {title}: {', '.join(told)}{bad}")
     return said + [f"  not made: {f.name}: {f.why}" for f in found.failed]
 
 

@@ -17,7 +17,7 @@ FLOORS = {
     3: "media features synthetic classifiers picture_models alignment",
     4: "methods attackers",
     5: "audit flaws verdict transform release media_release copies reconstruct harder cloud proved pooled beforehand",
-    6: "search certify heldback sweep report estimator pairs",
+    6: "search certify heldback sweep sweep_folder report estimator pairs",
     7: "__main__ cli job stages flow demo console keychain guard arguments options audit_command compare_command sweep_command",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

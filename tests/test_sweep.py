@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sordine import methods, search
+from sordine import methods, search, sweep_folder
 from sordine import sweep as sweeping
 from sordine.attackers import several
 from sordine.attackers.mlp import perceptrons
@@ -29,6 +29,7 @@ from sordine.modifier import Modifier
 from sordine.policy import Policy
 from sordine.recipe import Run
 from sordine.sweep import SHARE, sweep
+from sordine.sweep_command import lines
 from sordine.table import Table
 from sordine.transform import transform
 
@@ -318,9 +319,11 @@ def test_the_command_makes_a_page_the_figures_and_the_modifiers(
     words += ["--json", str(folder / "sweep.json"), "--keep", str(folder / "kept")]
     assert main(command(table, *words)) == 0
     said = capsys.readouterr().out
-    assert "leakage of speaker against utility (word); * marks the undominated" in said
+    assert (
+        "leakage of speaker against utility (word); * says only that no other point is better in both, not that" in said
+    )
     assert re.search(r"  [* ] noise, sigma 30: leakage [\d.]+\s%", said)
-    assert "* " in said.split("undominated")[1]
+    assert "* " in said.split("is safe")[1]
     assert sorted(p.name for p in folder.iterdir()) == ["kept", "sweep.html", "sweep.json", "sweep.key", "t.parquet"]
     page = read((folder / "sweep.html").read_text(encoding="utf-8"))
     assert page is not None
@@ -535,3 +538,132 @@ def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
     monkeypatch.setattr(sweeping, "compare", nothing)
     with pytest.raises(SordineError, match=r"^nothing to compare; not made: noise, sigma 5: refused$"):
         made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+
+
+# ------------------------------------------------------------------------------------------- the folder, and places to write
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+LITTLE = ["-m", "noise", "--family", "logistic", "--along", "sigma=5"]
+
+
+@pytest.mark.parametrize("held", ["sweep.work/stages/extract.json", "sweep.work/modifier.key", "sweep.work"])
+def test_what_a_sweep_did_not_make_is_neither_used_nor_removed(
+    table: Path, capsys: pytest.CaptureFixture[str], held: str
+) -> None:
+    mine = table.parent / held
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine", encoding="utf-8")
+    before = tree(table.parent)
+    assert main(command(table, *LITTLE)) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.endswith("needs a folder of that name: name another page with -o") or "is no folder" in error
+    assert error.count("\n") == 0
+    assert tree(table.parent) == before
+
+
+def test_what_was_laid_into_a_sweeps_folder_stays(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 1.0, RuntimeError("a shape is wrong"))
+    assert main(command(table, "-m", "noise", "--family", "logistic", "--along", "sigma=5,1")) == 3
+    work = table.parent / "sweep.work"
+    assert (work / sweep_folder.MARK).is_file()
+    monkeypatch.undo()
+    (work / "points" / "mine").mkdir()
+    (work / "points" / "mine" / "report.json").touch()
+    (work / "notes.txt").touch()
+    assert main(command(table, *LITTLE)) == 0
+    assert f"{work} stays: it holds what the sweep did not make" in capsys.readouterr().out
+    assert tree(work) == ["notes.txt", "points", "points/mine", "points/mine/report.json"]
+
+
+def test_two_sweeps_are_not_at_work_in_one_folder(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = table.parent / "sweep.work"
+    with sweep_folder.held(work):
+        assert main(command(table, *LITTLE)) == 2
+        assert "another sweep is at work in" in capsys.readouterr().err
+        assert tree(work) == [sweep_folder.MARK]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (
+            "--keep D/sweep.work/points2",
+            "--keep names D/sweep.work/points2, which lies in D/sweep.work (the folder that",
+        ),
+        ("--json D/sweep.work/fig.json", "--json names D/sweep.work/fig.json, which lies in D/sweep.work"),
+        ("--keep D/sweep.work", "--keep and the folder that the sweep takes away both name D/sweep.work"),
+        ("--json D/sweep.work", "--json and the folder that the sweep takes away both name D/sweep.work"),
+        ("--key D/sweep.work/a.key", "--key names D/sweep.work/a.key, which lies in D/sweep.work"),
+        ("-o D/k.key", "-o and the sweep's key both name D/k.key"),
+        ("--json D/sweep.key", "--json and the sweep's key both name D/sweep.key"),
+        ("--keep D/sweep.key", "--keep and the sweep's key both name D/sweep.key"),
+        ("--json D/sweep.html/x", "--json names D/sweep.html/x, which lies in D/sweep.html (-o)"),
+        ("--keep D/kept -o D/kept/s.html", "-o names D/kept/s.html, which lies in D/kept (--keep)"),
+    ],
+)
+def test_places_that_are_in_each_others_way_are_refused_before_any_work(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, more: str, why: str
+) -> None:
+    monkeypatch.setattr(Table, "read", lambda *given, **more: pytest.fail("the table was read"))
+    folder = str(table.parent)
+    assert main(command(table, *LITTLE, *(w.replace("D/", f"{folder}/") for w in more.split()))) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"sordine: {why.replace('D/', f'{folder}/')}")
+    assert error.endswith(": name another place")
+    assert error.count("\n") == 0
+    assert tree(table.parent) == ["t.parquet"]
+
+
+@pytest.mark.parametrize("more", [["--key", "nokey"], ["--seed", "-1"], ["--device", "foo"]])
+def test_a_sweep_refused_before_the_first_fit_leaves_nothing(
+    table: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(command(table, *LITTLE, *more, "-o", str(table.parent / "new" / "sweep.html"))) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert tree(table.parent) == ["t.parquet"]
+
+
+def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0)))
+    first, points = made(tmp_path, ladder)
+    fitted = fails(monkeypatch, 3.0, RuntimeError("what is whole is fitted again"))
+    weights = points[0].modifier / "modifier.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])  # its report is whole
+    reports = [p.modifier.with_name("report.json") for p in points]
+    reports[1].write_text("{}", encoding="utf-8")
+    (points[2].modifier / "modifier.json").write_text("{", encoding="utf-8")
+    reports[2].unlink()
+    said: list[str] = []
+    assert made(tmp_path, ladder, log=said.append)[0] == first
+    assert fitted == [5.0, 1.0]
+    (line,) = [line for line in said if "is truncated or damaged" in line]
+    assert line.startswith("noise, sigma 5: made again: ")
+    assert any(line.startswith("noise, sigma 1: made again: ") and "is damaged" in line for line in said)
+    assert any(line.startswith("noise, sigma 3: attacked again: ") for line in said)
+    # A whole report that is of other weights is none.
+    reports[0].write_bytes(reports[1].read_bytes())
+    said.clear()
+    assert made(tmp_path, ladder, log=said.append)[0] == first
+    assert "noise, sigma 5: attacked again: its report is of another modifier" in said
+
+
+def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
+    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (1.0,))))
+    assert found.curves[0].points[0].level == "leaks"
+    head, line = lines(found)
+    assert "not that this one is safe" in head
+    assert re.fullmatch(r"  \* noise, sigma 1: leakage .*, utility .*: leaks", line)
+    (curve,) = found.curves
+    holds = replace(found, curves=(replace(curve, points=(replace(curve.points[0], level="holds"),)),))
+    assert not lines(holds)[1].endswith("leaks")
+    # Where the attackers that were tried read little, the page says who reads more.
+    title = "The release still tells `speaker` to the best possible attacker"
+    verdict = replace(points[0].report.verdict, title=title)
+    (note,) = sweeping._notes([replace(points[0], report=replace(points[0].report, verdict=verdict))], FAST)[1:]
+    assert note == f"{title}, who knows the modifier, whatever those tried read: noise, sigma 1."
