@@ -13,6 +13,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +100,9 @@ def limits_of(asked: str, suppress: Sequence[str]) -> dict[str, float]:
         return dict.fromkeys(suppress, _limit(asked))
     found: dict[str, float] = {}
     for part in asked.split(","):
-        name, _, value = part.partition("=")
-        name = name.strip()
+        name, equals, value = part.rpartition("=")  # a name may hold one
+        name, value = (name, value) if equals else (part, "")
+        name = name if name in suppress else name.strip()
         if name not in suppress:
             raise SordineError(f"--max-leakage: {name!r} is not suppressed; {nearest(name, suppress)}")
         if name in found:
@@ -120,6 +122,18 @@ def _limit(value: str) -> float:
     if not 0 < limit < 1:
         raise SordineError(f"--max-leakage takes a number between 0 and 1, not {value.strip()!r}")
     return limit
+
+
+def checked_limits(limit: Any, suppress: Sequence[str]) -> dict[str, float]:
+    """A limit for all that is suppressed, or one by name, as a mapping. Raises SordineError for what is no number between 0 and 1,
+    and where names are missing or too many."""
+    limits = dict(limit) if isinstance(limit, Mapping) else dict.fromkeys(suppress, limit)
+    if not limits or set(limits) != set(suppress):
+        raise SordineError(f"a limit is needed for what is suppressed ({', '.join(suppress) or 'nothing'}) alone")
+    for name, value in limits.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
+            raise SordineError(f"the limit of {name!r} is {value!r}; it must be a number between 0 and 1")
+    return {name: float(value) for name, value in limits.items()}
 
 
 def fit_under(
@@ -149,11 +163,7 @@ def fit_under(
 
     run = run or Run()
     policy = table.require(policy)
-    limits = dict(limit) if isinstance(limit, Mapping) else dict.fromkeys(policy.suppress, float(limit))
-    if not limits or set(limits) != set(policy.suppress):
-        raise SordineError(
-            f"a limit is needed for what is suppressed ({', '.join(policy.suppress) or 'nothing'}) alone"
-        )
+    limits = checked_limits(limit, policy.suppress)
     ladder = rungs(method, settings, along)
     table = table.with_split(policy, run.key)
     with _folder(run) as run:

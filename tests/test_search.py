@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,22 @@ def test_every_ladder_is_of_a_field_that_the_method_takes(name: str) -> None:
 def test_a_limit_that_is_none_is_refused(asked: str, why: str) -> None:
     with pytest.raises(SordineError, match=why):
         search.limits_of(asked, ("speaker", "gender"))
+
+
+@pytest.mark.parametrize(
+    "limit", [5, 0, True, math.nan, None, "0.1", {"speaker": 2}, {"speaker": True}, {"word": 0.1}, {}]
+)
+def test_a_limit_from_python_is_checked_alike(limit: Any) -> None:
+    with pytest.raises(SordineError, match="limit"):
+        search.checked_limits(limit, ("speaker",))
+    table = gaussians(40, 0)
+    with pytest.raises(SordineError, match="limit"):
+        search.fit_under(table, POLICY, "noise", limit)
+
+
+def test_limits_of_names_with_an_equals_sign() -> None:
+    assert search.limits_of("a=b=0.1,c=0.2", ("a=b", "c")) == {"a=b": 0.1, "c": 0.2}
+    assert search.checked_limits(np.float32(0.5), ("a=b",)) == {"a=b": 0.5}
 
 
 def test_limits_are_for_all_or_by_name() -> None:
