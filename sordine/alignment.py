@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import safetensors.torch
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sordine.balance import centres, consensus, fill, match
-from sordine.classifiers import checkpoint, kept
+from sordine.classifiers import checkpoint, keep, kept
 from sordine.errors import SordineError
-from sordine.files import atomic
 from sordine.information import joint
 from sordine.keys import numpy_rng
 from sordine.nets.aligned import SPREAD, Aligned
@@ -80,9 +79,10 @@ class Alignment:
         fields = asdict(self) | {"seed": run.seed, "suppress": policy.suppress, "preserve": policy.preserve}
         file = checkpoint(run.folder, "transport", fields, table, (*policy.suppress, *policy.preserve))
         found = kept(file)
-        if found is not None:
-            space.load_state_dict(found)
-            return space
+        with contextlib.suppress(RuntimeError):  # somebody else's file: made again
+            if found is not None:
+                space.load_state_dict(found)
+                return space
         space.ranks.learn(x)
         ranks: Tensor = space.ranks(x)
         if float((standardise(space, ranks, secret) - SPREAD).max()) < ALIKE:
@@ -94,9 +94,7 @@ class Alignment:
             level(space, ranks, secret)
         if self.rounds:
             self.agree(space, run, ranks, secret, strata)
-        if file is not None:
-            with atomic(file, force=True) as temporary:
-                safetensors.torch.save_file({k: v.contiguous() for k, v in space.state_dict().items()}, temporary)
+        keep(file, space.state_dict())
         return space
 
     def agree(self, space: Aligned, run: Run, ranks: Tensor, secret: Tensor, strata: Tensor) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine.errors import SordineError
 from sordine.files import atomic
-from sordine.game import Draw, Game, Move, Player, play, resume_game, save_game
+from sordine.game import Draw, Game, Move, Player, play, read_sealed, resume_game, save_game, write_sealed
 from sordine.keys import numpy_rng
 from sordine.losses import simclr
 from sordine.nets.mlp import mlp
@@ -349,13 +348,15 @@ def _measure(standardise: Standardise, table: Table, see: See, device: str) -> t
 
 
 def kept(file: Path | None) -> dict[str, Tensor] | None:
-    """What a checkpoint's file holds; None where there is none, or one that was cut short or damaged: it is made again."""
-    if file is None or not file.is_file():
-        return None
-    try:
-        return safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError):
-        return None
+    """What a checkpoint's file holds; None where there is none, or one that is not as `keep` wrote it: it is made again."""
+    found = None if file is None else read_sealed(file)
+    return None if found is None else found[0]
+
+
+def keep(file: Path | None, tensors: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint's file, where there is to be one."""
+    if file is not None:
+        write_sealed(file, tensors, {})
 
 
 def checkpoint(

@@ -7,6 +7,7 @@ Training a classifier is a game of one player.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from sordine.files import atomic
 from sordine.table import Table
 
 Move = tuple[str, Mapping[str, Tensor]]
+
+SEAL = "digest"  # in a checkpoint's metadata
 
 
 class Player:
@@ -192,8 +195,7 @@ def save_game(path: Path, game: Game, draw: Draw, done: int) -> None:
                     tensors[f"{name}.optimiser.{index}.{key}"] = torch.as_tensor(value).cpu().contiguous().clone()
         schedule = {k: v for k, v in player.schedule.state_dict().items() if _plain(v)} if player.schedule else None
         notes[name] = {"groups": state["param_groups"], "schedule": schedule}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"sordine": json.dumps(notes)})
+    write_sealed(path, tensors, notes)
 
 
 def _plain(value: Any) -> bool:
@@ -201,12 +203,12 @@ def _plain(value: Any) -> bool:
 
 
 def resume_game(path: Path, game: Game, draw: Draw) -> int:
-    """Restore what `save_game` wrote and return the epoch it was after; 0, with nothing changed, where there is no such file."""
-    if not path.exists():
+    """Restore what `save_game` wrote and return the epoch it was after; 0, with nothing changed, where there is no such file, or one
+    that is not as it was written."""
+    found = read_sealed(path)
+    if found is None:
         return 0
-    with safetensors.safe_open(path, "pt") as file:
-        notes = json.loads(file.metadata()["sordine"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
+    tensors, notes = found
     for name, player in game.players.items():
         head = f"{name}.weights."
         player.module.load_state_dict({k.removeprefix(head): v for k, v in tensors.items() if k.startswith(head)})
@@ -225,3 +227,35 @@ def resume_game(path: Path, game: Game, draw: Draw) -> int:
     torch.set_rng_state(tensors["random.torch"])
     draw.generator.set_state(tensors["random.draw"])
     return int(notes["done"])
+
+
+def write_sealed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    """Tensors and notes in one safetensors file, with a digest of both."""
+    whole = {name: value.contiguous() for name, value in tensors.items()}
+    said = json.dumps(notes)
+    with atomic(path) as temporary:
+        save_file(whole, temporary, metadata={"sordine": said, SEAL: _digest(whole, said)})
+
+
+def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `write_sealed` wrote; None where there is no such file, or one that was cut short, changed or written without a digest."""
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
+    except (safetensors.SafetensorError, OSError):
+        return None
+    said = about.get("sordine", "")
+    return (tensors, json.loads(said)) if about.get(SEAL) == _digest(tensors, said) else None
+
+
+def _digest(tensors: Mapping[str, Tensor], said: str) -> str:
+    """BLAKE2b-256 of tensors, whatever their order, and of what is said of them."""
+    state = hashlib.blake2b(json.dumps(said).encode(), digest_size=32)
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        state.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        state.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()

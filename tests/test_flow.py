@@ -707,7 +707,7 @@ def test_a_space_that_a_part_of_the_records_will_not_bear_is_left_out():
     table = clusters(60, people=3)
     table.x[:] = np.eye(table.width)[table.y["person"]]
     table.x[0, 0] = 5
-    with pytest.raises(SordineError, match="no space can be learnt from"):
+    with pytest.raises(SordineError, match="can learn no space from"):
         make("flow", {"rounds": 3}).fit(table, Policy(("person",)), Run(key=KEY))
 
 
@@ -741,3 +741,13 @@ def test_minus_nought_is_nought():
     x = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [0.0, -1.0]])
     prints = fingerprints(x)
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_space_is_named_that_the_table_can_have():
+    rng = np.random.default_rng(0)
+    table = Table.of(rng.normal(size=(9, 4)).astype(np.float32), {"person": list("aaabbbccc")}, source="few.csv")
+    with pytest.raises(SordineError, match=r"few\.csv: no class .* --set size=(\d)\)") as told:
+        make("flow", {"rounds": 2}).fit(table, Policy(("person",)), Run(key=KEY))
+    size = int(str(told.value).split("size=")[1].rstrip(")"))
+    method = make("flow", {"rounds": 2, "space": "standardised", "size": size})
+    assert method.fit(table, Policy(("person",)), Run(key=KEY)).size == size

@@ -161,3 +161,14 @@ def test_wrong_moves_and_broken_losses_stop_the_game():
         game.filter[0].weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="epoch 1"):
         list(play(game, Draw(table, 32, ["word"]), 1))
+
+
+def test_a_game_that_was_changed_begins_anew(tmp_path):
+    table, file = clusters(64), tmp_path / "game.safetensors"
+    game, draw = Duel(table.width), Draw(table, 16, ["word"])
+    save_game(file, game, draw, 2)
+    whole = file.read_bytes()
+    assert resume_game(file, Duel(table.width), draw) == 2
+    for bad in (whole[:100], whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]):
+        file.write_bytes(bad)
+        assert resume_game(file, Duel(table.width), draw) == 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from sordine.alignment import back
 from sordine.balance import balanced, centres, consensus, fill, flows, sinkhorn
+from sordine.classifiers import kept
 from sordine.errors import SordineError
+from sordine.game import write_sealed
 from sordine.information import exact_attack, joint
 from sordine.keys import Key
 from sordine.methods import fit, make
@@ -203,6 +206,34 @@ def test_points_of_a_sweep_share_the_aligned_space(table, tmp_path):
     assert (transform(shared, table, KEY).x == transform(alone, table, KEY).x).all()
     fit(table, policy, make("transport", FAST | {"size": 5}), run=run)
     assert len(list(tmp_path.glob("transport-*.safetensors"))) == 2
+
+
+def spoiled(tensors, how):
+    if how == "missing":
+        return {k: v for k, v in tensors.items() if k != "maps"}
+    name = "maps" if "maps" in tensors else "space.maps"
+    return tensors | {name: tensors[name] + (float("nan") if how == "nan" else 1e-3)}
+
+
+@pytest.mark.parametrize("method", ["transport", "flow"])
+@pytest.mark.parametrize("how", ["nan", "moved", "missing", "foreign", "undigested"])
+def test_a_space_that_was_changed_is_learnt_again(table, tmp_path, method, how):
+    policy, run = Policy(("person",)), Run(key=KEY, folder=tmp_path)
+    recipe = make(method, FAST if method == "transport" else {"space": "standardised", "size": 4, "rounds": 3})
+    first = fit(table, policy, recipe, run=run)
+    (file,) = tmp_path.glob(f"{method}-*.safetensors")
+    with safetensors.safe_open(file, "pt") as held:
+        about = held.metadata()
+    tensors = safetensors.torch.load_file(file)
+    if how == "foreign":  # as it was written, by another
+        write_sealed(file, {"nothing": torch.zeros(2)}, {})
+    elif how == "undigested":
+        safetensors.torch.save_file(tensors, file)
+    else:
+        safetensors.torch.save_file(spoiled(tensors, how), file, metadata=about)
+    again = fit(table, policy, recipe, run=run)
+    assert (transform(again, table, KEY).x == transform(first, table, KEY).x).all()
+    assert kept(file) is not None, "written anew"
 
 
 def test_what_is_shared_is_of_one_policy(table, tmp_path):

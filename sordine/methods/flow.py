@@ -34,14 +34,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from sordine.alignment import Alignment, back, held, learnable, told_apart
-from sordine.classifiers import checkpoint, kept
+from sordine.classifiers import checkpoint, keep, kept
 from sordine.errors import SordineError
-from sordine.files import atomic
 from sordine.keys import numpy_rng
 from sordine.methods.flow_choice import Candidate, choose
 from sordine.modifier import Card, Modifier, Release
@@ -148,6 +146,7 @@ class Flow:
                 run,
                 None if table.group is None else np.asarray(table.group)[usable],
                 self.strict,
+                table.source,
             )
         modifier = self.learn(chosen, table, policy, run, x, secret, groupings)
         modifier.card = Card(
@@ -186,11 +185,7 @@ class Flow:
             modifier = None
         if modifier is None:
             modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
-            if file is not None:
-                with atomic(file, force=True) as temporary:
-                    safetensors.torch.save_file(
-                        {k: v.contiguous() for k, v in modifier.state_dict().items()}, temporary
-                    )
+            keep(file, modifier.state_dict())
         modifier.sigma.fill_(self.noise_in(candidate.space))
         modifier.noise = modifier.size if self.noise_in(candidate.space) else 0
         return modifier

@@ -212,19 +212,22 @@ def choose(
     run: Run,
     group: np.ndarray | None = None,
     strict: bool = False,
+    source: str = "the table",
 ) -> tuple[Candidate, dict[str, Any]]:
     """The first candidate of which attackers read no more than `limit` of every attribute, but for the luck of the best of them, else the
     last of those of which they read least; and what was read of each candidate that was tried.
 
     learn: (candidate, rows) -> a fitted flow. x: (n, width). labels: each suppressed attribute, (n,). secret: jointly, (n,).
     group: (n,) of records that are held back together. strict: whether a support vector machine has a say beside the families of the
-    standard audit. Raises SordineError where nothing can be held back.
+    standard audit. source: the table's name. Raises SordineError where nothing can be held back.
     """
+    plainest = next((c for c in candidates if c.space == "standardised"), candidates[0])
+    name_one = f"choose one (--set space={plainest.space} --set size={plainest.size})"
     splits = held_back(secret, run.seed, group)
     if not splits:
         raise SordineError(
-            f"flow: no class of what is suppressed has {PARTS} records, so that none can be held back to choose a space by; "
-            "choose one (--set space=standardised --set size=32)"
+            f"{source}: no class of what is suppressed has {PARTS} records, so that flow can hold none back to choose a space by; "
+            f"{name_one}"
         )
 
     def sides(made: Sequence[tuple[np.ndarray, np.ndarray]], y: Tensor) -> list[Side]:
@@ -274,8 +277,8 @@ def choose(
     else:
         if not tried:
             raise SordineError(
-                "flow: no space can be learnt from a part of the records alone, by which one would be chosen: their classes vary too "
-                "little; choose one (--set space=standardised --set size=32)"
+                f"{source}: flow can learn no space from a part of the records alone, by which one would be chosen: their classes vary "
+                f"too little; {name_one}"
             )
         # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
         least = min(tried.values(), key=lambda r: r.beyond)
