@@ -27,8 +27,11 @@ def refuse_existing(path: Path, force: bool) -> None:
         return
     if not (path.is_file() or path.is_dir()):
         raise SordineError(f"{path} is neither a file nor a folder: it is not replaced")
-    if path.is_file() and path.stat().st_size == KEY_FILE_BYTES and KEY_FILE.fullmatch(path.read_bytes()):
-        raise SordineError(f"{path} is a key: it is never replaced")
+    try:
+        if path.is_file() and path.stat().st_size == KEY_FILE_BYTES and KEY_FILE.fullmatch(path.read_bytes()):
+            raise SordineError(f"{path} is a key: it is never replaced")
+    except PermissionError:
+        raise SordineError(f"{path} cannot be read (permission denied) and may be a key: it is not replaced") from None
     if not force:
         raise SordineError(f"{path} exists; give --force to replace it")
 
@@ -50,6 +53,7 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
         temporary = holder / path.name
         try:
             yield temporary
+            refuse_existing(path, force)  # somebody may have written there meanwhile
             if path.is_dir() and not path.is_symlink():
                 os.rename(path, holder / "replaced")
             os.replace(temporary, path)

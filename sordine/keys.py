@@ -51,7 +51,10 @@ class Key:
             raise SordineError(f"key file {path} does not exist") from None
         except IsADirectoryError:
             raise SordineError(f"key file {path} is a folder") from None
-        except (ValueError, UnicodeDecodeError, OSError, SordineError):
+        except OSError as error:
+            why = "permission denied" if isinstance(error, PermissionError) else error.strerror or error
+            raise SordineError(f"key file {path} cannot be read: {why}") from None
+        except (ValueError, SordineError):
             raise SordineError(f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits") from None
 
     def write(self, path: str | Path) -> None:

@@ -42,3 +42,26 @@ def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(SordineError, match=r"cannot write .*No space left"), atomic(tmp_path / "a"):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_came_meanwhile_is_looked_at_before_it_is_replaced(tmp_path, force):
+    def write():
+        with atomic(tmp_path / "a", force=force) as path:
+            path.write_text("mine")
+            Key.fresh().write(tmp_path / "a")
+
+    with pytest.raises(SordineError, match="is a key"):
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_came_meanwhile_is_not_moved_aside(tmp_path):
+    def write():
+        with atomic(tmp_path / "a", force=False) as path:
+            path.write_text("mine")
+            (tmp_path / "a").mkdir()
+
+    with pytest.raises(SordineError, match="exists"):
+        write()
+    assert (tmp_path / "a").is_dir()

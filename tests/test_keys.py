@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sordine.errors import SordineError
+from sordine.files import refuse_existing
 from sordine.keys import Key
 
 IDS = [f"id{i}" for i in range(4000)]
@@ -59,3 +60,17 @@ def test_key_files(tmp_path):
     path.write_text("not a key")
     with pytest.raises(SordineError, match="64 hexadecimal"):
         Key.read(path)
+
+
+def test_a_key_that_may_not_be_read_is_not_called_malformed(tmp_path, monkeypatch):
+    Key.fresh().write(tmp_path / "a.key")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    with pytest.raises(SordineError, match="cannot be read: permission denied"):
+        Key.read(tmp_path / "a.key")
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(SordineError, match="may be a key"):
+        refuse_existing(tmp_path / "a.key", True)
