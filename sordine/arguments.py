@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +24,30 @@ if TYPE_CHECKING:
 OURS = ("modifier.json", "manifest.json")
 
 
-def names(values: Sequence[str] | None) -> tuple[str, ...]:
-    """Names given as -s a -s b or as -s a,b; `none` and the empty string are no name."""
-    found = tuple(n.strip() for value in values or () for n in value.split(",") if n.strip())
+def names(values: Sequence[str] | None, table: Path | None = None) -> tuple[str, ...]:
+    """Names given as -s a -s b or as -s a,b; `none` and the empty string are no name. What the table has a column of is one name, though
+    it hold a comma or a blank at an end."""
+    odd = any("," in value or value != value.strip() for value in values or ())
+    known = columns(table) if odd and table is not None else ()
+    parts = ([value] if value in known else value.split(",") for value in values or ())
+    found = tuple(n if n in known else n.strip() for part in parts for n in part if n.strip())
     return () if found == ("none",) else found
+
+
+def columns(table: Path) -> tuple[str, ...]:
+    """The names of a table's columns; none where it cannot be read, which is said later."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not table.is_file():
+        return ()
+    try:
+        if table.suffix.lower() != ".csv":
+            return tuple(pq.read_schema(table).names)
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return tuple(next(csv.reader(file), ()))
+    except (pa.ArrowInvalid, OSError, ValueError, csv.Error):
+        return ()
 
 
 def integers(values: Sequence[str] | None, option: str) -> tuple[int, ...]:
@@ -51,9 +72,14 @@ def fields(values: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def policy(suppress: Sequence[str] | None, preserve: Sequence[str] | None, watch: Sequence[str] | None) -> Policy:
-    """The policy of -s, -p and -w; without -w everything else is watched."""
-    return Policy(names(suppress), names(preserve), ALL_OTHERS if watch is None else names(watch))
+def policy(
+    suppress: Sequence[str] | None,
+    preserve: Sequence[str] | None,
+    watch: Sequence[str] | None,
+    table: Path | None = None,
+) -> Policy:
+    """The policy of -s, -p and -w; without -w everything else is watched. table: whose columns are named."""
+    return Policy(names(suppress, table), names(preserve, table), ALL_OTHERS if watch is None else names(watch, table))
 
 
 def policy_of_audit(asked: Policy, modifier: Modifier | None, note: Mapping[str, Any]) -> Policy:
@@ -110,6 +136,19 @@ def ready(output: Path, force: bool, *inputs: Path | None, directory: bool = Fal
     elif output.exists() and directory:
         raise SordineError(f"{output} is a file; name a folder")
     writable(whole.parent)
+
+
+def apart(outputs: Mapping[str, Path | None]) -> None:
+    """Raise SordineError where two outputs (option -> file) are one, or one lies in the other."""
+    there = [(option, path, path.resolve()) for option, path in outputs.items() if path is not None]
+    for i, (option, path, whole) in enumerate(there):
+        for other, _, around in [*there[:i], *there[i + 1 :]]:
+            if whole == around:
+                raise SordineError(f"{other} and {option} both name {path}")
+            if whole.is_relative_to(around):
+                raise SordineError(
+                    f"{option} {path} lies in what {other} names, which is a file: choose another output"
+                )
 
 
 def writable(folder: Path) -> None:
@@ -219,7 +258,9 @@ def audit_command(
     """The command that makes a report again. outputs: option -> file. With files by their names: a page that is shown names no folder of its owner."""
     said = ["sordine", "audit", table.name, transformed.name]
     for option, (_, names) in zip(("-s", "-p", "-w"), policy.roles(), strict=True):
-        if names or option == "-w":
+        if any("," in name for name in names):
+            said += [part for name in names for part in (option, name)]
+        elif names or option == "-w":
             said += [option, ",".join(names) or "none"]
     if modifier is not None:
         said += ["--modifier", f"{modifier.name}/"]

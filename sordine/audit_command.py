@@ -102,8 +102,7 @@ def audit(
         raise SordineError("--identity says whose face it is for --reconstruct, which was not given")
     if verification is not None and not rebuild:
         raise SordineError("--verification measures faces for --reconstruct, which was not given")
-    if html is not None and json is not None and html.resolve() == json.resolve():
-        raise SordineError(f"-o and --json both name {html}")
+    given.apart({"--json": json, "-o": html})
     if more is not None:
         if modifier is None:
             raise SordineError("--more sends the attacker's own records through the modifier: name it with --modifier")
@@ -139,7 +138,7 @@ def audit(
         note = {} if folders else read_note(transformed, "sordine.transform")
         if fitted is not None and note.get("modifier", fitted.card.weights) != fitted.card.weights:
             raise SordineError(f"{transformed} was made by another modifier than {modifier}")
-        policy = given.policy_of_audit(given.policy(suppress, preserve, watch), fitted, note)
+        policy = given.policy_of_audit(given.policy(suppress, preserve, watch, table), fitted, note)
         path = key if key is not None else beside(modifier) if modifier is not None else None
         secret = Key.read(path) if path is not None and (key is not None or path.exists()) else None
         if extractor is not None:

@@ -162,7 +162,7 @@ def fit(
     quiet: Quiet = False,
 ) -> int:
     """Fit a modifier on a table, having said what is entangled."""
-    policy = given.policy(suppress, preserve, watch)
+    policy = given.policy(suppress, preserve, watch, table)
     if along is not None and max_leakage is None:
         raise SordineError("--along says what --max-leakage tries, which was not given")
     given.ready(output, force, table, pool, key, directory=True)
@@ -253,7 +253,7 @@ def transform(
             key=key_of_modifier(modifier, key),
             fit_key=Key.read(beside(modifier)) if beside(modifier).exists() else None,
             features=given.names(features),
-            keep=None if keep is None else given.names(keep),
+            keep=None if keep is None else given.names(keep, table),
             masks=masks,
             workers=workers,
             force=force,

@@ -22,6 +22,7 @@ from sordine.policy import Policy
 from sordine.recipe import silent
 from sordine.report.gallery import gallery
 from sordine.table import Table
+from sordine.tablefile import read_note
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,12 +78,25 @@ def read_pair(
         options += ["--media-after", media_after.name] if media_after is not None else []
     return Pair(
         original,
-        Table.read(transformed, check=False),
+        _read_released(transformed, features),
         None if media is None else open_media(media, layout, layout_options),
         None if media_after is None else open_media(media_after, labels=False),
         about={"transformed": transformed.name, "released_sha256": sha256(transformed)},
         options=tuple(options),
     )
+
+
+def _read_released(path: Path, features: Sequence[str]) -> Table:
+    # Another tool's table has its features where the originals have them, or is told as ever; one that Sordine wrote has x.
+    if not features or read_note(path, "sordine.transform"):
+        return Table.read(path, check=False)
+    try:
+        return Table.read(path, features, check=False)
+    except SordineError as missing:
+        try:
+            return Table.read(path, check=False)
+        except SordineError:
+            raise missing from None
 
 
 def extract_pair(

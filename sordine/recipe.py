@@ -82,7 +82,8 @@ def check_fields(
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise SordineError(f"{method}: {name} is {value}; it must be a number")
         if value > LARGEST_FIELD:
-            raise SordineError(f"{method}: {name} is {value:g}; it must be at most {LARGEST_FIELD:g}")
+            said = value if isinstance(value, int) else f"{value:g}"
+            raise SordineError(f"{method}: {name} is {said}; it must be at most {LARGEST_FIELD:.0f}")
         if value < 0 and name in may_be_0:
             raise SordineError(f"{method}: {name} is {value}; it must be at least 0")
         if value <= 0 and name not in may_be_0:

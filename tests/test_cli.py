@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sordine import arguments as given
 from sordine import methods
+from sordine.attackers.plan import Budget
 from sordine.cli import main
 from sordine.keys import Key
 from sordine.table import Table
@@ -408,3 +410,43 @@ def test_every_end_has_its_code(
     if code == 3:
         assert main(words) == 3
         assert "Traceback" in capsys.readouterr().err
+
+
+def test_no_output_lies_in_another(made: Path, tmp_path: Path, refused: Ends) -> None:
+    audit = ["audit", made / "t.parquet", made / "x.parquet", "-s", "speaker"]
+    page = tmp_path / "j.html"
+    assert "lies in" in refused(*audit, "-o", page, "--json", page / "x.json")
+    assert "lies in" in refused(*audit, "-o", page / "x.html", "--json", page)
+    assert "both name" in refused(*audit, "-o", page, "--json", page)
+
+
+def test_features_are_named_for_both_tables_of_an_audit(tmp_path: Path, refused: Ends) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("b", "c"):
+        rows = [f"r{i},{'xy'[i % 2]},{rng.normal()},{rng.normal()}" for i in range(80)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,speaker,f1,f2", *rows]) + "\n")
+    audit = [str(tmp_path / "b.csv"), str(tmp_path / "c.csv"), "-s", "speaker", "--budget", "quick", "--no-pretrained"]
+    assert main(["audit", *audit, "--features", "f*"]) == 0
+    assert "no feature column" in refused("audit", *audit)
+    (tmp_path / "c.csv").write_text("id,g1\nr1,0.5\nr2,0.25\n")
+    assert "'f*'" in refused("audit", *audit, "--features", "f*")
+
+
+def test_attributes_whose_names_hold_commas_and_blanks(tmp_path: Path) -> None:
+    t = people(60)
+    named = {"mot=clé,1": t.y["speaker"], " word ": t.y["word"], "room": t.y["room"]}
+    Table.of(t.x, {k: v.astype(str) for k, v in named.items()}, ids=list(t.ids)).write(tmp_path / "t.parquet")
+    words = ["-s", "mot=clé,1", "-p", " word ", "-m", "leace", "-o", str(tmp_path / "m")]
+    assert main(["fit", str(tmp_path / "t.parquet"), *words]) == 0
+    policy = json.loads((tmp_path / "m" / "modifier.json").read_text())["policy"]
+    assert policy == {"suppress": ["mot=clé,1"], "preserve": [" word "], "watch": ["room"]}
+    both = given.policy([" word ,room", "mot=clé,1"], None, None, tmp_path / "t.parquet")
+    assert both.suppress == (" word ", "room", "mot=clé,1")
+    assert given.names(["a, b", "c"], tmp_path / "none.parquet") == ("a", "b", "c")
+    line = given.audit_command(Path("t"), Path("x"), both, None, Budget.quick(), None, {})
+    assert "-s ' word ' -s room -s 'mot=clé,1'" in line
+
+
+def test_a_field_over_a_million_is_said_whole(table: Path, tmp_path: Path, refused: Ends) -> None:
+    told = refused("fit", table, "-s", "speaker", "-m", "flow", "--set", "rounds=1000001", "-o", tmp_path / "m")
+    assert "rounds is 1000001; it must be at most 1000000" in told
