@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine import methods
+from sordine import methods, sweep_folder
 from sordine.attackers import cost, reads, suited
 from sordine.attackers.exact import exact
 from sordine.attackers.plan import Budget, Scene, pieces, together
@@ -39,11 +39,10 @@ from sordine.recipe import Run, silent
 from sordine.report.tradeoff import compare
 from sordine.reportfile import from_json, to_json
 from sordine.search import Rung
-from sordine.sweep_folder import MODIFIER, POINTS, REPORT, SHARED, report_of, weights_of
+from sordine.sweep_folder import MODIFIER, POINTS, REPORT, SHARED, START, report_of, weights_of
 from sordine.table import Table
 from sordine.verdict import Readings, figures, judge
 
-START = "start.safetensors"
 BLOCK = 4096  # records hashed at a time
 SHARE = 0.7  # of the epochs: what points have in common before they part
 LONG = 10  # seconds that fits have to take for how long the others will to be worth a line
@@ -102,6 +101,7 @@ def sweep(
     order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
     failed: dict[int, str] = {}
     told: set[str] = set()
+    sweep_folder.drop_damaged_starts(folder, run.log)
     there = {i: weights_of(points[i], str(rung), run.log) for i, rung in enumerate(ladder)}
     for done, i in enumerate(order, 1):  # first those whose start others have in common
         if there[i] is None:
@@ -309,8 +309,7 @@ def _fitted(
     def keep(what: str, done: int, of: int) -> None:
         # Called before what was learnt up to `done` is written: the file holds an earlier epoch.
         if not kept.exists() and unfinished.exists() and done > SHARE * of:
-            with atomic(kept) as temporary:
-                shutil.copyfile(unfinished, temporary)
+            sweep_folder.keep_start(unfinished, kept)
         if run.progress:
             run.progress(what, done, of)
 

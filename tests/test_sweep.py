@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -651,6 +652,19 @@ def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     said.clear()
     assert made(tmp_path, ladder, log=said.append)[0] == first
     assert "noise, sigma 5: attacked again: its report is of another modifier" in said
+
+
+def test_a_damaged_start_in_common_is_made_again(tmp_path: Path) -> None:
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2)))
+    first, points = made(tmp_path, ladder)
+    (start,) = (tmp_path / "shared").glob("*-start.safetensors")
+    part = next(p for p in points if p.shared).modifier.parent
+    for damage in (lambda blob: blob[:-1], lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])):
+        start.write_bytes(damage(start.read_bytes()))
+        shutil.rmtree(part)
+        said: list[str] = []
+        assert made(tmp_path, ladder, log=said.append)[0] == first
+        assert f"{start} is damaged: the start in common is made again" in said
 
 
 def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
