@@ -53,12 +53,12 @@ def headline(report: Report, name: str) -> Headline:
 
 
 def test_what_is_released_in_another_unit_is_read_alike() -> None:
-    t = table(300)
+    t, one = table(300), replace(FAST, families=("logistic",))
     leaks = [
-        headline(audit(t, release(t, t.x * np.float32(unit)), POLICY, budget=FAST), "speaker") for unit in (1, 1e-13)
+        headline(audit(t, release(t, t.x * np.float32(unit)), POLICY, budget=one), "speaker") for unit in (1, 1e-13)
     ]
     assert leaks[1].after == pytest.approx(leaks[0].after, abs=0.02)
-    assert leaks[1].nag > 0.9
+    assert (leaks[1].nag or 0) > 0.9
 
 
 def test_nothing_changed() -> None:
