@@ -542,14 +542,14 @@ def test_the_share_that_a_code_holds():
 
 def test_too_few_records_to_choose_by_is_said(table):
     few = table.take(np.concatenate([np.flatnonzero(table.y["person"] == p)[:2] for p in range(4)]))
-    with pytest.raises(SordineError, match="flow can hold none back to choose a space by; choose one .*size=2"):
+    with pytest.raises(SordineError, match=r"flow can hold none back to choose a space by; choose one .*size=2"):
         make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
 
 
 def test_too_few_records_of_every_group_to_choose_by_is_said(table):
     few = replace(table.take(np.arange(8)), group=np.arange(8))
     few.y["person"][:] = [0, 0, 0, 1, 1, 1, 2, 2]
-    with pytest.raises(SordineError, match="flow can hold none back to choose a space by; choose one .*size=2"):
+    with pytest.raises(SordineError, match=r"flow can hold none back to choose a space by; choose one .*size=2"):
         make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
 
 
