@@ -18,7 +18,7 @@ def sinkhorn(cost: Tensor, softness: float, *, most: int = 1000) -> tuple[Tensor
     record weighs 1/n and every cell 1/m.
 
     cost: (n, m). softness: in units of the cost. most: iterations.
-    -> plan (n, m), its columns summing to 1/m and its rows to 1/n up to the tolerance; prices (m,): a row of the plan
+    -> plan (n, m), its rows summing to 1/n and its columns to 1/m up to the tolerance, or as far as `most` iterations came; prices (m,): a row of the plan
     is softmax(prices - cost / softness) / n, so that a new record is placed by the prices alone.
     Raises SordineError where softness is not positive.
     """

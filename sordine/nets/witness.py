@@ -19,7 +19,7 @@ def waves(angles: Tensor) -> Tensor:
 
 def witness(features: Tensor, member: Tensor, ridge: float) -> Tensor:
     """Ridge regression of class membership on centred features: (n, h), (n, k) -> (h, k). Times centred features it is,
-    for every class, how much more likely it is there than everywhere."""
+    for every class, by how much its share there is above that of everywhere, as far as the ridge lets it be."""
     centred = features - features.mean(0)
     gram = centred.T @ centred / len(features) + ridge * torch.eye(features.shape[1])
     return torch.linalg.solve(gram, centred.T @ (member - member.mean(0)) / len(features))
