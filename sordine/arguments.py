@@ -6,6 +6,7 @@ import csv
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,16 +140,15 @@ def ready(output: Path, force: bool, *inputs: Path | None, directory: bool = Fal
 
 
 def apart(outputs: Mapping[str, Path | None]) -> None:
-    """Raise SordineError where two outputs (option -> file) are one, or one lies in the other."""
-    there = [(option, path, path.resolve()) for option, path in outputs.items() if path is not None]
-    for i, (option, path, whole) in enumerate(there):
-        for other, _, around in [*there[:i], *there[i + 1 :]]:
-            if whole == around:
-                raise SordineError(f"{other} and {option} both name {path}")
-            if whole.is_relative_to(around):
-                raise SordineError(
-                    f"{option} {path} lies in what {other} names, which is a file: choose another output"
-                )
+    """Raise SordineError where two places that are written to (what names each -> the place) are one, or one lies in the other."""
+    places = {option: path for option, path in outputs.items() if path is not None}
+    for pair in combinations(places.items(), 2):
+        (one, path), (other, second) = pair
+        if path.resolve() == second.resolve():
+            raise SordineError(f"{one} and {other} both name {path}: name another place")
+        for (inner, small), (outer, large) in (pair, pair[::-1]):
+            if small.resolve().is_relative_to(large.resolve()):
+                raise SordineError(f"{inner} names {small}, which lies in {large} ({outer}): name another place")
 
 
 def writable(folder: Path) -> None:

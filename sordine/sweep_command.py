@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json as text
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,10 +61,11 @@ def sweep(
     from sordine.keychain import beside
     from sordine.sweep_folder import fitted, held, require_own, take_away
 
-    asked = given.policy(suppress, preserve, watch)
+    asked = given.policy(suppress, preserve, watch, table)
     plain = output.with_suffix("")
     work = plain.with_name(f"{plain.name}.{WORK}")
-    _apart({"-o": output, "--json": json, "--keep": keep, "--key": key}, work, beside(plain))
+    places = {"-o": output, "--json": json, "--keep": keep, "--key": key, "the folder that the sweep takes away": work}
+    given.apart(places | ({} if key is not None else {"the sweep's key": beside(plain)}))
     require_own(work)
     for path in (output, json):
         if path is not None:
@@ -127,20 +127,6 @@ def sweep(
         each = "; ".join(f"{f.name}: {f.why}" for f in found.failed)
         raise SordineError(f"{len(found.failed)} of {len(ladder)} settings have no point on {output}: {each}")
     return DONE
-
-
-def _apart(named: Mapping[str, Path | None], work: Path, key: Path) -> None:
-    """Raise SordineError where two of the places that the sweep writes to, or reads its key from, are one or lie in one another. key:
-    where it is if none is named."""
-    places = {option: path for option, path in named.items() if path is not None}
-    places |= {"the folder that the sweep takes away": work} | ({} if named["--key"] else {"the sweep's key": key})
-    for pair in combinations(places.items(), 2):
-        (one, path), (other, second) = pair
-        if path.resolve() == second.resolve():
-            raise SordineError(f"{one} and {other} both name {path}: name another place")
-        for (inner, small), (outer, large) in (pair, pair[::-1]):
-            if small.resolve().is_relative_to(large.resolve()):
-                raise SordineError(f"{inner} names {small}, which lies in {large} ({outer}): name another place")
 
 
 def lines(found: Comparison) -> list[str]:
