@@ -63,12 +63,12 @@ def _paired(before: _Read, after: _Read) -> tuple[float, float, float]:
     return r[0], r[1], r[2]
 
 
-def _compare(before: _Read, after: _Read, classes: int) -> dict[str, Any]:
+def _compare(before: _Read, after: _Read, classes: int, paired: tuple[float, float, float]) -> dict[str, Any]:
     # The fields that a finding and a headline share.
     truth = before.readings[0].truth
     n, guess = len(truth), majority(truth)
     was, now = before.accuracy, after.accuracy
-    interval = nag_interval(now, was, guess, n, correlation=_paired(before, after), classes=classes)
+    interval = nag_interval(now, was, guess, n, correlation=paired, classes=classes)
     share = nag(now, was, guess) if readable(was, guess, n) else None
     present = len(np.unique(truth))
     readable_balanced = readable(before.balanced, 1 / present, n)
@@ -107,7 +107,8 @@ def figures(
             # An attacker that can read one side only (pictures became vectors) is among the best, but compares nothing.
             later = {read.attacker: read for read in sides[1]}
             for was, now in [(read, later[read.attacker]) for read in sides[0] if read.attacker in later]:
-                shares = _compare(was, now, count)
+                paired = _paired(was, now)
+                shares = _compare(was, now, count, paired)
                 findings.append(
                     Finding(
                         attribute=name,
@@ -118,7 +119,7 @@ def figures(
                         balanced_before=was.balanced,
                         balanced_after=now.balanced,
                         seeds=len(budget.seeds),
-                        correlation=_paired(was, now),
+                        correlation=paired,
                         **{**shares, "records": shares["records"] * len(budget.seeds)},
                     )
                 )
@@ -128,8 +129,10 @@ def figures(
             attacks = len(sides[1]) * len(budget.settings)
             luck = wilson(best[1].accuracy * tried, tried, 1 - 0.05 / attacks)
             fairest = [max(side, key=lambda r: r.balanced) for side in sides]
-            shares = _compare(best[0], best[1], count)
-            shares["balanced_nag"] = _compare(fairest[0], fairest[1], count)["balanced_nag"]
+            shares = _compare(best[0], best[1], count, _paired(best[0], best[1]))
+            shares["balanced_nag"] = _compare(fairest[0], fairest[1], count, _paired(fairest[0], fairest[1]))[
+                "balanced_nag"
+            ]
             headline = Headline(
                 attribute=name,
                 role=role,
