@@ -135,6 +135,20 @@ def test_silence_keeps_time_and_a_piece_keeps_only_itself() -> None:
     assert augment.piece(x, torch.tensor([2]), torch.tensor([2])).tolist() == [[3, 4, 0, 0, 0]]
 
 
+def test_what_is_played_faster_is_shorter_and_higher() -> None:
+    x = torch.arange(6.0).repeat(2, 1)
+    played, left = augment.speed(x, torch.tensor([6, 6]), torch.tensor([2.0, 0.5]))
+    assert played.tolist() == [[0, 2, 4, 0, 0, 0], [0, 0.5, 1, 1.5, 2, 2.5]]  # what there is no room for is cut off
+    assert left.tolist() == [3, 6]
+    padded, left = augment.speed(x, torch.tensor([3, 1]), torch.tensor([1.5, 4.0]))
+    assert padded.tolist() == [[0, 1.5, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
+    assert left.tolist() == [2, 1]
+    tone = torch.sin(torch.arange(4000) * 0.2)[None]
+    faster, left = augment.speed(tone, torch.tensor([4000]), torch.tensor([1.25]))
+    assert torch.fft.rfft(faster[0, : int(left)]).abs().argmax() == torch.fft.rfft(tone[0]).abs().argmax()
+    assert int(left) == 3200  # as many waves in less time
+
+
 def test_gain_and_noise_are_in_decibels() -> None:
     x = torch.ones(1, 50_000)
     assert augment.gain(x, torch.tensor([20.0]))[0, 0] == pytest.approx(10)
@@ -223,6 +237,8 @@ def test_views_depend_on_the_generator_alone() -> None:
         ("flip", 1.5, "flip=1.5 is a share"),
         ("scale", (0.9, 0.5), r"scale=\(0.9, 0.5\) is not two shares"),
         ("crop", 1.0, "shows nothing"),
+        ("speed", (2.0, 1.0), "is not two factors"),
+        ("speed", (0.0, 1.0), "is not two factors"),
     ],
 )
 def test_options_out_of_range_are_refused(option: str, value: object, says: str) -> None:

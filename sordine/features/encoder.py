@@ -19,6 +19,7 @@ from sordine.features.found import Frozen, load, read_state
 from sordine.features.layout import Encode, Work
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
+from sordine.features.steady import named, steady
 from sordine.features.views import GENTLE, two_views
 from sordine.game import Draw, Move, Player
 from sordine.keys import numpy_rng
@@ -41,6 +42,7 @@ WIDTH: dict[Kind, int] = {"image": 24, "audio": 16, "video": 12}  # channels of 
 EPOCHS: dict[Kind, int] = {"image": 30, "audio": 30, "video": 12}
 SEEN, FEWEST_EPOCHS = 100_000, 5
 LR, WEIGHT_DECAY, TAU = 2e-3, 1e-2, 0.2
+AMONG = 512  # principal components that steady axes are looked for among, or `width` where that is more
 WHITENING = 0.5  # 0 leaves the components' deviations as they are, 1 makes them equal
 DEAD = 1e-4  # of the largest deviation in a block: a number that varies less is rounding
 
@@ -63,8 +65,11 @@ class Encoder:
     cut or filled up to that. frames, step: of a video, every `step`-th frame up to so many. width: records of a folder
     of n span n - 1 of its dimensions at most. epochs: by default 30 (12 for video), fewer where 100,000 records have
     been seen before, at least 5; 0 leaves the weights as drawn. labels: columns, with commas between, that the network
-    also learns to tell (cross-entropy on both views): for attributes to be preserved. weights: a file of what was
-    learnt before, used instead.
+    also learns to tell (cross-entropy on both views): for attributes to be preserved. steady: changes, with commas
+    between, that a record's numbers should hardly know of: of pictures and videos `crop`, `light`, `mirror`, of sound
+    `voice`, `piece`, `gain` (`features.steady`). Of at least 512 components the `width` axes are kept on which records
+    differ most for what the changes do, weighted so that changes make all of them vary alike. weights: a file of what was learnt
+    before, used instead.
     Raises SordineError where an option is out of range.
     """
 
@@ -77,6 +82,7 @@ class Encoder:
     width: int = 512
     epochs: int | None = None
     labels: str = ""
+    steady: str = ""
     weights: Path | None = None
 
     reads: ClassVar[tuple[Kind, ...]] = ("audio", "image", "video")
@@ -90,6 +96,7 @@ class Encoder:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise SordineError(f"encoder: {name}={value} is not between {low} and {high}")
+        named(self.steady)
 
     def decoder(self, kind: Kind) -> Decoder:
         """Square pictures, clips of square frames, or waveforms of one length."""
@@ -144,6 +151,7 @@ class Encoder:
         if len(rows) < FEWEST:
             raise SordineError(f"{media.root}: encoder learns from {FEWEST} records or more, and there are {len(rows)}")
         table = self._table(decoded, media, rows)
+        changes = named(self.steady, decoded.kind)
         with classifiers.seeded(work.seed, "encoder"):
             net = self.net(decoded.kind)
             learner = Learner(net, [len(names) for names in table.classes.values()]).to(work.device)
@@ -152,7 +160,7 @@ class Encoder:
             if self.epochs == 0:
                 _settle(net, decoded, rows, work.device)
         net.requires_grad_(False).eval()
-        mean, projection = self._components(net, decoded, rows, media, work)
+        mean, projection = self._components(net, decoded, rows, changes, media, work)
         return Learnt(net, mean, projection, decoded.kind, work.device)
 
     def _table(self, decoded: Decoded, media: Media, rows: np.ndarray) -> Table:
@@ -178,7 +186,8 @@ class Encoder:
         game = Contrast(learner, kind, lengths, epochs)
         random = int(numpy_rng(work.seed, "encoder draw").integers(2**31))
         draw = Draw(table, min(n, BATCH[kind]), tuple(table.y), seed=random, device=work.device)
-        fields = {k: v for k, v in asdict(self).items() if k != "weights"}
+        # What is not of the training: one that was cut off goes on under other axes too.
+        fields = {k: v for k, v in asdict(self).items() if k not in ("weights", "steady")}
         fields |= {"epochs": epochs, "kind": kind, "seed": work.seed, "version": self.version}
         file = classifiers.checkpoint(work.folder, "encoder", fields, table, tuple(table.y))
         history = classifiers.train(game, draw, epochs, what="encoder", file=file, progress=work.progress)
@@ -187,7 +196,7 @@ class Encoder:
             work.log(f"encoder: {epochs} epochs over {n} records: {said}")
 
     def _components(
-        self, net: Net, decoded: Decoded, rows: np.ndarray, media: Media, work: Work
+        self, net: Net, decoded: Decoded, rows: np.ndarray, changes: list[str], media: Media, work: Work
     ) -> tuple[Tensor, Tensor]:
         """Mean (d,) of the blocks' numbers, and the map (d, width) of what is left to the vector, both float32."""
         origin, total, square, sizes = np.zeros(0), np.zeros(0), np.zeros((0, 0)), [0]
@@ -210,12 +219,24 @@ class Encoder:
             scale[start : start + size][live] = 1 / (own[live] * np.sqrt(size))
         if not scale.any():
             raise SordineError(f"{media.root}: encoder has nothing to learn, as all records look the same")
-        variance, directions = principal(scale[:, None] * covariance * scale, min(self.width, len(rows) - 1))
+        among = max(self.width, AMONG) if changes else self.width
+        variance, directions = principal(scale[:, None] * covariance * scale, min(among, len(rows) - 1))
         square_matrix = numpy_rng(work.seed, "encoder rotation").normal(size=(self.width, self.width))
-        rotation = np.linalg.qr(square_matrix)[0][: len(variance)]
+        mean = mean + origin
         whitened = directions / variance ** (WHITENING / 2)
+        if changes:
+            there = scale[:, None] * whitened
+
+            def numbers(x: Tensor, lengths: Tensor) -> np.ndarray:
+                return (_blocks(net, x, lengths, work.device) - mean) @ there
+
+            random = int(numpy_rng(work.seed, "encoder steady").integers(2**31))
+            left, size = variance ** (1 - WHITENING), BLOCK[decoded.kind]
+            turn = steady(decoded, rows, changes, numbers, left, size, random)
+            whitened = whitened @ turn[:, : self.width]
+        rotation = np.linalg.qr(square_matrix)[0][: whitened.shape[1]]
         projection = scale[:, None] * (whitened @ rotation)
-        return torch.from_numpy((mean + origin).astype(np.float32)), torch.from_numpy(projection.astype(np.float32))
+        return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(projection.astype(np.float32))
 
 
 class Learner(nn.Module):
@@ -297,6 +318,13 @@ def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator
         x, lengths = (torch.from_numpy(np.array(v[part])).to(device) for v in (decoded.x, decoded.lengths))
         with torch.inference_mode():
             yield [b.cpu().numpy() for b in net.blocks(x, lengths)]
+
+
+def _blocks(net: Net, x: Tensor, lengths: Tensor, device: str) -> np.ndarray:
+    """All blocks side by side, (b, d) float64."""
+    with torch.inference_mode():
+        blocks = net.blocks(x.to(device), lengths.to(device))
+    return np.concatenate([b.cpu().numpy() for b in blocks], axis=1, dtype=np.float64)
 
 
 @torch.no_grad()

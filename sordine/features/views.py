@@ -63,6 +63,7 @@ class ViewOptions:
     crop: float = 0.4
     mask: float = 0.5
     piece: tuple[float, float] = (1.0, 1.0)
+    speed: tuple[float, float] = (1.0, 1.0)
     gain: float = 0.0
     noise: float = 0.0
 
@@ -74,6 +75,8 @@ class ViewOptions:
             least, most = getattr(self, name)
             if not 0 < least <= most <= 1:
                 raise SordineError(f"views: {name}={(least, most)} is not two shares, the smaller one first")
+        if not 0.1 <= self.speed[0] <= self.speed[1] <= 10:
+            raise SordineError(f"views: speed={self.speed} is not two factors from 0.1 to 10, the smaller one first")
         if self.crop == 1 or self.instant == 0:
             raise SordineError("views: a view with crop=1 or instant=0 shows nothing")
 
@@ -93,6 +96,18 @@ GENTLE: dict[Kind, ViewOptions] = {
     "audio": ViewOptions(crop=0, mask=0, piece=(0.5, 0.7), gain=6.0),
     "video": ViewOptions(scale=(0.7, 1), flip=0, hue=0.05, instant=1.0),
 }
+
+# What every other set of options is a change of: nothing.
+STILL = ViewOptions(flip=0, jitter=0, grey=0, instant=1, crop=0, mask=0)
+
+
+def one_view(
+    kind: Kind, x: Tensor, lengths: Tensor, generator: torch.Generator, options: ViewOptions
+) -> tuple[Tensor, Tensor]:
+    """One augmentation of decoded records, as the first of `two_views`: x (b, *shape), lengths (b,) -> both, types kept."""
+    if kind == "audio":
+        return _sound(x, lengths, generator, options, "cut")
+    return _seen(x, lengths, generator, options)
 
 
 def two_views(
@@ -164,6 +179,8 @@ def _sound(
     if o.piece[0] < 1:
         size = (draw(*o.piece) * lengths).round().long().clamp_min(1)
         x, lengths = augment.piece(x, start(size), size), size
+    if o.speed != (1.0, 1.0):
+        x, lengths = augment.speed(x, lengths, draw(*(math.log(factor) for factor in o.speed)).exp())
     if damage == "cut" and o.crop:
         size = (o.crop * lengths).round().long()
         x, lengths = augment.cut(x, lengths, start(size), size)
