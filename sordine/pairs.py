@@ -121,8 +121,13 @@ def extract_pair(
     if any, are not read. weights: a file that the extractor takes its weights from. named: attributes to read whatever
     their number of classes. progress: (what, done, in all). The others as in `sordine.features.extract`.
     Files that only one of them holds are named and counted, to `log` and in the original table's notes, and left out.
-    Raises SordineError where either cannot be read, no name is in both, or the originals' records are frames of videos.
+    Raises SordineError where either cannot be read, no name is in both, the originals' records are frames of videos, or
+    the extractor is asked to be blind to something (`steady`).
     """
+    if (options or {}).get("steady"):
+        raise SordineError(
+            "an audit through numbers that are steady would not see what they hardly tell of; leave steady out"
+        )
     source = open_media(Path(original), layout, layout_options)
     if any(frame is not None for frame in source.frames):
         raise SordineError(f"{original}: its records are frames of videos; only whole files can be compared by name")
