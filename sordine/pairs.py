@@ -124,10 +124,9 @@ def extract_pair(
     Raises SordineError where either cannot be read, no name is in both, the originals' records are frames of videos, or
     the extractor is asked to be blind to something (`steady`).
     """
-    if (options or {}).get("steady"):
-        raise SordineError(
-            "an audit through numbers that are steady would not see what they hardly tell of; leave steady out"
-        )
+    if extractor == "encoder":
+        _sees_all((options or {}).get("steady", ""), weights)
+    given = [] if weights is None else ["--weights", Path(weights).name]
     source = open_media(Path(original), layout, layout_options)
     if any(frame is not None for frame in source.frames):
         raise SordineError(f"{original}: its records are frames of videos; only whole files can be compared by name")
@@ -168,7 +167,7 @@ def extract_pair(
             tables.append(replace(read, source=Path(folder).name))
     words = ["--extractor", extractor, *(f"--set={k}={v}" for k, v in (options or {}).items())]
     words += _layout_words(layout, layout_options)
-    words += ["--skip-bad"] if skip_bad else []
+    words += [*given, *(["--skip-bad"] if skip_bad else [])]
     pair = _paired(tables[0], tables[1], source, released, log)
     return replace(pair, folders=True, about={"transformed": released.root.name}, options=tuple(words))
 
@@ -195,6 +194,18 @@ def _paired(original: Table, anonymised: Table, source: Media, released: Media, 
     kept = replace(original.take(rows), notes=(*original.notes, *notes))
     after = anonymised.take(np.array([place[names[row]] for row in rows], np.int64))
     return Pair(kept, Table(after.x, {}, kept.ids, {}, source=anonymised.source), source, released)
+
+
+def _sees_all(asked: str, weights: str | Path | None) -> None:
+    """Raises SordineError for numbers that are made to tell little of something: attackers would not see it either."""
+    from sordine.features import steady
+
+    if steady.named(asked):
+        raise SordineError("steady: an audit of two folders is to see all that their files tell; leave it out")
+    if weights is not None and (under := steady.told(Path(weights))):
+        raise SordineError(
+            f"{weights} is steady under {under}: an audit of two folders is to see all that their files tell; take other weights"
+        )
 
 
 def _layout_words(layout: str | None, options: Mapping[str, str] | None) -> list[str]:

@@ -246,6 +246,7 @@ def read_table(
         source=source,
         check=False,
     )
+    notes += read_note(path, "sordine.extract").get("say", ())
     return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra)
 
 

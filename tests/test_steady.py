@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sordine.errors import SordineError
 from sordine.features.encoder import Encoder
 from sordine.features.layout import Work
-from sordine.features.steady import CHANGES, MOST_COPIES, axes, changed, named, within
+from sordine.features.steady import CHANGES, MOST_COPIES, axes, changed, named, told, within
 from sordine.features.views import STILL, one_view
 from sordine.media.folder import read_metadata
 from sordine.media.source import Kind, Media
@@ -98,6 +98,7 @@ def test_few_records_are_changed_several_times_and_many_once() -> None:
 
 def test_changes_are_named_with_commas_and_others_refused() -> None:
     assert named(" crop, light,,crop ") == ["crop", "light"]
+    assert named("none") == named(" , ") == []
     with pytest.raises(SordineError, match=r"steady=voise: records can be changed in .*; did you mean 'voice'"):
         Encoder(steady="voise")
     have, of = media("image")
@@ -161,12 +162,23 @@ def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path)
     steady = tool.fit(have, of, work)
     assert seen == [1, 2]
     one, other = plain.weights(), steady.weights()
+    assert set(other) - set(one) == {"steady"}
     assert all(torch.equal(one[k], other[k]) for k in one if k != "projection")
     assert not torch.equal(one["projection"], other["projection"])
     assert np.array_equal(vectors(tool.fit(have, of, Work(folder=tmp_path)), have), vectors(steady, have))
     file = tmp_path / "learnt.safetensors"
     save_file({k: v.contiguous() for k, v in other.items()}, file)
-    assert np.array_equal(vectors(replace(tool, weights=file).open("image", Work()), have), vectors(steady, have))
+    for named_too in (tool, SMALL["image"], replace(tool, steady="light, crop")):
+        again = replace(named_too, weights=file).open("image", Work())
+        assert np.array_equal(vectors(again, have), vectors(steady, have))
+        assert again.weights()["steady"].numpy().tobytes() == b"crop,light"
+    assert told(file) == "crop,light"
+    with pytest.raises(SordineError, match="learnt steady under crop, light, and steady is learnt"):
+        replace(tool, weights=file, steady="mirror").open("image", Work())
+    save_file({k: v.contiguous() for k, v in one.items()}, file)
+    with pytest.raises(SordineError, match="learnt without steady"):
+        replace(tool, weights=file).open("image", Work())
+    assert told(file) == told(tmp_path / "none") == ""
 
 
 @pytest.mark.data

@@ -149,6 +149,11 @@ def extract(
             columns, shape, dtype = opened.records.schema, network.shape, network.dtype
             # `kind` says that views of the raw media can go the same way, to vectors: pictures are none.
             note = {**({"kind": opened.kind} if len(shape) == 1 else {"shape": shape}), **folders.weights_note(tool)}
+            if under := getattr(network.encode, "steady", ""):  # the weights know, whatever the options say
+                note["steady"] = under
+                note["say"] = [
+                    f"the numbers are steady under {under.replace(',', ', ')}: what is read of the originals is read of these numbers"
+                ]
             schema = schema_of(extractor, tool, columns, shape, where, without=inner, note=note, dtype=dtype)
             encoded = network.encoded(schema)
     ready = checked(encoded, skipped, where, count, skip_bad=skip_bad, progress=progress)
@@ -159,7 +164,9 @@ def extract(
     if learnt:
         fitted = folders.fitted_beside(output, extractor)
         folders.save_learnt(fitted, learnt, force=force)
-        log(f"{fitted}: what {extractor} learnt here; it extracts other folders in the same way (weights=FILE)")
+        log(
+            f"{fitted}: what {extractor} learnt here; it extracts other folders in the same way (--weights, with the same options)"
+        )
     return Extracted(rows, tuple(skipped), width, time.monotonic() - start, tuple(notes), fitted)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +19,7 @@ from sordine.features.found import Frozen, load, read_state
 from sordine.features.layout import Encode, Work
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
-from sordine.features.steady import named, steady
+from sordine.features.steady import named, read, steady, written
 from sordine.features.views import GENTLE, two_views
 from sordine.game import Draw, Move, Player
 from sordine.keys import numpy_rng
@@ -69,7 +69,7 @@ class Encoder:
     between, that a record's numbers should hardly know of: of pictures and videos `crop`, `light`, `mirror`, of sound
     `voice`, `piece`, `gain` (`features.steady`). Of at least 512 components the `width` axes are kept on which records
     differ most for what the changes do, weighted so that changes make all of them vary alike. weights: a file of what was learnt
-    before, used instead.
+    before, used instead, with the same `size`, `grey`, `rate`, `seconds`, `frames` and `step`; it knows what it is steady under.
     Raises SordineError where an option is out of range.
     """
 
@@ -129,6 +129,10 @@ class Encoder:
         if missing:
             raise SordineError(f"{self.weights} is not what encoder learns: it has no {missing[0]!r}")
         mean, projection = state.pop("mean").float(), state.pop("projection").float()
+        changes = [name for name in read(state.pop("steady", None)).split(",") if name]
+        if (asked := named(self.steady, kind)) and sorted(asked) != sorted(changes):
+            how = f"steady under {', '.join(changes)}" if changes else "without steady"
+            raise SordineError(f"{self.weights} was learnt {how}, and steady is learnt: leave it out")
         net = self.net(kind)
         load(net, state, self.weights)
         if projection.shape != (len(mean), self.width):
@@ -136,7 +140,7 @@ class Encoder:
                 f"{self.weights} was learnt with other options: it gives {projection.shape[-1]} numbers a record, "
                 f"not {self.width}"
             )
-        return Learnt(net, mean, projection, kind, work.device)
+        return Learnt(net, mean, projection, kind, work.device, changes)
 
     def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
         """Train the network on the folder and find the components of what it says, batch by batch: memory does not grow
@@ -161,7 +165,9 @@ class Encoder:
                 _settle(net, decoded, rows, work.device)
         net.requires_grad_(False).eval()
         mean, projection = self._components(net, decoded, rows, changes, media, work)
-        return Learnt(net, mean, projection, decoded.kind, work.device)
+        if changes:
+            work.log(f"encoder: axes that are steady under {', '.join(changes)}")
+        return Learnt(net, mean, projection, decoded.kind, work.device, changes)
 
     def _table(self, decoded: Decoded, media: Media, rows: np.ndarray) -> Table:
         """The learning records, still mapped, with the labels that were named."""
@@ -292,10 +298,13 @@ class Contrast:
 
 
 class Learnt(Frozen):
-    """A trained network with its components: an `Encode` that has something to save."""
+    """A trained network with its components: an `Encode` that has something to save. steady: what its numbers are steady under."""
 
-    def __init__(self, net: Net, mean: Tensor, projection: Tensor, kind: Kind, device: str) -> None:
+    def __init__(
+        self, net: Net, mean: Tensor, projection: Tensor, kind: Kind, device: str, changes: Sequence[str] = ()
+    ) -> None:
         self.network, self.mean, self.projection = net.to(device), mean, projection
+        self.steady = ",".join(changes)
         # One order in memory, however the weights came: another can change the last digits of a convolution.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         there = mean.to(device), projection.to(device)
@@ -306,8 +315,9 @@ class Learnt(Frozen):
         super().__init__(embed, projection.shape[1], BLOCK[kind], device)
 
     def weights(self) -> dict[str, Tensor]:
-        """The network's weights, `mean` and `projection`."""
-        return {**self.network.state_dict(), "mean": self.mean, "projection": self.projection}
+        """The network's weights, `mean` and `projection`; `steady`, where its numbers are."""
+        told = {"steady": written(self.steady.split(","))} if self.steady else {}
+        return {**self.network.state_dict(), "mean": self.mean, "projection": self.projection, **told}
 
 
 def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator[list[np.ndarray]]:

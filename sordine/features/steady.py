@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,17 +42,38 @@ FLOOR = 0.1  # of the mean variance, added to what varies within: an axis of har
 
 
 def named(names: str, kind: Kind | None = None) -> list[str]:
-    """The changes in a text with commas, each once. Raises SordineError for one that no kind of media, or not this
-    kind, can be changed in."""
-    asked = list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
+    """The changes in a text with commas, each once; "none" stands for none. Raises SordineError for one that no kind of
+    media, or not this kind, can be changed in."""
+    asked = [] if names.strip() == "none" else list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
     known = list(CHANGES[kind]) if kind else list(dict.fromkeys(n for changes in CHANGES.values() for n in changes))
     for name in asked:
         if name not in known:
             of = {"image": "pictures", "video": "videos", "audio": "sound"}[kind] if kind else "records"
-            raise SordineError(
-                f"encoder: steady={name}: {of} can be changed in {', '.join(known)}; {nearest(name, known)}"
-            )
+            hint = nearest(name, known)
+            hint = "" if hint.startswith("known") else f"; {hint}"
+            raise SordineError(f"encoder: steady={name}: {of} can be changed in {', '.join(known)}{hint}")
     return asked
+
+
+def written(changes: list[str]) -> Tensor:
+    """Names as a file of weights holds them: their bytes, (n,) uint8."""
+    return torch.tensor(list(",".join(changes).encode()), dtype=torch.uint8)
+
+
+def read(kept: Tensor | None) -> str:
+    """What `written` was given, with commas; "" for None."""
+    return "" if kept is None else bytes(kept.to(torch.uint8).tolist()).decode(errors="replace")
+
+
+def told(weights: Path) -> str:
+    """What the numbers of a file of weights are steady under, with commas; "" where that is nothing, or cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "pt") as file:
+            return read(file.get_tensor("steady")) if "steady" in file.keys() else ""  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError):
+        return ""
 
 
 def changed(
