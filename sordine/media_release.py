@@ -104,6 +104,11 @@ def release_media(
         "Which of them stands for a record was drawn at random, most likely one that is like it; the audit says how far the draw "
         f"tells whose record it was. {own:,} of {found.file.rows:,} records leave as themselves. Beside it stands the record's own {', '.join(beside) if beside else 'split, and nothing else'}"
     )
+    if under := read_note(table, "sordine.extract").get("steady"):
+        log(
+            f"the numbers that attackers were given are steady under {str(under).replace(',', ', ')}, and the files are not: "
+            "audit this folder against the first one through another extractor"
+        )
     if source.kind == "video":
         log("the videos' sound is left out: a voice tells who speaks")
     tell(links, report, log)

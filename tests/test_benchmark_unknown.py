@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from benchmarks.unknown import cases, measure
 from benchmarks.unknown.__main__ import chosen
-from benchmarks.unknown.cases import CASES, ENTRIES, NEW, Entry, Group, groups, only
+from benchmarks.unknown.cases import CASES, ENTRIES, FOLDS, KEYS, NEW, Entry, Group, groups, only
 from benchmarks.unknown.checks import Check, beside, checks
-from benchmarks.unknown.measure import Bench, file_of, folds_of, read, write
+from benchmarks.unknown.measure import RESULTS, Bench, file_of, folds_of, read, write
 from benchmarks.unknown.page import gather, page, points
 from benchmarks.unknown.picture import draw
 from benchmarks.unknown.pooled import exact, mean_utility, measured, people, pool, useful, worst, worst_person
@@ -89,6 +90,25 @@ def test_other_fields_are_other_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cases.FIELDS, ("substitution", "fsdd", "unknown"), {"tau": 0.2})
     assert file_of(group, "key0") != before
     assert group.settings == {"tau": 0.2}
+
+
+def test_other_features_are_other_files() -> None:
+    emodb, flow = CASES["emodb"], ENTRIES["flow"]
+    plain = replace(emodb, options={"seconds": "2"})
+    names = [Group(case, "unknown", flow, 0).name("key0") for case in (emodb, plain)]
+    assert names[0] != names[1]
+    assert names[0][:-6] == names[1][:-6]
+    moved = replace(emodb, options=dict(reversed(emodb.options.items())))
+    assert Group(moved, "unknown", flow, 0).name("key0") == names[0]
+
+
+def test_every_figure_that_is_kept_is_one_that_would_be_measured() -> None:
+    made = {
+        f"{group.name(part)}.json"
+        for group in groups(list(CASES.values()), list(ENTRIES.values()), range(FOLDS))
+        for part in group.parts(KEYS)
+    }
+    assert {file.name for file in RESULTS.glob("*.json")} <= made
 
 
 def test_both_tasks_read_the_same_attributes_in_the_same_order() -> None:

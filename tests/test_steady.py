@@ -155,12 +155,18 @@ def test_a_mirrored_picture_stays_near_itself() -> None:
 def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path) -> None:
     have, of = media("image")
     seen: list[int] = []
-    work = Work(folder=tmp_path, progress=lambda what, done, of: seen.append(done))
+    turned: list[tuple[int, int]] = []
+
+    def progress(what: str, done: int, of: int) -> None:
+        turned.append((done, of)) if what == "steady axes" else seen.append(done)
+
+    work = Work(folder=tmp_path, progress=progress)
     plain = SMALL["image"].fit(have, of, work)
     assert seen == [1, 2]
     tool = replace(SMALL["image"], steady="crop,light")
     steady = tool.fit(have, of, work)
     assert seen == [1, 2]
+    assert turned[-1] == (2 * 8 * 40, 2 * 8 * 40)
     one, other = plain.weights(), steady.weights()
     assert set(other) - set(one) == {"steady"}
     assert all(torch.equal(one[k], other[k]) for k in one if k != "projection")

@@ -171,16 +171,17 @@ def piece(x: Tensor, start: Tensor, size: Tensor) -> Tensor:
 
 
 def speed(x: Tensor, lengths: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Played `factor` (b,) times as fast, pitch, formants and pace together, by linear interpolation.
+    """Played `factor` (b,) times as fast, pitch, formants and pace together, by linear interpolation, which dulls what is
+    near half the sampling rate.
 
     x: (b, samples), lengths: (b,) -> (b, samples), (b,) real samples: lengths / factor, at least one and at most all that
     there is room for. Zeros follow.
     """
     room = x.shape[1]
     left = (lengths / factor).long().clamp(1, room)
-    at = torch.arange(room, device=x.device) * factor[:, None]
+    at = torch.arange(room, device=x.device) * factor[:, None].double()
     before = at.long()
-    share = at - before
+    share = (at - before).to(x.dtype)
 
     def sample(place: Tensor) -> Tensor:
         return torch.where(place < lengths[:, None], x.gather(1, place.clamp_max(room - 1)), 0.0)

@@ -67,8 +67,9 @@ class Encoder:
     been seen before, at least 5; 0 leaves the weights as drawn. labels: columns, with commas between, that the network
     also learns to tell (cross-entropy on both views): for attributes to be preserved. steady: changes, with commas
     between, that a record's numbers should hardly know of: of pictures and videos `crop`, `light`, `mirror`, of sound
-    `voice`, `piece`, `gain` (`features.steady`). Of at least 512 components the `width` axes are kept on which records
-    differ most for what the changes do, weighted so that changes make all of them vary alike. weights: a file of what was learnt
+    `voice`, `piece`, `gain` (`features.steady`). The 512 largest components, or `width` where that is more, are turned to
+    axes on which records differ most for what the changes do; the first `width` are kept, weighted so that the changes,
+    and a floor, make all of them vary alike. weights: a file of what was learnt
     before, used instead, with the same `size`, `grey`, `rate`, `seconds`, `frames` and `step`; it knows what it is steady under.
     Raises SordineError where an option is out of range.
     """
@@ -99,7 +100,9 @@ class Encoder:
         named(self.steady)
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Square pictures, clips of square frames, or waveforms of one length."""
+        """Square pictures, clips of square frames, or waveforms of one length. Raises SordineError for a change in `steady`
+        that this kind cannot be changed in."""
+        named(self.steady, kind)
         if kind == "image":
             return Pictures(self.size, self.size, self.grey)
         if kind == "video":
@@ -238,7 +241,7 @@ class Encoder:
 
             random = int(numpy_rng(work.seed, "encoder steady").integers(2**31))
             left, size = variance ** (1 - WHITENING), BLOCK[decoded.kind]
-            turn = steady(decoded, rows, changes, numbers, left, size, random)
+            turn = steady(decoded, rows, changes, numbers, left, size, random, work.progress)
             whitened = whitened @ turn[:, : self.width]
         rotation = np.linalg.qr(square_matrix)[0][: whitened.shape[1]]
         projection = scale[:, None] * (whitened @ rotation)
@@ -332,7 +335,8 @@ def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator
 
 def _blocks(net: Net, x: Tensor, lengths: Tensor, device: str) -> np.ndarray:
     """All blocks side by side, (b, d) float64."""
-    with torch.inference_mode():
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), exact:
         blocks = net.blocks(x.to(device), lengths.to(device))
     return np.concatenate([b.cpu().numpy() for b in blocks], axis=1, dtype=np.float64)
 

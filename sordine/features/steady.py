@@ -1,8 +1,9 @@
 """Axes on which records differ from one another more than a record does from itself when it is changed.
 
-A linear discriminant (Fisher, 1936) in which every record is a class of its own and its changed copies are what varies
-within: no label is needed. Dividing by what varies within is customary for telling speakers (Hatch, Kajarekar and
-Stolcke, 2006); here speakers may themselves be what is changed away.
+Akin to a linear discriminant (Fisher, 1936) in which every record is a class of its own: no label is needed. What varies
+within is what separates changed copies from the record itself, their mean included; it is held against what varies in
+all. Dividing by what varies within is customary for telling speakers (Hatch, Kajarekar and Stolcke, 2006); here speakers
+may themselves be what is changed away.
 """
 
 from __future__ import annotations
@@ -84,11 +85,16 @@ def changed(
     All records where there are fewer than 4,096, several copies of each up to 8; else 4,096 of them, evenly spaced.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), COPIES)).round().astype(np.int64)]
-    for _ in range(min(MOST_COPIES, -(-COPIES // len(some)))):
+    for _ in range(copies(len(rows))):
         for start in range(0, len(some), block):
             part = some[start : start + block]
             x, lengths = (torch.from_numpy(np.array(v[part])) for v in (decoded.x, decoded.lengths))
             yield part, *one_view(decoded.kind, x, lengths, generator, CHANGES[decoded.kind][change])
+
+
+def copies(records: int) -> int:
+    """How many changed copies there are of each record that is changed."""
+    return min(MOST_COPIES, -(-COPIES // min(records, COPIES)))
 
 
 def within(differences: Iterator[np.ndarray]) -> np.ndarray:
@@ -107,7 +113,7 @@ def axes(variance: np.ndarray, inside: np.ndarray, floor: float = FLOOR) -> tupl
     variance: (k,) of each number, over records. inside: (k, k), mean products of changes (`within`), summed over the
     kinds of change. Of axes v with v'Vv = 1, V = diag(variance), the one whose r = v'(inside + floor mean(variance) I)v
     is least, then the least of those that are uncorrelated with it, and so on; each is given the deviation r^(-1/2), so
-    that changes, and the floor, make all of them vary alike. A vector's largest coordinate is positive.
+    that changes, and the floor, make all of them vary alike. The largest coordinate of V^(1/2) v is positive.
     """
     root = 1 / np.sqrt(variance)
     whitened = root[:, None] * inside * root + np.diag(floor * variance.mean() / variance)
@@ -128,15 +134,23 @@ def steady(
     variance: np.ndarray,
     block: int,
     seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> np.ndarray:
     """The map (k, k) of uncorrelated numbers to steady axes. numbers: x, lengths -> (b, k), centred; variance: (k,), of
-    them over all records."""
+    them over all records. block: records at a time; what is drawn depends on it. progress: (what, done, of)."""
     generator = torch.Generator().manual_seed(seed)
+    own: dict[int, np.ndarray] = {}  # by a block's first record: the blocks are the same for every copy and change
+    done, of = 0, len(changes) * copies(len(rows)) * min(len(rows), COPIES)
 
     def differences(change: str) -> Iterator[np.ndarray]:
+        nonlocal done
         for part, x, lengths in changed(decoded, rows, change, block, generator):
-            own = (torch.from_numpy(np.array(v[part])) for v in (decoded.x, decoded.lengths))
-            yield numbers(x, lengths) - numbers(*own)
+            if part[0] not in own:
+                own[part[0]] = numbers(*(torch.from_numpy(np.array(v[part])) for v in (decoded.x, decoded.lengths)))
+            yield numbers(x, lengths) - own[part[0]]
+            done += len(part)
+            if progress:
+                progress("steady axes", done, of)
 
     inside = sum(within(differences(change)) for change in changes)
     return axes(variance, np.asarray(inside))[0]
