@@ -14,7 +14,7 @@ from benchmarks.unknown.__main__ import chosen
 from benchmarks.unknown.cases import CASES, ENTRIES, FOLDS, KEYS, NEW, Entry, Group, groups, only
 from benchmarks.unknown.checks import Check, beside, checks
 from benchmarks.unknown.measure import RESULTS, Bench, file_of, folds_of, read, write
-from benchmarks.unknown.page import gather, page, points
+from benchmarks.unknown.page import gather, page, points, reached_on
 from benchmarks.unknown.picture import draw
 from benchmarks.unknown.pooled import exact, mean_utility, measured, people, pool, useful, worst, worst_person
 from sordine.errors import SordineError
@@ -381,6 +381,15 @@ def test_the_page_says_what_is_reached_and_what_is_not(tmp_path: Path) -> None:
     assert (shown[NEW].leakage, shown[NEW].utility) == pytest.approx((0.016, 0.7 / 0.9))
     draw(list(shown.values()), tmp_path / "plane.png")
     assert (tmp_path / "plane.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_data_set_is_whole_where_all_its_lines_are_reached_and_measured() -> None:
+    def line(case: str, state: Any = "reached", measured: bool = True) -> Check:
+        return Check(1, f"{case}: leakage: less", state, measured)
+
+    assert reached_on([line("a"), line("b"), line("a"), line("b", "not reached")]) == "a"
+    assert reached_on([line("a", measured=False), line("b"), line("c", "not measured")]) == "b"
+    assert reached_on([]) == ""
 
 
 def test_an_empty_folder_makes_a_page_that_claims_nothing(tmp_path: Path) -> None:

@@ -105,6 +105,12 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
         "setting A. *So far*: not all folds and keys have been measured. (3, that `--max-leakage` keeps its promise, is shown by "
         "tests/test_search.py, see [search](../search.md); 4, what ten points of a sweep share, in [sweep](sweep.md).)\n"
     )
+    one = [c for c in made if c.number == 1]
+    sayings = [f"`{name}` on {reached_on(lines)}" for name, lines in ((BESIDE, other), (NEW, one)) if reached_on(lines)]
+    if sayings:
+        few = dict.fromkeys(c.what.partition(":")[0] for c in (*one, *other) if c.excused and c.state == "reached")
+        over = f" On {', '.join(few)} a figure is over the limit that so few records do not tell from 0." if few else ""
+        yield f"In a word: line 1 is reached whole by {'; by '.join(sayings)}.{over}\n"
     for n, words in TITLES.items():
         yield f"**{n}.** {words}\n"
         yield from (f"- {c.text}" for c in made if c.number == n)
@@ -113,6 +119,15 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
             yield f"The same of `{BESIDE}`, which moves records in place of drawing a cell:\n"
             yield from (f"- {c.text}" for c in other)
             yield ""
+
+
+def reached_on(lines: Sequence[Check]) -> str:
+    """The data sets of which every line is reached and wholly measured."""
+    kept: dict[str, bool] = {}
+    for check in lines:
+        case = check.what.partition(":")[0]
+        kept[case] = kept.get(case, True) and check.state == "reached" and check.whole
+    return ", ".join(case for case, held in kept.items() if held)
 
 
 TITLES = {
@@ -136,7 +151,7 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
     """Every method on a data set under a task."""
     aim = "nothing named" if task == "unknown" else f"{case.keeps} named"
     yield f"## {case.sentence}: {aim}\n"
-    yield f"Suppress {', '.join(case.suppress)}; {describe(case, task)}. `{case.extractor}` features.\n"
+    yield f"Suppress {', '.join(case.suppress)}; {describe(case, task)}. `{case.extractor}` features{under(case)}.\n"
     every = {name: pool(parts) for name, parts in rows.items()}
     most = max(rows, key=lambda e: measured(rows[e])[:2])
     first = every[most]
@@ -350,10 +365,16 @@ def how(found: Parts) -> Iterator[str]:
         )
 
 
+def under(case: Case) -> str:
+    """What a data set's numbers are steady under."""
+    changes = case.options.get("steady", "").replace(",", ", ")
+    return f", steady under {changes}" if changes else ""
+
+
 def steady() -> str:
-    """What the numbers of which data set are steady under."""
-    told = [f"`{c.name}` {c.options['steady'].replace(',', ', ')}" for c in CASES.values() if "steady" in c.options]
-    return f"; its numbers are steady under changes of {'; '.join(told)}" if told else ""
+    """What the numbers of all data sets are steady under."""
+    told = [f"`{c.name}`{under(c)}" for c in CASES.values() if under(c)]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def paired(found: Parts) -> str:
