@@ -43,8 +43,10 @@ class ViewOptions:
     Clips: instant: share of a clip's real frames in a view, at two instants drawn one by one; 1 shows all.
 
     Sound: crop: share of the real samples cut out of the one view, the rest joined. mask: share set to zero in the
-    other. piece: (least, most) share of the real samples that each view keeps, in one piece. gain: up to so many
-    decibels louder or softer. noise: white noise so many decibels under the record's own level; 0 adds none.
+    other. piece: (least, most) share of the real samples that each view keeps, in one piece. speed: (least, most) times
+    as fast, any factor on the logarithmic scale alike; a piece is taken before, and what is slower is cut off where there
+    is no more room. gain: up to so many decibels louder or softer. noise: white noise so many decibels under the record's
+    own level; 0 adds none.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
