@@ -179,9 +179,9 @@ def speed(x: Tensor, lengths: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     """
     room = x.shape[1]
     left = (lengths / factor).long().clamp(1, room)
-    at = torch.arange(room, device=x.device) * factor[:, None].double()
+    at = torch.arange(room, device=x.device) * factor[:, None]
     before = at.long()
-    share = (at - before).to(x.dtype)
+    share = at - before
 
     def sample(place: Tensor) -> Tensor:
         return torch.where(place < lengths[:, None], x.gather(1, place.clamp_max(room - 1)), 0.0)
