@@ -84,7 +84,7 @@ def write() -> None:
     if shown:
         picture = PAGE.parent / PAGE.stem / "plane.png"
         draw(shown, picture)
-        words = "Leakage of the suppressed attribute that leaks most against mean utility; the shaded corner is what is asked of transport"
+        words = "Leakage of the suppressed attribute that leaks most (more than 1 drawn at 1) against mean utility; the shaded corner is what is asked of transport"
         text += f"\n![{words}]({PAGE.stem}/{picture.name})\n\n*{words}.*\n"
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")

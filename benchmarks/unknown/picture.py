@@ -30,7 +30,8 @@ class Point:
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """Write the picture as PNG: a panel a task; the shaded corner is what is asked of the new method."""
+    """Write the picture as PNG: a panel a task; the shaded corner is what is asked of the new method. Leakage above 1 is drawn
+    at 1."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -43,7 +44,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
         axes.add_patch(Rectangle((-0.03, utility), leakage + 0.03, 1.05 - utility, color="#d5f5e3", zorder=0))
         for p in points:
             if p.task == task:
-                at = max(p.leakage, 0.0), max(p.utility, 0.0)
+                at = min(max(p.leakage, 0.0), 1.0), max(p.utility, 0.0)
                 axes.scatter(*at, color=COLOURS[p.entry], marker=MARKERS[p.case], s=60 if p.entry == NEW else 30)
         axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05), xlabel="leakage (NAG)", title=f"task {task}")
     figure.axes[0].set_ylabel("utility (mean NAG)")
