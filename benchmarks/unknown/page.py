@@ -355,7 +355,7 @@ def how(found: Parts) -> Iterator[str]:
     )
     yield (
         f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that; "
-        "those of the other methods on fsdd, motionsense and yale_b are from before, when they never did. The encoder of yale_b was learnt anew for them, on another processor: "
+        "those of the other methods on fsdd, motionsense and yale_b are for the most part from before, when they never did. The encoder of yale_b was learnt anew for them, on another processor: "
         "every figure is against the originals of its own table, and those differ a little. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
     )
     if machines := machine(found):

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine import classifiers
 from sordine.errors import SordineError, nearest
-from sordine.features.found import Frozen, load, read_state
+from sordine.features.found import Frozen, exact, load, read_state
 from sordine.features.layout import Encode, Work
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
@@ -69,8 +69,8 @@ class Encoder:
     between, that a record's numbers should hardly know of: of pictures and videos `crop`, `light`, `mirror`, of sound
     `voice`, `piece`, `gain` (`features.steady`). The 512 largest components, or `width` where that is more, are turned to
     axes on which records differ most for what the changes do; the first `width` are kept, weighted so that the changes,
-    and a floor, make all of them vary alike. weights: a file of what was learnt
-    before, used instead, with the same `size`, `grey`, `rate`, `seconds`, `frames` and `step`; it knows what it is steady under.
+    and a floor, make all of them vary alike. weights: a file of what was learnt before, used instead, with the same
+    `size`, `grey`, `rate`, `seconds`, `frames` and `step`; it knows what it is steady under.
     Raises SordineError where an option is out of range.
     """
 
@@ -237,7 +237,8 @@ class Encoder:
             there = scale[:, None] * whitened
 
             def numbers(x: Tensor, lengths: Tensor) -> np.ndarray:
-                return (_blocks(net, x, lengths, work.device) - mean) @ there
+                said = _blocks(net, x, lengths, work.device)
+                return (np.concatenate(said, axis=1, dtype=np.float64) - mean) @ there
 
             random = int(numpy_rng(work.seed, "encoder steady").integers(2**31))
             left, size = variance ** (1 - WHITENING), BLOCK[decoded.kind]
@@ -328,17 +329,14 @@ def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator
     size = BLOCK[decoded.kind]
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        x, lengths = (torch.from_numpy(np.array(v[part])).to(device) for v in (decoded.x, decoded.lengths))
-        with torch.inference_mode():
-            yield [b.cpu().numpy() for b in net.blocks(x, lengths)]
+        x, lengths = (torch.from_numpy(np.array(v[part])) for v in (decoded.x, decoded.lengths))
+        yield _blocks(net, x, lengths, device)
 
 
-def _blocks(net: Net, x: Tensor, lengths: Tensor, device: str) -> np.ndarray:
-    """All blocks side by side, (b, d) float64."""
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), exact:
-        blocks = net.blocks(x.to(device), lengths.to(device))
-    return np.concatenate([b.cpu().numpy() for b in blocks], axis=1, dtype=np.float64)
+def _blocks(net: Net, x: Tensor, lengths: Tensor, device: str) -> list[np.ndarray]:
+    """The blocks of numbers of one batch, (b, d) each."""
+    with torch.inference_mode(), exact():
+        return [b.cpu().numpy() for b in net.blocks(x.to(device), lengths.to(device))]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ Nothing is ever downloaded: what is missing is named, with where to get it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,11 @@ def load(net: nn.Module, state: Mapping[str, Tensor], where: str | Path, unused:
     net.requires_grad_(False).eval()
 
 
+def exact() -> AbstractContextManager[None]:
+    """Exact and repeatable on a GPU too, where convolutions otherwise round to 10 bits of mantissa."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
 class Frozen:
     """A fixed network as an `Encode`.
 
@@ -126,9 +132,7 @@ class Frozen:
         for start in range(0, len(x), self.batch):
             rows = slice(start, min(start + self.batch, len(x)))
             block = self._padded(x[rows]), self._padded(np.asarray(lengths[rows], np.int64))
-            # Exact and repeatable on a GPU too, where convolutions otherwise round to 10 bits of mantissa.
-            exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-            with torch.inference_mode(), exact:
+            with torch.inference_mode(), exact():
                 v = unit(self.net(*block))
             vectors[rows] = v[: rows.stop - start].cpu().numpy()
         return vectors
