@@ -17,7 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from sordine.errors import SordineError, nearest
-from sordine.files import atomic, cache_folder, content_address, refuse_existing
+from sordine.files import atomic, content_address, refuse_existing
+from sordine.mapped import MappedArray
 from sordine.table import MAX_CLASSES, Table, are_pictures, check_finite, check_ids
 
 RESERVED = ("id", "split", "group")
@@ -265,26 +266,21 @@ def read_ids(
         raise SordineError(f"{source}: column 'id' ({column.type}) does not hold text") from None
 
 
-def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> Any:
+def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
     shape = (file.rows, *file.shape)
     if file.dtype.itemsize * int(np.prod(shape, dtype=np.int64)) <= memory_limit():
         x = np.empty(shape, file.dtype)
         _fill(x, file, ids, check)
         return x
-    made = "-pictures" if file.dtype == np.uint8 else ""
-    name = content_address(file.path) + "-" + "-".join(file.features)[:60].replace("/", "_") + made + ".npy"
-    cached = cache_folder() / name
-    if not cached.exists():
-        with atomic(cached) as temporary:
-            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=file.dtype, shape=shape)
-            with open(temporary, "r+b") as whole:  # claims the disk now: a mapped write on a full one kills the process
-                os.posix_fallocate(whole.fileno(), 0, os.path.getsize(temporary))
-            _fill(mapped, file, ids, check)
-            mapped.flush()
-            del mapped
-    elif check:
-        check_finite(np.load(cached, mmap_mode="r"), ids, str(file.path.name))
-    return np.load(cached, mmap_mode="r")
+    # Everything that decides x: another table, selection or order of features has another address.
+    source = {"table": content_address(file.path), "kind": file.path.suffix.lower(), "features": list(file.features)}
+    cached = MappedArray.of(source, shape, file.dtype)
+    found = cached.read()
+    if found is None:
+        return cached.make(lambda x: _fill(x, file, ids, check))
+    if check:
+        check_finite(found, ids, str(file.path.name))
+    return found
 
 
 def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sordine"
 
 FLOORS = {
-    1: "errors policy losses metrics picture_metrics information findings harder_findings reportfile weights nets keys files",
+    1: "errors policy losses metrics picture_metrics information findings harder_findings reportfile weights nets keys files mapped",
     2: "table tablefile game modifier recipe statistics balance",
     3: "media features synthetic classifiers picture_models alignment",
     4: "methods attackers",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -47,6 +49,102 @@ def test_a_table_larger_than_memory_is_mapped_once(tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache").iterdir())) == 1
     Table.read(tmp_path / "t.parquet")
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.fixture
+def mapping(tmp_path, monkeypatch):
+    """Every table is larger than memory; the folder of the cache."""
+    monkeypatch.setenv("SORDINE_MEMORY", "100")
+    monkeypatch.setenv("SORDINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+LONG = [f"feature-with-a-long-name-{i:03d}" for i in range(8)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    "other", [LONG[:5], [*LONG[:6], LONG[7]], [*LONG[:6], LONG[7], LONG[6]]], ids=["fewer", "another", "in-other-order"]
+)
+def test_a_mapped_table_has_the_features_that_were_asked_for(tmp_path, mapping, suffix, other):
+    x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    frame = pa.table(dict(zip(LONG, x.T, strict=True)))
+    path = tmp_path / f"t{suffix}"
+    (csv.write_csv if suffix == ".csv" else pq.write_table)(frame, path)
+    for asked in (LONG, other, LONG):
+        table = Table.read(path, asked)
+        assert isinstance(table.x, np.memmap)
+        assert table.features == tuple(asked)
+        np.testing.assert_array_equal(table.x, x[:, [LONG.index(name) for name in asked]])
+    assert len(list(mapping.iterdir())) == 2, "each selection is made once"
+
+
+def test_names_that_join_to_the_same_text_are_told_apart(tmp_path, mapping):
+    x = np.arange(200, dtype=np.float32).reshape(50, 4)
+    pq.write_table(pa.table(dict(zip(["a", "b-c", "a-b", "c"], x.T, strict=True))), tmp_path / "t.parquet")
+    assert (Table.read(tmp_path / "t.parquet", ["a", "b-c"]).x == x[:, :2]).all()
+    assert (Table.read(tmp_path / "t.parquet", ["a-b", "c"]).x == x[:, 2:]).all()
+
+
+def test_a_table_that_changed_is_mapped_anew(tmp_path, mapping):
+    for seed in (0, 1):
+        table = clusters(100, seed=seed)
+        table.write(tmp_path / "t.parquet", force=True)
+        os.utime(tmp_path / "t.parquet", (0, 0))  # the content decides, not the time
+        same(Table.read(tmp_path / "t.parquet"), table)
+
+
+def _flip(data):
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: bytes(len(data)),
+        _flip,
+        lambda data: data[:-1],
+        lambda data: data + b"0",
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    ],
+    ids=["empty", "zeroed", "other-bytes", "cut", "longer", "checksum"],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path, mapping, damage, check):
+    table = clusters(100)
+    table.write(tmp_path / "t.parquet")
+    Table.read(tmp_path / "t.parquet")
+    (cached,) = mapping.iterdir()
+    right = cached.read_bytes()
+    cached.write_bytes(damage(right))
+    assert (Table.read(tmp_path / "t.parquet", check=check).x == table.x).all()
+    assert cached.read_bytes() == right
+    assert list(mapping.iterdir()) == [cached]
+
+
+def test_a_file_of_the_cache_under_another_name_is_made_again(tmp_path, mapping):
+    one, other = clusters(100, seed=0), clusters(100, seed=1)
+    one.write(tmp_path / "a.parquet")
+    other.write(tmp_path / "b.parquet")
+    Table.read(tmp_path / "a.parquet")
+    (first,) = mapping.iterdir()
+    Table.read(tmp_path / "b.parquet")
+    (second,) = set(mapping.iterdir()) - {first}
+    second.write_bytes(first.read_bytes())
+    assert (Table.read(tmp_path / "b.parquet").x == other.x).all()
+
+
+def test_a_table_that_cannot_be_mapped_leaves_nothing(tmp_path, mapping):
+    x = clusters(100).x.copy()
+    x[90, 0] = np.nan
+    Table.of(x, {}, check=False).write(tmp_path / "t.parquet")
+    with pytest.raises(SordineError, match="row 90"):
+        Table.read(tmp_path / "t.parquet")
+    assert list(mapping.iterdir()) == []
+    assert np.isnan(Table.read(tmp_path / "t.parquet", check=False).x[90, 0])
+    with pytest.raises(SordineError, match="row 90"):
+        Table.read(tmp_path / "t.parquet")
 
 
 def test_columns_find_their_roles(tmp_path):
