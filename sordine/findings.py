@@ -132,13 +132,18 @@ class ExactFinding:
 
 @dataclass(frozen=True)
 class Flaw:
-    """Something wrong with the release itself. severity `leak` fails the audit, `broken` makes figures unreliable, `note` informs."""
+    """Something wrong with the release itself. severity `leak` fails the audit, `broken` makes figures unreliable, `note` informs.
+
+    message: a sentence without ids of records; a release's manifest takes it over. example: the id of one record that the flaw
+    is about, for the owner only; None where there is none.
+    """
 
     code: str
     severity: Literal["leak", "broken", "note"]
     message: str
     attribute: str | None = None
     column: str | None = None
+    example: str | None = None
 
 
 @dataclass(frozen=True)

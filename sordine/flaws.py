@@ -50,20 +50,23 @@ def match(original: Table, released: Table) -> Match:
     flaws = []
     missing = original.ids[rows < 0]
     if len(missing):
-        flaws.append(Flaw("missing", "broken", _named("records of the original are not among the released", missing)))
+        flaws.append(_broken("missing", "records of the original are not among the released", missing))
     if extra:
-        flaws.append(Flaw("extra", "broken", _named("released records are not in the original", extra)))
+        flaws.append(_broken("extra", "released records are not in the original", extra))
     if repeated:
-        flaws.append(Flaw("duplicate", "broken", _named("released records repeat an id", repeated)))
+        flaws.append(_broken("duplicate", "released records repeat an id", repeated))
     matched = np.flatnonzero(rows >= 0)
     if (np.diff(rows[matched]) < 0).any():
         flaws.append(Flaw("order", "note", "The released records come in another order; they were matched by id."))
     return Match(matched, rows[matched], tuple(flaws))
 
 
-def _named(what: str, names: Iterable[str]) -> str:
-    names = list(names)
-    return f"{len(names):,} {what} (the first: {names[0]!r}); the audit goes on with the records that match."
+def _broken(
+    code: str, what: str, ids: Iterable[str], then: str = "the audit goes on with the records that match"
+) -> Flaw:
+    # The id is a field of its own: the sentence may leave with a release, the id may not.
+    ids = list(ids)
+    return Flaw(code, "broken", f"{len(ids):,} {what}; {then}.", example=str(ids[0]))
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,8 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
     flaws = []
     bad = rows.released[~finite]
     if len(bad):
-        flaws.append(
-            Flaw(
-                "finite",
-                "broken",
-                _named(
-                    "released records hold NaN, infinity or numbers too large to compute with", released.ids[bad]
-                ).split(";")[0]
-                + "; they are left out.",
-            )
-        )
+        what = "released records contain NaN, infinity or numbers too large to compute with"
+        flaws.append(_broken("finite", what, released.ids[bad], "they are left out"))
     if not same_width:
         message = f"Released records have {released.width} numbers, the originals {original.width}."
         flaws.append(Flaw("width", "note", message))
@@ -219,8 +214,8 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
             example = next(
                 i for i, t in zip(ids, truth, strict=True) if t >= 0 and _spells(i, original.classes[name][t])
             )
-            message = f"Ids spell the suppressed `{name}` (such as {example!r}).{remedy}"
-            flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
+            message = f"Ids spell the suppressed `{name}`.{remedy}"
+            flaws.append(Flaw("telling-id", severity, message, name, example=example))  # type: ignore[arg-type]
         elif max(by_text, by_number) > TELLS:
             message = f"Ids tell the suppressed `{name}`: {max(by_text, by_number):.0%} of it is read from the id alone.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
