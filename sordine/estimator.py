@@ -56,8 +56,9 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Fit on every record of X: (n, width).
 
         y or attributes: the labels, as a mapping or DataFrame name -> n labels, or as an array (n, k) whose columns are
-        the suppressed and then the preserved attributes (or are named by position in `suppress` and `preserve`). Inside
-        a pipeline that ends in a predictor y is the predictor's: pass `suppressor__attributes=`. ids: n unique strings.
+        the suppressed and then the preserved attributes (or are named by position in `suppress` and `preserve`). None and
+        NaN mean unlabelled; every other value is a class, -1 too. Inside a pipeline that ends in a predictor y is the
+        predictor's: pass `suppressor__attributes=`. ids: n unique strings.
         Raises ValueError for an X of the wrong kind, SordineError for labels, methods or fields that do not fit.
         """
         records = _validated(self, X, reset=True)

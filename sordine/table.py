@@ -52,6 +52,8 @@ class Table:
 
     x: (n, *shape) float32, or uint8 pictures; an array, a mapped file or `Rows` of one.
     y: attribute name -> (n,) int64 class codes, -1 where unlabelled. classes: attribute name -> class names by code.
+    The constructor takes codes as they are; `Table.of`, `from_pandas` and `read` take labels as values, of which -1 is a
+    class like any other, and make codes of them.
     ids: (n,) unique strings. split: (n,) bool, True where the record is trained on; None where not yet decided.
     group: (n,) int64; records of one group stay on one side of the split. source: where the table came from, for people.
     features: names of the columns that x was read from. notes: what was left out on reading, and why, in sentences.
@@ -106,9 +108,10 @@ class Table:
     ) -> Table:
         """A table from arrays.
 
-        x: (n, *shape). attributes: name -> n labels of any plain type; None, NaN and -1 mean unlabelled. ids: unique strings,
-        by default row numbers. split: "train" or "test" each. group: n labels. check=False lets NaN and repeated ids
-        pass (the audit reads broken releases so). Raises SordineError naming the first record or column that is wrong.
+        x: (n, *shape). attributes: name -> n labels of any plain type, as values and not as codes: None, NaN, pandas' NA
+        and "" mean unlabelled, every other value is a class, -1 too (the constructor takes codes). ids: unique strings, by
+        default row numbers. split: "train" or "test" each. group: n labels. check=False lets NaN and repeated ids pass (the
+        audit reads broken releases so). Raises SordineError naming the first record or column that is wrong.
         """
         if isinstance(x, np.ndarray) and x.dtype != np.uint8:
             x = np.asarray(x, dtype=np.float32)
@@ -151,9 +154,7 @@ class Table:
         special = {name: frame[name].tolist() if name in frame.columns else None for name in ("id", "split", "group")}
         rest = [c for c in frame.columns if c not in {*features, "id", "split", "group"}]
         attributes = {
-            str(c): [None if v != v else v for v in frame[c].tolist()]
-            for c in rest
-            if frame[c].dtype.kind != "f" and frame[c].nunique() <= MAX_CLASSES
+            str(c): frame[c].tolist() for c in rest if frame[c].dtype.kind != "f" and frame[c].nunique() <= MAX_CLASSES
         }
         table = cls.of(
             frame[list(features)].to_numpy(np.float32),
@@ -308,16 +309,37 @@ def split_by_group(group: np.ndarray, ids: np.ndarray, key: Key) -> np.ndarray:
     return ~test[codes]
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value given as a label says that there is none: None, NaN, NaT, pandas' NA or an empty string.
+
+    Every other value is a class, -1 among them.
+    """
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return bool(value != value) or value == ""
+
+
 def encode(column: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class codes (n,) int64 and class names, in sorted order; None, NaN, empty strings and -1 become -1."""
+    """Class codes of labels given as values, and the names of the classes.
+
+    Parameters
+    ----------
+    column
+        n labels. One that `is_missing` is unlabelled; every other value, -1 among them, is a class.
+
+    Returns
+    -------
+    codes, classes
+        (n,) int64, -1 where unlabelled; class names in sorted order of the values.
+    """
     values = column.tolist() if isinstance(column, np.ndarray) else list(column)
-    present = {v for v in values if not (v is None or v != v or v == "" or (type(v) is int and v == -1))}
+    present = {v for v in set(values) if not is_missing(v)}
     try:
         order = sorted(present)
     except TypeError:
         order = sorted(present, key=str)
     code = {v: i for i, v in enumerate(order)}
-    return np.array([code.get(v, -1) if v == v else -1 for v in values], dtype=np.int64), tuple(map(str, order))
+    return np.array([code.get(v, -1) for v in values], dtype=np.int64), tuple(map(str, order))
 
 
 def read_split(column: Sequence[Any] | np.ndarray, source: str) -> np.ndarray:

@@ -370,7 +370,7 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
     if table.split is not None:
         columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
     if table.group is not None:
-        columns["group"] = pa.array(table.group)
+        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1 is of no group
     for name, codes in table.y.items():
         names = table.classes[name]
         columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())

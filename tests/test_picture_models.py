@@ -81,7 +81,7 @@ def test_training_goes_on_from_its_folder(tmp_path: Path) -> None:
 def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     table = patterns(20)
     vectors = Table.of(np.zeros((4, 7), np.float32), {"a": [0, 1, 0, 1]})
-    few = Table.of(table.x[:3], {"a": [0, -1, -1]})
+    few = Table.of(table.x[:3], {"a": [0, None, None]})
     alone = Table.of(table.x, {"person": ["ann"] * 19 + [None]})
     for call, says in (
         (lambda: train_reader(table, "nobody", seed=0), "no attribute 'nobody'"),
