@@ -29,6 +29,7 @@ from sordine.flaws import Match, columns, contents, match, names_and_order
 from sordine.harder import Harder, harder, unit_of
 from sordine.information import entanglement
 from sordine.keys import Key
+from sordine.matching import same_columns
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
 from sordine.pooled import qualified, sentences
@@ -76,10 +77,13 @@ def audit(
     read of the originals, for other releases of the same table. more: labelled originals that the attacker alone holds (it
     needs the modifier). workers: attacks made at a time (default: torch's threads).
 
-    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, and
-    for attackers of whom none can read records of this shape.
+    Feature columns of `released`, `more` and the modifier are matched by name with those of `original`.
+
+    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, for
+    attackers of whom none can read records of this shape, and for as many feature columns of other names.
     """
     started = time.monotonic()
+    original, released, more = _columns_matched(original, released, more, modifier, log)
     for table in (original, released):
         if not _families(table, budget):
             raise SordineError(
@@ -186,6 +190,18 @@ def audit(
         max_leakage=max_leakage,
         passed=passed,
     )
+
+
+def _columns_matched(
+    original: Table, released: Table, more: Table | None, modifier: Modifier | None, log: Callable[[str], None]
+) -> tuple[Table, Table, Table | None]:
+    """The three with their feature columns in one order: the modifier's where it has the same ones, else the original's."""
+    card = getattr(modifier, "card", None)
+    if card is not None:
+        original = same_columns(original, card.input.get("features", ()), "the table of the fit", widths=True, log=log)
+    wanted, source = original.features, original.source
+    released = same_columns(released, wanted, source, widths=True, log=log)
+    return original, released, None if more is None else same_columns(more, wanted, source, log=log)
 
 
 def _entanglement(table: Table, policy: Policy, headlines: Sequence[Headline], unseen: int) -> Entanglement:

@@ -167,6 +167,7 @@ def audit(
                 media_after=media_after,
                 layout=layout,
                 layout_options=given.fields(layout_settings),
+                log=people.log,
             )
         if not given.names(suppress) and not given.names(preserve):
             policy = given.watched(policy, pair.original.attributes, fitted, note)

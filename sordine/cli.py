@@ -188,7 +188,11 @@ def fit(
     with Console(quiet=quiet) as people:
         records = Table.read(table, given.names(features), named=policy.named)
         policy = records.require(policy)
-        others = None if pool is None else Table.read(pool, given.names(features), named=policy.named)
+        others = (
+            None
+            if pool is None
+            else Table.read(pool, given.names(features), named=policy.named, like=records, log=people.log)
+        )
         for note in records.notes:
             people.log(note)
         if chosen:

@@ -28,6 +28,8 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     fields of the method. seed: of the training. key: a `Key` or the path of a key file; None makes one anew at each fit.
     device: where to train. workers: threads of `transform`; the result does not depend on it.
 
+    Columns of a data frame are matched by name: `transform` refuses other names, or another order, than at the fit.
+
     After `fit`: modifier_ (a `Modifier`), key_ (its `Key`: secret), n_features_in_, and feature_names_in_ where X had them.
     """
 
@@ -107,6 +109,7 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 def _validated(estimator: Suppressor, X: Any, *, reset: bool) -> np.ndarray:
     """X as (n, width) float32, finite; at the fit its width and names are kept, later they must be the same."""
+    _check_columns(estimator, X, reset=reset)
     try:
         from sklearn.utils.validation import validate_data
     except ImportError:  # scikit-learn before 1.6
@@ -114,6 +117,21 @@ def _validated(estimator: Suppressor, X: Any, *, reset: bool) -> np.ndarray:
     else:
         records = validate_data(estimator, X, reset=reset, dtype=np.float32, ensure_min_samples=2 if reset else 1)
     return np.ascontiguousarray(records)
+
+
+def _check_columns(estimator: Suppressor, X: Any, *, reset: bool) -> None:
+    """Raise ValueError where the columns of a data frame have other names, or another order, than at the fit: scikit-learn
+    compares names that are strings only."""
+    columns = getattr(X, "columns", None)
+    names = None if columns is None else tuple(columns)
+    if reset:
+        estimator._columns = names
+    elif names is not None and (before := getattr(estimator, "_columns", None)) is not None and names != before:
+        if all(isinstance(n, str) for n in (*names, *before)):
+            return  # scikit-learn's own message says which
+        strange = [n for n in (*before, *names) if n not in before or n not in names]
+        how = f"column {strange[0]!r} is not in both" if strange else "the same columns stand in another order"
+        raise ValueError(f"X has other columns than at the fit: {how}; give the columns of the fit, in their order")
 
 
 def _roles(names: Any) -> tuple[str, ...]:

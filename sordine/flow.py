@@ -173,7 +173,11 @@ class _Flow:
                 records = Table.read(table, features, named=policy.named)
                 for note in records.notes:
                     self.log(note)
-                pool = None if job.pool is None else Table.read(job.pool, features, named=policy.named)
+                pool = (
+                    None
+                    if job.pool is None
+                    else Table.read(job.pool, features, named=policy.named, like=records, log=self.log)
+                )
                 unfinished.mkdir(parents=True, exist_ok=True)
                 run = Run(job.device, job.seed, key, self.log, self.progress, unfinished, pool)
                 if job.raw_views:

@@ -106,6 +106,11 @@ class Modifier(nn.Module):
             )
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the feature columns that it was fitted on, in their order; a single one is a list of numbers."""
+        return tuple(self.card.input.get("features", ()))
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of one released record."""
         return tuple(self.card.output.get("shape") or self.card.input["shape"])

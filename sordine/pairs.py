@@ -69,8 +69,12 @@ def read_pair(
     media_after: Path | None = None,
     layout: str | None = None,
     layout_options: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = silent,
 ) -> Pair:
-    """Two table files; media: the folder that the first was made of; media_after: an anonymiser's files of the same names."""
+    """Two table files; media: the folder that the first was made of; media_after: an anonymiser's files of the same names.
+
+    Feature columns are matched by name; another order is said to `log`.
+    """
     original = Table.read(table, features, named=named)
     options: list[str] = []
     if media is not None:
@@ -78,7 +82,7 @@ def read_pair(
         options += ["--media-after", media_after.name] if media_after is not None else []
     return Pair(
         original,
-        _read_released(transformed, features),
+        _read_released(transformed, features, original, log),
         None if media is None else open_media(media, layout, layout_options),
         None if media_after is None else open_media(media_after, labels=False),
         about={"transformed": transformed.name, "released_sha256": sha256(transformed)},
@@ -86,12 +90,12 @@ def read_pair(
     )
 
 
-def _read_released(path: Path, features: Sequence[str]) -> Table:
+def _read_released(path: Path, features: Sequence[str], original: Table, log: Callable[[str], None]) -> Table:
     # Another tool's table has its features where the originals have them, or is told as ever; one that Sordine wrote has x.
     if not features or read_note(path, "sordine.transform"):
         return Table.read(path, check=False)
     try:
-        return Table.read(path, features, check=False)
+        return Table.read(path, features, like=original, check=False, log=log)
     except SordineError as missing:
         try:
             return Table.read(path, check=False)

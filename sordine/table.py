@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,12 +168,19 @@ class Table:
 
     @classmethod
     def read(
-        cls, path: str | Path, features: Sequence[str] = (), *, named: Sequence[str] = (), check: bool = True
+        cls,
+        path: str | Path,
+        features: Sequence[str] = (),
+        *,
+        named: Sequence[str] = (),
+        like: Table | None = None,
+        check: bool = True,
+        log: Callable[[str], None] | None = None,
     ) -> Table:
         """Read a Parquet or CSV file; see `sordine.tablefile.read_table`."""
         from sordine.tablefile import read_table
 
-        return read_table(path, features, named=named, check=check)
+        return read_table(path, features, named=named, like=like, check=check, log=log)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write id, split, attributes and x as one Parquet file; see `sordine.tablefile.write_table`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,13 @@ def _is_pictures(kind: pa.DataType) -> bool:
 
 
 def read_table(
-    path: str | Path, features: Sequence[str] = (), *, named: Sequence[str] = (), check: bool = True
+    path: str | Path,
+    features: Sequence[str] = (),
+    *,
+    named: Sequence[str] = (),
+    like: Table | None = None,
+    check: bool = True,
+    log: Callable[[str], None] | None = None,
 ) -> Table:
     """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`;
     pictures stay uint8, one byte a number, and all else is float32.
@@ -225,10 +231,15 @@ def read_table(
     `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
     classes is an attribute, and those `named` however many they have (a data set may hold a thousand people); what is left
     out stands in the table's notes. check=False lets NaN, repeated ids and odd splits pass: the audit reports them instead.
+    like: a table whose feature columns, where they are the same, give theirs their order, which is said to `log`.
     Raises SordineError naming the file and the row or column that is wrong.
     """
     file = TableFile(path, features, lenient=not check)
     source = str(file.path.name)
+    if like is not None and file.features != like.features and set(file.features) == set(like.features):
+        file.features = like.features
+        if log is not None:
+            log(reordered(source, like.source))
     others = pa.Table.from_batches(list(file.blocks(file.other)), pa.schema([file.schema.field(n) for n in file.other]))
     ids = read_ids(others, file.rows, source=source, check=check)
     if check:
@@ -385,6 +396,11 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
             yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
 
     write_blocks(path, schema, blocks(), force=force)
+
+
+def reordered(source: str, other: str) -> str:
+    """The line that says that columns were put in order."""
+    return f"{source}: the feature columns stand in another order than in {other}; they were matched by name"
 
 
 def read_note(path: str | Path, name: str) -> dict[str, Any]:

@@ -20,12 +20,14 @@ import pyarrow as pa
 from sordine.errors import SordineError, nearest
 from sordine.files import atomic, refuse_existing
 from sordine.keys import Key
+from sordine.matching import column_order, same_columns
 from sordine.modifier import PEAK, Modifier, one_thread_each
 from sordine.recipe import silent
 from sordine.table import Table, check_finite
-from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, write_blocks
+from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, reordered, write_blocks
 
 NOTE = "sordine.transform"
+FIT = "the table of the fit"
 MASKS = "metadata.csv"  # in a folder of masks: which file is whose
 MASK_COLUMNS = ["file_name", "id"]
 LONGEST_NAME = 120
@@ -40,14 +42,23 @@ class Transformed:
 
 
 def transform(
-    modifier: Modifier, table: Table, key: Key, *, keep: Sequence[str] | None = None, workers: int = 2
+    modifier: Modifier,
+    table: Table,
+    key: Key,
+    *,
+    keep: Sequence[str] | None = None,
+    workers: int = 2,
+    log: Callable[[str], None] = silent,
 ) -> Table:
     """Released records as a table in memory: the same ids and split, x' for x, and the kept attributes' labels. Pictures
     give uint8 pictures, in whole numbers, where the modifier releases pictures.
 
-    keep: attributes to carry along, by default the preserved ones; a suppressed one never is.
-    Raises SordineError where the records have another shape than those of the fit, or an attribute can't be kept.
+    keep: attributes to carry along, by default the preserved ones; a suppressed one never is. log: takes a line where named
+    feature columns come in another order than at the fit: they are matched by name.
+    Raises SordineError where the records have another shape or other feature columns than those of the fit, or an attribute
+    can't be kept.
     """
+    table = same_columns(table, modifier.features, FIT, log=log)
     modifier.check_input(table.shape, table.source, str(table.x.dtype))
     kept = _kept(modifier, table.attributes, keep, table.source)
     x, _ = modifier.release(table.x, table.ids, key, workers=workers)
@@ -97,7 +108,8 @@ def transform_file(
     masks: a folder for each record's mask, where the modifier masks pictures: grey PNG (255 is kept, 0 is not) named by the
     record's id (`file_names`), and metadata.csv, which says whose each is. It tells ids: it stays with the owner, as the output does.
     Each block is a pure function of its records, so neither `workers` nor row order changes a bit of any record.
-    Raises SordineError, with nothing written, where columns are missing, ids repeat, records hold NaN or do not fit, or
+    Feature columns are matched by name with those of the fit, whatever their order.
+    Raises SordineError, with nothing written, where columns are missing or additional, ids repeat, records hold NaN or do not fit, or
     masks are asked of a modifier that gives none.
     """
     output = Path(output)
@@ -105,6 +117,9 @@ def transform_file(
     if masks is not None:
         _ready_for_masks(masks, output, force)
     file = TableFile(source, features or _features_of(modifier, source))
+    if column_order(file.features, modifier.features, str(source), FIT) is not None:
+        log(reordered(str(source), FIT))
+        file.features = modifier.features
     modifier.check_input(file.shape, str(source), str(file.dtype))
     kept = _kept(modifier, file.other, keep, str(source))
     kept = tuple(c for c in kept if c not in ("id", "split"))
@@ -255,11 +270,7 @@ def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, obje
 
 def _features_of(modifier: Modifier, source: str | Path) -> tuple[str, ...]:
     """The feature columns that the modifier was fitted on, where this file has them."""
-    names = tuple(modifier.card.input.get("features", ()))
-    path = Path(source)
-    if path.is_file() and len(names) > 1:
-        return names
-    return ()
+    return modifier.features if Path(source).is_file() and len(modifier.features) > 1 else ()
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -154,3 +154,16 @@ def test_wrong_input_is_refused(data: Any, tmp_path: Path) -> None:
         leace().fit(x, names["speaker"])
     with pytest.raises(SordineError, match="does not exist"):
         Suppressor("leace", "speaker", key=tmp_path / "no.key").fit(x, names)
+
+
+@pytest.mark.parametrize("names", [[f"f{i}" for i in range(6)], list(range(6))])
+def test_columns_of_a_frame_are_matched_by_name(names: list[object]) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 6)), columns=names)
+    labels = {"who": rng.integers(0, 2, 60).astype(str)}
+    fitted = Suppressor("leace", "who", key=Key.of_seed(0)).fit(frame, labels)
+    assert fitted.transform(frame).shape == (60, 6)
+    with pytest.raises(ValueError, match="order"):
+        fitted.transform(frame[names[::-1]])
+    with pytest.raises(ValueError, match=r"99|other"):
+        fitted.transform(frame.rename(columns={names[0]: "other" if isinstance(names[0], str) else 99}))

@@ -14,6 +14,7 @@ from sordine import information
 from sordine.errors import SordineError, nearest
 from sordine.findings import Entanglement
 from sordine.keys import numpy_rng
+from sordine.matching import same_columns
 from sordine.methods.flow import Flow
 from sordine.methods.inversion import Inversion
 from sordine.methods.leace import Leace
@@ -78,7 +79,8 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
     Says first, through `run.log`, what is entangled on this table. The modifier's card holds, where its output is
     discrete, the exact best attack on the fitted and on the unseen records.
     Raises SordineError, before training, where the policy does not fit the table or the method does not fit the policy, and
-    where a side of the split lacks the labels that the method learns from or is measured by.
+    where a side of the split lacks the labels that the method learns from or is measured by. Feature columns of a pool are
+    matched by name; one that is missing or additional is refused.
     """
     run = run or Run()
     policy = table.require(policy)
@@ -98,6 +100,8 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
             f"{type(method).__name__.lower()} does not hide {', '.join(policy.suppress)}: it learns its task alone; the audit "
             "measures how much of it is read."
         )
+    if run.pool is not None:
+        run = dataclasses.replace(run, pool=same_columns(run.pool, table.features, table.source, log=run.log))
     assert table.split is not None
     if policy.suppress:
         found = information.entanglement(
