@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sordine.attackers.plan import Budget, Piece, Reading
-from sordine.metrics import accuracy, correlations, majority, nag, nag_interval, readable, wilson
+from sordine.metrics import accuracy, correlations, majority, nag, nag_interval, readable, resolvable, wilson
 from sordine.verdict import Readings
 
 CONFIDENCE = 0.95  # of the two-sided interval whose upper end counts, as in reports
@@ -88,10 +88,11 @@ def _certificate(
 def upper(after: Sequence[Reading], before: Sequence[Reading], classes: int, confidence: float) -> float | None:
     """Upper end of the two-sided interval of NAG (unclipped) of what `after` reads, over `before`, each by seed on the same records.
 
-    The larger of two. `metrics.nag_interval` knows that the most frequent class is a lucky one, but takes spreads from whole
+    The largest of three. `metrics.nag_interval` knows that the most frequent class is a lucky one, but takes spreads from whole
     accuracies and lets their correlation cancel what they share with the guess: of uneven classes, where an attacker
-    departs from the guess in few records, too little is left. The other end (`_departures`) counts those records.
-    None where either has none.
+    departs from the guess in few records, too little is left. The second end (`_departures`) counts those records. The third is `metrics.resolvable`, below which no
+    verdict holds (`verdict.judge`): an attacker that always predicts one class certifies no more than any other.
+    None where one has none.
     """
     truth = before[0].truth
     pairs = [correlations(truth, a.predicted, b.predicted) for a, b in zip(after, before, strict=True)]
@@ -99,7 +100,8 @@ def upper(after: Sequence[Reading], before: Sequence[Reading], classes: int, con
     shares = _accuracy(after), _accuracy(before), majority(truth)
     interval = nag_interval(*shares, len(truth), confidence=confidence, correlation=(r[0], r[1], r[2]), classes=classes)
     end = _departures(after, before, confidence)
-    return None if interval is None or end is None else max(interval[1], end)
+    least = resolvable(shares[1], shares[2], len(truth), confidence)
+    return None if interval is None or end is None or least is None else max(interval[1], end, least)
 
 
 def _departures(after: Sequence[Reading], before: Sequence[Reading], confidence: float) -> float | None:

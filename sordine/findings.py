@@ -14,6 +14,7 @@ Role = Literal["suppress", "preserve", "watch"]
 Setting = Literal["A", "B", "C"]
 MediaKind = Literal["audio", "image", "video"]
 SCHEMA = 1
+LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
 
 SETTINGS: dict[str, str] = {
     "A": "trained on the released records that the modifier was fitted on, tried on the others",
@@ -88,6 +89,19 @@ class Headline:
     uneven: bool = False
     records: int = 0
     sentence: str = ""
+
+    @property
+    def not_excluded(self) -> float:
+        """The leakage (NAG) that the audit cannot exclude: the larger of `high` and `resolvable`.
+
+        `high` alone is not enough: an attacker that always predicts the same class has a short interval on any number of
+        records. Where no interval of NAG is known, it is the upper end of `after` above the guess, over 1 - guess: the originals then
+        count as if they told everything.
+        """
+        if self.nag is None or self.low is None or self.high is None:
+            above = self.after_interval[1] - self.guess
+            return max(above, 0.0) / (1 - self.guess) if self.guess < 1 else 0.0
+        return max(self.high, self.resolvable or 0.0)
 
     @property
     def may_be_luck(self) -> bool:
@@ -316,8 +330,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The page's first words. level: holds (every suppressed attribute at chance or under the limit), leaks, unclear, broken; of
-    single records. adds_up: several records known to be of one person clearly tell more, and the title says how much."""
+    """The page's first words. level: holds (for every suppressed attribute, what cannot be excluded lies under the limit), leaks,
+    unclear, broken; of single records. `sordine.verdict.judge` has the rule. adds_up: several records known to be of one person clearly tell more, and the title says how much."""
 
     level: Literal["holds", "leaks", "unclear", "broken"]
     title: str
@@ -353,6 +367,11 @@ class Report:
     max_leakage: float | None = None
     passed: bool | None = None
     schema: int = SCHEMA
+
+    @property
+    def limit(self) -> float:
+        """The leakage up to which the verdict holds: the caller's limit, or 5 %."""
+        return LIMIT if self.max_leakage is None else self.max_leakage
 
     @property
     def decided(self) -> frozenset[str]:

@@ -347,6 +347,7 @@ def _audit(report: Report) -> dict[str, Any]:
                 "nag": h.nag,
                 "low": h.low,
                 "high": h.high,
+                **({"not_excluded": h.not_excluded} if h.role == "suppress" else {}),
                 "sentence": h.sentence,
             }
             for h in report.headlines

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sordine.attackers.plan import Budget, Piece, Reading
-from sordine.findings import ExactFinding, Finding, Flaw, Headline, Role, Verdict
+from sordine.findings import LIMIT, ExactFinding, Finding, Flaw, Headline, Role, Verdict
 from sordine.metrics import (
     accuracy,
     balanced_accuracy,
@@ -26,8 +26,6 @@ from sordine.metrics import (
 
 Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
 
-LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
-COARSE = 0.25  # where the interval of what is at chance reaches further, nothing is said to hold
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
 UNSUITED = (
     "The records are pictures, and no attacker that is made for pictures took part: such a one may read more, of the originals and of "
@@ -205,10 +203,13 @@ def judge(
 ) -> tuple[Verdict, bool | None]:
     """The verdict, and whether the release passes (None without max_leakage).
 
+    The limit is max_leakage, or 5 % where that is None.
     leaks: a flaw that leaks, or an attribute whose whole interval, or whose best possible attacker, lies above the limit.
-    holds: every suppressed attribute's interval lies under the limit, or holds 0 and reaches no further than a quarter. passed is False where more than
-    max_leakage was found, or the release has a flaw that leaks or makes figures unreliable; a limit that so few records
-    can't certify is said, not failed.
+    holds: for every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`: the larger of the interval's
+    upper end and what so many records can resolve) is at most the limit. The title states the largest of these figures.
+    unclear: anything else, also an attacker at chance on too few records.
+    passed is False where more than max_leakage was found, or the release has a flaw that leaks or makes figures unreliable. A limit
+    that so few records cannot certify is stated and does not fail.
     """
     limit = LIMIT if max_leakage is None else max_leakage
     read_well: list[str] = []  # by retrained attackers; what else leaks, the best possible attacker reads
@@ -227,9 +228,13 @@ def judge(
         unclear |= state == "unclear"
         over |= (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
     known: list[str] = []
+    figures = [h.not_excluded for h in secret]
     for finding in exact:
         excess = exact_excess(finding, secret)
-        if excess is None or finding.kept or excess <= limit:
+        if excess is None or finding.kept:
+            continue
+        figures.append(excess)
+        if excess <= limit:
             continue
         said.append(
             f"The best possible attacker, who knows the modifier and these very records with their labels, reads "
@@ -261,10 +266,11 @@ def judge(
         for h in seen
     ]
     passed = None if max_leakage is None else not (leaking or broken or over or unread)
-    if passed and any(h.high is not None and h.high > limit and h.nag is not None for h in secret):
+    most = max(figures, default=0.0)
+    if passed and most > limit:
         said.append(
-            f"The limit of {percent(limit)} is met by what was found; so many records cannot certify it: "
-            "the upper end of an interval lies above it."
+            f"What was found meets the limit of {percent(limit)}. The records cannot certify it: "
+            f"up to {percent(most)} cannot be excluded."
         )
     names = _list(suppress)
     if broken:
@@ -286,46 +292,45 @@ def judge(
             title += f", which may be luck: {few.records:,} records cannot certify less than {percent(few.resolvable or 0.0)}"
         return Verdict("unclear", title, tuple(said)), passed
     if unclear:
-        return Verdict("unclear", _open(names), tuple(said)), passed
-    if not all(h.at_chance or h.nag is None for h in secret):
-        return Verdict(
-            "holds", f"What is read of {names} lies under the limit of {percent(limit)}", tuple(said)
-        ), passed
-    title = f"No attacker read {names} from the release"
-    most = max((h.high or 0.0 for h in secret if h.nag is not None), default=0.0)
-    if most > limit:
-        title += f", as far as {max(h.records for h in secret):,} records can tell: up to {percent(most)} cannot be ruled out"
-    return Verdict("holds", title, tuple(said)), passed
+        title = _open(names) if unread or most <= limit else f"{_open(names)}: {_up_to(most)}"
+        return Verdict("unclear", title, tuple(said)), passed
+    chance = all(h.at_chance or h.nag is None for h in secret)
+    title = (
+        f"No attacker inferred {names} from the release"
+        if chance
+        else f"What attackers infer of {names} lies under the limit of {percent(limit)}"
+    )
+    return Verdict("holds", f"{title}; {_up_to(most)}", tuple(said)), passed
+
+
+def _up_to(share: float) -> str:
+    return f"up to {percent(share)} cannot be excluded"
 
 
 def _state(h: Headline, limit: float) -> tuple[str, str]:
+    """leaks, holds or unclear, as `judge` has it, and a sentence."""
+    left = f"{_up_to(h.not_excluded)} with {h.records:,} records"
     if h.nag is None or h.low is None or h.high is None:
         if h.after_interval[0] > h.guess:
             return "leaks", h.sentence
-        # No share can be stated; as if the originals told everything, is what is read within the limit?
-        if h.after_interval[1] <= h.guess + limit * (1 - h.guess):
-            return "holds", h.sentence + " Nothing above guessing is read from the released records either."
-        return "unclear", h.sentence + f" {h.records:,} records are too few to say more."
+        if h.not_excluded <= limit:
+            return "holds", f"{h.sentence} Nothing above guessing is read from the released records either; {left}."
+        return "unclear", f"{h.sentence} {h.records:,} records are too few to say more."
     if h.low > limit:
         return "leaks", h.sentence
-    # An interval that so few records cannot have, even if nothing leaked, is an attacker's that always says the same.
-    if h.high <= limit and (h.resolvable is None or h.resolvable <= max(limit, COARSE)):
-        return "holds", h.sentence
-    bound = "" if h.resolvable is None else f"; {h.records:,} records cannot certify less than {percent(h.resolvable)}"
+    if h.not_excluded <= limit:
+        return "holds", f"{h.sentence} {left[0].upper()}{left[1:]}."
+    over = f"{left}, more than the limit of {percent(limit)}"
     if h.may_be_luck:
-        return "unclear", (
-            h.sentence
-            + f" Alone that is more than guessing reads; the best of so many attacks may be there by luck{bound}."
-        )
-    if h.at_chance and max(h.resolvable or 0.0, h.high) > COARSE:
-        return "unclear", h.sentence + f" That cannot be told from guessing{bound}: too few to rely on."
+        luck = "Alone that is more than guessing reads; the best of so many attacks may be there by luck"
+        return "unclear", f"{h.sentence} {luck}. {over[0].upper()}{over[1:]}."
     if h.at_chance:
-        return "holds", h.sentence + f" That cannot be told from guessing{bound}."
-    return "unclear", h.sentence + f" The limit of {percent(limit)} lies inside that interval{bound}."
+        return "unclear", f"{h.sentence} That cannot be told from guessing, but {over}."
+    return "unclear", f"{h.sentence} {over[0].upper()}{over[1:]}."
 
 
 def _open(names: str) -> str:
-    return f"Whether {names} can still be read is not clear"
+    return f"Whether {names} can still be inferred is not clear"
 
 
 def _worst(secret: Sequence[Headline], leaking: Sequence[str], names: str) -> str:

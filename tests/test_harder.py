@@ -150,7 +150,7 @@ def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> N
 
 
 def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
-    head = Verdict("holds", "No attacker read `sex` from the release", ())
+    head = Verdict("holds", "No attacker inferred `sex` from the release", ())
     one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, 0.05, -0.05, 0.15)
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
 

@@ -36,6 +36,6 @@ def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> 
     assert speaker.nag <= 0.05
     assert digit.nag is not None
     assert digit.nag >= 0.95
-    assert report.verdict.level == "holds"
+    assert report.verdict.level == ("holds" if speaker.not_excluded <= 0.05 else "unclear")
     unseen = next(e for e in report.exact if e.on == "unseen" and not e.kept)
     assert unseen.accuracy <= unseen.permuted_high + 0.03  # no more than label-permuted data show

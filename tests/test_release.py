@@ -148,6 +148,7 @@ def test_manifest_tells_the_truth(source: Path, tmp_path: Path) -> None:
     assert manifest["policy"] == NOTE["policy"]
     assert manifest["audit"]["verdict"] == {"level": "holds", "title": "It is so", "sentences": ["In words."]}
     assert manifest["audit"]["attributes"][0]["nag"] == 0.0
+    assert manifest["audit"]["attributes"][0]["not_excluded"] == 0.02
     assert manifest["audit"]["report_sha256"] == sha256(tmp_path / "report.json")
 
 
@@ -248,20 +249,62 @@ def judged(
     return judge([head], [], exact, ("speaker",), limit)
 
 
-def test_a_verdict_holds_only_where_the_interval_is_short_and_the_limit_kept() -> None:
-    assert judged(0.01, -0.05, 0.1, None)[0].level == "holds"
-    assert judged(0.2, -0.1, 0.5, None)[0].level == "unclear"  # at chance, and half of it may be readable
-    assert "up to 10.0 % cannot be ruled out" in judged(0.01, -0.05, 0.1, None)[0].title
+def state(limit: float | None = None, **figures) -> str:
+    return judge([replace(HEAD, **figures)], [], [], ("speaker",), limit)[0].level
+
+
+@pytest.mark.parametrize(("high", "resolvable"), [(0.03, 0.02), (0.02, 0.03), (0.05, 0.05), (0.05, None)])
+def test_a_verdict_holds_up_to_what_cannot_be_excluded_and_says_it(high: float, resolvable: float | None) -> None:
+    head = replace(HEAD, nag=0.0, low=-0.01, high=high, resolvable=resolvable)
+    verdict, _ = judge([head], [], [], ("speaker",), None)
+    assert verdict.level == "holds"
+    assert head.not_excluded == max(high, resolvable or 0.0)
+    assert f"{100 * head.not_excluded:.1f} %" in verdict.title
+
+
+@pytest.mark.parametrize(
+    ("high", "resolvable", "limit"),
+    [
+        (0.021, 0.125, None),  # an attacker that always predicts the same class has a short interval
+        (0.06, 0.02, None),  # at chance, and under a quarter
+        (0.2, 0.2, None),
+        (0.12, 0.02, 0.1),
+        (0.02, 0.12, 0.1),
+        (0.5, 0.1, None),
+    ],
+)
+def test_nothing_holds_beyond_the_limit_though_at_chance(high: float, resolvable: float, limit: float | None) -> None:
+    head = replace(HEAD, nag=0.0, low=-0.003, high=high, resolvable=resolvable)
+    verdict, passed = judge([head], [], [], ("speaker",), limit)
+    assert (verdict.level, passed) == ("unclear", None if limit is None else True)
+    assert f"{100 * max(high, resolvable):.1f} %" in verdict.title
+    assert state(0.5, nag=0.0, low=-0.003, high=high, resolvable=resolvable) == "holds"
+
+
+def test_the_title_has_the_worst_of_all_attributes_and_of_the_exact_attacker() -> None:
+    one = replace(HEAD, low=-0.01, high=0.02, resolvable=0.01)
+    two = replace(one, attribute="sex", resolvable=0.04)
+    assert "4.0 %" in judge([one, two], [], [], ("speaker", "sex"), None)[0].title
+    exact = ExactFinding(("speaker",), (), "unseen", 0.136, 0.1, 0.1, 0.11, 400)
+    verdict, _ = judge([one], [], [exact], ("speaker",), None)
+    assert verdict.level == "holds"
+    assert "4.5 %" in verdict.title  # (.136 - .1) / (.9 - .1)
+
+
+def test_without_a_share_the_interval_of_what_is_predicted_decides() -> None:
+    unread = replace(HEAD, nag=None, low=None, high=None, resolvable=None, guess=0.5)
+    narrow, wide = replace(unread, after_interval=(0.49, 0.52)), replace(unread, after_interval=(0.4, 0.6))
+    assert narrow.not_excluded == pytest.approx(0.04)
+    assert [judge([h], [], [], ("speaker",), None)[0].level for h in (narrow, wide)] == ["holds", "unclear"]
+    assert replace(unread, guess=1.0, after_interval=(0.9, 1.0)).not_excluded == 0.0
+
+
+def test_what_is_read_within_the_limit_holds_and_the_limit_is_kept() -> None:
     # Under the limit, but read all the same.
     head = replace(HEAD, nag=0.5, low=0.4, high=0.6, at_chance=False)
     verdict, passed = judge([head], [], [], ("speaker",), 0.8)
     assert (verdict.level, passed) == ("holds", True)
-    assert verdict.title == "What is read of `speaker` lies under the limit of 80.0 %"
-    # An attacker that always says the same has a short interval, however few the records.
-    assert (
-        judge([replace(HEAD, nag=0.0, low=0.0, high=0.01, resolvable=0.4)], [], [], ("speaker",), None)[0].level
-        == "unclear"
-    )
+    assert "60.0 %" in verdict.title
     # At chance only because so many attacks were tried: its own interval lies above 0.
     verdict, passed = judged(0.08, 0.01, 0.15, 0.1)
     assert (verdict.level, passed) == ("unclear", True)

@@ -16,7 +16,7 @@ import pytest
 from sordine.errors import SordineError
 from sordine.findings import Entanglement, Flaw, Pair, Report
 from sordine.report import charts, from_json, json_schema, read_report, to_html, to_json, write_report
-from sordine.report.page import told
+from sordine.report.page import told, tone
 from sordine.reportfile import digest, schema_text
 
 from .report_example import example, headline
@@ -334,10 +334,32 @@ def test_pictures_that_nobody_saw_as_pictures_are_marked_on_every_share() -> Non
     assert "Here 98.1 % are read of the originals, by guessing 9.8 %" in words
 
 
+@pytest.mark.parametrize(
+    ("high", "resolvable", "at_chance", "shade"),
+    [
+        (0.02, 0.03, True, "good"),
+        (0.02, 0.125, True, "unsure"),  # a short interval on few records
+        (0.2, 0.03, True, "unsure"),
+        (0.2, 0.03, False, "bad"),
+        (0.04, 0.03, False, "good"),  # more than guessing, within the limit
+    ],
+)
+def test_the_page_colours_a_suppressed_attribute_by_the_rule_of_the_verdict(
+    high: float, resolvable: float, at_chance: bool, shade: str
+) -> None:
+    report = example()
+    old = next(h for h in report.headlines if h.role == "suppress")
+    made = replace(old, nag=0.01, low=-0.003, high=high, resolvable=resolvable, at_chance=at_chance)
+    assert tone(made, made.at_chance, 0.05) == shade
+    reports = [replace(report, headlines=(made,), max_leakage=limit, passed=True) for limit in (0.05, 0.5)]
+    certified = ["not certified" not in to_html(r) for r in reports]
+    assert certified == [max(high, resolvable) <= 0.05, True]
+
+
 def test_the_scatter_goes_beyond_100_per_cent() -> None:
     worst = replace(headline("who", "suppress", 2, 0.9, 0.6, 0.5), nag=1.8, low=1.2, high=2.4)
     other = replace(headline("a", "watch", 2, 0.9, 0.6, 0.5), nag=1.4, low=1.3, high=1.5)
-    picture = str(charts.tradeoff(worst, [other], {"who"}))
+    picture = str(charts.tradeoff(worst, [other], {"who"}, "bad"))
     level = float(re.search(r'class="level bad shaky" x1="([\d.]+)%"', picture)[1])
     whole = [float(x) for x in re.findall(r'class="whole" x1="([\d.]+)%" x2="\1%"', picture)]
     assert whole[0] < level < 59

@@ -147,9 +147,9 @@ def best_attack(found: ExactFinding) -> Markup:
     )
 
 
-def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str] = ()) -> Markup:
+def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str] = (), tone: str = "good") -> Markup:
     """Utility of every preserved or watched attribute against the worst leakage of a suppressed one, with intervals. shaky: attributes
-    whose share is little worth, drawn hollow; where the worst is among them, its line is dashed."""
+    whose share is little worth, drawn hollow; where the worst is among them, its line is dashed. tone: the colour of the worst."""
     assert worst.nag is not None
     points = sorted((h for h in others if h.nag is not None), key=lambda h: -(h.nag or 0.0))
     n, top, line = len(points), 26, 19
@@ -179,7 +179,6 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
         ticks += f'<line class="whole" x1="{x_of(1)}" x2="{x_of(1)}" y1="{top}" y2="{top + plot}"/>'
     x = left + width * min(max(worst.nag / right, 0.0), 1.0)
     low, high = _or(worst.low, worst.nag), _or(worst.high, worst.nag)
-    tone = "good" if worst.at_chance else "bad"
     band = (
         f'<rect class="band {tone}" x="{x_of(low)}" y="{top}" height="{plot}" '
         f'width="{width * (min(max(high / right, 0.0), 1.0) - min(max(low / right, 0.0), 1.0)):.2f}%">'

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from sordine.findings import SETTINGS, Finding, Headline, ReconstructionFinding, Report
+from sordine.metrics import resolvable
 from sordine.report import charts, harder
 
 FOLDER = Path(__file__).parent
@@ -86,10 +87,13 @@ def context(report: Report) -> dict[str, Any]:
         "style": style(),
         "level": ALONE if report.verdict.adds_up and report.verdict.level == "holds" else LEVELS[report.verdict.level],
         "roles": [
-            (role, *ROLES[role], [row(h, h.attribute in shaky) for h in hs]) for role, hs in by_role.items() if hs
+            (role, *ROLES[role], [row(h, report.limit, h.attribute in shaky) for h in hs])
+            for role, hs in by_role.items()
+            if hs
         ],
         "worst": worst,
         "lowest": lowest,
+        "not_excluded": max((h.not_excluded for h in by_role["suppress"]), default=None),
         "overtaken": not lowest and bool(told),
         "shaky": shaky,
         "unsuited": bool(report.made.get("no_attacker_for_pictures")),
@@ -101,7 +105,9 @@ def context(report: Report) -> dict[str, Any]:
         "harder": harder.view(report),
         "proved": report.proved,
         "exact": [(e, charts.best_attack(e)) for e in report.exact],
-        "tradeoff": charts.tradeoff(worst, charted, shaky) if worst and charted else None,
+        "tradeoff": charts.tradeoff(worst, charted, shaky, tone(worst, worst.at_chance, report.limit))
+        if worst and charted
+        else None,
         "untold": [h.attribute for h in readable if h.nag is None],
         "retrained": {h.attribute: h for h in report.headlines},
         "heat": heat(report),
@@ -115,15 +121,30 @@ def context(report: Report) -> dict[str, Any]:
     }
 
 
-def tone(headline: Headline | Finding, at_chance: bool) -> str:
-    """The colour of what is read now: good, bad, or plain where neither can be said."""
-    if headline.nag is None or (
-        isinstance(headline, Headline) and (headline.may_be_luck if headline.role == "suppress" else headline.overtaken)
-    ):
+def tone(found: Headline | Finding, at_chance: bool, limit: float) -> str:
+    """The colour of what is read now: good, bad, or plain or unsure where neither can be said.
+
+    Of a suppressed attribute the rule is that of `verdict.judge`: good only where what cannot be excluded is at most the limit.
+    """
+    if found.nag is None or (isinstance(found, Headline) and found.role != "suppress" and found.overtaken):
         return "unsure"
-    if headline.role == "watch":
+    if found.role == "watch":
         return "plain"
-    return "good" if at_chance == (headline.role == "suppress") else "bad"
+    if found.role != "suppress":
+        return "bad" if at_chance else "good"
+    if not_excluded(found) <= limit:
+        return "good"
+    lucky = isinstance(found, Headline) and found.may_be_luck
+    return "unsure" if at_chance or lucky else "bad"
+
+
+def not_excluded(found: Headline | Finding) -> float:
+    """The leakage that a headline, or one attacker's finding, leaves possible: see `Headline.not_excluded`."""
+    if isinstance(found, Headline):
+        return found.not_excluded
+    if found.high is None:
+        return 1.0
+    return max(found.high, resolvable(found.before, found.guess, found.records / max(found.seeds, 1)) or 0.0)
 
 
 def is_shaky(report: Report, headline: Headline) -> bool:
@@ -132,12 +153,14 @@ def is_shaky(report: Report, headline: Headline) -> bool:
     return headline.overtaken or bool(report.made.get("no_attacker_for_pictures"))
 
 
-def row(h: Headline, shaky: bool = False) -> dict[str, Any]:
-    """One attribute's line: the headline, its bars and its words. shaky: see `is_shaky`."""
-    shade = tone(h, h.at_chance)
+def row(h: Headline, limit: float, shaky: bool = False) -> dict[str, Any]:
+    """One attribute's line: the headline, its bars and its words. limit: up to which a verdict holds. shaky: see `is_shaky`."""
+    shade = tone(h, h.at_chance, limit)
     words = ("better than guessing", "not told from guessing") if h.role == "suppress" else ("readable", "not readable")
     state = "cannot be told" if h.nag is None else words[h.at_chance]
-    if h.role == "suppress" and h.may_be_luck:
+    if h.role == "suppress" and shade == "good":
+        state = "within the limit"
+    elif h.role == "suppress" and h.may_be_luck:
         state = "perhaps by luck"
     if h.role != "suppress" and h.overtaken:
         state = "attackers too weak"
@@ -156,7 +179,8 @@ def attacks(report: Report) -> list[dict[str, Any]]:
         told = (f for f in mine if (f.setting, f.attacker) == (h.setting, h.attacker_after))
         worst = next(told, None) if h.role == "suppress" else None
         cells = {
-            (f.attacker, f.setting): {"f": f, "dots": charts.dots(f, _cell_tone(f)), "worst": f is worst} for f in mine
+            (f.attacker, f.setting): {"f": f, "dots": charts.dots(f, _cell_tone(f, report.limit)), "worst": f is worst}
+            for f in mine
         }
         tables.append(
             {
@@ -170,8 +194,8 @@ def attacks(report: Report) -> list[dict[str, Any]]:
     return tables
 
 
-def _cell_tone(f: Finding) -> str:
-    return tone(f, f.after_interval[0] <= f.guess)
+def _cell_tone(f: Finding, limit: float) -> str:
+    return tone(f, f.after_interval[0] <= f.guess, limit)
 
 
 def heat(report: Report) -> dict[str, Any] | None:
