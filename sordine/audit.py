@@ -22,14 +22,14 @@ from sordine.attackers.more import hold_more
 from sordine.attackers.plan import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, strangers, together, trials
 from sordine.beforehand import besides, releases_drawn
 from sordine.cloud import cloud, distortion
-from sordine.copies import copied
+from sordine.copies import copied, copies_elsewhere
 from sordine.errors import SordineError
 from sordine.findings import Entanglement, ExactFinding, Finding, Flaw, Headline, PretrainedFinding, Report, Role
 from sordine.flaws import Match, columns, contents, match, names_and_order
 from sordine.harder import Harder, harder, unit_of
 from sordine.information import entanglement
 from sordine.keys import Key
-from sordine.matching import same_columns
+from sordine.matching import same_columns, same_records
 from sordine.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
 from sordine.pooled import qualified, sentences
@@ -55,6 +55,7 @@ def audit(
     budget: Budget = Budget(),
     max_leakage: float | None = None,
     person: str | None = None,
+    match_by_order: bool = False,
     kept: Sequence[str] | None = None,
     originals: bool = True,
     pretrained: bool = True,
@@ -79,11 +80,19 @@ def audit(
 
     Feature columns of `released`, `more` and the modifier are matched by name with those of `original`.
 
+    match_by_order: row i of both tables is the same record, where a table has no ids; without it such tables are matched by
+    exact vectors, or refused (see `matching.same_records`).
+
     A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, for
-    attackers of whom none can read records of this shape, and for as many feature columns of other names.
+    attackers of whom none can read records of this shape, for as many feature columns of other names, and for tables whose
+    records cannot be matched.
     """
     started = time.monotonic()
     original, released, more = _columns_matched(original, released, more, modifier, log)
+    found = same_records(original, released, by_order=match_by_order)
+    released, notes = found.released, list(found.notes)
+    for note in notes:
+        log(note)
     for table in (original, released):
         if not _families(table, budget):
             raise SordineError(
@@ -96,8 +105,9 @@ def audit(
     looked = contents(original, released, rows)
     flaws = [*rows.flaws, *looked.flaws, *columns(original, released, rows, policy)]
     flaws += names_and_order(original, released, rows, policy, final=final)
+    if modifier is None and 2 * looked.equal.sum() <= len(looked.equal):
+        flaws += copies_elsewhere(original, released, by_order=match_by_order)
     usable = Match(rows.original[looked.finite], rows.released[looked.finite], ())
-    notes: list[str] = []
     fitted, how = _fitted(original, released, usable, policy, modifier, key, flaws)
     most = min(budget.max_records, max(FEWEST, HELD // (8 * (original.width + released.width))))
     usable, fitted, sampled = _sample(original, usable, fitted, most)

@@ -62,6 +62,10 @@ def audit(
         str | None,
         typer.Option("--person", metavar="ATTRIBUTE", help="Whose records are read together. [the table's groups]"),
     ] = None,
+    match_by_order: Annotated[
+        bool,
+        typer.Option("--match-by-order", help="Without ids: row i of both tables is the same record."),
+    ] = False,
     max_leakage: Annotated[
         float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
     ] = None,
@@ -111,6 +115,8 @@ def audit(
         if path is not None:
             given.ready(path, force, table, transformed, modifier, key, media, media_after, more)
     folders = given.two_folders(table, transformed, extractor, modifier, media, media_after)
+    if match_by_order and folders:
+        raise SordineError("--match-by-order is for two tables; files of two folders are matched by name")
     from sordine import methods
     from sordine.audit import Budget
     from sordine.audit import audit as find
@@ -167,6 +173,7 @@ def audit(
                 media_after=media_after,
                 layout=layout,
                 layout_options=given.fields(layout_settings),
+                match_by_order=match_by_order,
                 log=people.log,
             )
         if not given.names(suppress) and not given.names(preserve):
@@ -207,6 +214,7 @@ def audit(
             pretrained=pretrained,
             more=held,
             person=person,
+            match_by_order=pair.by_order,
             device=given.device(device),
             workers=workers,
             log=people.log,

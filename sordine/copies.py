@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -92,3 +93,30 @@ def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray
             )
             flaws.append(Flaw("own-class", "leak", message, attribute=s))
     return flaws
+
+
+def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False) -> list[Flaw]:
+    """A flaw `leak` where released records are copies of originals, each about once: the table itself in another order.
+
+    Only originals whose vector stands once count. Copies drawn with replacement, as by substitution, repeat: that is no flaw.
+    by_order: records were matched by row number, so more than 5 % suffice, and doubt counts against the release.
+    """
+    if original.shape != released.shape:
+        return []
+    before, after = Counter(digests(blocks_of(original.x))), Counter(digests(blocks_of(released.x)))
+    single = [digest for digest, count in before.items() if count == 1]
+    each = np.array([after[digest] for digest in single if digest in after], np.int64)
+    n = int(each.sum())
+    if n < FEWEST or n <= (UNTOUCHED if by_order else 0.5) * len(released):
+        return []
+    share = n / len(single)
+    drawn = len(single) * (np.exp(-share) - 1 + share)  # repeats among as many even draws, on average
+    if drawn < FEWEST and not by_order:
+        return []
+    if drawn >= FEWEST and n - len(each) >= drawn / 2:
+        return []
+    message = (
+        f"{n:,} of {len(released):,} released records are bit for bit copies of originals, each about once, though matched with "
+        "other records: the originals themselves are released, in another order, and tell what they told before."
+    )
+    return [Flaw("copies", "leak", message)]

@@ -1,12 +1,14 @@
-"""Which numbers of two tables are the same feature: by the names of their columns, never by position."""
+"""Which features and which records of two tables are the same: by names of columns and by ids, not by position."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sordine.copies import blocks_of, digests
 from sordine.errors import SordineError
 from sordine.recipe import silent
 from sordine.table import Table
@@ -56,3 +58,89 @@ def same_columns(
         return table
     log(reordered(table.source, other))
     return replace(table, x=np.asarray(table.x)[:, order], features=tuple(wanted))
+
+
+@dataclass(frozen=True)
+class SameRecords:
+    """A released table by the ids of its originals; notes: how they were found, where not by id; by_order: by row number."""
+
+    released: Table
+    notes: tuple[str, ...] = ()
+    by_order: bool = False
+
+
+def same_records(original: Table, released: Table, *, by_order: bool = False) -> SameRecords:
+    """The released table with the ids of the original one.
+
+    Ids that were given, or that are row numbers of one and the same table, stay as they are. Where ids are missing, they
+    are found by exact vectors, provided that every released record is a copy of an original; records whose vector does not
+    say which original they are, are left out. by_order: else row i of both is taken to be the same record.
+    Raises SordineError where records cannot be matched, and where they are to be matched by order and their numbers differ.
+    """
+    if _ids_agree(original, released):
+        return SameRecords(released)
+    if by_order:
+        return _by_order(original, released)
+    rows, copies = by_vectors(original, released)
+    kept = np.flatnonzero(rows >= 0)
+    if copies < len(released) or not len(kept):
+        raise SordineError(_unmatched(original, released, copies))
+    note = (
+        f"{released.source} and {original.source} have no ids in common: {len(kept):,} of {len(rows):,} released records are bit for bit "
+        "copies of originals and were matched by their contents."
+    )
+    if len(kept) < len(rows):
+        note += f" The other {len(rows) - len(kept):,} are left out: each could be a copy of several originals."
+    found = released.take(kept)
+    return SameRecords(replace(found, ids=original.ids[rows[kept]], rows_of=original.rows_of), (note,))
+
+
+def _ids_agree(original: Table, released: Table) -> bool:
+    if original.rows_of == released.rows_of:
+        return True
+    # Row numbers that Sordine wrote as ids may have lost the note that says whose they are.
+    return not (original.rows_of and released.rows_of) and not set(original.ids).isdisjoint(released.ids)
+
+
+def _by_order(original: Table, released: Table) -> SameRecords:
+    if len(original) != len(released):
+        raise SordineError(
+            f"{released.source} has {len(released):,} records and {original.source} {len(original):,}: they cannot be matched by "
+            "order; give both tables a column 'id'"
+        )
+    note = (
+        f"Records of {released.source} and {original.source} were matched by row number, as asked: nothing shows that row i of "
+        "both is the same record. If it is not, the figures are wrong."
+    )
+    return SameRecords(replace(released, ids=original.ids, rows_of=original.rows_of), (note,), True)
+
+
+def _unmatched(original: Table, released: Table, copies: int) -> str:
+    if original.rows_of and released.rows_of:
+        which = "the tables share no ids, only row numbers of their own"
+    else:
+        which = f"{(original if original.rows_of else released).source} has no column 'id'"
+    found = f" ({copies:,} of {len(released):,} are bit for bit copies of originals)" if copies else ""
+    return (
+        f"{released.source}: its records{found} cannot be matched with those of {original.source}: {which}; give both tables the "
+        "same ids, or, if row i of both is the same record, --match-by-order (match_by_order=True)"
+    )
+
+
+def by_vectors(original: Table, released: Table) -> tuple[np.ndarray, int]:
+    """Which original each released record is a copy of: rows (n,) int64, -1 where it is none's or several would do; and how
+    many are copies at all. Vectors that stand equally often in both tables are paired in order, as it makes no difference."""
+    rows = np.full(len(released), -1, np.int64)
+    if original.shape != released.shape:
+        return rows, 0
+    after = digests(blocks_of(released.x))
+    times = Counter(after)
+    places: dict[bytes, list[int]] = {}
+    for row, digest in enumerate(digests(blocks_of(original.x))):
+        if digest in times:
+            places.setdefault(digest, []).append(row)
+    left = {digest: iter(found) for digest, found in places.items() if len(found) == times[digest]}
+    for row, digest in enumerate(after):
+        if digest in left:
+            rows[row] = next(left[digest])
+    return rows, sum(times[digest] for digest in places)

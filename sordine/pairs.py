@@ -16,6 +16,7 @@ from sordine.errors import SordineError
 from sordine.features import extract
 from sordine.files import cache_folder, sha256
 from sordine.findings import Flaw, Gallery, Report
+from sordine.matching import same_records
 from sordine.media.layouts import open_media
 from sordine.media.source import Media
 from sordine.policy import Policy
@@ -33,7 +34,8 @@ class Pair:
 
     original: with labels. transformed: the same ids. source: the folder of the originals, where it was named. released: the
     folder of what an anonymiser made. folders: whether the tables were made of the two folders. about: what the report says
-    of the transformed records. options: words for a command line that makes the same pair again.
+    of the transformed records. options: words for a command line that makes the same pair again. by_order: whether records were
+    matched by row number, as asked.
     """
 
     original: Table
@@ -43,6 +45,7 @@ class Pair:
     folders: bool = False
     about: dict[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    by_order: bool = False
 
     def gallery(self, policy: Policy, *, originals: bool = True, log: Callable[[str], None] = silent) -> Gallery | None:
         """Some records to look at or listen to; None where no media folder is known. See `sordine.report.gallery`."""
@@ -69,24 +72,34 @@ def read_pair(
     media_after: Path | None = None,
     layout: str | None = None,
     layout_options: Mapping[str, str] | None = None,
+    match_by_order: bool = False,
     log: Callable[[str], None] = silent,
 ) -> Pair:
     """Two table files; media: the folder that the first was made of; media_after: an anonymiser's files of the same names.
 
-    Feature columns are matched by name; another order is said to `log`.
+    Feature columns are matched by name; another order is said to `log`. Records are matched by id; where ids are missing, as in
+    `sordine.matching.same_records`, and how stands in `log` and in the original table's notes.
     """
     original = Table.read(table, features, named=named)
-    options: list[str] = []
+    released = _read_released(transformed, features, original, log)
+    found = same_records(original, released, by_order=match_by_order)
+    for note in found.notes:
+        log(note)
+    if match_by_order and not found.by_order:
+        log("--match-by-order has no say here: records were matched by their ids")
+    original = replace(original, notes=(*original.notes, *found.notes))
+    options: list[str] = ["--match-by-order"] if found.by_order else []
     if media is not None:
         options += ["--media", media.name, *_layout_words(layout, layout_options)]
         options += ["--media-after", media_after.name] if media_after is not None else []
     return Pair(
         original,
-        _read_released(transformed, features, original, log),
+        found.released,
         None if media is None else open_media(media, layout, layout_options),
         None if media_after is None else open_media(media_after, labels=False),
         about={"transformed": transformed.name, "released_sha256": sha256(transformed)},
         options=tuple(options),
+        by_order=found.by_order,
     )
 
 

@@ -17,6 +17,7 @@ from sordine.errors import SordineError
 from sordine.findings import ReconstructionFinding
 from sordine.flaws import match
 from sordine.keys import Key
+from sordine.matching import same_records
 from sordine.modifier import Modifier
 from sordine.picture_metrics import cosine_similarity
 from sordine.picture_models import LoadedVerification, Verification
@@ -119,6 +120,7 @@ def sides(
     Raises SordineError where the originals are no pictures, or too few records are on either side.
     """
     picture_models.picture_shape(original)
+    released = same_records(original, released).released
     found = match(original, released)
     before, after = original.take(found.original), released.take(found.released)
     fitted = _fitted(before, after, policy, modifier, key)

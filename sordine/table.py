@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 100
 LARGEST = 1e15  # squares of larger numbers, summed over a table, leave the range of float32
+BLOCK_BYTES = 1 << 26  # of records that are looked at together
 TEST_SHARE = 4  # every fourth record is tried, three are trained on
 
 
@@ -58,6 +60,7 @@ class Table:
     group: (n,) int64; records of one group stay on one side of the split. source: where the table came from, for people.
     features: names of the columns that x was read from. notes: what was left out on reading, and why, in sentences.
     extra: of a release that is audited, the columns that were left out: (n,) numbers or strings.
+    rows_of: where the ids are row numbers, a digest of the table whose rows they count (`rows_digest`); "" where ids were given.
     """
 
     x: Any
@@ -70,6 +73,7 @@ class Table:
     features: tuple[str, ...] = ("x",)
     notes: tuple[str, ...] = field(default=())
     extra: dict[str, np.ndarray] = field(default_factory=dict)
+    rows_of: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,6 +140,7 @@ class Table:
             split=None if split is None else read_split(split, source),
             group=None if group is None else encode(group)[0],
             source=source,
+            rows_of=rows_digest(blocks_of(x)) if ids is None else "",
         )
 
     @classmethod
@@ -164,7 +169,8 @@ class Table:
             group=special["group"],
             source=source,
         )
-        return replace(table, features=tuple(map(str, features)))
+        table = replace(table, features=tuple(map(str, features)))
+        return replace(table, rows_of=table.rows_of and rows_digest(blocks_of(table.x), table.features))
 
     @classmethod
     def read(
@@ -324,6 +330,23 @@ def is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ == "NAType":
         return True
     return bool(value != value) or value == ""
+
+
+def blocks_of(x: Any) -> Iterator[np.ndarray]:
+    """Records (n, *shape) in the table's own type, a block at a time."""
+    most = max(1, BLOCK_BYTES // (4 * max(1, int(np.prod(x.shape[1:], dtype=np.int64)))))
+    return (np.asarray(x[start : start + most]) for start in range(0, len(x), most))
+
+
+def rows_digest(blocks: Iterable[np.ndarray], features: Sequence[str] = ("x",)) -> str:
+    """A digest of records and their order, in hexadecimal: (b, *shape) blocks, whatever their sizes. Where each feature has a
+    column of its own, the order of the columns makes no difference."""
+    digest = hashlib.blake2b(digest_size=20)
+    order = np.argsort(np.array(features))
+    for block in blocks:
+        named = len(features) > 1 and block.shape[1:2] == (len(features),)
+        digest.update(np.ascontiguousarray(block[:, order] if named else block).data)
+    return digest.hexdigest()
 
 
 def encode(column: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from sordine.errors import SordineError, nearest
 from sordine.files import atomic, content_address, refuse_existing
 from sordine.mapped import MappedArray
-from sordine.table import MAX_CLASSES, Table, are_pictures, check_finite, check_ids
+from sordine.table import MAX_CLASSES, Table, are_pictures, blocks_of, check_finite, check_ids, rows_digest
 
+ROWS = "sordine.rows"  # the note of a file whose ids are the row numbers of another: which one, by `Table.rows_of`
 RESERVED = ("id", "split", "group")
 BLOCK_ROWS = 8192
 BLOCK_BYTES = 1 << 26  # of a block's x as float32: fewer rows of wide records are read at a time
@@ -203,6 +204,18 @@ class TableFile:
             return np.concatenate(parts, axis=1)
         return np.stack(parts, axis=1).reshape(len(block), *self.shape)
 
+    def rows_of(self, x: Any = None) -> str:
+        """`Table.rows_of` of this file: "" where its ids were given. x: its records, where they are at hand already."""
+        if "id" in self.other:
+            return str(read_note(self.path, ROWS).get("of", ""))
+        return rows_digest(self._records() if x is None else blocks_of(x), self.features)
+
+    def _records(self) -> Iterator[np.ndarray]:
+        first = 0
+        for block in self.blocks(self.features):
+            yield self.x(block, first)
+            first += len(block)
+
 
 def _is_vector(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.FixedShapeTensorType):
@@ -259,7 +272,8 @@ def read_table(
         check=False,
     )
     notes += read_note(path, "sordine.extract").get("say", ())
-    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra)
+    rows_of = file.rows_of(x)
+    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=rows_of)
 
 
 def read_ids(
@@ -376,7 +390,7 @@ def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
-    """Write a Table as one Parquet file: id, split, the attributes as strings, and x."""
+    """Write a Table as one Parquet file: id, split, the attributes as strings, and x; and whose row numbers ids are."""
     columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
     if table.split is not None:
         columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
@@ -386,7 +400,7 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
         names = table.classes[name]
         columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
     x_type = feature_type(table.shape, table.x.dtype)
-    schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)])
+    schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)], rows_note(table.rows_of) or None)
 
     def blocks() -> Iterator[pa.RecordBatch]:
         size = rows_at_once(table.shape)
@@ -396,6 +410,11 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
             yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
 
     write_blocks(path, schema, blocks(), force=force)
+
+
+def rows_note(rows_of: str) -> dict[str, str]:
+    """Metadata of a file whose ids are row numbers of the table with that digest; empty where ids were given."""
+    return {ROWS: json.dumps({"of": rows_of})} if rows_of else {}
 
 
 def reordered(source: str, other: str) -> str:

@@ -24,7 +24,7 @@ from sordine.matching import column_order, same_columns
 from sordine.modifier import PEAK, Modifier, one_thread_each
 from sordine.recipe import silent
 from sordine.table import Table, check_finite
-from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, reordered, write_blocks
+from sordine.tablefile import TableFile, feature_array, feature_type, read_ids, reordered, rows_note, write_blocks
 
 NOTE = "sordine.transform"
 FIT = "the table of the fit"
@@ -136,7 +136,7 @@ def transform_file(
             *(pa.field(c, _plain_type(file.schema.field(c).type)) for c in kept),
             pa.field("x", feature_type(modifier.output_shape, modifier.output_dtype)),
         ],
-        metadata={NOTE: json.dumps(note_of(modifier, key, kept))},
+        metadata={NOTE: json.dumps(note_of(modifier, key, kept)), **rows_note(file.rows_of())},
     )
     hashes: list[np.ndarray] = []
     columns = list(dict.fromkeys([*(n for n in ("id", "split") if n in file.other), *kept, *file.features]))

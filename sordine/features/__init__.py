@@ -23,10 +23,10 @@ from sordine.features.pixels import Pixels
 from sordine.features.r3d18 import R3D18
 from sordine.features.rows import checked, in_order, schema_of
 from sordine.features.windows import Windows
-from sordine.files import cache_folder, refuse_existing
+from sordine.files import cache_folder, content_address, refuse_existing
 from sordine.media.folder import metadata_file
 from sordine.media.source import FILE_NAME, FRAME, WORDS, Media
-from sordine.tablefile import write_blocks
+from sordine.tablefile import rows_note, write_blocks
 
 EXTRACTORS: dict[str, type[Any]] = {
     "logmel": LogMel,
@@ -123,6 +123,8 @@ def extract(
     if isinstance(opened, tables.Source):
         plan = _plan(extractor, tool, opened, tuple(features), log)
         schema = _schema(extractor, tool, opened.schema, plan, str(opened.path), ("id", *plan.consumed))
+        if "id" not in opened.schema.names and opened.path.is_file():
+            schema = schema.with_metadata({**schema.metadata, **rows_note(content_address(opened.path))})
         encoded = in_order(tables.encoder_of(plan, schema), opened.blocks(), workers)
         where, count, width, notes = str(opened.path), opened.rows, plan.width, plan.notes
     else:
