@@ -24,16 +24,16 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sordine.features.encoder import Encoder
-from sordine.features.layout import Encode, Work
+from sordine.data.media.audio import read_clip
+from sordine.data.media.cache import decode
+from sordine.data.media.folder import read_metadata
+from sordine.data.media.image import Pictures
+from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.video import Clips
+from sordine.features.base import Encode, Work
+from sordine.features.encoder.extractor import Encoder
 from sordine.features.logmel import LogMel
 from sordine.features.pixels import Pixels
-from sordine.media.audio import read_clip
-from sordine.media.folder import read_metadata
-from sordine.media.image import Pictures
-from sordine.media.source import Kind, Media
-from sordine.media.store import decode
-from sordine.media.video import Clips
 
 HOME = Path(__file__).parent
 RESULTS = HOME / "results"

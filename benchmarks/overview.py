@@ -23,17 +23,19 @@ import numpy as np
 import torch
 
 from benchmarks.overview_page import page, summary
-from sordine import classifiers
-from sordine.audit import Budget, audit
-from sordine.features import extract
-from sordine.findings import Report
+from sordine.attacks.runner import Budget
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
+from sordine.evaluation.report import Report
+from sordine.features.extract import extract
 from sordine.keys import Key
-from sordine.methods import fit, make
-from sordine.metrics import nag_interval
+from sordine.methods.fit import fit
+from sordine.methods.registry import make
+from sordine.metrics.nag import nag_interval
+from sordine.models.classifier import accuracy_of, outputs, train_classifier
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
-from sordine.transform import transform
+from sordine.run import Run
+from sordine.workflow.transform import transform
 
 HOME = Path(__file__).parent
 RESULTS = HOME / "results"
@@ -177,10 +179,10 @@ def judges(modifier: Any, table: Table, released: Table, policy: Policy, folder:
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, dict[str, float]] = {"judges_before": {}, "judges_after": {}}
     for name in (a for _, names in policy.roles() for a in names):
-        judge = classifiers.train_classifier(train, name, seed=SEED, see=modifier.sphere, folder=folder)
-        before = classifiers.outputs(judge, test.x, see=modifier.sphere)
-        out["judges_before"][name] = classifiers.accuracy_of(before, test.y[name])
-        out["judges_after"][name] = classifiers.accuracy_of(classifiers.outputs(judge, after.x), test.y[name])
+        judge = train_classifier(train, name, seed=SEED, see=modifier.sphere, folder=folder)
+        before = outputs(judge, test.x, see=modifier.sphere)
+        out["judges_before"][name] = accuracy_of(before, test.y[name])
+        out["judges_after"][name] = accuracy_of(outputs(judge, after.x), test.y[name])
     return out
 
 

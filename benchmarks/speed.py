@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sordine.game import Draw, play
+from sordine.data.table import Table
+from sordine.models.training import Draw, play
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
+from sordine.run import Run
 
 ROWS, WIDTH = int(os.environ.get("SORDINE_BENCH_ROWS", 2_000_000)), 512
 
@@ -58,8 +58,9 @@ def table(n: int, width: int, attributes: dict[str, int], seed: int = 0) -> Tabl
 
 def engine() -> None:
     """MaSS, 560-d, batch 64: the engine against a loop written out by hand, the same steps from the same start."""
-    from sordine.classifiers import Agnostic, Classifier
-    from sordine.methods.mass import Mass, MassModifier, Published, place
+    from sordine.methods.mass.method import Mass, MassModifier, Published, place
+    from sordine.models.classifier import Classifier
+    from sordine.models.contrastive import Agnostic
 
     records = table(2250, 560, {"speaker": 6, "digit": 10})
     policy, fields = Policy(("speaker",), ("digit",)), Mass(epochs=3).settled()
@@ -97,7 +98,7 @@ def engine() -> None:
 
 def attackers() -> None:
     """Eight perceptron attackers on the same 2,250 records, together against one after another."""
-    from sordine.attackers.mlp import Task, train_together
+    from sordine.attacks.mlp import Task, train_together
 
     records = table(2250, 560, {f"a{i}": 6 + i % 5 for i in range(4)})
     rows = np.random.default_rng(0).permutation(2250)
@@ -160,7 +161,7 @@ print(took, peak - base)
 """
 
 OURS = (
-    "from sordine.methods import load\nfrom sordine.transform import transform_file\nfrom sordine.keys import Key\nimport torch\n",
+    "from sordine.methods.registry import load\nfrom sordine.workflow.transform import transform_file\nfrom sordine.keys import Key\nimport torch\n",
     "transform_file(load(sys.argv[1]), sys.argv[2], sys.argv[3], key=Key.of_seed(0), force=True)",
 )
 # The bare product: the same five layers by torch on large blocks, all cores, the same file read and one like it written.
@@ -194,8 +195,9 @@ def transform() -> None:
     """2 million x 512 vectors through MaSS, file to file: anonymous memory, and speed against the bare product."""
     import pyarrow as pa
 
-    from sordine.methods import fit, make
-    from sordine.tablefile import feature_array, feature_type, write_blocks
+    from sordine.data.table_io import feature_array, feature_type, write_blocks
+    from sordine.methods.fit import fit
+    from sordine.methods.registry import make
 
     with tempfile.TemporaryDirectory(dir=os.environ.get("SORDINE_BENCH_DIR")) as folder:
         small = table(2000, WIDTH, {"s": 4, "u": 4})

@@ -24,19 +24,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sordine.audit import Budget, audit
+from sordine.attacks.runner import Budget
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
+from sordine.evaluation.report_file import write_report
 from sordine.keys import Key
-from sordine.methods import load
+from sordine.methods.registry import load
 from sordine.policy import Policy
-from sordine.report import write_report
-from sordine.search import rungs
-from sordine.sweep import SHARE
-from sordine.table import Table
+from sordine.workflow.leakage_limit import rungs
+from sordine.workflow.sweep import SHARE
 
 HOME = Path(__file__).parent
 PAGE = HOME.parent / "docs" / "results" / "sweep.md"
 METHOD, SUPPRESS, PRESERVE = "transport", "speaker", "digit"
-SORDINE = [sys.executable, "-c", "from sordine.cli import main; raise SystemExit(main())"]
+SORDINE = [sys.executable, "-c", "from sordine.cli.app import main; raise SystemExit(main())"]
 
 
 @dataclass(frozen=True)

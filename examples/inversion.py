@@ -3,12 +3,12 @@
 import torch
 
 from sordine import Key, Policy, fit, transform
-from sordine.attackers.decoder import judge, rebuild, train_decoder
-from sordine.media.sheet import contact_sheet
-from sordine.methods import make
-from sordine.metrics import accuracy
-from sordine.recipe import Run
-from sordine.synthetic.faces import faces
+from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder
+from sordine.data.media.contact_sheet import contact_sheet
+from sordine.data.synthetic.faces import faces
+from sordine.methods.registry import make
+from sordine.metrics.accuracy import accuracy
+from sordine.run import Run
 
 key = Key.of_seed(0)
 table = faces(1200, 0, size=32)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from sordine import Key, Policy, fit, transform
-from sordine.media.sheet import contact_sheet
-from sordine.methods import make
-from sordine.picture_models import outputs, train_reader
-from sordine.recipe import Run
-from sordine.synthetic.faces import faces
+from sordine.data.media.contact_sheet import contact_sheet
+from sordine.data.synthetic.faces import faces
+from sordine.methods.registry import make
+from sordine.models.picture_classifier import outputs, train_reader
+from sordine.run import Run
 
 table = faces(1200, 0, size=32, people=8)
 train, unseen = table.part("train"), table.part("test")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sordine import Key, Policy, Table, audit, fit, transform
-from sordine.audit import Budget
-from sordine.methods import make
-from sordine.recipe import Run
+from sordine.attacks.runner import Budget
+from sordine.methods.registry import make
+from sordine.run import Run
 
 rng = np.random.default_rng(0)
 speaker, word = rng.integers(0, 4, 1500), rng.integers(0, 3, 1500)

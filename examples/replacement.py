@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from sordine import Key, Policy, audit, fit, transform
-from sordine.audit import Budget
-from sordine.media.sheet import contact_sheet
-from sordine.methods import make
-from sordine.picture_models import outputs, train_reader
-from sordine.recipe import Run
-from sordine.synthetic.faces import faces
+from sordine.attacks.runner import Budget
+from sordine.data.media.contact_sheet import contact_sheet
+from sordine.data.synthetic.faces import faces
+from sordine.methods.registry import make
+from sordine.models.picture_classifier import outputs, train_reader
+from sordine.run import Run
 
 torch.set_num_threads(1)
 table = faces(800, 0, size=16, people=10, test=200)

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from sordine import Key, Policy, Table, audit, fit
-from sordine.methods import Run
-from sordine.report.data import write_report
-from sordine.transform import transform_file
+from sordine.evaluation.report_file import write_report
+from sordine.run import Run
+from sordine.workflow.transform import transform_file
 
 table = Table.read(sys.argv[1])
 policy = Policy(suppress=("speaker",), preserve=("digit",))

@@ -1,70 +1,93 @@
-"""Sordine takes chosen attributes out of a data set, leaves the rest useful, and shows what an attacker can still read."""
+"""Sordine removes chosen attributes from a data set, keeps the rest useful, and reports what can still be inferred."""
 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sordine.audit import audit
+    from sordine.attacks.runner import Budget
+    from sordine.data.table import Table
     from sordine.errors import SordineError
-    from sordine.features import extract
+    from sordine.estimator import Suppressor
+    from sordine.evaluation.audit import audit
+    from sordine.evaluation.comparison import compare
+    from sordine.evaluation.report import Report
+    from sordine.evaluation.report_file import read_report, write_report
+    from sordine.features.extract import extract
     from sordine.keys import Key
-    from sordine.methods import fit, load
+    from sordine.methods.fit import fit
+    from sordine.methods.registry import load
+    from sordine.methods.registry import make as make_method
+    from sordine.models.modifier import Modifier
     from sordine.policy import ALL_OTHERS, Policy
-    from sordine.release import release
-    from sordine.table import Table
-    from sordine.transform import transform
+    from sordine.run import Run
+    from sordine.workflow.leakage_limit import fit_under as fit_under_limit
+    from sordine.workflow.release.table import release
+    from sordine.workflow.sweep import sweep
+    from sordine.workflow.transform import transform
 
 __version__ = "0.1.0"
+
+# Public name -> (module, name in it). A name is imported when it is first used, so that `import sordine` stays light.
+_HOMES = {
+    "ALL_OTHERS": ("sordine.policy", "ALL_OTHERS"),
+    "Budget": ("sordine.attacks.runner", "Budget"),
+    "Key": ("sordine.keys", "Key"),
+    "Modifier": ("sordine.models.modifier", "Modifier"),
+    "Policy": ("sordine.policy", "Policy"),
+    "Report": ("sordine.evaluation.report", "Report"),
+    "Run": ("sordine.run", "Run"),
+    "SordineError": ("sordine.errors", "SordineError"),
+    "Suppressor": ("sordine.estimator", "Suppressor"),
+    "Table": ("sordine.data.table", "Table"),
+    "audit": ("sordine.evaluation.audit", "audit"),
+    "compare": ("sordine.evaluation.comparison", "compare"),
+    "extract": ("sordine.features.extract", "extract"),
+    "fit": ("sordine.methods.fit", "fit"),
+    "fit_under_limit": ("sordine.workflow.leakage_limit", "fit_under"),
+    "load": ("sordine.methods.registry", "load"),
+    "make_method": ("sordine.methods.registry", "make"),
+    "read_report": ("sordine.evaluation.report_file", "read_report"),
+    "release": ("sordine.workflow.release.table", "release"),
+    "sweep": ("sordine.workflow.sweep", "sweep"),
+    "transform": ("sordine.workflow.transform", "transform"),
+    "write_report": ("sordine.evaluation.report_file", "write_report"),
+}
 __all__ = [
     "ALL_OTHERS",
+    "Budget",
     "Key",
+    "Modifier",
     "Policy",
+    "Report",
+    "Run",
     "SordineError",
+    "Suppressor",
     "Table",
     "audit",
+    "compare",
     "extract",
     "fit",
+    "fit_under_limit",
     "load",
+    "make_method",
+    "read_report",
     "release",
+    "sweep",
     "transform",
+    "write_report",
 ]
 
-_HOMES = {
-    "ALL_OTHERS": "sordine.policy",
-    "Key": "sordine.keys",
-    "Policy": "sordine.policy",
-    "SordineError": "sordine.errors",
-    "Table": "sordine.table",
-    "audit": "sordine.audit",
-    "extract": "sordine.features",
-    "fit": "sordine.methods",
-    "load": "sordine.methods",
-    "release": "sordine.release",
-    "transform": "sordine.transform",
-}
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sordine' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    found = getattr(importlib.import_module(module), attribute)
+    globals()[name] = found
+    return found
 
 
-class _Surface(ModuleType):
-    """Each public name is imported when first used, so that `import sordine` stays light; and `sordine.audit` is the verb
-    even after the import system has bound the module of the same name."""
-
-    def __getattr__(self, name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module 'sordine' has no attribute {name!r}")
-        found = getattr(importlib.import_module(_HOMES[name]), name)
-        super().__setattr__(name, found)
-        return found
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
-
-
-sys.modules[__name__].__class__ = _Surface
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -2,7 +2,7 @@
 
 import sys
 
-from sordine.cli import main
+from sordine.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

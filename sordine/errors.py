@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SordineError(Exception):
@@ -21,3 +22,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + (", ".join(names) if names else "none")
+
+
+def check_number(what: str, value: Any, low: float, high: float) -> None:
+    """Raise SordineError where a value is no number from `low` to `high`; None, "not set", passes."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (known and low <= value <= high):
+        raise SordineError(f"{what} must be a number from {low:g} to {high:g}, not {value!r}")

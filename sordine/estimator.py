@@ -11,19 +11,19 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sordine import methods
+from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
-from sordine.modifier import Modifier
+from sordine.methods.registry import default_method, make
+from sordine.models.modifier import Modifier
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
+from sordine.run import Run
 
 
 class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fits a modifier on X and its attributes; `transform` releases records, without labels.
 
-    method: a name in `sordine.methods.METHODS`, None for the one that holds best for the policy. suppress, preserve:
+    method: a name in `sordine.methods.registry.METHODS`, None for the one that holds best for the policy. suppress, preserve:
     names of attributes (or a single one); positions of columns where the attributes come as a nameless array. settings:
     fields of the method. seed: of the training. key: a `Key` or the path of a key file; None makes one anew at each fit.
     device: where to train. workers: threads of `transform`; the result does not depend on it.
@@ -69,8 +69,8 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = _content_ids(records, unique=True) if ids is None else [str(i) for i in ids]
         table = Table.of(records, {n: labels[n] for n in (*suppress, *preserve)}, ids=names, source="X")
         policy = table.require(Policy(suppress, preserve, ()))
-        name = self.method if self.method is not None else methods.default_method(policy)
-        recipe = methods.make(name, self.settings)
+        name = self.method if self.method is not None else default_method(policy)
+        recipe = make(name, self.settings)
         if recipe.suppresses and not suppress:
             raise SordineError(f"method {name!r} needs at least one attribute to suppress")
         key = self.key if isinstance(self.key, Key) else Key.fresh() if self.key is None else Key.read(self.key)

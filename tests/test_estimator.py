@@ -15,12 +15,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sordine import methods
+from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.estimator import Suppressor
 from sordine.keys import Key
+from sordine.methods.registry import make
 from sordine.policy import Policy
-from sordine.table import Table
+from sordine.run import Run
 
 KEY = Key.of_seed(1)
 
@@ -67,7 +68,7 @@ def test_the_suppressed_attribute_goes_and_the_other_stays(data: Any) -> None:
 
 def test_it_is_the_modifier_of_the_method(data: Any) -> None:
     x, names = data
-    whole = methods.make("leace").fit(Table.of(x, names), Policy(("speaker",), ("word",), ()), methods.Run(key=KEY))
+    whole = make("leace").fit(Table.of(x, names), Policy(("speaker",), ("word",), ()), Run(key=KEY))
     ours = leace().fit(x, names)
     ids = np.array([str(i) for i in range(len(x))], dtype=object)
     np.testing.assert_allclose(ours.transform(x), whole.release(x, ids, KEY)[0], atol=1e-5)

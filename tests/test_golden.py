@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .golden import cases, file
+from tests.golden import cases, file
+
 from .golden.canonical import differences
 
 GOLDEN = file.read()

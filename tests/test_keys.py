@@ -5,8 +5,8 @@ import stat
 import numpy as np
 import pytest
 
+from sordine.data.files import refuse_existing
 from sordine.errors import SordineError
-from sordine.files import refuse_existing
 from sordine.keys import Key
 
 IDS = [f"id{i}" for i in range(4000)]

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sordine.audit import Budget, audit
-from sordine.features import extract
+from sordine.attacks.runner import Budget
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
+from sordine.features.extract import extract
 from sordine.keys import Key
-from sordine.methods import fit
+from sordine.methods.fit import fit
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
-from sordine.transform import transform
+from sordine.run import Run
+from sordine.workflow.transform import transform
 
 DATA = os.environ.get("SORDINE_DATA")
 

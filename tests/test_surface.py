@@ -6,8 +6,8 @@ import sys
 
 def test_verbs_stay_verbs_whatever_was_imported_first():
     code = (
-        "import sordine.audit, sordine.release, sordine.transform\n"
-        "from sordine.audit import Budget\n"
+        "import sordine.evaluation.audit, sordine.workflow.release.table, sordine.workflow.transform\n"
+        "from sordine.attacks.runner import Budget\n"
         "from sordine import audit, release, transform, fit, load, extract\n"
         "import sordine\n"
         "assert all(callable(v) for v in (audit, release, transform, fit, load, extract, sordine.audit)), audit\n"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sordine.features import extract
+from sordine.data.synthetic.faces import faces
+from sordine.data.table import Table
+from sordine.features.extract import extract
 from sordine.keys import Key
-from sordine.synthetic.faces import faces
-from sordine.table import Table
 
 SEED = 0
 SIZE = 32

@@ -23,9 +23,9 @@ from benchmarks.inversion.cases import (
     Fit,
     load,
 )
-from sordine.files import atomic
+from sordine.data.files import atomic
+from sordine.data.media.contact_sheet import contact_sheet
 from sordine.keys import Key
-from sordine.media.sheet import contact_sheet
 
 ROWS = 6
 POINTS = 500

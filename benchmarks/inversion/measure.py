@@ -26,21 +26,24 @@ from benchmarks.inversion.cases import (
     Fit,
     more,
 )
-from sordine import picture_models
-from sordine.attackers.decoder import judge, rebuild, train_decoder, train_feature_attack
-from sordine.attackers.optimise import invert
-from sordine.audit import Budget, audit
-from sordine.files import atomic
+from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder, train_feature_attack
+from sordine.attacks.reconstruction.white_box import invert
+from sordine.attacks.runner import Budget
+from sordine.data.files import atomic
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
 from sordine.keys import Key
-from sordine.methods import fit, load, make
-from sordine.methods.inversion import Inversion, InversionModifier
-from sordine.metrics import majority
-from sordine.picture_metrics import cosine_similarity, lda_score, mean_matthews, within_between
-from sordine.picture_models import Perceptual, Verification
+from sordine.methods.fit import fit
+from sordine.methods.inversion.method import Inversion, InversionModifier
+from sordine.methods.registry import load, make
+from sordine.metrics.accuracy import majority
+from sordine.metrics.pictures import cosine_similarity, lda_score, mean_matthews, within_between
+from sordine.models.perceptual import Perceptual
+from sordine.models.picture_classifier import outputs
+from sordine.models.verification import Verification, face_similarity, train_verification
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
-from sordine.transform import transform
+from sordine.run import Run
+from sordine.workflow.transform import transform
 
 RESULTS = Path(__file__).parents[1] / "results" / "inversion"
 KEY = Key.of_seed(SEED)
@@ -73,7 +76,7 @@ class Bench:
         self.mean = np.asarray(self.public.x, np.float32).mean(0)
         self.network: Verification | None = None
         if case.identity is not None:
-            self.network = picture_models.train_verification(
+            self.network = train_verification(
                 self.train, case.identity, seed=SEED, epochs=12, folder=self._folder("networks")
             )
         self.memory: dict[Any, Any] = {}
@@ -144,16 +147,16 @@ def measure_encoder(bench: Bench, what: Fit) -> None:
         "seed": what.seed,
     }
     if bench.network is not None and bench.case.identity is not None:
-        c, wanted = (picture_models.outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        c, wanted = (outputs(bench.network, t.x) for t in (bench.public, bench.test))
         attack = train_feature_attack(z, c, seed=what.seed, steps=ATTACK["steps"])
-        figures["feature_similarity"] = cosine_similarity(picture_models.outputs(attack, tried), wanted)
+        figures["feature_similarity"] = cosine_similarity(outputs(attack, tried), wanted)
         figures["feature_baseline"] = cosine_similarity(np.broadcast_to(c.mean(0), wanted.shape), wanted)
         people = bench.test.y[bench.case.identity]
         within, between = within_between(tried.reshape(len(tried), -1), people)
         figures |= {"within": within, "between": between, "lda": lda_score(tried.reshape(len(tried), -1), people)}
         pixels = np.asarray(bench.test.x, np.float32).reshape(len(people), -1)
         figures["lda_pixels"] = lda_score(pixels, people)
-        right = picture_models.outputs(bench.network.classify, bench.test.x).argmax(1) == people
+        right = outputs(bench.network.classify, bench.test.x).argmax(1) == people
         figures["verification_accuracy"] = float(right.mean())
     if tried.ndim == 2:
         np.savez_compressed(bench._folder("shown") / f"{what.name}.z.npz", z=tried)
@@ -189,7 +192,7 @@ def blind_face(bench: Bench) -> float | None:
     if bench.network is None:
         return None
     x = np.asarray(bench.test.x)
-    return float(picture_models.face_similarity(bench.network, x, np.broadcast_to(bench.mean, x.shape)).mean())
+    return float(face_similarity(bench.network, x, np.broadcast_to(bench.mean, x.shape)).mean())
 
 
 def measure_labels(bench: Bench) -> None:
@@ -206,9 +209,9 @@ def measure_labels(bench: Bench) -> None:
     rebuilt = rebuild(decoder, hot(bench.test))
     figures = asdict(judge("labels", np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network))
     if bench.network is not None:
-        c, wanted = (picture_models.outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        c, wanted = (outputs(bench.network, t.x) for t in (bench.public, bench.test))
         attack = train_feature_attack(hot(bench.public), c, seed=SEED, steps=ATTACK["steps"])
-        figures["feature_similarity"] = cosine_similarity(picture_models.outputs(attack, hot(bench.test)), wanted)
+        figures["feature_similarity"] = cosine_similarity(outputs(attack, hot(bench.test)), wanted)
     keep(path, figures)
 
 

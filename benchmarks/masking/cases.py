@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sordine.data.synthetic.faces import faces
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.features import extract
+from sordine.features.extract import extract
 from sordine.keys import Key
 from sordine.policy import Policy
-from sordine.synthetic.faces import faces
-from sordine.table import Table
 
 SEED, SIZE = 0, 32
 TIGHT = (48, 10, 8)  # drawn at 48 pixels, and of these the 32 from the tenth row and eighth column on

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.masking.cases import CASES, COMPARED, Case, Row, masked, rows_of
 from benchmarks.masking.measure import file_of
-from sordine.media.sheet import contact_sheet
+from sordine.data.media.contact_sheet import contact_sheet
 
 COLUMNS = {"block": ("share", 0.4), "blur": ("sigma", 2.5)}
 

@@ -15,21 +15,29 @@ import numpy as np
 import torch
 
 from benchmarks.masking.cases import FIELDS, SEED, Case, Row, load
-from sordine import picture_models
-from sordine.audit import Budget, audit
+from sordine.attacks.runner import Budget
+from sordine.data.files import atomic
+from sordine.data.media.image import read_picture, resize
+from sordine.data.media.obscure import Block, BlurCentre
 from sordine.errors import SordineError
-from sordine.features.facenet import URL
-from sordine.features.found import weights_file
-from sordine.files import atomic
+from sordine.evaluation.audit import audit
 from sordine.keys import Key
-from sordine.media.image import read_picture, resize
-from sordine.media.obscure import Block, BlurCentre
-from sordine.methods import fit, make
-from sordine.methods import load as load_modifier
-from sordine.methods.masking import MaskingModifier
-from sordine.metrics import majority
+from sordine.methods.fit import fit
+from sordine.methods.masking.method import MaskingModifier
+from sordine.methods.registry import load as load_modifier
+from sordine.methods.registry import make
+from sordine.metrics.accuracy import majority
+from sordine.models.picture_classifier import Reader, outputs, train_reader
+from sordine.models.pretrained import FACENET_URL, weights_file
+from sordine.models.verification import (
+    LoadedVerification,
+    Verification,
+    face_similarity,
+    load_verification,
+    train_verification,
+)
 from sordine.policy import Policy
-from sordine.recipe import Run
+from sordine.run import Run
 
 RESULTS = Path(__file__).parents[1] / "results" / "masking"
 KEY = Key.of_seed(SEED)
@@ -66,26 +74,26 @@ class Bench:
         self.train, self.test = self.table.part("train"), self.table.part("test")
         self.memory: MutableMapping[Any, Any] = {}
 
-    def reader(self, task: str) -> picture_models.Reader:
+    def reader(self, task: str) -> Reader:
         """The task's fixed classifier: learnt on original training pictures."""
-        return picture_models.train_reader(self.train, task, seed=SEED, folder=self.work, **READER)  # type: ignore[arg-type]
+        return train_reader(self.train, task, seed=SEED, folder=self.work, **READER)  # type: ignore[arg-type]
 
     @cached_property
-    def verification(self) -> picture_models.Verification | picture_models.LoadedVerification | None:
+    def verification(self) -> Verification | LoadedVerification | None:
         """FaceNet where its weights are at hand, else a network trained on the case's people; None without identities."""
         if not self.case.identity:
             return None
         try:
-            weights_file("facenet", None, URL)
+            weights_file("facenet", None, FACENET_URL)
         except SordineError:
-            return picture_models.train_verification(
+            return train_verification(
                 self.train,
                 self.case.identity,
                 seed=SEED,
                 folder=self.work,
                 **VERIFICATION,  # type: ignore[arg-type]
             )
-        return picture_models.load_verification()
+        return load_verification()
 
     # ------------------------------------------------------------------------------------------------ what is done
 
@@ -132,7 +140,7 @@ class Bench:
         for task in self.tasks(row):
             y = self.test.y[task]
             after = dataclasses.replace(self.train, x=known)
-            retrained = picture_models.train_reader(after, task, seed=SEED + 1, **RETRAINED)  # type: ignore[arg-type]
+            retrained = train_reader(after, task, seed=SEED + 1, **RETRAINED)  # type: ignore[arg-type]
             out["tasks"][task] = {
                 "fixed": accuracy(self.reader(task), unseen, y),
                 "retrained": accuracy(retrained, unseen, y),
@@ -140,9 +148,9 @@ class Bench:
                 "records": len(y),
             }
         if self.verification is not None:
-            embedded = [picture_models.outputs(self.verification, p) for p in (self.test.x, unseen)]
+            embedded = [outputs(self.verification, p) for p in (self.test.x, unseen)]
             out["similarity"] = mean_cosine(*embedded)
-            third = picture_models.face_similarity(self.verification, self.test.x, unseen)
+            third = face_similarity(self.verification, self.test.x, unseen)
             out["similarity_layer3"] = float(third.mean())
         return out
 
@@ -212,28 +220,28 @@ class Bench:
         order = np.random.default_rng(SEED).permutation(len(x))
         out: dict[str, Any] = {}
         for name, say in (("similarity", network), ("similarity_layer3", network.third_layer)):
-            here = picture_models.outputs(say, x)
+            here = outputs(say, x)
             same = y == y[order]
             out[name] = {
                 "others": mean_cosine(here[~same], here[order][~same]),
                 "same person": mean_cosine(here[same], here[order][same]),
-                "black": mean_cosine(here, picture_models.outputs(say, np.zeros_like(x[:1])).repeat(len(x), 0)),
+                "black": mean_cosine(here, outputs(say, np.zeros_like(x[:1])).repeat(len(x), 0)),
             }
-        if isinstance(network, picture_models.Verification):
-            out["knows"] = float((picture_models.outputs(network.classify, x).argmax(1) == y).mean())
+        if isinstance(network, Verification):
+            out["knows"] = float((outputs(network.classify, x).argmax(1) == y).mean())
         out["network"] = type(network).__name__
         return out
 
 
-def accuracy(reader: picture_models.Reader, x: np.ndarray, y: np.ndarray) -> float:
+def accuracy(reader: Reader, x: np.ndarray, y: np.ndarray) -> float:
     """Share of the labelled pictures whose class a reader names."""
     known = y >= 0
-    return float((picture_models.outputs(reader, x[known]).argmax(1) == y[known]).mean())
+    return float((outputs(reader, x[known]).argmax(1) == y[known]).mean())
 
 
 def own_accuracy(modifier: MaskingModifier, x: np.ndarray, task: str, y: np.ndarray) -> float:
     """The method's own predictor on what is released."""
-    said = picture_models.outputs(lambda v: modifier.predict(v)[task], x)
+    said = outputs(lambda v: modifier.predict(v)[task], x)
     return float((said.argmax(1) == y)[y >= 0].mean())
 
 

@@ -13,8 +13,8 @@ from benchmarks.masking.checks import RELEASES, against_baselines, against_itsel
 from benchmarks.masking.measure import FAMILIES, READER, RETRAINED, figures
 from benchmarks.masking.paper import BLOCK, BLUR, CIAGAN, DEEPPRIVACY, NON_ADVERSARIAL, ORIGINAL, OURS, TABLES
 from benchmarks.masking.summary import VERDICT
-from sordine.classifiers import fit_batch
-from sordine.methods.masking import Masking
+from sordine.methods.masking.method import Masking
+from sordine.models.classifier import fit_batch
 
 PICTURES = Path(__file__).parents[2] / "docs" / "results" / "masking"
 

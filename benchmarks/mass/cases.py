@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.features import extract
-from sordine.features.raw import raw_views
+from sordine.features.augmentation.raw_views import raw_views
+from sordine.features.extract import extract
+from sordine.models.training import Views
 from sordine.policy import Policy
-from sordine.recipe import Views
-from sordine.table import Table
 
 PATHS = Path(__file__).with_name("paths.yaml")
 

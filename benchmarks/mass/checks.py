@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.mass.cases import Case
 from benchmarks.mass.paper import Config, PaperTable, Raw, Row
-from sordine.metrics import wilson
+from sordine.metrics.nag import wilson
 
 Figures = dict[str, Any]
 Rows = list[tuple[Row, Figures | None]]

@@ -16,19 +16,23 @@ from scipy.special import softmax
 
 from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
-from sordine import classifiers, metrics
-from sordine.audit import Budget, audit
+from sordine.attacks.runner import Budget
+from sordine.data.files import atomic
+from sordine.data.layouts.registry import open_media
+from sordine.data.media.obscure import obscure_folder
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.features import extract
-from sordine.files import atomic
+from sordine.evaluation.audit import audit
+from sordine.features.extract import extract
 from sordine.keys import Key
-from sordine.media.layouts import open_media
-from sordine.media.obscure import obscure_folder
-from sordine.methods import fit, make
+from sordine.methods.fit import fit
+from sordine.methods.registry import make
+from sordine.metrics.accuracy import cmap, l2_distance, majority, mean_square, prediction_entropy
+from sordine.models.classifier import accuracy_of, as_it_is, outputs, train_classifier
+from sordine.models.training import Views
 from sordine.policy import Policy
-from sordine.recipe import Run, Views
-from sordine.table import Table
-from sordine.transform import transform
+from sordine.run import Run
+from sordine.workflow.transform import transform
 
 RESULTS = Path(__file__).parents[1] / "results" / "mass"
 SEED = 0
@@ -117,16 +121,16 @@ def judged(case: Case, see: Any, table: Table, released: Table, work: Path) -> d
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, Any] = {}
     for name in case.all:
-        judge = classifiers.train_classifier(train, name, seed=SEED, see=see, folder=work / f"{case.name}-pretrained")
-        before, now = (classifiers.outputs(judge, t.x, see=s) for t, s in ((test, see), (after, classifiers.as_it_is)))
+        judge = train_classifier(train, name, seed=SEED, see=see, folder=work / f"{case.name}-pretrained")
+        before, now = (outputs(judge, t.x, see=s) for t, s in ((test, see), (after, as_it_is)))
         known = test.y[name] >= 0
         out[name] = {
-            "before": classifiers.accuracy_of(before, test.y[name]),
-            "after": classifiers.accuracy_of(now, test.y[name]),
-            "guess": metrics.majority(test.y[name][known]),
+            "before": accuracy_of(before, test.y[name]),
+            "after": accuracy_of(now, test.y[name]),
+            "guess": majority(test.y[name][known]),
             "records": int(known.sum()),
-            "entropy_before": metrics.prediction_entropy(softmax(before[known], 1)),
-            "entropy_after": metrics.prediction_entropy(softmax(now[known], 1)),
+            "entropy_before": prediction_entropy(softmax(before[known], 1)),
+            "entropy_after": prediction_entropy(softmax(now[known], 1)),
             "_scores": (before, now),
         }
     return out
@@ -143,7 +147,7 @@ def together(case: Case, found: Mapping[str, Any], test: Table) -> dict[str, flo
             classes = range(logits.shape[1]) if logits.shape[1] > 2 else (1,)
             truth += [np.where(codes < 0, -1, codes == c) for c in classes]
             scores += [probable[:, c] for c in classes]
-        columns["before" if which == 0 else "after"] = metrics.cmap(np.stack(truth, 1), np.stack(scores, 1))
+        columns["before" if which == 0 else "after"] = cmap(np.stack(truth, 1), np.stack(scores, 1))
         columns["guess"] = float(np.mean([(t == 1).sum() / (t >= 0).sum() for t in truth if (t == 1).any()]))
     return columns
 
@@ -159,7 +163,7 @@ def measure(
         modifier, released, seconds = fitted(case, what, table, work, key)  # type: ignore[arg-type]
     else:
         released = obscured(case, what, table, work, key)
-    see = getattr(modifier, "sphere", classifiers.as_it_is)
+    see = getattr(modifier, "sphere", as_it_is)
     test = table.part("test")
     found = judged(case, see, table, released, work)
     kept = {"cmap": together(case, found, test)} if "s" in case.slots else {}
@@ -191,8 +195,8 @@ def measure(
         "what": what if isinstance(what, str) else what.name,
         "judged": found,
         **kept,
-        "l2": metrics.l2_distance(before, after),
-        "mean_square": metrics.mean_square(before, after),
+        "l2": l2_distance(before, after),
+        "mean_square": mean_square(before, after),
         "headlines": [dataclasses.asdict(h) for h in report.headlines],
         "exact": [dataclasses.asdict(e) for e in report.exact],
         "made": {k: report.made.get(k) for k in ("fitted", "unseen", "sampled")},

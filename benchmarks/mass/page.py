@@ -10,7 +10,7 @@ from benchmarks.mass.cases import CASES, OWN, STAND_INS, Case
 from benchmarks.mass.checks import checks
 from benchmarks.mass.measure import SUBSTITUTION, file_of
 from benchmarks.mass.paper import TABLES, Config, PaperTable, Row
-from sordine.metrics import relative_suppression
+from sordine.metrics.accuracy import relative_suppression
 
 HEAD = """# MaSS, table by table
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.replacement.paper import PLANE_BUDGETS
+from sordine.data.synthetic.faces import faces
+from sordine.data.synthetic.gaussians import gaussians
+from sordine.data.table import Table, encode
 from sordine.errors import SordineError
-from sordine.features import extract
+from sordine.features.extract import extract
 from sordine.keys import Key
-from sordine.synthetic.faces import faces
-from sordine.synthetic.gaussians import gaussians
-from sordine.table import Table, encode
 
 RUNS = 5
 PLANE = {"train": 20_000, "test": 2_560}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.replacement.cases import DATA, Fit, Plane, units
 from benchmarks.replacement.measure import file_of
-from sordine.files import atomic
+from sordine.data.files import atomic
 
 SIDE, REACH, DOT = 220, 4.0, 1.5  # pixels; half the plane's side; radius of a point
 COLOURS = {0: (230, 126, 34), 1: (41, 98, 190)}  # orange s = 0, blue s = 1, as in the paper's originals

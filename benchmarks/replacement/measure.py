@@ -15,22 +15,26 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
-from sordine.attackers import pictures, probes
-from sordine.attackers.axes import principal_axes
-from sordine.attackers.mlp import Task, train_together
-from sordine.attackers.reversal import reverse
-from sordine.attackers.trial import Secret, Trial
-from sordine.audit import Budget, audit
-from sordine.files import atomic
+from sordine.attacks import resnet as pictures
+from sordine.attacks.base import Secret, Trial
+from sordine.attacks.logistic import logistic
+from sordine.attacks.mlp import Task, train_together
+from sordine.attacks.principal_axes import principal_axes
+from sordine.attacks.reversal import reverse
+from sordine.attacks.runner import Budget
+from sordine.data.files import atomic
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
 from sordine.keys import Key
-from sordine.methods import fit, make
-from sordine.methods.replacement_modifier import ReplacementModifier
-from sordine.metrics import accuracy, majority, wilson
-from sordine.picture_metrics import attribute_correlation, privacy_loss, success, utility_score_plane
-from sordine.picture_models import Reader, outputs, train_reader
+from sordine.methods.fit import fit
+from sordine.methods.registry import make
+from sordine.methods.replacement.modifier import ReplacementModifier
+from sordine.metrics.accuracy import accuracy, majority
+from sordine.metrics.nag import wilson
+from sordine.metrics.pictures import attribute_correlation, privacy_loss, success, utility_score_plane
+from sordine.models.picture_classifier import Reader, outputs, train_reader
 from sordine.policy import Policy
-from sordine.recipe import Run
-from sordine.table import Table
+from sordine.run import Run
 
 RESULTS = Path(__file__).parents[1] / "results" / "replacement"
 SEED = 0
@@ -219,7 +223,7 @@ class Bench:
         own, tried = t.train[y[t.train] >= 0], t.tried[y[t.tried] >= 0]
         reader = pictures.train_reader(x, y, classes, own, t.validation, seed=SEED + 1)
         trial = Trial(t.train, t.validation, tried)
-        (line,) = probes.logistic(principal_axes(x)(x), trial, [Secret(y, classes)], SEED, "cpu")
+        (line,) = logistic(principal_axes(x)(x), trial, [Secret(y, classes)], SEED, "cpu")
         read = {"resnet": reader.logits(x[tried]).argmax(1), "logistic": line}
         best = max(read, key=lambda name: privacy_loss(y[tried], read[name]))
         return interval(privacy_loss(y[tried], read[best]), len(tried)) | {"attacker": best}
@@ -309,7 +313,7 @@ class Bench:
     @torch.no_grad()
     def sheet(self, modifier: ReplacementModifier, what: Fit) -> None:
         """A contact sheet of some records tried; kept with the work, copied to the page only of synthetic faces."""
-        from sordine.media.sheet import contact_sheet
+        from sordine.data.media.contact_sheet import contact_sheet
 
         rows = self.trial.tried[:SHOWN]
         x = self.table.batch(rows)

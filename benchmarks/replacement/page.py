@@ -33,7 +33,7 @@ from benchmarks.replacement.paper import (
     SUCCESS,
     WITH_SMILING,
 )
-from sordine.metrics import wilson
+from sordine.metrics.nag import wilson
 
 NAMES = ("likelihood", "entropy", "ours")
 # In words, by hand from the figures and the sheets.

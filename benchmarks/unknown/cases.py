@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.features import extract
-from sordine.methods import METHODS, make
+from sordine.features.extract import extract
+from sordine.methods.registry import METHODS, make
 from sordine.policy import Policy
-from sordine.table import Table
 
 FOLDS, KEYS = 5, 5
 NEW = "transport"  # the method that the page is about: measured first

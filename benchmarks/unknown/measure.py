@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
-from sordine.audit import Budget, audit
-from sordine.files import atomic
-from sordine.harder import harder
+from sordine.attacks.runner import Budget
+from sordine.data.files import atomic
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
+from sordine.evaluation.sections.persons_and_queries import harder
 from sordine.keys import Key
-from sordine.methods import fit, make
-from sordine.modifier import Modifier
-from sordine.recipe import Run
-from sordine.table import Table
-from sordine.transform import transform
+from sordine.methods.fit import fit
+from sordine.methods.registry import make
+from sordine.models.modifier import Modifier
+from sordine.run import Run
+from sordine.workflow.transform import transform
 
 RESULTS = Path(__file__).parents[1] / "results" / "unknown"
 FIT_KEY = 0  # of the fit and of its split; releases are drawn under the keys of seeds 0, 1, ...

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.unknown.cases import CASES, ENTRIES, NEW, TASKS, Task
 from benchmarks.unknown.checks import LEAKAGE, NAMED_LEAKAGE, NAMED_UTILITY, UTILITY
-from sordine.files import atomic
+from sordine.data.files import atomic
 
 COLOURS = dict(zip(ENTRIES, ("#c0392b", "#1e8449", "#1f618d", "#7f8c8d", "#d4ac0d", "#7d6608", "#6c3483"), strict=True))
 MARKERS = dict(zip(CASES, "os^Dv", strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.metrics import nag, nag_interval, readable, resolvable
+from sordine.metrics.nag import nag, nag_interval, readable, resolvable
 
 Part = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sordine.errors import SordineError, nearest
-from sordine.features.layout import Blocks, Layout
+from sordine.features.base import Blocks, Layout
 
 NEVER = ("id", "split", "group")
 MISSING = "(missing)"

@@ -9,16 +9,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.image import Pictures
+from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
-from sordine.features.found import Frozen, load, read_state, weights_file
-from sordine.features.layout import Encode, Work
-from sordine.media.image import Pictures
-from sordine.media.source import Kind, Media
-from sordine.media.store import Decoded, Decoder
-from sordine.nets.inception_resnet import SIDE, WIDTH, InceptionResnet
+from sordine.features.base import Encode, Work
+from sordine.models.networks.inception_resnet import SIDE, WIDTH, InceptionResnet
+from sordine.models.pretrained import (
+    FACENET_MIDDLE,
+    FACENET_SPREAD,
+    FACENET_URL,
+    Frozen,
+    load,
+    read_state,
+    weights_file,
+)
 
-URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
-MIDDLE, SPREAD = 127.5, 128.0
 BATCH = 16
 
 
@@ -46,14 +52,14 @@ class FaceNet:
 
     def open(self, kind: Kind, work: Work) -> Encode:
         """Load the network. Raises SordineError, saying where its weights are to be had, where they are not here."""
-        path = weights_file("facenet", self.weights, URL)
+        path = weights_file("facenet", self.weights, FACENET_URL)
         with torch.device("meta"):
             net = InceptionResnet()
         load(net, read_state(path), path, unused=("logits.",))
         net.to(work.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def embed(x: Tensor, lengths: Tensor) -> Tensor:
-            return net(((x.float() - MIDDLE) / SPREAD).contiguous(memory_format=torch.channels_last))
+            return net(((x.float() - FACENET_MIDDLE) / FACENET_SPREAD).contiguous(memory_format=torch.channels_last))
 
         return Frozen(embed, WIDTH, BATCH, work.device)
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from sordine.data.media.audio import Waves
+from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
-from sordine.features.found import Frozen, hub_folder, load, read_state
-from sordine.features.layout import Encode, Work
-from sordine.features.vision import installed, load_torchvision
-from sordine.media.audio import Waves
-from sordine.media.source import Kind, Media
-from sordine.media.store import Decoded, Decoder
+from sordine.features.base import Encode, Work
+from sordine.models.pretrained import Frozen, hub_folder, load, read_state
+from sordine.models.torchvision_loader import installed, load_torchvision
 
 RATE, SHORTEST, LONGEST_S, BATCH = 16000, 400, 60, 8
 FILES = ("model.safetensors", "pytorch_model.bin")

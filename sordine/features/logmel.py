@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from sordine.data.media.audio import resample
 from sordine.errors import SordineError
-from sordine.features.layout import Blocks, Layout
-from sordine.media.audio import resample
+from sordine.features.base import Blocks, Layout
 
 WINDOW_S, HOP_S, LOWEST_HZ = 0.025, 0.010, 60.0
 FLOOR = 1e-8  # above the rounding noise of 16-bit samples, so that packing and resampling leave no mark

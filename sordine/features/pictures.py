@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.image import Pictures
+from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
-from sordine.features.layout import Encode, Work
-from sordine.media.image import Pictures
-from sordine.media.source import Kind, Media
-from sordine.media.store import Decoded, Decoder
+from sordine.features.base import Encode, Work
 
 LARGEST = 1024  # pixels a side
 BLOCK, BLOCK_BYTES = 256, 1 << 24

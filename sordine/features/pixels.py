@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.image import Pictures
+from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.video import Clips
 from sordine.errors import SordineError
-from sordine.features.found import Frozen, read_state
-from sordine.features.layout import Encode, Work
-from sordine.media.image import Pictures
-from sordine.media.source import Kind, Media
-from sordine.media.store import Decoded, Decoder
-from sordine.media.video import Clips
+from sordine.features.base import Encode, Work
+from sordine.models.pretrained import Frozen, read_state
 
 WIDEST = 4096  # numbers a record before the projection: the covariance is exact, and takes 8 bytes x the square of it
 BATCH, COLUMNS = 256, 64

@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.image import Pictures
+from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.video import Clips
 from sordine.errors import SordineError
-from sordine.features.found import Frozen, load, read_state, weights_file
-from sordine.features.layout import Encode, Work
-from sordine.features.vision import load_torchvision
-from sordine.media.image import Pictures
-from sordine.media.source import Kind, Media
-from sordine.media.store import Decoded, Decoder
-from sordine.media.video import Clips
+from sordine.features.base import Encode, Work
+from sordine.models.pretrained import Frozen, load, read_state, weights_file
+from sordine.models.torchvision_loader import load_torchvision
 
 URL = "https://download.pytorch.org/models/r3d_18-b3b3357e.pth"
 HASH = " (its SHA-256 begins with b3b3357e)"

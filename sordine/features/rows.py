@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sordine.data.table_io import feature_array, feature_type
 from sordine.errors import SordineError
-from sordine.tablefile import feature_array, feature_type
 
 NOTE = b"sordine.extract"
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sordine.errors import SordineError, nearest
-from sordine.features.layout import Blocks, Layout
+from sordine.features.base import Blocks, Layout
 from sordine.features.logmel import pooling
 
 MOMENTS = ("mean", "log_std", "skew", "log_kurtosis", "min", "max", "median", "log_iqr", "log_rms", "log_change")

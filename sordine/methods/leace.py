@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sordine.modifier import Card, Modifier, Release
+from sordine.data.statistics import blocks, moments
+from sordine.data.table import Table
+from sordine.methods.base import input_of
+from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
-from sordine.recipe import Run, input_of
-from sordine.statistics import blocks, moments
-from sordine.table import Table
+from sordine.run import Run
 
 
 class LeaceModifier(Modifier):

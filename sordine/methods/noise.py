@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sordine.data.statistics import moments
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.modifier import Card, Modifier, Release
+from sordine.methods.base import input_of
+from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
-from sordine.recipe import Run, input_of
-from sordine.statistics import moments
-from sordine.table import Table
+from sordine.run import Run
 
 
 class NoiseModifier(Modifier):

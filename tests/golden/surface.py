@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sordine import Key, Policy, Table, audit, extract, fit, load, release, transform
-from sordine.attackers.plan import Budget
-from sordine.methods import METHODS, make
-from sordine.modifier import Modifier
-from sordine.recipe import Run
-from sordine.reportfile import to_json
-from sordine.synthetic.faces import faces
-from sordine.synthetic.gaussians import gaussians
-from sordine.synthetic.voices import voices
-from sordine.transform import transform_file
+from sordine.attacks.runner import Budget
+from sordine.data.synthetic.faces import faces
+from sordine.data.synthetic.gaussians import gaussians
+from sordine.data.synthetic.voices import voices
+from sordine.evaluation.report_json import to_json
+from sordine.methods.registry import METHODS, make
+from sordine.models.modifier import Modifier
+from sordine.run import Run
+from sordine.workflow.transform import transform_file
 
 __all__ = [
     "METHODS",

@@ -1,0 +1,1 @@
+"""Attacks that try to infer an attribute from released records. One file an attack."""

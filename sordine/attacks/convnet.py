@@ -1,0 +1,185 @@
+"""A small convolutional attacker on records as they are shaped: channels along time, or pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sordine.attacks.base import Secret, Trial, usual
+
+LEAST = 8  # numbers along an axis that is convolved
+WIDTHS = {1: (32, 64, 128), 2: (16, 32, 64)}  # channels of the convolutions along one axis, and along two
+BATCH = 64
+EPOCHS = (8, 30)  # fewest and most passes over the training records; between them as many as make STEPS steps
+STEPS = 900
+PATIENCE = 8  # passes without a better validation accuracy after which training stops
+RATE = 3e-3
+DECAY = 0.02
+_BLOCK = 512
+
+
+def is_ordered(shape: Sequence[int]) -> bool:
+    """Whether records of this shape have an order to convolve along: (..., length) of 2 or more axes, 8 long or more."""
+    return len(shape) >= 2 and shape[-1] >= LEAST
+
+
+def arrangements(shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """How records of this shape may be looked at: (channels, length), (1, height, width) or (channels, height, width).
+
+    Two axes are channels along time or one plane, which nobody says: both. Of three or more, the last two are a plane where
+    both are long enough, else the last is time; the others are channels.
+    """
+    if len(shape) == 2:
+        plane = [(1, *shape)] if min(shape) >= LEAST else []
+        return [(shape[0], shape[1]), *plane]
+    if min(shape[-2:]) >= LEAST:
+        return [(math.prod(shape[:-2]), shape[-2], shape[-1])]
+    return [(math.prod(shape[:-1]), shape[-1])]
+
+
+def convolution(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """One convolutional network a secret, on records (n, *shape); of several arrangements the validation rows choose one."""
+    predictions = []
+    for secret in secrets:
+        train, held = (rows[secret.labels[rows] >= 0] for rows in (trial.train, trial.validation))
+        if len(np.unique(secret.labels[train])) < 2:
+            predictions.append(np.full(len(trial.tried), usual(secret, trial.train)))
+            continue
+        networks = [
+            _Network(x, secret, train, held, shape, seed, torch.device(device)) for shape in arrangements(x.shape[1:])
+        ]
+        best = max(networks, key=lambda network: network.score)
+        predictions.append(best.logits(x, trial.tried).argmax(1))
+    return predictions
+
+
+class _Network:
+    """A trained network and its validation score. It standardises each channel by its training records."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        secret: Secret,
+        train: np.ndarray,
+        held: np.ndarray,
+        shape: tuple[int, ...],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.shape, self.device = shape, device
+        self.mean, self.scale = _channels(x, train, shape)
+        random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
+        self.net = _blocks(shape, secret.classes, random).to(device)
+        self.score = self._train(x, secret, train, held, random)
+
+    def _seen(self, x: np.ndarray, rows: np.ndarray) -> Tensor:
+        z = (np.asarray(x[rows], np.float32).reshape(len(rows), *self.shape) - self.mean) / self.scale
+        return torch.as_tensor(z, device=self.device)
+
+    def _train(
+        self, x: np.ndarray, secret: Secret, train: np.ndarray, held: np.ndarray, random: torch.Generator
+    ) -> float:
+        batch = min(BATCH, len(train))
+        each = max(1, len(train) // batch)
+        epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
+        optimiser = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=each * epochs + 1, pct_start=0.2)
+        best, score, waited = _copy(self.net), -math.inf, 0
+        for _ in range(epochs):
+            order = train[torch.randperm(len(train), generator=random).numpy()]
+            self.net.train()
+            for step in range(each):
+                rows = np.sort(order[step * batch : (step + 1) * batch])
+                truth = torch.as_tensor(secret.labels[rows], device=self.device)
+                loss = functional.cross_entropy(self.net(self._seen(x, rows)), truth)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+            now = self._score(x, secret, held)
+            waited = 0 if now > score else waited + 1
+            if now > score:
+                best, score = _copy(self.net), now
+            if waited >= PATIENCE:
+                break
+        self.net.load_state_dict(best)
+        return score
+
+    @torch.no_grad()
+    def logits(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Records at some positions -> (m, classes) float32."""
+        self.net.eval()
+        parts = [self.net(self._seen(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
+        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+    def _score(self, x: np.ndarray, secret: Secret, held: np.ndarray) -> float:
+        # Share of the validation records read right; the loss tells equal shares apart.
+        if not len(held):
+            return 0.0
+        logits, truth = self.logits(x, held), secret.labels[held]
+        loss = float(functional.cross_entropy(torch.from_numpy(logits), torch.as_tensor(truth)))
+        return float((logits.argmax(1) == truth).mean()) - 1e-6 * min(loss, 100.0)
+
+
+class _Pooled(nn.Module):
+    """The mean and the largest value of each channel, side by side: (b, c, *sides) -> (b, 2 c)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        return torch.cat([flat.mean(2), flat.amax(2)], 1)
+
+
+def _blocks(shape: tuple[int, ...], classes: int, random: torch.Generator) -> nn.Sequential:
+    """Three convolutions with batch norm and ReLU, halving long axes after each but the last; pooled over all places."""
+    plane = len(shape) == 3
+    layers: list[nn.Module] = []
+    channels, sides = shape[0], list(shape[1:])
+    widths = WIDTHS[len(sides)]
+    for i, width in enumerate(widths):
+        if plane:
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        else:
+            layers += [nn.Conv1d(channels, width, 5, padding=2, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        if i < len(widths) - 1 and min(sides) >= 4:
+            layers.append(nn.MaxPool2d(2) if plane else nn.MaxPool1d(2))
+            sides = [side // 2 for side in sides]
+        channels = width
+    layers += [_Pooled(), nn.Linear(2 * channels, classes)]
+    # Weights of its own: attacks run side by side, and the global random numbers are everybody's.
+    with torch.no_grad():
+        for module in layers:
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=random)
+            elif isinstance(module, nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=random)
+                module.bias.zero_()
+    return nn.Sequential(*layers)
+
+
+def _channels(x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    # Mean and scale of each channel over some records, in two passes: (c, 1[, 1]) float32.
+    axes = tuple(range(2, 1 + len(shape)))
+    total, square = np.zeros(shape[0]), np.zeros(shape[0])
+    low, high = np.full(shape[0], np.inf), np.full(shape[0], -np.inf)
+    parts = [rows[s : s + _BLOCK] for s in range(0, len(rows), _BLOCK)]
+    for part in parts:
+        z = np.asarray(x[part], np.float32).reshape(len(part), *shape)
+        total += z.mean(axes, dtype=np.float64).sum(0)
+        low, high = np.minimum(low, z.min((0, *axes))), np.maximum(high, z.max((0, *axes)))
+    mean = (total / len(rows)).reshape(-1, *[1] * (len(shape) - 1))
+    for part in parts:
+        z = np.asarray(x[part], np.float32).reshape(len(part), *shape)
+        square += np.square(z - mean).mean(axes).sum(0)
+    scale = np.where(high > low, np.sqrt(square / len(rows)), 1.0).astype(np.float32)
+    return mean.astype(np.float32), np.where(scale > 0, scale, np.float32(1)).reshape(mean.shape)
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}

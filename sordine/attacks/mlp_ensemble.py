@@ -1,0 +1,191 @@
+"""Perceptrons that are larger, or several at once: one wide one, and an average of several that differ in seed and
+regularisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sordine.attacks.base import Secret, Trial, standardise, usual
+from sordine.models.networks.mlp import BatchedMLP
+
+WIDE = (1024, 512, 256)
+SEVERAL = (256, 128)
+BATCH = 128
+EPOCHS = (15, 40)  # fewest and most passes over the training records; between them as many as make STEPS steps
+STEPS = 1200
+PATIENCE = 10  # passes in which no member's validation accuracy became better, after which training stops
+RATE = 1e-3
+PICKS = 12  # of members, with replacement, that share the ensemble's weight
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Member:
+    """One perceptron: the share of hidden units that are left out of a step, and the decay of its weights."""
+
+    dropout: float
+    decay: float
+
+
+# The wide one is trained with both; the one that reads the validation rows better is used.
+OF_WIDE = (Member(0.2, 0.02), Member(0.5, 0.1))
+OF_SEVERAL = tuple(Member(dropout, decay) for dropout in (0.0, 0.25, 0.5) for decay in (0.01, 0.3))
+
+
+def wide(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """A perceptron of 1024, 512 and 256 units with dropout, of two strengths of which the validation rows choose one."""
+    return [_read(x, trial, secret, seed, device, WIDE, OF_WIDE, alone=True) for secret in secrets]
+
+
+def ensemble(
+    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """The weighted average of the class probabilities of six perceptrons of 256 and 128 units; the validation rows weigh
+    them."""
+    return [_read(x, trial, secret, seed, device, SEVERAL, OF_SEVERAL, alone=False) for secret in secrets]
+
+
+def _read(
+    x: np.ndarray,
+    trial: Trial,
+    secret: Secret,
+    seed: int,
+    device: str,
+    hidden: Sequence[int],
+    members: Sequence[Member],
+    *,
+    alone: bool,
+) -> np.ndarray:
+    train, held = (rows[secret.labels[rows] >= 0] for rows in (trial.train, trial.validation))
+    if len(np.unique(secret.labels[train])) < 2:
+        return np.full(len(trial.tried), usual(secret, trial.train))
+    said = _Members(x, secret, train, held, hidden, members, seed, torch.device(device))
+    return said.probabilities(x[trial.tried], said.weights(1 if alone else PICKS)).argmax(1)
+
+
+class _Members:
+    """Perceptrons of the same widths that were trained on the same rows, each on the pass that read `held` best."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        secret: Secret,
+        train: np.ndarray,
+        held: np.ndarray,
+        hidden: Sequence[int],
+        members: Sequence[Member],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.mean, self.scale = standardise(x, train)
+        self.device = device
+        self.random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
+        self.net = BatchedMLP(len(members), (x.shape[1], *hidden, secret.classes), self.random).to(device)
+        self.held, self.truth = x[held], torch.as_tensor(secret.labels[held], device=device)
+        self._train(self._seen(x[train]), torch.as_tensor(secret.labels[train], device=device), members)
+
+    def _seen(self, x: np.ndarray) -> Tensor:
+        return torch.as_tensor((x - self.mean) / self.scale, device=self.device)
+
+    def _train(self, x: Tensor, y: Tensor, members: Sequence[Member]) -> None:
+        batch = min(BATCH, len(x))
+        each = max(1, len(x) // batch)
+        epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
+        # Decay is each member's own, so it is done here and not by the optimiser.
+        optimiser = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=0.0, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15
+        )
+        decay = torch.tensor([m.decay for m in members], device=self.device)[:, None, None]
+        drop = torch.tensor([m.dropout for m in members], device=self.device)[:, None, None]
+        best = [w.detach().clone() for w in self.net.parameters()]
+        score = torch.full((len(members),), -torch.inf, device=self.device)
+        waited = 0
+        for _ in range(epochs):
+            order = torch.randperm(len(x), generator=self.random).to(self.device)
+            for step in range(each):
+                rows = order[step * batch : (step + 1) * batch]
+                logits = self._forward(x[rows], drop)
+                every = y[rows].expand(len(members), batch)
+                loss = functional.cross_entropy(logits.flatten(0, 1), every.flatten(), reduction="sum") / batch
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                with torch.no_grad():
+                    for weight in self.net.weights:
+                        weight.mul_(1 - optimiser.param_groups[0]["lr"] * decay)
+                optimiser.step()
+                schedule.step()
+            now = self._score()
+            better = now > score
+            score = torch.where(better, now, score)
+            waited = 0 if bool(better.any()) else waited + 1
+            with torch.no_grad():
+                for kept, weight in zip(best, self.net.parameters(), strict=True):
+                    kept[better] = weight[better]
+            if waited >= PATIENCE:
+                break
+        with torch.no_grad():
+            for kept, weight in zip(best, self.net.parameters(), strict=True):
+                weight.copy_(kept)
+
+    def _forward(self, x: Tensor, drop: Tensor) -> Tensor:
+        """The same records (b, d) to all members, hidden units left out as each one's rate says: (members, b, classes)."""
+        z = x.expand(self.net.parts, *x.shape)
+        for i, (weight, bias) in enumerate(zip(self.net.weights, self.net.biases, strict=True)):
+            if i:
+                # Numbers of its own: attacks run side by side, and the global random numbers are everybody's.
+                stays = torch.rand(z.shape, generator=self.random).to(self.device) >= drop
+                z = z.relu() * stays / (1 - drop)
+            z = torch.baddbmm(bias, z, weight)
+        return z
+
+    @torch.no_grad()
+    def _logits(self, x: np.ndarray) -> Tensor:
+        parts = [self._seen(x[s : s + _BLOCK]) for s in range(0, len(x), _BLOCK)]
+        if not parts:
+            return torch.zeros(self.net.parts, 0, self.net.widths[-1], device=self.device)
+        return torch.cat([self.net(part.expand(self.net.parts, *part.shape)) for part in parts], 1)
+
+    def _losses(self) -> Tensor:
+        logits = self._logits(self.held)
+        return functional.cross_entropy(
+            logits.flatten(0, 1), self.truth.expand(self.net.parts, -1).flatten(), reduction="none"
+        ).view(self.net.parts, -1)
+
+    def _score(self) -> Tensor:
+        # Share of the validation records read right; the loss tells equal shares apart: (members,)
+        if not len(self.truth):
+            return torch.zeros(self.net.parts, device=self.device)
+        right = (self._logits(self.held).argmax(2) == self.truth).float().mean(1)
+        return right - 1e-6 * self._losses().mean(1).clamp(max=100)
+
+    def weights(self, picks: int) -> np.ndarray:
+        """(members,) summing to 1. One pick: the member that reads the validation rows best. More: members are picked one
+        after the other, each time the one that lowers the average's validation loss most (Caruana and others, 2004)."""
+        score = self._score()
+        chosen = np.zeros(self.net.parts)
+        if picks == 1 or not len(self.truth):
+            chosen[int(score.argmax())] = 1
+            return chosen
+        told = self._logits(self.held).softmax(2)[:, torch.arange(len(self.truth)), self.truth].double()
+        total, best, least = torch.zeros_like(told[0]), chosen.copy(), np.inf
+        for pick in range(1, picks + 1):
+            loss = -((total + told) / pick).clamp(min=1e-12).log().mean(1)
+            at = int(loss.argmin())
+            total, chosen[at] = total + told[at], chosen[at] + 1
+            if float(loss[at]) < least:
+                best, least = chosen.copy(), float(loss[at])
+        return best / best.sum()
+
+    def probabilities(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Records (m, d) -> (m, classes): the members' class probabilities, averaged."""
+        said = self._logits(x).softmax(2).cpu().numpy().astype(np.float64)
+        return np.tensordot(weights, said, 1)

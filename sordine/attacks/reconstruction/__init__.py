@@ -1,0 +1,1 @@
+"""Attacks that try to recover the original record."""

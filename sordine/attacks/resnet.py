@@ -1,0 +1,196 @@
+"""An attacker that reads pictures as pictures: a residual network, trained afresh for every secret."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sordine.attacks.base import Secret, Trial, usual
+from sordine.models.networks.resnet import RESNET10, RESNET18, ResNet
+
+Size = Literal["small", "paper"]
+
+LEAST = 8  # pixels a side
+SMALL = 64  # pixels a side below which the stem does not pool
+BATCH = 64
+STEPS = 1000  # with 5,000 pictures of 32 pixels less than a minute on one core
+EPOCHS = (6, 25)  # fewest and most passes over the training records; between them as many as make STEPS steps
+PATIENCE = 8  # passes without a better validation accuracy after which training stops
+RATE = 4e-3
+DECAY = 0.02
+SHIFT = 16  # pictures move by at most a sixteenth of a side
+BLOCK = 256
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Whether records of this shape are pictures: (1 or 3 channels, height, width), sides of 8 or more."""
+    return len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= LEAST
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained network: pictures (m, c, h, w) in the released scale -> logits.
+
+    mean, scale: (c, 1, 1) of its training records; what it sees is brought to about 0 to 1 by them, whatever the scale was.
+    """
+
+    net: nn.Module
+    mean: Tensor
+    scale: Tensor
+
+    @torch.no_grad()
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Pictures (m, c, h, w) -> (m, classes) float32."""
+        self.net.eval()
+        parts = [self.net(self.seen(x[s : s + BLOCK])).cpu().numpy() for s in range(0, len(x), BLOCK)]
+        return np.concatenate(parts)
+
+    def seen(self, x: np.ndarray) -> Tensor:
+        """Pictures as the network takes them: two standard deviations around the mean are 0 to 1."""
+        pictures = torch.as_tensor(np.asarray(x, np.float32), device=self.mean.device)
+        return ((pictures - self.mean) / (4 * self.scale) + 0.5).contiguous(memory_format=torch.channels_last)
+
+
+def train_reader(
+    x: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    train: np.ndarray,
+    validation: np.ndarray,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    size: Size = "small",
+) -> Reader:
+    """Train one network on pictures x (n, c, h, w) at positions `train`; the pass that reads `validation` best is kept.
+
+    labels: (n,) class codes of ALL rows; those of `train` are labelled, at least two. AdamW on cross-entropy, one cycle of
+    rates, pictures moved by up to a sixteenth of a side (not mirrored: some secrets are a side). size: `small` is a ResNet-10 of
+    width 16; `paper` a ResNet-18 of width 64 (the replacement paper names no network for its final attacker; its h_f is one). The same seed and rows give
+    the same network, whatever else is trained beside it.
+    """
+    device = torch.device(device)
+    random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
+    net = _first(classes, x.shape[1:], size, random).to(device)
+    reader = Reader(net, *_channels(x, train, device))
+    truth = torch.as_tensor(labels, device=device)
+    held = validation[labels[validation] >= 0]
+    batch = min(BATCH, len(train))
+    each = len(train) // batch
+    epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=each * epochs + 1, pct_start=0.2)
+    best, score, waited = _copy(net), -math.inf, 0
+    for _ in range(epochs):
+        order = train[torch.randperm(len(train), generator=random).numpy()]
+        net.train()
+        for step in range(each):
+            rows = np.sort(order[step * batch : (step + 1) * batch])
+            seen = _shifted(reader.seen(x[rows]), random)
+            loss = functional.cross_entropy(net(seen), truth[torch.as_tensor(rows, device=device)])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        now = _score(reader, x, labels, held)
+        waited = 0 if now > score else waited + 1
+        if now > score:
+            best, score = _copy(net), now
+        if waited >= PATIENCE:
+            break
+    net.load_state_dict(best)
+    net.eval()
+    return reader
+
+
+def _first(classes: int, shape: tuple[int, ...], size: Size, random: torch.Generator) -> ResNet:
+    net = ResNet(
+        RESNET18 if size == "paper" else RESNET10,
+        classes,
+        channels=shape[0],
+        width=64 if size == "paper" else 16,
+        stem="small" if min(shape[1:]) < SMALL else "imagenet",
+    )
+    # Weights of its own: attacks run side by side, and the global random numbers are everybody's.
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=random)
+            elif isinstance(module, nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=random)
+                module.bias.zero_()
+    return net
+
+
+def _channels(x: np.ndarray, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    # Mean and scale of each channel over some pictures: two (c, 1, 1) tensors.
+    total, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
+    parts = [rows[s : s + BLOCK] for s in range(0, len(rows), BLOCK)]
+    for part in parts:
+        z = np.asarray(x[part], np.float32)
+        total += z.mean((2, 3), dtype=np.float64).sum(0)
+        low, high = np.minimum(low, z.min((0, 2, 3))), np.maximum(high, z.max((0, 2, 3)))
+    mean = total / len(rows)
+    for part in parts:
+        away = np.asarray(x[part], np.float32) - mean.astype(np.float32)[:, None, None]
+        square += np.square(away).mean((2, 3), dtype=np.float64).sum(0)
+    scale = np.where(high > low, np.sqrt(square / len(rows)), 1.0).astype(np.float32)
+    pair = (mean.astype(np.float32), np.where(scale > 0, scale, np.float32(1)))
+    first, second = (torch.as_tensor(v[:, None, None], device=device) for v in pair)
+    return first, second
+
+
+def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
+    # Each picture moved by whole pixels, its edge repeated.
+    height, width = x.shape[2:]
+    most = (height // SHIFT, width // SHIFT)
+    down, right = (torch.randint(-m, m + 1, (len(x), 1), generator=random) for m in most)
+    rows = (torch.arange(height) + down).clamp(0, height - 1).to(x.device)
+    columns = (torch.arange(width) + right).clamp(0, width - 1).to(x.device)
+    at = torch.arange(len(x), device=x.device)[:, None, None]
+    return x.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+
+def _score(reader: Reader, x: np.ndarray, labels: np.ndarray, held: np.ndarray) -> float:
+    # Share of the validation records read right; the loss tells equal shares apart.
+    if not len(held):
+        return 0.0
+    logits = np.concatenate([reader.logits(x[held[s : s + BLOCK]]) for s in range(0, len(held), BLOCK)])
+    loss = float(functional.cross_entropy(torch.from_numpy(logits), torch.as_tensor(labels[held])))
+    return float((logits.argmax(1) == labels[held]).mean()) - 1e-6 * min(loss, 100.0)
+
+
+def resnet(
+    x: np.ndarray,
+    trial: Trial,
+    secrets: Sequence[Secret],
+    seed: int = 0,
+    device: str = "cpu",
+    size: Size = "small",
+) -> list[np.ndarray]:
+    """One residual network a secret, on pictures (n, c, h, w): secrets share no trunk, so each is read as if alone."""
+    predictions = []
+    for secret in secrets:
+        train = trial.train[secret.labels[trial.train] >= 0]
+        if len(np.unique(secret.labels[train])) < 2:
+            predictions.append(np.full(len(trial.tried), usual(secret, trial.train)))
+            continue
+        reader = train_reader(
+            x, secret.labels, secret.classes, train, trial.validation, seed=seed, device=device, size=size
+        )
+        blocks = [trial.tried[s : s + BLOCK] for s in range(0, len(trial.tried), BLOCK)]
+        read = [reader.logits(x[rows]).argmax(1) for rows in blocks]
+        predictions.append(np.concatenate(read) if read else np.zeros(0, np.int64))
+    return predictions

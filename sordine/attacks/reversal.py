@@ -1,0 +1,126 @@
+"""Real or fake: the attack of the replacement paper's section 6 on releases in which a value was replaced.
+
+A generator may pass a record through where s' = s and edit it where s' differs. Whoever can tell an original from a
+release then reads s' off the release with a classifier learnt on originals: where the record looks *real*, s is what is
+read; where it looks *fake*, it is another class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sordine.attacks import mlp
+from sordine.attacks import resnet as pictures
+from sordine.attacks.base import Trial
+from sordine.errors import SordineError
+from sordine.metrics.accuracy import accuracy
+from sordine.metrics.nag import wilson
+
+Scores = Callable[[np.ndarray], np.ndarray]  # records (m, *shape) -> (m, k)
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """What the attack found on the records tried.
+
+    accuracy: share of labelled records whose s it names; low, high: its 95 % Wilson interval. told: accuracy of the
+    detector itself between the tried originals and their releases (.5 is a coin's). real: share of the tried releases
+    taken for real. records: how many labelled ones were tried.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    told: float
+    real: float
+    records: int
+    predicted: np.ndarray
+
+
+def detector(
+    original: np.ndarray, released: np.ndarray, train: np.ndarray, validation: np.ndarray, *, seed: int, device: str
+) -> Scores:
+    """Learns to tell originals from releases: a residual network for pictures, a perceptron else.
+
+    original, released: (n, *shape) of the same records; train, validation: positions. -> records (m, *shape) -> logits
+    (m, 2), of real and fake.
+    """
+    n = len(original)
+    rows, held = (np.concatenate([r, r + n]) for r in (train, validation))
+    labels = np.repeat([0, 1], n)
+    if pictures.is_picture(original.shape[1:]):
+        both = np.concatenate([original, released])
+        return pictures.train_reader(both, labels, 2, rows, held, seed=seed, device=device).logits
+    both = np.concatenate([original.reshape(n, -1), released.reshape(n, -1)]).astype(np.float32)
+    (learnt,) = mlp.train_together(both, [mlp.Task(labels, 2, rows, held, seed)], device=device)
+
+    def scores(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return learnt.logits(np.asarray(x, np.float32).reshape(len(x), -1)).cpu().numpy()
+
+    return scores
+
+
+def read_back(scores: np.ndarray, margin: np.ndarray, threshold: float = 0.0) -> np.ndarray:
+    """s from what a fixed classifier reads and whether the record looks fake: (m, classes), (m,) -> (m,) codes.
+
+    Where margin (fake over real) is at most `threshold`, the class read; else the most likely other one (of two classes:
+    the other).
+    """
+    read = scores.argmax(1)
+    others = scores.copy()
+    others[np.arange(len(scores)), read] = -np.inf
+    return np.where(margin > threshold, others.argmax(1), read)
+
+
+def reverse(
+    original: np.ndarray,
+    released: np.ndarray,
+    labels: np.ndarray,
+    trial: Trial,
+    fixed: Scores,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Reversal:
+    """Make the attack. original, released: (n, *shape) of the same records; labels (n,), -1 unlabelled.
+
+    trial: the attacker's own records, for whom it has x, x'' and s, and those that it is tried on, of whom it sees x'' alone.
+    fixed: the classifier of s learnt on originals, -> (m, classes). The line between real and fake is the one by which the
+    attacker's validation records are read best (the detector's own, at 0, among those it may choose), which makes the
+    attack at least as strong there as the paper's. Raises SordineError where shapes differ or nothing tried is labelled.
+    """
+    original, released, labels = np.asarray(original), np.asarray(released), np.asarray(labels)
+    if original.shape != released.shape or len(labels) != len(original):
+        raise SordineError(
+            f"reversal: originals {original.shape}, releases {released.shape} and {len(labels)} labels do not go together"
+        )
+    known = trial.tried[labels[trial.tried] >= 0]
+    if not len(known):
+        raise SordineError("reversal: no labelled record to try the attack on")
+    tell = detector(original, released, trial.train, trial.validation, seed=seed, device=device)
+
+    def margin(x: np.ndarray) -> np.ndarray:
+        said = tell(x)
+        return said[:, 1] - said[:, 0]
+
+    own = trial.validation[labels[trial.validation] >= 0]
+    threshold = _line(fixed(released[own]), margin(released[own]), labels[own]) if len(own) else 0.0
+    fake = margin(released[known])
+    predicted = read_back(fixed(released[known]), fake, threshold)
+    share = accuracy(labels[known], predicted)
+    low, high = wilson(share * len(known), len(known))
+    told = (np.mean(fake > 0) + np.mean(margin(original[known]) <= 0)) / 2
+    return Reversal(share, low, high, float(told), float(np.mean(fake <= threshold)), len(known), predicted)
+
+
+def _line(scores: np.ndarray, margin: np.ndarray, labels: np.ndarray) -> float:
+    # The threshold that reads these records best; nearest to 0 of several.
+    candidates = np.unique(np.concatenate([[0.0], np.quantile(margin, np.linspace(0, 1, 51)), [margin.min() - 1]]))
+    right = [accuracy(labels, read_back(scores, margin, float(t))) for t in candidates]
+    best = np.flatnonzero(np.array(right) == max(right))
+    return float(candidates[best[np.abs(candidates[best]).argmin()]])

@@ -1,0 +1,1 @@
+"""Records, files and media: reading, writing, splitting, and data whose truth is known."""

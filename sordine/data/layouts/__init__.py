@@ -1,0 +1,1 @@
+"""The folder layouts of published data sets. One file a data set."""

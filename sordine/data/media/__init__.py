@@ -1,0 +1,1 @@
+"""Folders of sound, pictures or video with a metadata table beside them."""

@@ -1,0 +1,161 @@
+"""Pictures: one file in, upright colours out, whatever the file holds them as."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from sordine.data.media.kinds import Kind
+from sordine.errors import SordineError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# No other format is tried, whatever a file's suffix says: some (EPS) run a program that the file itself contains.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+_ORIENTATION = 0x0112  # EXIF 2.32, table 4
+_WHITE = 255
+# Pillow's switch for warnings belongs to the whole process: threads take turns at it, for as long as a header takes.
+_QUIET = threading.Lock()
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """One picture: (h, w, 3) uint8, red, green and blue, turned upright as its EXIF orientation says.
+
+    Of several frames the first; what is transparent over white; 16 bits to the nearest of 8. Raises SordineError naming
+    the file where it is missing, empty, cut off or damaged, has over 89 million pixels, or holds numbers without a known
+    white (32 bits, floating point).
+    """
+    return np.array(_load(Path(path)))
+
+
+def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(h, w, 3) uint8 stretched to (height, width, 3): Lanczos with three lobes, widened where it shrinks (antialiased)."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def check_sides(height: int, width: int) -> None:
+    """Raise SordineError where a picture of this height and width cannot be."""
+    if height < 1 or width < 1:
+        raise SordineError(f"a picture of {height} x {width} has no pixels: height and width are 1 or more")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures as (3, height, width) uint8, or (1, height, width) where grey (luma, ITU-R BT.601).
+
+    Stretched to exactly that size by Lanczos, antialiased: nothing is cropped, and the sides' proportion is not kept. A
+    JPEG of at least four times the larger side is halved (up to thrice) by its own decoder first, which is faster.
+    """
+
+    height: int
+    width: int
+    grey: bool = False
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_sides(self.height, self.width)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return (1 if self.grey else 3, self.height, self.width)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8."""
+        return np.dtype(np.uint8)
+
+    def decode(self, path: Path, frame: int | None) -> tuple[np.ndarray, int]:
+        """One picture -> (x of `shape`, 1). Raises SordineError as `read_picture` does, and where a frame is asked for."""
+        from PIL import Image
+
+        if frame is not None:
+            raise SordineError(f"{path} is a picture: it has no frame {frame}")
+        # Square, because which side is the height is known only after turning.
+        image = _load(path, 2 * max(self.height, self.width))
+        if self.grey:
+            image = image.convert("L")
+        pixels = np.asarray(image.resize((self.width, self.height), Image.Resampling.LANCZOS))
+        return np.ascontiguousarray(np.moveaxis(pixels.reshape(self.height, self.width, -1), -1, 0)), 1
+
+
+def _load(path: Path, enough: int = 0) -> Image.Image:
+    """RGB and upright; a JPEG of larger sides is not read finer than `enough` asks for, where that is given."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        raise SordineError(f"{path} does not exist")
+    try:
+        if not path.stat().st_size:
+            raise ValueError("it is empty")
+        with _QUIET, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            if enough:
+                image.draft(None, (enough, enough))
+            image.load()
+            return _colours(_upright(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = "it has too many pixels"
+    except UnidentifiedImageError:
+        reason = "it is no picture, or its beginning is damaged"
+    except OSError as error:
+        reason = error.strerror or _line(error)
+    except Exception as error:  # a damaged file can make its decoder fail in any way
+        reason = _line(error)
+    raise SordineError(f"{path} cannot be read as a picture: {reason.rstrip('.')}")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    try:
+        said = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF around a sound picture: shown as it lies, as every viewer does
+        said = None
+    turn = turns.get(said) if isinstance(said, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    """RGB of any mode. Raises ValueError where the numbers have no known white."""
+    from PIL import Image
+
+    # Which the decoder scales to 16 bits; a TIFF of this mode may mean anything by its numbers.
+    scaled = image.mode == "I" and image.format in ("PNG", "PPM")
+    if image.mode.startswith("I;16") or scaled:
+        wide = np.asarray(image).astype(np.int64)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("its numbers have no known white; save it with 8 or 16 bits")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (_WHITE, _WHITE, _WHITE, _WHITE))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")

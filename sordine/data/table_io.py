@@ -1,0 +1,431 @@
+"""Tables in files: Parquet and CSV in, Parquet out, in blocks, so that none needs to fit in memory."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from sordine.data.files import atomic, content_address, refuse_existing
+from sordine.data.mapped_array import MappedArray
+from sordine.data.table import MAX_CLASSES, Table, are_pictures, blocks_of, check_finite, check_ids, rows_digest
+from sordine.errors import SordineError, nearest
+
+ROWS = "sordine.rows"  # the note of a file whose ids are the row numbers of another: which one, by `Table.rows_of`
+RESERVED = ("id", "split", "group")
+BLOCK_ROWS = 8192
+BLOCK_BYTES = 1 << 26  # of a block's x as float32: fewer rows of wide records are read at a time
+LABELS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer)
+# Blocks are gathered until they make a row group of so many rows or bytes: tiny groups cost every reader.
+GROUP_ROWS, GROUP_BYTES = 2048, 1 << 24
+
+
+def memory_limit() -> int:
+    """Bytes of x that are held in memory (`SORDINE_MEMORY`, default 1 GiB); a larger table is mapped from the cache."""
+    given = os.environ.get("SORDINE_MEMORY", str(1 << 30))
+    if not given.isdecimal():
+        raise SordineError(f"SORDINE_MEMORY is {given!r}; it is a number of bytes")
+    return int(given)
+
+
+def rows_at_once(shape: Sequence[int]) -> int:
+    """How many records of this shape make a block: at most BLOCK_ROWS, and BLOCK_BYTES as float32; at least one."""
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * int(np.prod(shape, dtype=np.int64)))))
+
+
+def feature_type(shape: Sequence[int], dtype: Any = np.float32) -> pa.DataType:
+    """Arrow type of the column x of records of this shape: a fixed-size list of float32; the fixed-shape tensor type
+    where a record has more than one axis, of uint8 where the records are pictures (`table.are_pictures`)."""
+    shape = tuple(int(s) for s in shape)
+    if len(shape) == 1:
+        return pa.list_(pa.float32(), shape[0])
+    return pa.fixed_shape_tensor(pa.uint8() if are_pictures(shape, dtype) else pa.float32(), shape)
+
+
+def feature_array(x: np.ndarray) -> pa.Array:
+    """(n, *shape) -> an Arrow array of `feature_type(shape, x.dtype)`, without a copy where x is contiguous and has that
+    type already."""
+    dtype = np.uint8 if are_pictures(x.shape[1:], x.dtype) else np.float32
+    flat = pa.array(np.ascontiguousarray(x, dtype=dtype).reshape(-1))
+    storage = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(x.shape[1:])))
+    if x.ndim == 2:
+        return storage
+    return pa.ExtensionArray.from_storage(feature_type(x.shape[1:], dtype), storage)
+
+
+class TableFile:
+    """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
+
+    features: the columns that make x (a name with * stands for all that match); shape: of one record; dtype: of x, uint8 of
+    pictures (one tensor column of uint8 with 1 or 3 channels), else float32; rows: how many records; other: every other
+    column's name.
+    lenient: of several list columns take x (a release that is audited may hold more than it should).
+    Raises SordineError where the file is missing, unreadable, or its features can't be told.
+    """
+
+    def __init__(self, path: str | Path, features: Sequence[str] = (), *, lenient: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise SordineError(f"{path} is a folder; make a table of it first with sordine extract")
+        if not self.path.exists():
+            raise SordineError(f"{path} does not exist")
+        self._csv: pa.Table | None = None
+        self._parquet: pq.ParquetFile | None = None
+        try:
+            if self.path.suffix.lower() == ".csv":
+                self._csv = pyarrow.csv.read_csv(self.path)
+            else:
+                # page by page, unbuffered: a row group of any size costs a page of memory
+                self._parquet = pq.ParquetFile(self.path, memory_map=True, pre_buffer=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise SordineError(f"{path} cannot be read as a table: {first}") from None
+        self.schema: pa.Schema = self._csv.schema if self._csv is not None else self._parquet.schema_arrow  # type: ignore[union-attr]
+        self.rows: int = self._csv.num_rows if self._csv is not None else self._parquet.metadata.num_rows  # type: ignore[union-attr]
+        doubled = [n for n in self.schema.names if self.schema.names.count(n) > 1]
+        if doubled:
+            raise SordineError(f"{path}: column {doubled[0]!r} stands twice")
+        if self.rows == 0:
+            raise SordineError(f"{path}: the table has no records")
+        named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
+        self.features, self.shape = self._find_features(tuple(named), lenient)
+        pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
+        self.dtype = np.dtype(np.uint8 if pictures else np.float32)
+        self.other = [name for name in self.schema.names if name not in self.features]
+
+    def _find_features(self, asked: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        names = self.schema.names
+        for name in asked:
+            if asked.count(name) > 1:
+                raise SordineError(f"{self.path}: column {name!r} is named twice as a feature")
+            if name not in names:
+                raise SordineError(f"{self.path}: no column {name!r}; {nearest(name, names)}")
+        vectors = [n for n in names if _is_vector(self.schema.field(n).type)]
+        if not asked and lenient and "x" in vectors:
+            vectors = ["x"]
+        chosen = asked or tuple(vectors[:2])
+        if not chosen:
+            raise SordineError(
+                f"{self.path}: no feature column; name the columns with --features (such as 'f*'), "
+                "or make one with sordine extract --extractor columns"
+            )
+        if not asked and len(vectors) > 1:
+            raise SordineError(
+                f"{self.path}: several list columns ({', '.join(vectors[:6])}{', ...' if len(vectors) > 6 else ''}): "
+                "name one, or the channels, with --features"
+            )
+        kinds = {_is_vector(self.schema.field(n).type) for n in chosen}
+        if kinds == {True}:
+            shapes = [self._record_shape(n) for n in chosen]
+            if len(set(shapes)) > 1:
+                raise SordineError(
+                    f"{self.path}: columns {chosen[0]!r} and {chosen[1]!r} hold lists of different lengths"
+                )
+            return tuple(chosen), shapes[0] if len(chosen) == 1 else (len(chosen), *shapes[0])
+        if kinds == {False}:
+            for name in chosen:
+                kind = self.schema.field(name).type
+                if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+                    raise SordineError(f"{self.path}: column {name!r} is {kind}, not a number: it cannot be a feature")
+            return tuple(chosen), (len(chosen),)
+        raise SordineError(f"{self.path}: features are either list columns or numbers, not both")
+
+    def _record_shape(self, name: str) -> tuple[int, ...]:
+        kind = self.schema.field(name).type
+        if isinstance(kind, pa.FixedShapeTensorType):
+            return tuple(kind.shape)
+        if pa.types.is_fixed_size_list(kind):
+            return (kind.list_size,)
+        first = next(self.blocks([name], 1)).column(0)
+        if first.null_count or len(first[0]) == 0:
+            raise SordineError(f"{self.path}: row 0 of column {name!r} is empty")
+        return (len(first[0]),)
+
+    def blocks(self, columns: Sequence[str] | None = None, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most `rows` at a time, of the named columns (all by default). rows: by default BLOCK_ROWS,
+        fewer where wide features are read (`rows_at_once`)."""
+        if rows is None:
+            wide = columns is None or not set(columns).isdisjoint(self.features)
+            rows = rows_at_once(self.shape) if wide else BLOCK_ROWS
+        try:
+            if self._csv is not None:
+                yield from (self._csv.select(columns) if columns is not None else self._csv).to_batches(
+                    max_chunksize=rows
+                )
+            else:
+                assert self._parquet is not None
+                yield from self._parquet.iter_batches(
+                    batch_size=rows, columns=list(columns) if columns is not None else None
+                )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SordineError(f"{self.path} cannot be read to its end: {str(error).splitlines()[0]}") from None
+
+    def x(self, block: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
+        """The features of a block as (b, *shape) of `dtype`. Raises SordineError for a missing or odd-sized list, or a
+        picture in which a number is missing."""
+        parts = []
+        for name in self.features:
+            column = block.column(block.schema.get_field_index(name))
+            if isinstance(column, pa.ExtensionArray):
+                column = column.storage
+            vector = _is_vector(column.type)
+            if column.null_count:
+                row = first_row + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                raise SordineError(f"{self.path}: column {name!r} is empty in row {row}")
+            if vector:
+                length = self.shape[-1] if len(self.features) > 1 else int(np.prod(self.shape))
+                if not pa.types.is_fixed_size_list(column.type):
+                    odd = pc.not_equal(pc.list_value_length(column), length).to_numpy(zero_copy_only=False)
+                    if odd.any():
+                        row = first_row + int(odd.argmax())
+                        raise SordineError(f"{self.path}: column {name!r} has a list of another length in row {row}")
+                column = column.flatten()
+                if self.dtype == np.uint8 and column.null_count:  # a float would be NaN, and found later
+                    gone = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                    raise SordineError(
+                        f"{self.path}: column {name!r} lacks a number in row {first_row + gone // length}"
+                    )
+            kind = pa.uint8() if self.dtype == np.uint8 else pa.float32()
+            array = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
+            parts.append(array.reshape(len(block), -1))
+        if len(parts) == 1:
+            return parts[0].reshape(len(block), *self.shape)
+        if len(self.shape) == 1:
+            return np.concatenate(parts, axis=1)
+        return np.stack(parts, axis=1).reshape(len(block), *self.shape)
+
+    def rows_of(self, x: Any = None) -> str:
+        """`Table.rows_of` of this file: "" where its ids were given. x: its records, where they are at hand already."""
+        if "id" in self.other:
+            return str(read_note(self.path, ROWS).get("of", ""))
+        return rows_digest(self._records() if x is None else blocks_of(x), self.features)
+
+    def _records(self) -> Iterator[np.ndarray]:
+        first = 0
+        for block in self.blocks(self.features):
+            yield self.x(block, first)
+            first += len(block)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return True
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    return False
+
+
+def _is_pictures(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.FixedShapeTensorType) and are_pictures(kind.shape, kind.value_type.to_pandas_dtype())
+
+
+def read_table(
+    path: str | Path,
+    features: Sequence[str] = (),
+    *,
+    named: Sequence[str] = (),
+    like: Table | None = None,
+    check: bool = True,
+    log: Callable[[str], None] | None = None,
+) -> Table:
+    """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`;
+    pictures stay uint8, one byte a number, and all else is float32.
+
+    `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
+    classes is an attribute, and those `named` however many they have (a data set may hold a thousand people); what is left
+    out stands in the table's notes. check=False lets NaN, repeated ids and odd splits pass: the audit reports them instead.
+    like: a table whose feature columns, where they are the same, give theirs their order, which is said to `log`.
+    Raises SordineError naming the file and the row or column that is wrong.
+    """
+    file = TableFile(path, features, lenient=not check)
+    source = str(file.path.name)
+    if like is not None and file.features != like.features and set(file.features) == set(like.features):
+        file.features = like.features
+        if log is not None:
+            log(reordered(source, like.source))
+    others = pa.Table.from_batches(list(file.blocks(file.other)), pa.schema([file.schema.field(n) for n in file.other]))
+    ids = read_ids(others, file.rows, source=source, check=check)
+    if check:
+        check_ids(ids, source)
+    x = _read_x(file, ids, check)
+    attributes, notes, extra = _read_attributes(others, named, keep_all=not check)
+    split = others["split"].to_pylist() if "split" in file.other else None
+    if not check and split is not None and set(map(str, split)) != {"train", "test"}:
+        split = None
+    table = Table.of(
+        np.empty((file.rows, 1), np.float32),
+        attributes,
+        ids=ids,
+        split=split,
+        group=others["group"].to_pylist() if "group" in file.other else None,
+        source=source,
+        check=False,
+    )
+    notes += read_note(path, "sordine.extract").get("say", ())
+    rows_of = file.rows_of(x)
+    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=rows_of)
+
+
+def read_ids(
+    columns: pa.Table | pa.RecordBatch, rows: int, first_row: int = 0, *, source: str = "table", check: bool = True
+) -> np.ndarray:
+    """The column `id` as strings, or row numbers where there is none: (rows,) object. check=False: a missing id is ""."""
+    if "id" not in columns.schema.names:
+        return np.array([f"row-{first_row + i:07d}" for i in range(rows)], dtype=object)
+    column = columns.column(columns.schema.get_field_index("id"))
+    if column.null_count and check:
+        raise SordineError(f"{source}: column 'id' is empty in {column.null_count} rows")
+    try:
+        return np.array([i or "" for i in column.cast(pa.string()).to_pylist()], dtype=object)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise SordineError(f"{source}: column 'id' ({column.type}) does not hold text") from None
+
+
+def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
+    shape = (file.rows, *file.shape)
+    if file.dtype.itemsize * int(np.prod(shape, dtype=np.int64)) <= memory_limit():
+        x = np.empty(shape, file.dtype)
+        _fill(x, file, ids, check)
+        return x
+    # Everything that decides x: another table, selection or order of features has another address.
+    source = {"table": content_address(file.path), "kind": file.path.suffix.lower(), "features": list(file.features)}
+    cached = MappedArray.of(source, shape, file.dtype)
+    found = cached.read()
+    if found is None:
+        return cached.make(lambda x: _fill(x, file, ids, check))
+    if check:
+        check_finite(found, ids, str(file.path.name))
+    return found
+
+
+def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
+    start = 0
+    for block in file.blocks(file.features):
+        part = file.x(block, start)
+        if check:
+            check_finite(part, ids[start : start + len(part)], str(file.path.name))
+        x[start : start + len(part)] = part
+        start += len(part)
+
+
+def _read_attributes(
+    columns: pa.Table, named: Sequence[str], keep_all: bool
+) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
+    # Attributes by name, notes on what is left out, and (keep_all) what was left out, for the audit of a release.
+    attributes, notes, extra = dict[str, list[Any]](), list[str](), dict[str, np.ndarray]()
+    for name in columns.schema.names:
+        if name in RESERVED:
+            continue
+        column = columns[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        kind = column.type
+        if pa.types.is_floating(kind):
+            notes.append(f"column {name!r} is left out: it holds decimal numbers, not classes")
+            if keep_all:
+                extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        elif not any(is_a(kind) for is_a in LABELS):
+            notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
+        elif name not in named and (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
+            notes.append(
+                f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes (unless it is named)"
+            )
+            if keep_all:
+                number = pa.types.is_integer(kind)
+                values = column.cast(pa.float64(), safe=False) if number else column
+                extra[name] = values.to_numpy(zero_copy_only=False) if number else np.array(values.to_pylist(), object)
+        else:
+            attributes[name] = column.to_pylist()
+    return attributes, notes, extra
+
+
+def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:
+    """Write blocks as one Parquet file, atomically; the number of rows. Vectors are stored plain (they do not compress),
+    pictures by their differences, other columns by dictionary; small blocks share a row group.
+    Raises SordineError where the file exists without `force` or cannot be written."""
+    refuse_existing(Path(path), force)
+    plain = [f.name for f in schema if _is_vector(f.type)]
+    # Parquet knows no number under 32 bits: plain, a pixel would take four bytes. A column is named by its leaf here.
+    pixels = [f"{n}.list.element" for n in plain if _is_pictures(schema.field(n).type)]
+    rows = 0
+    with (
+        atomic(path, force=force) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression={f.name: "NONE" if f.name in plain else "ZSTD" for f in schema} | dict.fromkeys(pixels, "ZSTD"),
+            column_encoding=dict.fromkeys(pixels, "DELTA_BINARY_PACKED") or None,
+            use_dictionary=[f.name for f in schema if f.name not in plain and f.name != "id"],
+            write_statistics=[f.name for f in schema if f.name not in plain],
+        ) as writer,
+    ):
+        for group in _gathered(blocks):
+            writer.write_table(group, row_group_size=max(len(group), 1))
+            rows += len(group)
+    return rows
+
+
+def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Consecutive blocks put together until they make a row group; which ones depends on the blocks alone."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for block in blocks:
+        waiting.append(block)
+        rows, size = rows + len(block), size + block.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
+    """Write a Table as one Parquet file: id, split, the attributes as strings, and x; and whose row numbers ids are."""
+    columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
+    if table.split is not None:
+        columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
+    if table.group is not None:
+        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1 is of no group
+    for name, codes in table.y.items():
+        names = table.classes[name]
+        columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
+    x_type = feature_type(table.shape, table.x.dtype)
+    schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)], rows_note(table.rows_of) or None)
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        size = rows_at_once(table.shape)
+        for start in range(0, len(table), size):
+            stop = min(start + size, len(table))
+            parts = [c.slice(start, stop - start) for c in columns.values()]
+            yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
+
+    write_blocks(path, schema, blocks(), force=force)
+
+
+def rows_note(rows_of: str) -> dict[str, str]:
+    """Metadata of a file whose ids are row numbers of the table with that digest; empty where ids were given."""
+    return {ROWS: json.dumps({"of": rows_of})} if rows_of else {}
+
+
+def reordered(source: str, other: str) -> str:
+    """The line that says that columns were put in order."""
+    return f"{source}: the feature columns stand in another order than in {other}; they were matched by name"
+
+
+def read_note(path: str | Path, name: str) -> dict[str, Any]:
+    """A JSON note that Sordine left in a Parquet file's metadata under `name`; empty where there is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata.get(name.encode(), b"{}")))
+    except (pa.ArrowInvalid, OSError, ValueError):
+        return {}

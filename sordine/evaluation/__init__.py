@@ -1,0 +1,1 @@
+"""The audit: attacks before and after, the verdict, and the report."""

@@ -1,0 +1,343 @@
+"""Reports side by side: leakage against utility, a curve a method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sordine.errors import SordineError, nearest
+from sordine.evaluation.report import Comparison, Curve, Headline, Point, Report, Sheet
+
+# What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where they are about as many.
+HOW = {
+    "families": "attackers",
+    "settings": "settings",
+    "folds": "folds",
+    "seeds": "seeds",
+    "pictures": "networks for pictures",
+    "fitted": "fitted records",
+    "unseen": "unseen records",
+    "held_by_attackers": "records of the attackers' own",
+}
+COUNTS, ABOUT = ("fitted", "unseen", "held_by_attackers"), 1.1
+ORDERLESS = ("families", "settings", "seeds")
+# What a report of an earlier version said of the attackers' own records in a note alone: how many they hold, how many they learn from.
+HELD = re.compile(r"holds ([\d,]+) labelled records more .*learns from (?:them|([\d,]+) of them) in settings")
+
+
+def compare(
+    reports: Sequence[tuple[str, Report]],
+    attribute: str | None = None,
+    utility: str | None = None,
+    *,
+    watched: bool = False,
+    leaks: Sequence[str] = (),
+) -> Comparison:
+    """Reports, each with the name it is to have, as curves.
+
+    attribute: whose NAG is the leakage; by default the first that all of them suppress. utility: whose NAG is the utility;
+    by default the mean over the attributes that all of them preserve; where surely more is read of one than from the originals, it is
+    not told. watched: where they preserve none, the mean over those
+    that all of them watch, and a note says so, but for `leaks`: those that a suppressed attribute decides. Of one method, fields that are numbers and differ
+    are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
+    method (a folder that another tool anonymised) are a curve each. Where the audits did not try alike (`Comparison.differ`), no
+    point is marked as undominated: which figure is lower may be the attackers' doing.
+    Raises SordineError where the reports have no such attribute in common, or none of them can be placed.
+    """
+    heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
+    secret, others = _secret(reports, heads, attribute)
+    useful, untold = _useful(reports, heads, secret, utility, watched, leaks)
+    notes = _notes(reports, heads, secret, utility is not None)
+    weak = _weak(reports, heads, [*useful, *untold])
+    notes += weak
+    if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
+        notes.append(
+            "Nothing is preserved: the utility is the mean of what is only watched, which no method was told of."
+        )
+    if others:
+        notes.append(f"Suppressed in all of them too: {_some(others)}; --attribute shows another one.")
+    if untold:
+        notes.append(f"Left out of the utility, because not every report could tell it: {_some(untold)}.")
+    points = [_point(name, report, found, secret, useful) for (name, report), found in zip(reports, heads, strict=True)]
+    if not any(_placed(p) for p in points):
+        why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
+        raise SordineError(f"of no report both leakage of {secret!r} and utility can be told: nothing to compare{why}")
+    lost = [p.name for p in points if not _placed(p)]
+    if lost:
+        notes.append(f"In the table only, because its leakage or its utility cannot be told: {', '.join(lost)}.")
+    differ = _differ(reports)
+    points = [replace(p, front=not differ and _undominated(p, points)) for p in points]
+    return Comparison(secret, useful, _curves(reports, points), tuple(notes), differ=differ)
+
+
+def _secret(
+    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], asked: str | None
+) -> tuple[str, list[str]]:
+    """The attribute whose leakage is compared, and the others that could have been."""
+    common = [a for a in heads[0] if all(a in found for found in heads)]
+    if asked is not None:
+        if asked not in common:
+            where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
+            raise SordineError(
+                f"{where[0]}: nothing was read of {asked!r}; in all reports: {', '.join(common) or 'none'}"
+            )
+        if any(found[asked].role == "preserve" for found in heads):
+            name = next(n for (n, _), found in zip(reports, heads, strict=True) if found[asked].role == "preserve")
+            raise SordineError(f"{name}: {asked!r} is preserved there: it is no leakage; name it with --utility")
+        return asked, []
+    suppressed = [a for a in common if all(found[a].role == "suppress" for found in heads)]
+    if not suppressed:
+        watched = [a for a in common if all(found[a].role != "preserve" for found in heads)]
+        raise SordineError(
+            "no attribute is suppressed in all reports; name one that is suppressed or watched with --attribute"
+            f" (in all of them: {', '.join(watched) or 'none'})"
+        )
+    return suppressed[0], suppressed[1:]
+
+
+def _useful(
+    reports: Sequence[tuple[str, Report]],
+    heads: Sequence[dict[str, Headline]],
+    secret: str,
+    asked: str | None,
+    watched: bool,
+    decided: Sequence[str] = (),
+) -> tuple[tuple[str, ...], list[str]]:
+    """The attributes that the utility is the mean of, and those that one report or another could not tell."""
+    common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
+    if asked is not None:
+        if asked == secret:
+            raise SordineError(f"--utility names {asked!r}, whose leakage is compared")
+        if asked not in common:
+            where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
+            raise SordineError(f"{where[0]}: nothing was read of {asked!r}; {nearest(asked, common)}")
+        return (asked,), []
+    preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
+    if not preserved and watched:
+        # What a suppressed attribute decides is leakage under another name.
+        leaks = set(decided).union(*(r.decided for _, r in reports))
+        seen = [a for a in common if all(found[a].role == "watch" for found in heads)]
+        preserved = [a for a in seen if a not in leaks] or seen
+    if not preserved:
+        raise SordineError(
+            f"no attribute is preserved in all reports; name one with --utility (in all of them: {', '.join(common) or 'none'})"
+        )
+    # A mean over other attributes in each report would compare nothing.
+    told = [a for a in preserved if all(_said(found[a]) for found in heads)]
+    return tuple(told or preserved), [a for a in preserved if told and a not in told]
+
+
+def _said(h: Headline) -> bool:
+    # Of more than could be read before, no share says what is kept.
+    return h.nag is not None and not h.overtaken
+
+
+def _weak(
+    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], useful: Sequence[str]
+) -> list[str]:
+    # A sentence on attributes of which surely more is read than from the originals; none where there are none.
+    where = {a: [name for (name, _), found in zip(reports, heads, strict=True) if found[a].overtaken] for a in useful}
+    each = "; ".join(f"`{a}` in {_few(names)}" for a, names in where.items() if names)
+    return (
+        [f"More is read than from the originals, so these attackers are too weak to say what is kept: {each}."]
+        if each
+        else []
+    )
+
+
+def _notes(
+    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], secret: str, named: bool
+) -> list[str]:
+    """What makes these reports less comparable than they look."""
+    notes = []
+
+    def told(values: Sequence[Any]) -> list[str]:
+        return list(dict.fromkeys(_words(v) for v in values))
+
+    sources = told([report.table.get("source", "a table without a name") for _, report in reports])
+    if len(sources) > 1:
+        notes.append(f"These reports are of different tables: {', '.join(sources)}.")
+    blind = [name for name, report in reports if report.made.get("no_attacker_for_pictures")]
+    if blind:
+        notes.append(
+            f"The records are pictures, and no attacker was made for such in {_few(blind)}: one may read more, before and now."
+        )
+    roles = {found[secret].role for found in heads}
+    if "watch" in roles:
+        all_of = "" if roles == {"watch"} else " in some of them"
+        notes.append(
+            f"`{secret}` is watched{all_of}, not suppressed: its figure there is that of the best attacker in one setting; of"
+            " what is suppressed it is that of the worst setting."
+        )
+    if not named and len({tuple(r.policy.get("preserve", ())) for _, r in reports}) > 1:
+        notes.append("The reports do not preserve the same attributes; the utility is over those that they share.")
+    return notes
+
+
+def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
+    """How the audits did not try alike, a sentence each: what was tried, of which reports. What a report does not say is not held
+    against it."""
+    said = []
+    for key, what in HOW.items():
+        known = [(name, _tried(r, key)) for name, r in reports]
+        groups: dict[str, list[str]] = {}
+        for name, value in known:
+            if value is not None:
+                groups.setdefault(_words(value) or "none", []).append(name)
+        if len(groups) < 2:
+            continue
+        if key in COUNTS:
+            counts = [float(value) for _, value in known if value is not None]
+            if max(counts) <= ABOUT * min(counts):
+                continue
+        told = "; ".join(f"{value} ({_few(names)})" for value, names in groups.items())
+        said.append(f"Other {what}: {told}.")
+    return tuple(said)
+
+
+def _tried(report: Report, key: str) -> Any:
+    # None where the report does not say.
+    value = report.made.get(key)
+    if key == "held_by_attackers" and value is None:
+        notes = report.made.get("notes")
+        found = [m for note in (notes if isinstance(notes, list | tuple) else ()) if (m := HELD.search(str(note)))]
+        return int((found[0][2] or found[0][1]).replace(",", "")) if found else None
+    return sorted(value, key=str) if key in ORDERLESS and isinstance(value, list | tuple) else value
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, useful: Sequence[str]) -> Point:
+    h = heads[secret]
+    told = {a: heads[a] for a in useful if _said(heads[a])}
+    whole = told if len(told) == len(useful) else {}
+    first = report.sheets[0] if report.sheets else None
+    return Point(
+        name=name,
+        leakage=h.nag,
+        leakage_low=h.low,
+        leakage_high=h.high,
+        utility=_mean([u.nag for u in whole.values()]),
+        # Means of the ends: as if all erred to the same side, so no narrower than the interval of the mean.
+        utility_low=_mean([u.low for u in whole.values()]),
+        utility_high=_mean([u.high for u in whole.values()]),
+        utilities={a: u.nag for a, u in told.items() if u.nag is not None},
+        settings=_flat((report.modifier or {}).get("fields") or {}),
+        role=h.role,
+        before=h.before,
+        after=h.after,
+        guess=h.guess,
+        attacker=h.attacker_after,
+        setting=h.setting,
+        records=h.records,
+        level=report.verdict.level,
+        distortion=report.distortion,
+        sheet=None if first is None else replace(first, rows=first.rows[:1], captions=first.captions[:1]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _flat(fields: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = value
+    return found
+
+
+def _placed(point: Point) -> bool:
+    return point.leakage is not None and point.utility is not None
+
+
+def _undominated(point: Point, points: Sequence[Point]) -> bool:
+    """Whether no other point leaks as little or less and is as useful or more, one of them strictly; as NAG is shown."""
+    if point.leakage is None or point.utility is None:
+        return False
+    x, y = max(point.leakage, 0.0), max(point.utility, 0.0)
+    for other in points:
+        if other.leakage is not None and other.utility is not None:
+            a, b = max(other.leakage, 0.0), max(other.utility, 0.0)
+            if a <= x and b >= y and (a < x or b > y):
+                return False
+    return True
+
+
+def _curves(reports: Sequence[tuple[str, Report]], points: Sequence[Point]) -> tuple[Curve, ...]:
+    methods: dict[str, list[Point]] = {}
+    alone = []
+    for (_, report), point in zip(reports, points, strict=True):
+        method = (report.modifier or {}).get("method")
+        if method is None:
+            # An anonymiser's folder or table is known by its name; nothing is known to vary between two of them.
+            alone.append(Curve(str(report.made.get("transformed") or point.name), (), (replace(point, settings={}),)))
+        else:
+            methods.setdefault(str(method), []).append(point)
+    curves = [curve for method, own in methods.items() for curve in _of_method(method, own)]
+    return (*curves, *alone)
+
+
+def _of_method(method: str, points: Sequence[Point]) -> list[Curve]:
+    names = dict.fromkeys(name for p in points for name in p.settings)
+    values = {name: [p.settings.get(name) for p in points] for name in names}
+    varying = {name: some for name, some in values.items() if len({repr(v) for v in some}) > 1}
+    numeric = tuple(name for name, some in varying.items() if _numeric(some))
+    kinds = [name for name in varying if name not in numeric]
+    groups: dict[tuple[str, ...], list[Point]] = {}
+    for p in points:
+        groups.setdefault(tuple(_words(p.settings.get(name)) for name in kinds), []).append(p)
+    made = []
+    for kind, own in groups.items():
+        title = ", ".join([method, *(f"{name} {value}" for name, value in zip(kinds, kind, strict=True))])
+        along = tuple(name for name in numeric if len({p.settings.get(name) for p in own}) > 1)
+        rank = sorted(own, key=lambda p: [_order(p.settings.get(name)) for name in along])
+        kept = [replace(p, settings={n: p.settings.get(n) for n in (*kinds, *numeric)}) for p in rank]
+        made.append(Curve(title, along, tuple(kept)))
+    return made
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
+    return any(numbers) and all(n or v is None for n, v in zip(numbers, values, strict=True))
+
+
+def _order(value: Any) -> float:
+    return float("-inf") if value is None else float(value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def settings(curve: Curve, point: Point) -> str:
+    """What a point of a curve is told from the others of its curve by, in words; its name where nothing varies."""
+    if not curve.varies:
+        return point.name
+    return ", ".join(f"{name} {_words(point.settings.get(name))}" for name in curve.varies)
+
+
+def short(curve: Curve, point: Point) -> str:
+    """The label beside a point: the values alone."""
+    return ", ".join(_words(point.settings.get(name)) for name in curve.varies) or point.name
+
+
+def strip(point: Point) -> Sheet | None:
+    """The row of pictures of a point, without what was said of the whole sheet."""
+    return None if point.sheet is None or not point.sheet.rows else point.sheet

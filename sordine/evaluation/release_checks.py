@@ -1,0 +1,281 @@
+"""What is wrong with a release itself, before any attacker is trained: records that do not match, columns, ids and an order
+that tell a secret, features that are broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.tree import DecisionTreeClassifier
+
+from sordine.data.table import LARGEST, Table
+from sordine.data.table_io import rows_at_once
+from sordine.evaluation.report import Flaw
+from sordine.keys import numpy_rng
+from sordine.metrics.accuracy import majority
+from sordine.metrics.information import best_from
+from sordine.policy import Policy
+
+SURE = 4.0  # standard deviations above what permuted labels show: many things are tried
+TELLS = 0.1  # share of what there is to know above the guess, below which a tell is not worth a sentence
+STRONG = 0.25  # a kept column that tells more than this gives the secret away
+LOOKED_AT = 6000  # records of which ids and order are looked at
+DRAWS = 20
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Match:
+    """Rows of the two tables that are the same record, by id and in the original's order; what did not match."""
+
+    original: np.ndarray
+    released: np.ndarray
+    flaws: tuple[Flaw, ...]
+
+
+def match(original: Table, released: Table) -> Match:
+    """Find each released record's original by id. Of a repeated id, the first record counts."""
+    first: dict[str, int] = {}
+    repeated = []
+    for row, name in enumerate(map(str, released.ids)):
+        if first.setdefault(name, row) != row:
+            repeated.append(name)
+    rows = np.array([first.get(str(name), -1) for name in original.ids], dtype=np.int64)
+    known = {str(name) for name in original.ids}
+    extra = [name for name in first if name not in known]
+    flaws = []
+    missing = original.ids[rows < 0]
+    if len(missing):
+        flaws.append(_broken("missing", "records of the original are not among the released", missing))
+    if extra:
+        flaws.append(_broken("extra", "released records are not in the original", extra))
+    if repeated:
+        flaws.append(_broken("duplicate", "released records repeat an id", repeated))
+    matched = np.flatnonzero(rows >= 0)
+    if (np.diff(rows[matched]) < 0).any():
+        flaws.append(Flaw("order", "note", "The released records come in another order; they were matched by id."))
+    return Match(matched, rows[matched], tuple(flaws))
+
+
+def _broken(
+    code: str, what: str, ids: Iterable[str], then: str = "the audit goes on with the records that match"
+) -> Flaw:
+    # The id is a field of its own: the sentence may leave with a release, the id may not.
+    ids = list(ids)
+    return Flaw(code, "broken", f"{len(ids):,} {what}; {then}.", example=str(ids[0]))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What looking at every matched record found: flaws, which records are finite, which are untouched."""
+
+    flaws: tuple[Flaw, ...]
+    finite: np.ndarray
+    equal: np.ndarray
+
+
+def contents(original: Table, released: Table, rows: Match) -> Contents:
+    """NaN and infinity, records and columns without any variation, records that left as they came. Reads in blocks."""
+    n = len(rows.released)
+    finite, equal = np.ones(n, bool), np.zeros(n, bool)
+    same_width = original.width == released.width
+    low = np.full(released.width, np.inf)
+    high = -low
+    low_before = np.full(original.width, np.inf)
+    high_before = -low_before
+    most = min(BLOCK, rows_at_once(original.shape), rows_at_once(released.shape))
+    for start in range(0, n, most):
+        part = slice(start, min(start + most, n))
+        after = np.asarray(released.x[rows.released[part]], np.float32).reshape(part.stop - start, -1)
+        before = np.asarray(original.x[rows.original[part]], np.float32).reshape(part.stop - start, -1)
+        finite[part] = (np.abs(after) < LARGEST).all(1)  # not of NaN either
+        if same_width:
+            equal[part] = (after == before).all(1)
+        good = finite[part]
+        if good.any():
+            low, high = np.minimum(low, after[good].min(0)), np.maximum(high, after[good].max(0))
+            low_before, high_before = (
+                np.minimum(low_before, before[good].min(0)),
+                np.maximum(high_before, before[good].max(0)),
+            )
+    flaws = []
+    bad = rows.released[~finite]
+    if len(bad):
+        what = "released records contain NaN, infinity or numbers too large to compute with"
+        flaws.append(_broken("finite", what, released.ids[bad], "they are left out"))
+    if not same_width:
+        message = f"Released records have {released.width} numbers, the originals {original.width}."
+        flaws.append(Flaw("width", "note", message))
+    still = (low == high) if finite.any() else np.zeros(0, bool)
+    if len(still) and still.all() and finite.sum() > 1:
+        flaws.append(Flaw("constant", "broken", "All released records are the same: nothing can be read from them."))
+    elif len(still) and (dead := still & ~(low_before == high_before) if same_width else still).any():
+        message = f"{dead.sum():,} of {len(still):,} released columns hold one value only (the first: column {int(dead.argmax())})."
+        flaws.append(Flaw("constant-column", "note", message))
+    if equal.any():
+        message = f"{equal.sum():,} of {n:,} released records are bit for bit their own original: they leave as they came, though under another name."
+        flaws.append(Flaw("untouched", "note", message))
+    return Contents(tuple(flaws), finite, equal)
+
+
+def columns(original: Table, released: Table, rows: Match, policy: Policy) -> list[Flaw]:
+    """Label columns beside the released records that are, or tell, a suppressed attribute."""
+    flaws = []
+    beside = {name: codes[rows.released] for name, codes in released.y.items()}
+    if released.group is not None:
+        beside["group"] = released.group[rows.released]
+    for column, values in released.extra.items():
+        if values.dtype != object:  # numbers, by which of 50 even bins they lie in
+            known = np.isfinite(values)
+            edges = np.unique(np.quantile(values[known], np.linspace(0, 1, 51)[1:-1])) if known.any() else np.zeros(0)
+            beside[column] = np.where(known, np.searchsorted(edges, values, side="right"), -1)[rows.released]
+        else:
+            flaws += _text_tells(original, rows, policy, column, [str(v) for v in values[rows.released]])
+    for name in policy.suppress:
+        if name in beside:
+            message = f"The suppressed attribute `{name}` stands as a column beside the released records."
+            flaws.append(Flaw("suppressed-column", "leak", message, name, name))
+        truth = original.y[name][rows.original]
+        for column, codes in beside.items():
+            if column == name:
+                continue
+            share = column_tells(truth, codes)
+            if share is None or share < TELLS / 2:
+                continue
+            strong = share >= STRONG
+            how = "decides" if share > 0.999 else "tells"
+            much = "" if share > 0.999 else f" {share:.0%} of"
+            message = f"Column `{column}`, released beside the records, {how}{much} the suppressed `{name}`."
+            flaws.append(Flaw("telling-column", "leak" if strong else "note", message, name, column))
+    return flaws
+
+
+def _text_tells(original: Table, rows: Match, policy: Policy, column: str, texts: list[str]) -> list[Flaw]:
+    # A column of many different strings, read by the pieces they are made of.
+    some = np.sort(numpy_rng(0, "texts looked at").permutation(len(texts))[:LOOKED_AT])
+    flaws = []
+    if len(some):
+        spelled = _grams().transform([texts[i] for i in some])
+        for name in policy.suppress:
+            share = _tells(MultinomialNB(), spelled, original.y[name][rows.original][some])
+            if share > TELLS:
+                message = (
+                    f"Column `{column}`, released beside the records, tells {share:.0%} of the suppressed `{name}`."
+                )
+                flaws.append(Flaw("telling-column", "leak" if share >= STRONG else "note", message, name, column))
+    return flaws
+
+
+def _grams() -> HashingVectorizer:
+    return HashingVectorizer(
+        analyzer="char_wb", ngram_range=(1, 4), n_features=1 << 14, alternate_sign=False, norm=None
+    )
+
+
+def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
+    """How much of what there is to know of `truth` above the guess a label column gives, 0 to 1, less what permuted labels
+    show; None where that is not above chance."""
+    known = (truth >= 0) & (codes >= 0)
+    truth, codes = truth[known], codes[known]
+    if len(truth) < 2 or len(np.unique(codes)) < 2 or majority(truth) == 1:
+        return None
+    rng = numpy_rng(0, "column tells")
+    chance = np.array([best_from(rng.permutation(truth), codes) for _ in range(DRAWS)])
+    found = best_from(truth, codes)
+    if found <= chance.mean() + SURE * chance.std() + 1e-9 or chance.mean() >= 1:
+        return None
+    return float((found - chance.mean()) / (1 - chance.mean()))
+
+
+def names_and_order(original: Table, released: Table, rows: Match, policy: Policy, *, final: bool) -> list[Flaw]:
+    """Ids and an order of the records that tell a suppressed attribute. final: they are what leaves the house; else
+    `sordine release` still replaces them, and the flaw is a note."""
+    pick = rows.released
+    truths = {name: original.y[name][rows.original] for name in policy.suppress}
+    if len(pick) > LOOKED_AT:
+        some = np.sort(numpy_rng(0, "ids looked at").choice(len(pick), LOOKED_AT, replace=False))
+        pick, truths = pick[some], {name: t[some] for name, t in truths.items()}
+    ids = [str(i) for i in released.ids[pick]]
+    if not ids:
+        return []
+    severity = "leak" if final else "note"
+    remedy = "" if final else " `sordine release` replaces ids and order: release that, not this working copy."
+    flaws = []
+    spelled, numbers, order = _grams().transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
+    for name, truth in truths.items():
+        named = _class_in_id(ids, truth, original.classes[name])
+        by_text = _tells(MultinomialNB(), spelled, truth)
+        by_number = _tells(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), numbers, truth)
+        if named > TELLS:
+            example = next(
+                i for i, t in zip(ids, truth, strict=True) if t >= 0 and _spells(i, original.classes[name][t])
+            )
+            message = f"Ids spell the suppressed `{name}`.{remedy}"
+            flaws.append(Flaw("telling-id", severity, message, name, example=example))  # type: ignore[arg-type]
+        elif max(by_text, by_number) > TELLS:
+            message = f"Ids tell the suppressed `{name}`: {max(by_text, by_number):.0%} of it is read from the id alone.{remedy}"
+            flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
+        by_order = _tells(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), order, truth)
+        if by_order > TELLS:
+            message = f"The order of the records tells {by_order:.0%} of the suppressed `{name}`.{remedy}"
+            flaws.append(Flaw("telling-order", severity, message, name))  # type: ignore[arg-type]
+    return flaws
+
+
+def _tokens(name: str) -> list[str]:
+    return [t for t in re.split(r"[^0-9a-z]+", name.lower()) if t]
+
+
+def _spells(name: str, cls: str) -> bool:
+    wanted = _tokens(cls)
+    return bool(wanted) and set(wanted) <= set(_tokens(name))
+
+
+def _class_in_id(ids: list[str], truth: np.ndarray, classes: tuple[str, ...]) -> float:
+    # Share of ids that spell their record's own class, above what ids of other records do; 0 where that may be chance.
+    known = np.flatnonzero(truth >= 0)
+    if len(known) < 10 or len(np.unique(truth[known])) < 2:
+        return 0.0
+    parts = [set(_tokens(ids[i])) for i in known]
+    spelled = np.zeros((len(known), len(classes)), bool)
+    for c, name in enumerate(classes):
+        wanted = set(_tokens(name))
+        if wanted:
+            spelled[:, c] = [wanted <= p for p in parts]
+    labels = truth[known]
+    rows = np.arange(len(known))
+    rng = numpy_rng(0, "class in id")
+    chance = np.array([spelled[rows, rng.permutation(labels)].mean() for _ in range(DRAWS)])
+    found = float(spelled[rows, labels].mean())
+    if found <= chance.mean() + SURE * chance.std() + 1e-9:
+        return 0.0
+    return (found - float(chance.mean())) / max(1 - float(chance.mean()), 1e-9)
+
+
+def _numbers(ids: list[str]) -> np.ndarray:
+    # The last four numbers in each id, the last one first: (n, 4), -1 where there are fewer.
+    found = np.full((len(ids), 4), -1.0)
+    for i, name in enumerate(ids):
+        for j, digits in enumerate(reversed(re.findall(r"\d{1,15}", name)[-4:])):
+            found[i, j] = float(digits)
+    return found
+
+
+def _tells(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:
+    # NAG-like: what a small classifier reads of one half after learning the other, and back; 0 where it may be chance.
+    known = np.flatnonzero(truth >= 0)
+    if len(known) < 40 or len(np.unique(truth[known])) < 2:
+        return 0.0
+    half = numpy_rng(0, "halves").permutation(len(known)) % 2 == 0
+    sides = known[half], known[~half]
+    hits = 0
+    for own, other in (sides, sides[::-1]):
+        hits += int((model.fit(features[own], truth[own]).predict(features[other]) == truth[other]).sum())
+    n, guess = len(known), majority(truth[known])
+    if hits / n <= guess + SURE * np.sqrt(guess * (1 - guess) / n):
+        return 0.0
+    return float((hits / n - guess) / (1 - guess))

@@ -1,0 +1,1 @@
+"""An encoder that is trained on the folder itself."""

@@ -1,1 +1,0 @@
-"""Media folders and what lies in them: files of sound, pictures or video with a metadata table beside them."""

@@ -1,0 +1,1 @@
+"""A space in which the suppressed classes lie side by side."""

@@ -1,0 +1,423 @@
+"""MaSS: multi-attribute selective suppression, as first published and in its information-theoretic form (ICML 2024).
+
+The modifier is eq. 1, a residual step on the unit sphere: v' = n(v + n(MLP(v))). It learns to send pretrained
+classifiers of the suppressed attributes astray (eq. 3) while staying near (eq. 4), staying itself for a representation
+that knows no attribute (eq. 7), and staying itself for classifiers of the preserved attributes (eq. 8). None of that
+keeps an attacker who retrains from reading what was suppressed: see docs/methods/mass.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from sordine.data.table import Table
+from sordine.errors import SordineError, nearest
+from sordine.methods.base import input_of
+from sordine.methods.mass.losses import (
+    bound_penalty,
+    info_nce,
+    mutual_information_estimate,
+    preservation,
+    reconstruction,
+    similarity_cosine,
+    similarity_cross_entropy,
+    similarity_negative_kl,
+    suppression,
+)
+from sordine.methods.mass.networks import Sphere, Step
+from sordine.methods.options import Weight, Widths, choices_of, each, read, weights_of
+from sordine.metrics.accuracy import majority
+from sordine.metrics.information import entropy, feasible
+from sordine.models.classifier import (
+    BLOCK,
+    AdamW,
+    Classifier,
+    See,
+    accuracy_of,
+    checkpoint,
+    moments,
+    outputs,
+    seeded,
+    train,
+    train_classifier,
+)
+from sordine.models.contrastive import Agnostic, Originals, train_agnostic
+from sordine.models.losses import agnostic, entropy_of_predictions, masked_mean
+from sordine.models.modifier import Card, Modifier, Release
+from sordine.models.training import Batch, Draw, Game, Move, Player
+from sordine.policy import Policy
+from sordine.run import Run
+
+Kind = Literal["cosine", "negative_kl", "cross_entropy"]
+Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # for all; by name
+AGNOSTIC = ""  # among the pretrained models by attribute, the name of the one without
+
+_S, _L = {"batch": 64, "lr": 0.00125}, {"batch": 512, "lr": 0.01}
+# What a field left at None becomes. The two named like the forms are ours, found on standardised log-mel features; the
+# others are table 7's, found on unit vectors of FaceNet, HuBERT-L and R3D-18. Its batch is per GPU: four times 128 there.
+PRESETS: dict[str, dict[str, Any]] = {
+    "published": {"w_rec": 1.0, "w_s": 10.0, "h_s": 1.0, "w_agnostic": 20.0, "w_r": 5.0, "tau": 0.5} | _S,
+    "information": {"w_rec": 1.0, "w_agnostic": 1.0, "tau": 0.07} | _S,
+    "adience": {"w_rec": 1.0, "w_s": 5.0, "h_s": 1.0, "w_agnostic": 40.0, "w_r": 1.0, "tau": 0.07} | _S,
+    "audiomnist": {"w_rec": 10.0, "w_s": 1e-3, "h_s": 0.1, "w_agnostic": 15.0, "w_r": (1e-2, 1e-3), "tau": 0.07} | _L,
+    "pa_hmdb": {"w_rec": 1.0, "w_s": 1.0, "h_s": 0.1, "w_agnostic": 1000.0, "w_r": 50.0, "tau": 0.07} | _L,
+}
+
+NOTES = {
+    "published": "MaSS misleads classifiers trained on original records and never retrained. An attacker who trains on "
+    "released records usually reads a suppressed attribute as well as before.",
+    "information": "MaSS (information form) holds against the classifiers it was trained with. An attacker who trains on "
+    "released records may read more: see the audit.",
+}
+
+
+class MassModifier(Modifier):
+    """x -> v on the sphere -> eq. 1 -> x' in the table's own scale and shape. noise: 0 in the published form."""
+
+    def __init__(self, width: int, hidden: tuple[int, ...], noise: int = 0, residual: bool = True) -> None:
+        super().__init__()
+        self.noise = noise
+        self.sphere = Sphere(width)
+        self.step = Step(width, hidden, noise, residual)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        """x: (b, *shape) in the table's scale, noise: (b, self.noise) uniform in (0, 1) -> x' (b, *shape)."""
+        return Release(self.sphere.back(self.on_sphere(self.sphere.onto(x), noise)).reshape(x.shape))
+
+    def on_sphere(self, v: Tensor, noise: Tensor) -> Tensor:
+        """Eq. 1 alone: v (b, d) of norm 1 -> v' (b, d) of norm 1."""
+        return self.step(v, torch.special.ndtri(noise))
+
+    def pair(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """v and v' on the sphere, and both in the table's scale, (b, d) each: what the losses compare."""
+        v = self.sphere.onto(x)
+        v_new = self.on_sphere(v, draw.noise(len(v), self.noise))
+        return v, v_new, self.sphere.back(v), self.sphere.back(v_new)
+
+
+@dataclass(frozen=True)
+class Mass:
+    """MaSS. A field left at None takes the preset's value (by default the form's): docs/methods/mass.md has them all.
+
+    Raises SordineError where a choice is unknown or a number is out of range.
+    """
+
+    suppresses: ClassVar[bool] = True
+    preserves: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False  # of an instance: True in the information form, whose modifier takes noise
+
+    form: Literal["published", "information"] = "published"
+    preset: str | None = None
+    hidden: Widths = (256, 128, 256)
+    epochs: int = 100
+    batch: int | None = None
+    lr: float | None = None
+    weight_decay: float = 0.05
+    w_rec: float | None = None
+    w_s: Weight | None = None
+    h_s: Weight | None = None
+    w_agnostic: float | None = None
+    w_r: Weight | None = None
+    similarity: Similarity = "cosine"
+    preserve_similarity: Similarity = "negative_kl"
+    tau: float | None = None
+    classifier_epochs: int = 100
+    agnostic_epochs: int = 100
+    agnostic_tau: float = 0.07
+    agnostic_dropout: float = 0.2
+    agnostic_noise: float = 0.3
+    # The information form alone.
+    noise: int = 32
+    residual: bool = False
+    m: Weight = 0.0
+    n: Weight = 0.9
+    bounds: Literal["share", "nats"] = "share"
+    lambda1: float = 5.0
+    lambda2: float = 5.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "stochastic", self.form == "information")
+        for field, value, known in (
+            ("form", self.form, ("published", "information")),
+            ("preset", self.preset or self.form, tuple(PRESETS)),
+            ("bounds", self.bounds, ("share", "nats")),
+            *(("similarity", v, _SIMILARITIES) for v in each(self.similarity)),
+            *(("preserve_similarity", v, _SIMILARITIES) for v in each(self.preserve_similarity)),
+        ):
+            if value not in known:
+                raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
+        for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau", "agnostic_tau"):
+            value = getattr(self, field)
+            if value is not None and not 0 < value < float("inf"):
+                raise SordineError(f"mass: {field} must be above 0, not {value}")
+        for field in ("w_rec", "w_s", "h_s", "w_agnostic", "w_r", "m", "n", "lambda1", "lambda2", "noise"):
+            for value in each(getattr(self, field)):
+                if value is not None and not value >= 0:
+                    raise SordineError(f"mass: {field} must not be negative, and is {value}")
+
+    def settled(self) -> Mass:
+        """This configuration with the preset's values in the place of None."""
+        preset = PRESETS[self.preset or self.form]
+        return replace(self, **{k: v for k, v in preset.items() if getattr(self, k) is None})
+
+    def number(self, field: str) -> float:
+        """A settled field that is a number."""
+        return float(getattr(self, field))
+
+    def fit(self, table: Table, policy: Policy, run: Run) -> MassModifier:
+        """Pretrain a classifier for every suppressed and preserved attribute and the attribute-agnostic model, hold them
+        fixed, and train the modifier on eq. 9. Raises SordineError for bounds that cannot hold together."""
+        if not policy.suppress:
+            raise SordineError("mass: no attribute to suppress")
+        own = self.settled()
+        attributes = (*policy.suppress, *policy.preserve)
+        goals = own._goals(table, policy) if own.form == "information" else {}
+        if own.form == "published":
+            own.terms_of(policy)  # a wrong name is refused before anything is trained
+        with seeded(run.seed, "mass"):
+            modifier = own._empty(table.width).to(run.device)
+            place(modifier, table, run.device)
+            judges, common = own._pretrain(table, attributes, modifier.sphere, run)
+            if own.form == "information":
+                game: Game = Information(own, modifier, judges, common, policy, table, goals)
+            else:
+                game = Published(own, modifier, judges, common, policy, table)
+            draw = Draw(table, min(int(own.number("batch")), len(table)), attributes, seed=run.seed, device=run.device)
+            made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
+            file = checkpoint(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
+            history = train(game, draw, own.epochs, what="modifier", file=file, progress=run.progress)
+        modifier.eval()
+        modifier.card = Card(
+            method="mass",
+            fields=asdict(own),
+            policy={role: list(names) for role, names in policy.roles()},
+            input=input_of(table),
+            fit=_figures(modifier, judges, table, history, run),
+            notes=[NOTES[own.form]],
+        )
+        return modifier
+
+    @staticmethod
+    def build(card: Card, tensors: dict[str, Tensor]) -> MassModifier:
+        """An empty modifier of the card's sizes."""
+        fields = Mass(form=card.fields["form"], hidden=card.fields["hidden"], noise=card.fields["noise"])
+        return replace(fields, residual=card.fields["residual"])._empty(math.prod(card.input["shape"]))
+
+    def _empty(self, width: int) -> MassModifier:
+        if self.form == "published":
+            return MassModifier(width, self.hidden)
+        return MassModifier(width, self.hidden, self.noise, self.residual)
+
+    def terms_of(self, policy: Policy) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, Kind]]:
+        """w_s, h_s, w_r and the similarity, attribute by attribute. Raises SordineError for a name that the policy lacks."""
+        kinds: dict[str, Kind] = choices_of(self.similarity, policy.suppress, "cosine", "mass: similarity")
+        kinds |= choices_of(self.preserve_similarity, policy.preserve, "negative_kl", "mass: preserve_similarity")
+        weigh = {"w_s": policy.suppress, "h_s": policy.suppress, "w_r": policy.preserve}
+        w_s, h_s, w_r = (weights_of(getattr(self, f), names, f"mass: {f}") for f, names in weigh.items())
+        return w_s, h_s, w_r, kinds
+
+    def _pretrain(
+        self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
+    ) -> tuple[dict[str, Classifier], Agnostic | None]:
+        # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
+        given: dict[str, Any] = {"seed": run.seed, "see": sphere, "device": run.device, "folder": run.folder}
+        given |= {"log": run.log, "progress": run.progress}
+        judges = {a: train_classifier(table, a, epochs=self.classifier_epochs, **given) for a in attributes}
+        for judge in judges.values():
+            judge.requires_grad_(False)
+        if not self.w_agnostic:
+            return judges, None
+        views: dict[str, Any] = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
+        if run.raw_views is not None:
+            views["views"] = run.raw_views(table)
+        common = train_agnostic(table, epochs=self.agnostic_epochs, tau=self.agnostic_tau, **views, **given)
+        return judges, common.requires_grad_(False)
+
+    def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
+        # name -> (H in nats, bound in nats); refuses bounds that cannot hold together.
+        whole = {a: entropy(table.y[a]) * math.log(2) for a in (*policy.suppress, *policy.preserve)}
+        share = self.bounds == "share"
+        goals = {
+            name: (whole[name], weight * (whole[name] if share else 1.0))
+            for field, bound, names in (("m", self.m, policy.suppress), ("n", self.n, policy.preserve))
+            for name, weight in weights_of(bound, names, f"mass: {field}").items()
+        }
+        bits = {name: bound / math.log(2) for name, (_, bound) in goals.items()}
+        wrong = feasible(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
+        if wrong:
+            raise SordineError("mass: the bounds cannot hold together: " + " ".join(wrong))
+        return goals
+
+
+class Published:
+    """One round: a step of the modifier down eq. 9. The pretrained models are no players: they never move."""
+
+    moves = ("modifier",)
+
+    def __init__(
+        self,
+        fields: Mass,
+        modifier: MassModifier,
+        judges: Mapping[str, Classifier],
+        common: Agnostic | None,
+        policy: Policy,
+        table: Table,
+    ) -> None:
+        self.fields, self.modifier, self.judges, self.common, self.policy = fields, modifier, judges, common, policy
+        self.w_s, self.h_s, self.w_r, self.kind = fields.terms_of(policy)
+        says: dict[str, See] = {
+            name: judge.features if self.kind[name] == "cosine" else judge
+            for name, judge in judges.items()
+            if self.kind[name] != "cross_entropy"
+        }
+        if common is not None:
+            says[AGNOSTIC] = common
+        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
+        self.players = {"modifier": _player(modifier.step, fields)}
+
+    def round(self, draw: Draw) -> Iterator[Move]:
+        records = draw()
+        v, v_new, x, x_new = self.modifier.pair(records.x, draw)
+        terms = {"reconstruction": reconstruction(v_new, v, self.fields.number("w_rec"))}
+        for s in self.policy.suppress:
+            similarity, logits, labels = self._similarity(s, x, x_new, records)
+            blur = entropy_of_predictions(logits)
+            terms[f"suppress {s}"] = suppression(similarity, blur, self.w_s[s], self.h_s[s], labels)
+        if self.common is not None:
+            p, p_new = self.originals(AGNOSTIC, x, records.rows), self.common(x_new)
+            terms["agnostic"] = agnostic(p, p_new, self.fields.number("tau"), self.fields.number("w_agnostic"))
+        for r in self.policy.preserve:
+            similarity, _, labels = self._similarity(r, x, x_new, records)
+            terms[f"preserve {r}"] = preservation(similarity, self.w_r[r], labels)
+        yield "modifier", terms
+
+    def _similarity(self, name: str, x: Tensor, x_new: Tensor, records: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        # sim(x', x) under eq. 2 (b,), the logits of x', and the labels where the similarity needs them.
+        judge = self.judges[name]
+        z_new = judge.features(x_new)
+        logits_new = judge.projector(z_new)
+        if self.kind[name] == "cross_entropy":
+            labels = records.y[name]
+            return similarity_cross_entropy(logits_new, labels), logits_new, labels
+        old = self.originals(name, x, records.rows)
+        if self.kind[name] == "cosine":
+            return similarity_cosine(z_new, old), logits_new, None
+        return similarity_negative_kl(logits_new, old), logits_new, None
+
+
+class Information:
+    """One round of the ICML 2024 form: the modifier keeps within its bounds, then every co-trained classifier reads x'.
+
+    goals: attribute -> (entropy, bound), nats. The co-trained classifiers start as the pretrained ones.
+    """
+
+    def __init__(
+        self,
+        fields: Mass,
+        modifier: MassModifier,
+        judges: Mapping[str, Classifier],
+        common: Agnostic | None,
+        policy: Policy,
+        table: Table,
+        goals: Mapping[str, tuple[float, float]],
+    ) -> None:
+        self.fields, self.modifier, self.common, self.policy, self.goals = fields, modifier, common, policy, goals
+        self.readers = {name: copy.deepcopy(judge).requires_grad_(True) for name, judge in judges.items()}
+        says: dict[str, See] = {} if common is None else {AGNOSTIC: common}
+        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
+        self.players = {
+            "modifier": _player(modifier.step, fields),
+            **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
+        }
+        self.moves = tuple(self.players)
+
+    def round(self, draw: Draw) -> Iterator[Move]:
+        records = draw()
+        v, v_new, x, x_new = self.modifier.pair(records.x, draw)
+        terms = {"reconstruction": reconstruction(v_new, v, self.fields.number("w_rec"))}
+        for name, reader in self.readers.items():
+            entropy_nats, bound = self.goals[name]
+            known = mutual_information_estimate(entropy_nats, _cross_entropy(reader(x_new), records.y[name]))
+            role, passed = ("suppress", known - bound) if name in self.policy.suppress else ("preserve", bound - known)
+            terms[f"{role} {name}"] = bound_penalty(passed, self.fields.lambda1, self.fields.lambda2)
+        if self.common is not None:
+            p, p_new = self.originals(AGNOSTIC, x, records.rows), self.common(x_new)
+            found = info_nce(p, p_new, self.fields.number("tau"))
+            terms["agnostic"] = self.fields.number("w_agnostic") * found
+        yield "modifier", terms
+        shown = x_new.detach()
+        for name, reader in self.readers.items():
+            yield f"read {name}", {"cross_entropy": _cross_entropy(reader(shown), records.y[name])}
+
+
+def place(modifier: MassModifier, table: Table, device: str) -> None:
+    """Fit the sphere to the training records: standardised, then of one radius; unit vectors are left as they are."""
+    mean, deviation, unit = moments(table, device=device)
+    if unit:
+        return
+    sphere = modifier.sphere
+    sphere.mean.copy_(mean)
+    sphere.scale.copy_(deviation)
+    modifier.step.live.copy_(deviation > 0)
+    total = 0.0
+    for start in range(0, len(table), BLOCK):
+        x = table.batch(slice(start, start + BLOCK)).to(device)
+        total += float(torch.linalg.vector_norm(sphere.standardised(x), dim=1).double().sum())
+    sphere.radius.fill_(total / len(table))
+
+
+_SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
+
+
+def _player(module: torch.nn.Module, fields: Mass) -> Player:
+    optimiser = AdamW(fields.number("lr"), fields.weight_decay)
+    return Player(module, optimiser, lambda o: CosineAnnealingLR(o, fields.epochs))
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    values = functional.cross_entropy(logits, labels.clamp_min(0), reduction="none")
+    return masked_mean(values, labels)
+
+
+def _figures(
+    modifier: MassModifier, judges: Mapping[str, Classifier], table: Table, history: list[dict[str, float]], run: Run
+) -> dict[str, Any]:
+    # On the training records: loss terms of about 20 epochs, distortion, and what the pretrained classifiers still say.
+    kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
+    random = torch.Generator().manual_seed(run.seed)
+    sphere = modifier.sphere
+
+    def release(x: Tensor) -> Tensor:
+        noise = torch.rand(len(x), modifier.noise, generator=random).clamp_(1e-7, 1 - 1e-7)
+        return modifier(x, noise.to(x.device)).x
+
+    def step(x: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(sphere.onto(release(x)) - sphere.onto(x), dim=1, keepdim=True)
+
+    said: dict[str, dict[str, float]] = {}
+    for when, see in (("before", sphere), ("after", release)):
+        logits = {name: outputs(judge, table.x, see=see, device=run.device) for name, judge in judges.items()}
+        said[f"pretrained_accuracy_{when}"] = {n: accuracy_of(v, table.y[n]) for n, v in logits.items()}
+        blur = {n: entropy_of_predictions(torch.from_numpy(v)).mean() for n, v in logits.items()}
+        said[f"pretrained_entropy_nats_{when}"] = {n: float(v) for n, v in blur.items()}
+    moved = outputs(step, table.x, device=run.device).astype(np.float64)
+    return {
+        "epochs": [i + 1 for i in kept],
+        "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
+        "distortion_l2": float(moved.mean()),
+        "distortion_mean_square": float(np.square(moved).mean() / table.width),
+        **said,
+        "guess": {name: majority(table.y[name]) for name in judges},
+    }

@@ -1,0 +1,188 @@
+"""The replacement paper's players: filter and generator with what they draw, their discriminators, and StarGAN's critic.
+
+Everything here sees records in *working units*: pictures in [0, 1], vectors standardised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sordine.models.networks.mlp import mlp
+from sordine.models.networks.resnet import ResNet
+from sordine.models.networks.unet import UNet
+
+EDGE = 0.01  # pixels nearer than this to black or white count as that far
+SLOPE = 0.01  # of StarGAN's leaky ReLU
+
+
+class Retouch(nn.Module):
+    """A UNet whose picture u is laid over x instead of replacing it: x' has x's odds times u's, xu / (xu + (1 - x)(1 - u)).
+
+    Its last layer starts at 0: u is then a half everywhere, and x' is x. Ours: a network that need not learn to copy first
+    spends its steps on the secret.
+    """
+
+    def __init__(self, net: UNet) -> None:
+        super().__init__()
+        self.net, self.noise, self.classes = net, net.noise, net.classes
+        for weight in net.last.parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None, s: Tensor | None = None) -> Tensor:
+        """As `UNet.forward`."""
+        u = self.net(x, noise, s).float()
+        x = x.clamp(EDGE, 1 - EDGE)  # black and white must be able to move
+        both = x * u
+        return both / (both + (1 - x) * (1 - u)).clamp_min(1e-12)
+
+
+class Perceptron(nn.Module):
+    """A `UNet`'s part for vectors: (b, d) -> (b, d), MLP(x, noise, one-hot s), tanh and dropout between the layers.
+
+    residual: x is added to it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        hidden: Sequence[int],
+        dropout: float,
+        *,
+        noise: int = 0,
+        classes: int = 0,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.noise, self.classes, self.residual = noise, classes, residual
+        self.net = mlp([width + noise + classes, *hidden, width], activation=nn.Tanh, dropout=dropout)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None, s: Tensor | None = None) -> Tensor:
+        """x (b, d), noise (b, noise) standard normal, s (b,) int64 -> (b, d)."""
+        parts = [x]
+        if self.noise and noise is not None:
+            parts.append(noise)
+        if self.classes and s is not None:
+            parts.append(functional.one_hot(s, self.classes).to(x.dtype))
+        made = self.net(torch.cat(parts, 1))
+        return x + made if self.residual else made
+
+
+class Stage(nn.Module):
+    """What replaces one attribute: x' = f(x, z1) and x'' = g(x', s', z2), in working units.
+
+    filter, generator: either may be absent. shares (classes,): p(s'), whose classes s' is drawn among.
+    """
+
+    shares: Tensor
+
+    def __init__(self, filter: nn.Module | None, generator: nn.Module | None, classes: int, noise: int) -> None:
+        super().__init__()
+        self.filter, self.generator, self.classes = filter, generator, classes
+        self.widths = (noise if filter is not None else 0, getattr(generator, "noise", 0))  # of z1 and z2
+        self.register_buffer("shares", torch.full((classes,), 1 / classes))
+
+    @property
+    def noise(self) -> int:
+        """How many uniform draws a record takes: z1, z2 and, with a generator, one for s'."""
+        return sum(self.widths) + (self.generator is not None)
+
+    def filtered(self, x: Tensor, noise: Tensor) -> Tensor:
+        """x' = f(x, z1); x itself where there is no filter. noise (b, self.noise) uniform in (0, 1)."""
+        if self.filter is None:
+            return x
+        return self.filter(x, torch.special.ndtri(noise[:, : self.widths[0]])).float()
+
+    def generated(self, x: Tensor, s: Tensor, noise: Tensor) -> Tensor:
+        """x'' = g(x', s', z2) of the filtered x'; x' itself where there is no generator."""
+        if self.generator is None:
+            return x
+        first = self.widths[0]
+        return self.generator(x, torch.special.ndtri(noise[:, first : first + self.widths[1]]), s).float()
+
+    def drawn(self, noise: Tensor) -> Tensor:
+        """s' ~ p(s') of the last uniform draw, by the inverse of the distribution function: (b,) int64."""
+        ends = self.shares.double().cumsum(0)
+        drawn = torch.searchsorted(ends / ends[-1], noise[:, -1].double().contiguous(), right=True)
+        # A draw next to 1 must not land on a class whose share is 0.
+        return drawn.clamp_max(int(torch.nonzero(self.shares).max()))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """x -> x'' (or x', where there is no generator): what is released."""
+        x = self.filtered(x, noise)
+        return x if self.generator is None else self.generated(x, self.drawn(noise), noise)
+
+
+class Critic(nn.Module):
+    """StarGAN's discriminator (Choi et al. 2018, appendix): patches judged real or not, and the class; no batch norm.
+
+    Pictures (b, channels, h, w) in [0, 1] -> judgements (b, patches) and logits (b, classes). Convolutions 4 x 4 of
+    stride 2, twice as many channels each, until a side is 2 pixels or there have been six.
+    """
+
+    def __init__(self, channels: int, classes: int, width: int, size: Sequence[int]) -> None:
+        super().__init__()
+        depth = max(1, min(6, int(math.log2(min(size))) - 1))
+        layers: list[nn.Module] = []
+        for i, o in pairwise([channels, *(width * 2**k for k in range(depth))]):
+            layers += [nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        self.body = nn.Sequential(*layers)
+        last = width * 2 ** (depth - 1)
+        self.source = nn.Conv2d(last, 1, 3, 1, 1, bias=False)
+        self.domain = nn.Conv2d(last, classes, (size[0] >> depth, size[1] >> depth), bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.body(2 * x - 1)
+        return self.source(seen).flatten(1), self.domain(seen).flatten(1)
+
+
+class VectorCritic(nn.Module):
+    """The same for vectors: (b, d) -> judgements (b, 1) and logits (b, classes)."""
+
+    def __init__(self, width: int, classes: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.net = mlp([width, *hidden, 1 + classes], activation=nn.Tanh)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.net(x)
+        return seen[:, :1], seen[:, 1:]
+
+
+def painter(
+    shape: Sequence[int],
+    widths: Sequence[int],
+    hidden: Sequence[int],
+    dropout: float,
+    noise: int,
+    classes: int,
+    residual: bool,
+) -> nn.Module:
+    """A filter (classes 0) or a generator for records of this shape: a UNet for pictures (3 axes), a perceptron else.
+    residual: it changes x, where it would otherwise make x anew."""
+    if len(shape) == 3:
+        net = UNet(shape[0], shape[0], widths, (shape[1], shape[2]), noise=noise, classes=classes)
+        return Retouch(net) if residual else net
+    return Perceptron(math.prod(shape), hidden, dropout, noise=noise, classes=classes, residual=residual)
+
+
+def discriminator(
+    shape: Sequence[int], classes: int, blocks: Sequence[int], width: int, hidden: Sequence[int], dropout: float
+) -> nn.Module:
+    """h_f or h_g: a residual network for pictures, a tanh perceptron else; logits (b, classes)."""
+    if len(shape) == 3:
+        return ResNet(
+            blocks, classes, channels=shape[0], width=width, stem="imagenet" if min(shape[1:]) >= 96 else "small"
+        )
+    return mlp([math.prod(shape), *hidden, classes], activation=nn.Tanh, dropout=dropout)
+
+
+def critic(shape: Sequence[int], classes: int, width: int, hidden: Sequence[int]) -> nn.Module:
+    """StarGAN's discriminator for records of this shape."""
+    if len(shape) == 3:
+        return Critic(shape[0], classes, width, shape[1:])
+    return VectorCritic(math.prod(shape), classes, hidden)

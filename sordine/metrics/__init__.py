@@ -1,0 +1,1 @@
+"""Numbers from arrays: accuracy, leakage, information, distortion, picture quality."""

@@ -1,0 +1,1 @@
+"""Networks and their training, checkpoints, and the fitted modifier."""

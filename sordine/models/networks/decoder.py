@@ -1,0 +1,61 @@
+"""Decoders that rebuild pictures from what a residual network says of them (inversion paper, figure 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sordine.models.networks.resnet import CUTS, ResNet
+
+
+class Decoder(nn.Module):
+    """The mirror of a `ResNet` behind one of its cuts: representation z -> pictures (b, channels, h, w) in [-1, 1].
+
+    From `fc`: dense to the pooled width, ReLU; dense to the last feature map, ReLU; then for every stage a 3 x 3
+    transposed convolution with batch norm and ReLU that undoes its stride (a pooling's with it), the last without them and
+    with tanh. From an earlier cut, what mirrors the stages before it. shapes: of every stage's output, `conv1` to
+    the cut; picture: (channels, h, w).
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], picture: tuple[int, int, int]) -> None:
+        super().__init__()
+        maps = [picture, *(s for s in shapes if len(s) == 3)]
+        dense: list[nn.Module] = []
+        flat = [s[0] for s in shapes if len(s) == 1]  # average pool, fc
+        if len(flat) == 2:
+            dense += [nn.Linear(flat[1], flat[0]), nn.ReLU(inplace=True)]
+        if flat:
+            c, h, w = maps[-1]
+            dense += [nn.Linear(flat[0], c * h * w), nn.ReLU(inplace=True), nn.Unflatten(1, (c, h, w))]
+        layers: list[nn.Module] = []
+        for inner, outer in pairwise(reversed(maps)):
+            strides = (-(-outer[1] // inner[1]), -(-outer[2] // inner[2]))
+            # Of a stride n, a 3 x 3 kernel with padding 1 needs n - 1 more rows to give n times the side.
+            extra = (outer[1] - (inner[1] - 1) * strides[0] - 1, outer[2] - (inner[2] - 1) * strides[1] - 1)
+            last = outer is maps[0]
+            layers.append(nn.ConvTranspose2d(inner[0], outer[0], 3, strides, 1, extra, bias=last))
+            layers += [nn.Tanh()] if last else [nn.BatchNorm2d(outer[0]), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*dense, *layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z: (b, d) or (b, c, h, w)."""
+        return self.layers(z)
+
+
+def shapes_until(net: ResNet, cut: str, picture: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    """Shapes of what each stage of a network says of one picture (channels, h, w), `conv1` to the cut."""
+    was = net.training
+    net.eval()
+    with torch.no_grad():
+        x = next(net.parameters()).new_zeros(1, *picture)
+        shapes = [tuple(net.until(x, name).shape[1:]) for name in CUTS[: CUTS.index(cut) + 1]]
+    net.train(was)
+    return shapes
+
+
+def decoder_of(net: ResNet, cut: str, picture: tuple[int, int, int]) -> Decoder:
+    """The decoder that mirrors a network behind a cut."""
+    return Decoder(shapes_until(net, cut, picture), picture)

@@ -1,1 +1,0 @@
-"""Networks: nn.Modules and nothing else."""

@@ -1,0 +1,1 @@
+"""What the commands do: transform, release, jobs, sweeps, limits on leakage."""

@@ -1,0 +1,248 @@
+"""The job file: a whole job in YAML, checked to the last key before anything is loaded.
+
+`python -m sordine.workflow.job` prints its JSON Schema, which is docs/job.schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from sordine.errors import SordineError, nearest
+from sordine.policy import ALL_OTHERS, Policy
+
+
+def _split(value: Any) -> Any:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    return () if value == ["none"] else value
+
+
+_NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Names = Annotated[tuple[str, ...], BeforeValidator(_split), WithJsonSchema(_NAMES)]
+Watched = Annotated[
+    tuple[str, ...] | Literal["all others"],
+    BeforeValidator(lambda value: value if value == ALL_OTHERS else _split(value)),
+    WithJsonSchema(_NAMES),
+]
+
+
+def _in_commas(value: Any) -> Any:
+    # [8, 16] as --set has it: 8,16.
+    plain = isinstance(value, list) and all(isinstance(v, int | float | str) and "," not in str(v) for v in value)
+    return ",".join(map(str, value)) if plain and value else value
+
+
+_ONE = {"anyOf": [{"type": t} for t in ("boolean", "integer", "number", "string")]}
+Setting = Annotated[
+    bool | int | float | str,
+    BeforeValidator(_in_commas),
+    WithJsonSchema({"anyOf": [*_ONE["anyOf"], {"type": "array", "items": _ONE, "minItems": 1}]}),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PolicyPart(_Part):
+    """What must become unreadable, what must stay readable, what the audit watches besides."""
+
+    suppress: Names = ()
+    """Attributes that must become unreadable: a list, or names separated by commas."""
+    preserve: Names = ()
+    """Attributes that must stay readable."""
+    watch: Watched = ALL_OTHERS
+    """Attributes hidden from the method and read by the audit; `none` for none. Default: all others."""
+
+
+class AuditPart(_Part):
+    """How hard the audit tries."""
+
+    budget: Literal["quick", "standard", "paranoid"] = "standard"
+    """What is tried where nothing else is said: a first look, the standard audit, or everything there is."""
+    families: Names = ()
+    """Families of attackers; those of the budget where this is empty."""
+    settings: Names = ()
+    """Settings of the threat model (A, B, C); all of them where this is empty."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Seeds of the attackers."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Folds of the cross-validation."""
+    max_records: Annotated[int, Field(ge=20)] | None = None
+    """Records that an attacker learns from, at most."""
+    more: Path | None = None
+    """A table of labelled original records that the attacker alone holds, to be learnt from besides."""
+    person: str | None = None
+    """The attribute that says whose a record is, where records of one person are read together; by default the groups."""
+    max_leakage: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The job fails (exit 1, nothing is released) where more leakage is found."""
+    originals: bool = True
+    """Whether the report may show original records."""
+    pretrained: bool = True
+    """Whether to train classifiers on the originals too that are never retrained (their failure is not privacy)."""
+
+
+class Job(_Part):
+    """A whole job. Paths are relative to the job file."""
+
+    source: Path
+    """A table (Parquet or CSV), or a media folder or raw table for `extractor` to read."""
+    extractor: str | None = None
+    """What makes vectors of the source (docs/features.md, docs/extractors.md); leave it out for a table of vectors."""
+    options: dict[str, Setting] = {}
+    """Options of the extractor."""
+    weights: Path | None = None
+    """A file of weights for the extractor; by default it finds its own, or learns them from the source."""
+    layout: str | None = None
+    """The data set whose layout the media folder has (docs/layouts.md); by default it is found out."""
+    layout_options: dict[str, Setting] = {}
+    """Options of the layout."""
+    features: Names = ()
+    """The feature column or the channel columns; by default they are found by type."""
+    skip_bad: bool = False
+    """Leave out files that cannot be decoded instead of stopping."""
+    media: bool = False
+    """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in the report."""
+    pictures: bool = False
+    """Release pictures as files instead of a table of pictures (for methods that give pictures back)."""
+    raw_views: bool = False
+    """Make MaSS's two views of a record of its file (B.1), four pairs kept for each, instead of its vector."""
+    policy: PolicyPart
+    """What must become unreadable, what must stay readable."""
+    method: str | None = None
+    """The method; by default the one that holds best for the policy."""
+    settings: dict[str, Setting] = {}
+    """Fields of the method."""
+    pool: Path | None = None
+    """A table whose records may be released in place of the source's own (substitution)."""
+    key: Path | None = None
+    """The key file; by default one is made beside the modifier."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the training."""
+    device: str = "cpu"
+    """Where to train: cpu, cuda or cuda:N."""
+    workers: Annotated[int, Field(ge=1)] = 2
+    """Threads; the result does not depend on it."""
+    keep: Names | None = None
+    """Columns to keep beside the records; by default the preserved attributes, `none` for none."""
+    audit: AuditPart | Literal[False] = AuditPart()
+    """How hard the audit tries; `false` for no audit."""
+    release: bool = True
+    """Whether to make what leaves the house."""
+    despite_findings: bool = False
+    """Release even what the audit found to leak."""
+    out: Path | None = None
+    """The folder for everything that is made; by default JOB-out beside JOB.yaml."""
+
+    def policy_of(self) -> Policy:
+        """The policy. Raises SordineError where an attribute stands in two places."""
+        return Policy(self.policy.suppress, self.policy.preserve, self.policy.watch)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key may stand once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_job(path: str | Path) -> Job:
+    """Read and check a job file; its paths come back resolved.
+
+    Raises SordineError, in one line: no such file, no YAML (with the line), an unknown key (with the nearest known
+    one), a value that does not fit (with its place), a policy that contradicts itself, a source that does not exist.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise SordineError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SordineError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise SordineError(f"{path}{line}: {error.problem or 'not YAML'}") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise SordineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(raw, dict):
+        raise SordineError(f"{path} is no job: it needs at least source and policy; see docs/job.schema.json")
+    try:
+        job = Job.model_validate(raw)
+    except ValidationError as error:
+        raise SordineError(f"{path.name}: {_first(error)}") from None
+    try:
+        job.policy_of()
+    except SordineError as error:
+        raise SordineError(f"{path.name}: {error}") from None
+    base = path.absolute().parent
+    out = base / (job.out if job.out is not None else f"{path.stem}-out")
+    absolute = {
+        name: base / value for name in ("source", "pool", "key", "weights") if (value := getattr(job, name)) is not None
+    }
+    job = job.model_copy(update={**absolute, "out": out})
+    if isinstance(job.audit, AuditPart) and job.audit.more is not None:
+        held = base / job.audit.more
+        if not held.is_file():
+            raise SordineError(f"{path.name}: audit.more: {held} does not exist")
+        job = job.model_copy(update={"audit": job.audit.model_copy(update={"more": held})})
+    for name in absolute:
+        if not getattr(job, name).exists():
+            raise SordineError(f"{path.name}: {name}: {getattr(job, name)} does not exist")
+    if job.extractor is None and job.source.is_dir():
+        raise SordineError(
+            f"{path.name}: source: {job.source} is a folder: name the extractor (logmel, encoder, windows, columns ...)"
+        )
+    for field in ("options", "weights", "layout", "layout_options", "media", "raw_views"):
+        if job.extractor is None and getattr(job, field):
+            raise SordineError(f"{path.name}: {field}: there is no extractor to give it to")
+    return job
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing wrong, with its place, in one line; an unknown key counts before all others."""
+    found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = found[0]
+    # Members of a union stand in the place too: they are no keys.
+    place = [str(part) for part in first["loc"] if not _of_union(part)]
+    where = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {nearest(place[-1], _keys(place[:-1]))}"
+    if first["type"] == "missing":
+        return f"{where}: is missing"
+    given = json.dumps(first["input"], default=str)
+    return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}, not {given[:60]}"
+
+
+def _of_union(part: int | str) -> bool:
+    return isinstance(part, str) and (part in ("AuditPart", "int", "float", "bool", "str") or "[" in part)
+
+
+def _keys(place: list[str]) -> list[str]:
+    """The keys known at a place of the job file."""
+    parts: dict[str, type[BaseModel]] = {"policy": PolicyPart, "audit": AuditPart}
+    return list(parts.get(place[0] if place else "", Job).model_fields)
+
+
+def schema_text() -> str:
+    """What docs/job.schema.json holds."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(head | Job.model_json_schema() | {"title": "Sordine job"}, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

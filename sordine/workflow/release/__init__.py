@@ -1,0 +1,1 @@
+"""What leaves the house: tables or media files, and their manifest."""

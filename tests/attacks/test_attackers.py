@@ -1,0 +1,275 @@
+"""Attackers: what each family reads, alone and among others, and the plan of who is tried on which records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sordine.attacks.base import Secret, Trial, at_scale, standardise
+from sordine.attacks.mlp import Task, train_together
+from sordine.attacks.principal_axes import principal_axes
+from sordine.attacks.registry import FAMILIES, reads
+from sordine.attacks.runner import Budget, Piece, Scene, attack, pieces, together, trials
+from sordine.errors import SordineError
+
+VECTORS = [name for name in FAMILIES if reads(name, (8,))]
+
+
+def blobs(n: int, classes: int, width: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Records around one centre a class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    centres = rng.standard_normal((classes, width)) * apart
+    return (centres[labels] + rng.standard_normal((n, width))).astype(np.float32), labels
+
+
+def cut(n: int, seed: int = 0) -> Trial:
+    rows = np.random.default_rng(seed).permutation(n)
+    return Trial(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
+
+
+def scene(n: int = 400, *, group: np.ndarray | None = None, fitted: np.ndarray | None = None) -> Scene:
+    x, labels = blobs(n, 3, 6, 2.0)
+    ids = np.array([f"id-{i}" for i in range(n)], dtype=object)
+    split = np.arange(n) % 2 == 0 if fitted is None else fitted
+    return Scene(x, ids, {"secret": labels}, {"secret": 3}, split, group)
+
+
+@pytest.mark.parametrize("family", VECTORS)
+def test_reads_what_is_there_and_nothing_else(family: str) -> None:
+    x, labels = blobs(600, 4, 8, 2.0)
+    noise = np.random.default_rng(9).integers(0, 4, 600)
+    trial = cut(600)
+    there, nothing = FAMILIES[family](x, trial, [Secret(labels, 4), Secret(noise, 4)], 0, "cpu")
+    assert (there == labels[trial.tried]).mean() > 0.94
+    assert abs((nothing == noise[trial.tried]).mean() - 0.25) < 0.11
+
+
+@pytest.mark.parametrize(("family", "width"), [("logistic", 600), ("trees", 8)])
+def test_what_is_read_wrongly_throughout_is_read_the_other_way(family: str, width: int) -> None:
+    """Every record stands where another of its class never does: beside one of another class, which was learnt from. The
+    likeliest class is always wrong, and the validation rows say so."""
+    rng = np.random.default_rng(0)
+    place = rng.standard_normal((300, width))
+    x = np.concatenate([place, place + 1e-3 * rng.standard_normal(place.shape)]).astype(np.float32)
+    first = rng.integers(0, 2, 300)
+    labels = np.concatenate([first, 1 - first])
+    trial = Trial(np.arange(300), np.arange(300, 400), np.arange(400, 600))
+    read = FAMILIES[family](x, trial, [Secret(labels, 2)], 0, "cpu")[0]
+    assert (read == labels[trial.tried]).mean() > 0.9
+
+
+@pytest.mark.parametrize("family", VECTORS)
+def test_unlabelled_records_take_no_part(family: str) -> None:
+    x, labels = blobs(600, 3, 8, 2.0)
+    trial = cut(600)
+    some = labels.copy()
+    some[trial.train[::3]] = -1
+    some[trial.validation[::3]] = -1
+    spoiled = x.copy()
+    read = FAMILIES[family](x, trial, [Secret(some, 3)], 0, "cpu")[0]
+    assert (read == labels[trial.tried]).mean() > 0.95
+    assert set(np.unique(read)) <= {0, 1, 2}
+    assert np.array_equal(x, spoiled), "records are not written to"
+
+
+@pytest.mark.parametrize("family", VECTORS)
+def test_survives_one_class_constant_columns_and_few_records(family: str) -> None:
+    x = np.zeros((12, 3), np.float32)
+    trial = Trial(np.arange(6), np.arange(6, 9), np.arange(9, 12))
+    one = np.zeros(12, np.int64)
+    two = np.arange(12) % 2
+    nobody = np.full(12, -1)
+    found = FAMILIES[family](x, trial, [Secret(one, 1), Secret(two, 2), Secret(nobody, 2)], 0, "cpu")
+    assert [len(f) for f in found] == [3, 3, 3]
+    assert (found[0] == 0).all()
+
+
+@pytest.mark.parametrize("family", VECTORS)
+def test_wide_tables_are_read(family: str) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = blobs(300, 3, 20, 2.0)
+    wide = (x @ rng.standard_normal((20, 2500))).astype(np.float32)
+    s = replace(scene(300), x=wide, labels={"secret": labels})
+    assert s.is_wide
+    assert s.numbers().shape == (300, 20), "no more axes than there are directions"
+    piece = Piece("secret", family, "A", 0)
+    found = attack(s, [piece], 3)[piece]
+    assert (found.predicted == found.truth).mean() > 0.95
+
+
+def test_principal_axes_are_those_of_all_columns_alike() -> None:
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal((200, 6)) @ rng.standard_normal((6, 6)) * [1, 1, 1e3, 1, 1e-3, 1] + 7).astype(np.float32)
+    x[:, 5] = 2.0
+    z = (x - x.mean(0)) / np.where(x.std(0) > 1e-5, x.std(0), 1)
+    axes = principal_axes(x, 2)
+    assert np.allclose(axes.along.T @ axes.along, np.eye(2), atol=1e-3)
+    assert np.allclose(axes(x).var(0), np.linalg.svd(z, compute_uv=False)[:2] ** 2 / 200, rtol=1e-3)
+    assert principal_axes(x, 9).along.shape == (6, 5)
+
+
+def test_trees_see_a_single_number_of_a_wide_record() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    wide = rng.integers(0, 256, (400, 3, 30, 30)).astype(np.uint8)
+    wide[:, 1, 4, 5:25] = 255 * labels[:, None]
+    s = replace(scene(400), x=wide, labels={"secret": labels}, classes={"secret": 2})
+    piece = Piece("secret", "trees", "A", 0)
+    found = attack(s, [piece], 3)[piece]
+    assert (found.predicted == found.truth).mean() > 0.9
+
+
+@pytest.mark.parametrize("family", VECTORS)
+@pytest.mark.parametrize("size", [1e-13, 1e-30])
+def test_a_secret_in_numbers_that_hardly_vary_is_read(family: str, size: float) -> None:
+    labels = np.random.default_rng(1).integers(0, 2, 240)
+    x = np.random.default_rng(0).standard_normal((240, 4)).astype(np.float32)
+    x[:, 3] = labels * size
+    told = Scene(x, np.arange(240).astype(str), {"secret": labels}, {"secret": 2}, np.arange(240) % 2 == 0)
+    read = attack(told, [Piece("secret", family, "A", 0)], 3)[Piece("secret", family, "A", 0)]
+    assert (read.predicted == read.truth).mean() > 0.95
+
+
+def test_a_column_is_constant_only_where_it_does_not_vary() -> None:
+    rng = np.random.default_rng(0)
+    usual = (rng.standard_normal((90, 3)) * [1, 1e-3, 1e6]).astype(np.float32)
+    assert at_scale(usual) is usual, "nothing to scale, nothing copied"
+    side = rng.integers(0, 2, 90)
+    odd = np.stack([usual[:, 0], side * 1e-13, side * 1e-40, side * 1e30, np.full(90, 0.1)], 1).astype(np.float32)
+    scaled = at_scale(odd)
+    assert np.array_equal(scaled[:, [0, 4]], odd[:, [0, 4]])
+    assert np.all((np.ptp(scaled[:, 1:4], 0) >= 1) & (np.ptp(scaled[:, 1:4], 0) < 2))
+    mean, scale = standardise(odd, np.arange(90))
+    z = (odd - mean) / scale
+    assert np.allclose(z[:, [0, 1, 3]].std(0), 1)
+    assert not z[:, 4].any()
+    near = np.float32(1e-6) + side * np.spacing(np.float32(1e-6))  # by rounding around a mean
+    assert np.allclose(((near - near.mean()) / standardise(near[:, None], np.arange(90))[1]).std(), 1, atol=0.1)
+    axes = principal_axes(np.stack([usual[:, 0], (side - 0.5) * 1e-13], 1).astype(np.float32))
+    assert axes.scale[1] < 1e-12
+    assert axes.along.shape == (2, 2)
+
+
+def test_faint_pictures_are_measured() -> None:
+    from sordine.attacks import convnet as convolution
+    from sordine.attacks import resnet as pictures
+    from sordine.attacks.reconstruction import decoder
+
+    x = np.random.default_rng(0).random((20, 2, 8, 8)).astype(np.float32)
+    x[:, 1] = 0.1
+    rows, half = np.arange(20), np.float32(2.0**-44)
+    for size in (np.float32(1), half):
+        own = x * size
+        found = [
+            convolution._channels(own, rows, (2, 8, 8))[1].ravel(),
+            pictures._channels(own, rows, torch.device("cpu"))[1].numpy().ravel(),
+            decoder._moments(own, True)[1].numpy(),
+        ]
+        for scale in found:
+            assert scale[1] == 1
+            assert scale[0] == pytest.approx(0.288 * size, rel=0.05)
+
+
+def test_perceptrons_learn_the_same_together_and_alone() -> None:
+    x, labels = blobs(500, 5, 10, 0.8)
+    rng = np.random.default_rng(1)
+    other = np.where(rng.random(500) < 0.5, labels % 2, rng.integers(0, 2, 500))
+    trial = cut(500)
+    tasks = [
+        Task(labels, 5, trial.train, trial.validation, 0),
+        Task(other, 2, trial.train, trial.validation, 0),
+        Task(labels, 5, trial.train, trial.validation, 1),
+    ]
+    for task, beside in zip(tasks, train_together(x, tasks), strict=True):
+        alone = train_together(x, [task])[0]
+        assert (alone(x[trial.tried]) == beside(x[trial.tried])).mean() > 0.98
+
+
+def test_settings_try_the_right_records() -> None:
+    s = scene()
+    fitted, unseen = set(np.flatnonzero(s.fitted)), set(np.flatnonzero(~s.fitted))
+    (a,) = trials(s, "secret", "A", 0, 3)
+    assert set(a.tried) == unseen
+    assert {*a.train, *a.validation} == fitted
+    for setting, side in (("B", unseen), ("C", fitted)):
+        plan = trials(s, "secret", setting, 0, 3)  # type: ignore[arg-type]
+        assert len(plan) == 3
+        assert sorted(np.concatenate([t.tried for t in plan])) == sorted(side)
+        for t in plan:
+            assert {*t.train, *t.validation, *t.tried} == side
+            assert len({*t.train} & {*t.validation}) == len({*t.train, *t.validation} & {*t.tried}) == 0
+
+
+def test_folds_are_stratified_and_do_not_depend_on_row_order() -> None:
+    s = scene()
+    plan = trials(s, "secret", "C", 0, 4)
+    for c in range(3):
+        counts = [(s.labels["secret"][t.tried] == c).sum() for t in plan]
+        assert max(counts) - min(counts) <= 1
+    turn = np.random.default_rng(0).permutation(400)
+    turned = Scene(s.x[turn], s.ids[turn], {"secret": s.labels["secret"][turn]}, s.classes, s.fitted[turn])
+    for one, other in zip(plan, trials(turned, "secret", "C", 0, 4), strict=True):
+        assert set(s.ids[one.tried]) == set(turned.ids[other.tried])
+    assert any(set(a.tried) != set(b.tried) for a, b in zip(plan, trials(s, "secret", "C", 1, 4), strict=True))
+
+
+def test_groups_stay_whole_unless_they_hold_a_class_of_their_own() -> None:
+    group = np.arange(400) // 5
+    s = scene(group=group)
+    for t in trials(s, "secret", "C", 0, 3):
+        own = np.concatenate([t.train, t.validation])
+        assert not np.isin(group[t.tried], group[own]).any()
+    alone = Scene(s.x, s.ids, s.labels, s.classes, s.fitted, s.labels["secret"])
+    for t in trials(alone, "secret", "C", 0, 3):
+        assert np.isin(s.labels["secret"][t.tried], s.labels["secret"][t.train]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (np.full(400, -1), "0 labelled records to learn from"),
+        (np.zeros(400, np.int64), "one class only"),
+        (np.where(np.arange(400) % 2 == 0, np.arange(400) // 2 % 2, 2 + np.arange(400) // 2 % 2), "both sides"),
+    ],
+)
+def test_says_why_there_is_nothing_to_try(labels: np.ndarray, why: str) -> None:
+    s = scene()
+    s = Scene(s.x, s.ids, {"secret": labels}, {"secret": 4}, s.fitted)
+    assert why in trials(s, "secret", "A", 0, 3)
+
+
+def test_an_attack_is_pure() -> None:
+    s = scene()
+    s = Scene(s.x, s.ids, {**s.labels, "other": (s.x[:, 0] > 0).astype(np.int64)}, {"secret": 3, "other": 2}, s.fitted)
+    every = pieces(["secret", "other"], Budget(families=("logistic", "neighbours", "trees"), settings=("A", "C")))
+    assert len(every) == 12
+    found = attack(s, every, 3)
+    for piece in every[::3]:
+        alone = attack(s, [piece], 3)[piece]
+        assert np.array_equal(alone.predicted, found[piece].predicted)
+        assert np.array_equal(alone.truth, s.labels[piece.attribute][alone.rows])
+    assert [len(g) for g in together(every)] == [2] * 6
+
+
+def test_scenes_differ_by_digest() -> None:
+    s = scene()
+    other = Scene(s.x + 1, s.ids, s.labels, s.classes, s.fitted)
+    assert s.digest == scene().digest != other.digest
+    shaped = replace(s, x=s.x.reshape(400, 2, 3))
+    assert shaped.digest != s.digest
+
+
+def test_a_budget_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(SordineError, match="did you mean 'logistic'"):
+        Budget(families=("logistics",))
+    with pytest.raises(SordineError, match="known: A, B, C"):
+        Budget(settings=("D",))
+    with pytest.raises(SordineError, match="empty"):
+        Budget(seeds=())
+    with pytest.raises(SordineError, match="did you mean 'paper'"):
+        Budget(pictures="papers")  # type: ignore[arg-type]
+    assert Piece("a", "mlp", "A", 0) == Piece("a", "mlp", "A", 0)

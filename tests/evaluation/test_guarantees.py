@@ -1,0 +1,50 @@
+"""What a report says is proved: by method, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from sordine.attacks.runner import Budget
+from sordine.evaluation.audit import audit
+from sordine.evaluation.guarantees import NOTHING, PROVED, proved
+from sordine.evaluation.headlines import percent
+from sordine.keys import Key
+from sordine.methods.fit import fit
+from sordine.methods.registry import METHODS, make
+from sordine.metrics.information import exact_bound
+from sordine.policy import Policy
+from sordine.run import Run
+from sordine.workflow.transform import transform
+from tests.fixtures.clusters import clusters
+
+KEY = Key.of_seed(0)
+
+
+def test_only_known_methods_are_spoken_of():
+    assert PROVED.keys() <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", ["transport", "leace", "mass"])
+def test_a_report_says_what_is_proved(name):
+    table, policy = clusters(400), Policy(("person",), ("word",))
+    fast = {
+        "transport": {"cells": 12, "rounds": 2},
+        "mass": {"epochs": 1, "classifier_epochs": 1, "agnostic_epochs": 1},
+    }
+    modifier = fit(table, policy, make(name, fast.get(name, {})), run=Run(key=KEY))
+    budget = Budget(families=("logistic",), settings=("A",), person=(), cloud=0)
+    report = audit(
+        table, transform(modifier, table, KEY), policy, modifier=modifier, key=KEY, budget=budget, pretrained=False
+    )
+    if name == "transport":
+        # The kept column leaves beside the record, and who reads both reads more: that is what is bounded.
+        (unseen,) = (e for e in report.exact if e.on == "unseen" and e.kept)
+        bound = percent(exact_bound(unseen.accuracy, unseen.records))
+        assert f"{bound} of `person` from one draw of one record with `word` beside it" in report.proved[0]
+        assert f"total variation of {percent(modifier.card.fit['uneven'])}" in report.proved[1]
+        assert "several records of one person" in report.proved[-1]
+    elif name == "leace":
+        assert report.proved == (PROVED["leace"],)
+    else:
+        assert report.proved == (NOTHING,)
+    assert "without its modifier" in proved(None, ())[0]

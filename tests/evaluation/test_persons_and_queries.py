@@ -1,0 +1,411 @@
+"""The harder questions on one release: which are asked, of whom, and what the report says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sordine.attacks.output_distribution import channel, drawn_index, redrawn, releases
+from sordine.attacks.results import LinkageFinding, PersonFinding
+from sordine.attacks.runner import Budget
+from sordine.cli.console import Console
+from sordine.cli.parsing import tell as tell_console
+from sordine.data.table import Table
+from sordine.errors import SordineError
+from sordine.evaluation.audit import audit
+from sordine.evaluation.page.page import to_html
+from sordine.evaluation.report import Report, Verdict
+from sordine.evaluation.report_json import from_json, to_json
+from sordine.evaluation.sections.harder_sentences import linkage_says, people_say, view
+from sordine.evaluation.sections.person_sentences import clearly, qualified, sentences
+from sordine.evaluation.sections.persons_and_queries import Harder, harder, unit_of
+from sordine.keys import Key
+from sordine.methods.noise import NoiseModifier
+from sordine.models.modifier import Card, Modifier, Release
+from sordine.policy import Policy
+from sordine.workflow.release.table import tell
+from tests.fixtures.report_example import headline
+
+POLICY = Policy(("speaker",), ("word",), ())
+KEY = Key.of_seed(3)
+ASKED = Budget(families=("logistic",), settings=("A", "B"), permutations=5, cloud=20, person=(1, 10, 0))
+PARANOID = replace(ASKED, queries=3, linkage=True)
+
+
+class Drawn(Modifier):
+    """Releases one of M substitutes, leaning by `tell` towards those of the speaker, which the first column says."""
+
+    noise = 1
+    discrete = True
+    substitutes: Tensor
+
+    def __init__(self, substitutes: np.ndarray, tell: float, speakers: int = 4) -> None:
+        super().__init__()
+        m = len(substitutes)
+        p = np.full((speakers, m), (1 - tell) / m)
+        for s in range(speakers):
+            p[s, s::speakers] += tell / len(range(s, m, speakers))
+        self.p = torch.tensor(p, dtype=torch.float32)
+        self.register_buffer("substitutes", torch.from_numpy(substitutes))
+
+    def channel(self, x: Tensor) -> Tensor:
+        return self.p[x[:, 0].round().long().clamp(0, len(self.p) - 1)]
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        index = (self.channel(x).cumsum(1) < noise).sum(1).clamp_max(len(self.substitutes) - 1)
+        return Release(self.substitutes[index], index)
+
+
+def table(n: int = 800, seed: int = 0) -> Table:
+    rng = np.random.default_rng(seed)
+    y = {"speaker": rng.integers(0, 4, n), "word": rng.integers(0, 2, n)}
+    x = rng.standard_normal((n, 4)).astype(np.float32)
+    x[:, 0] = y["speaker"]
+    ids = [f"{rng.integers(1 << 60):015x}" for _ in range(n)]
+    return Table.of(x, y, ids=ids, split=np.where(np.arange(n) % 2, "train", "test"))
+
+
+def drawn(tell: float, n: int = 800) -> tuple[Table, Table, Drawn]:
+    t = table(n)
+    modifier = Drawn(np.random.default_rng(1).standard_normal((16, 4)).astype(np.float32), tell)
+    modifier.card = Card("drawn", {}, {}, {"shape": [4]}, key=KEY.fingerprint)
+    modifier.fitted = np.zeros((0, 8), np.uint8)
+    x, _ = modifier.release(t.x, t.ids, KEY)
+    return t, replace(t, x=x, y={"word": t.y["word"]}), modifier
+
+
+def noisy(sigma: float) -> tuple[Table, np.ndarray, NoiseModifier]:
+    t = table()
+    modifier = NoiseModifier(4)
+    modifier.scale = torch.full((4,), sigma)
+    modifier.card = Card("noise", {}, {}, {"shape": [4]})
+    return t, modifier.release(t.x, t.ids, KEY)[0], modifier
+
+
+def person(found: Harder | Report, knows: str, k: int, setting: str = "A") -> PersonFinding:
+    return next(f for f in found.person if (f.knows, f.k, f.setting) == (knows, k, setting))
+
+
+# ------------------------------------------------------------------------------------------------ the report
+
+
+def test_what_adds_up_is_said_and_does_not_decide_the_level() -> None:
+    t, r, modifier = drawn(0.15)
+    plain = audit(t, r, POLICY, modifier=modifier, budget=replace(ASKED, person=()), pretrained=False)
+    found = audit(t, r, POLICY, modifier=modifier, budget=PARANOID, pretrained=False)
+    assert plain.person == plain.queries == plain.linkage == plain.verification == ()
+    assert found.verdict.level == plain.verdict.level == "leaks"
+    assert found.verdict.title == plain.verdict.title, "what leaks of one record says enough"
+    assert found.headlines == plain.headlines
+    more = [s for s in found.verdict.sentences if s not in plain.verdict.sentences]
+    assert len(more) == 1
+    assert "Several records of one person tell more than one" in more[0]
+    assert "`speaker`" in more[0]
+    one, ten, every = (person(found, "channel", k) for k in (1, 10, 0))
+    assert one.after < 0.5 < ten.after < every.after
+    assert one.unit == "speaker"
+    assert (one.units, one.guess) == (4, 0.25)
+    assert one.low is not None
+    assert one.high is not None
+    assert ten.low is not None
+    assert one.low < one.nag < one.high < ten.low  # type: ignore[operator]
+    assert ten.worst_class_after >= ten.after
+    assert {f.attacker for f in found.linkage} == {"standardised", "whitened", "learnt", "channel"}
+    assert [(q.keys, q.distinct) for q in found.queries] == [("fresh", 3), ("one", 1)]
+    assert from_json(to_json(found)) == found
+    page = to_html(found)
+    assert "Trying harder" in page
+    assert "Many queries" in page
+    assert view(plain) is None
+    assert "Trying harder" not in to_html(plain)
+
+
+def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> None:
+    t, r, modifier = drawn(0.15)
+    limit = {"modifier": modifier, "pretrained": False, "max_leakage": 0.5}
+    plain = audit(t, r, POLICY, budget=replace(ASKED, person=()), **limit)  # type: ignore[arg-type]
+    found = audit(t, r, POLICY, budget=ASKED, **limit)  # type: ignore[arg-type]
+    assert (plain.verdict.level, plain.verdict.adds_up) == ("holds", False)
+    assert (found.verdict.level, found.verdict.adds_up, found.passed) == ("holds", True, plain.passed)
+    worst = clearly(found.person, found.headlines, 0.5)
+    assert worst is not None
+    assert worst.k != 1
+    assert found.verdict.title.startswith(f"{plain.verdict.title}; but whoever ")
+    assert f"reads `speaker` in {100 * worst.after:.1f} % of cases (guessing: 25.0 %)" in found.verdict.title
+    assert from_json(to_json(found)) == found
+    page = to_html(found)
+    assert "<b>Holds for single records</b>" in page
+    assert 'class="verdict holds adds-up"' in page
+    assert "<b>Holds</b>" in to_html(plain)
+    said: list[str] = []
+    tell(tmp_path / "links", found, said.append)
+    assert found.verdict.title in said[0]
+    assert "which records belong together" in said[0]
+
+
+def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
+    head = Verdict("holds", "No attacker inferred `sex` from the release", ())
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, 0.05, -0.05, 0.15)
+    more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
+
+    def title(*found: PersonFinding, level: str = "holds", limit: float | None = None) -> str:
+        verdict = qualified(replace(head, level=level), found, (), limit, True)  # type: ignore[arg-type]
+        assert verdict.adds_up == (verdict.title != head.title)
+        assert verdict.level == level
+        return verdict.title.removeprefix(head.title)
+
+    told = "whoever knows 50 records to be of one `speaker` reads `sex` in 80.0 % of cases (guessing: 50.0 %)"
+    assert title(one, more) == f"; but {told}"
+    assert title(one, more, level="unclear") == f"; and {told}"
+    assert title(one, more, level="leaks") == title(one, more, level="broken") == ""
+    every = replace(one, knows="channel", unit="sex"), replace(more, k=0, knows="channel", unit="sex")
+    assert "has the modifier and knows which records are of one person reads" in title(*every)
+    # Records that merely share the class of what is suppressed are of nobody.
+    assert qualified(head, every, (), None, False) == head
+    # Under the limit, or no more than one record's interval, it does not stand out; nor does the luckiest of many.
+    assert title(one, more, limit=0.5) == ""
+    assert title(replace(one, high=0.45), more) == ""
+    lucky = replace(more, low=0.2)
+    assert title(one, lucky) != ""
+    assert title(one, *[replace(more, k=k, nag=0.0, low=-0.1) for k in range(2, 20)], lucky) == ""
+    assert clearly([one, more, replace(more, k=10)], (), 0.05) == replace(more, k=10), "the fewer records, the worse"
+    assert clearly([one, replace(more, nag=None, low=None)], (), 0.05) is None
+
+
+def test_what_one_record_tells_must_be_known_for_several_to_tell_more() -> None:
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, None, None, None)
+    more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
+    told = headline("sex", "suppress", 2, 0.9, 0.52, 0.5)
+    for high, clear in ((0.2, True), (0.6, False), (None, False)):
+        heads = (replace(told, high=high),)
+        assert (clearly([one, more], heads, 0.05) is not None) == clear
+        assert bool(sentences([one, more], heads, True)) == clear, "the title's rule"
+    assert clearly([one, more], (), 0.05) is None
+
+
+def test_an_interval_without_width_is_clear_only_where_enough_groups_were_read() -> None:
+    one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.6, 0.5, 0.2, 0.1, 0.3, units=5, records=400)
+    sure = replace(one, k=0, before=1.0, after=1.0, nag=1.0, low=1.0, high=1.0)
+    assert clearly([one, sure], (), 0.05) is None, "five speakers read right may be luck"
+    assert clearly([one, replace(sure, units=40)], (), 0.05) is not None
+    # Where the secret is the unit itself, groups that share no record are counted.
+    own = [replace(f, attribute="speaker", guess=0.2) for f in (one, replace(sure, k=10))]
+    assert clearly(own, (), 0.05) is not None
+    assert clearly([own[0], replace(own[1], k=200)], (), 0.05) is None
+
+
+def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
+    t, r, modifier = drawn(0.15, 400)
+    budget = replace(ASKED, person=(), linkage=True, settings=("A",))
+    found = audit(t, r, POLICY, modifier=modifier, budget=budget, pretrained=False)
+    assert found.linkage
+    tell_console(found, Console())
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds the originals" in line]
+    assert "the likeliest is one of the right `speaker` for" in line
+    tell_console(replace(found, linkage=()), Console())
+    assert "holds the originals" not in capsys.readouterr().out
+
+
+def test_what_matching_says() -> None:
+    f = LinkageFinding("learnt", "unseen", 0.5, 0.4, 0.6, 0.01, 3.0, 100, "speaker", 0.8, 0.2)
+    assert linkage_says((f,)) == (
+        "Someone who holds the originals finds the right one of 100 for 50.0\u00a0% of the released records (unseen ones; chance: "
+        "1.0\u00a0%); the likeliest is one of the right `speaker` for 80.0\u00a0% (the commonest `speaker` has 20.0\u00a0%). That matters "
+        "where others may hold the originals."
+    )
+    few = replace(f, unit_top1=0.4, unit_records=10)  # of ten whose unit is known, four may be luck; of a hundred, not
+    assert ["luck" in linkage_says((g,)) for g in (few, replace(few, unit_records=None))] == [True, False]
+    blind = replace(f, top1=0.01, low=0.0, unit_top1=0.22)
+    said = linkage_says((blind,))
+    assert "cannot tell better than by chance" in said
+    assert said.endswith("22.0\u00a0% (the commonest `speaker` has 20.0\u00a0%: no more than luck may give).")
+    assert "`" not in linkage_says((replace(f, unit=None, unit_top1=None, unit_guess=None),))
+
+
+def test_a_channel_that_tells_nothing_adds_nothing() -> None:
+    t, r, modifier = drawn(0.0)
+    found = audit(t, r, POLICY, modifier=modifier, budget=ASKED, pretrained=False)
+    for f in found.person:
+        if f.k != 0:
+            assert f.after == pytest.approx(0.25, abs=0.17), f
+            assert f.low is not None
+            assert f.low < 0.1, f
+    assert not any("Several records" in s for s in found.verdict.sentences)
+    assert not found.verdict.adds_up
+    assert "nothing was found that adds up" in view(found)["person_says"]  # type: ignore[index]
+
+
+def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
+    few: dict[str, Any] = {
+        "unit": "sex",
+        "setting": "B",
+        "before": 1.0,
+        "guess": 0.5,
+        "units": 2,
+        "groups": 4,
+        "records": 40,
+    }
+    one = PersonFinding(
+        "sex", k=1, knows="channel", after=0.73, nag=0.5, low=0.1, high=0.8, after_interval=(0.6, 0.8), **few
+    )
+    ten = replace(one, k=10, after=0.945, nag=None, low=None, high=None, after_interval=(0.7, 1.0))
+    said = people_say((one, ten))
+    assert "cannot be settled" in said
+    assert "94.5" in said
+    assert "no more than one does" in people_say((one, replace(ten, after_interval=(0.4, 1.0))))
+    assert "nothing was found that adds up" in people_say((replace(ten, after_interval=(0.4, 1.0)),))
+
+
+def test_readings_of_the_originals_are_kept() -> None:
+    t, r, modifier = drawn(0.15, 400)
+    memory: dict[object, object] = {}
+    given = {"modifier": modifier, "budget": ASKED, "pretrained": False, "memory": memory}
+    first = audit(t, r, POLICY, **given)  # type: ignore[arg-type]
+    size = len(memory)
+    again = audit(t, r, POLICY, **given)  # type: ignore[arg-type]
+    assert first.person == again.person
+    assert len(memory) == size
+    assert person(first, "draws", 10) != person(first, "channel", 10)
+
+
+def test_one_who_simulates_is_played_where_the_output_is_not_discrete() -> None:
+    t, x, modifier = noisy(2.0)
+    found = harder(t, x, POLICY, PARANOID, modifier=modifier, key=KEY)
+    assert {f.knows for f in found.person} == {"draws", "channel"}
+    assert person(found, "channel", 10).after > person(found, "channel", 1).after + 0.12
+    assert person(found, "channel", 1).before > 0.9
+    assert all(f.attacker != "channel" for f in found.linkage)
+    fresh, once = found.queries
+    assert once.after == once.one == fresh.one
+    blind = harder(t, x, POLICY, ASKED)
+    assert {f.knows for f in blind.person} == {"draws"}
+    still = NoiseModifier(4)
+    still.noise = 0
+    still.card = modifier.card
+    steady = harder(t, x, POLICY, PARANOID, modifier=still)
+    assert steady.queries == ()
+    assert any("draws nothing" in n for n in steady.notes)
+
+
+# ------------------------------------------------------------------------------------------------ who, and the channel
+
+
+def test_who_a_record_is_of() -> None:
+    t = replace(table(60), group=np.repeat(np.arange(20), 3))
+    assert unit_of(t, POLICY, "word")[0] == "word"  # type: ignore[index]
+    name, codes, names = unit_of(t, POLICY, None)  # type: ignore[misc]
+    assert (name, len(names), codes[3]) == ("group", 20, 1)
+    alone = replace(t, group=np.arange(60))
+    assert unit_of(alone, POLICY, None)[0] == "speaker"  # type: ignore[index]
+    assert unit_of(alone, Policy(("word", "speaker")), None)[0] == "speaker"  # type: ignore[index]
+    # Who speaks is a person; what is said is none, though it alone is suppressed.
+    assert unit_of(alone, Policy(("word",)), None)[0] == "speaker"  # type: ignore[index]
+    assert unit_of(alone, Policy((), ("word",)), None) is None
+    with pytest.raises(SordineError, match="did you mean 'speaker'"):
+        audit(t, t, POLICY, person="speakers")
+    nobody = replace(t, y={**t.y, "word": np.full(60, -1)})
+    with pytest.raises(SordineError, match="'word' says of no record whose it is"):
+        unit_of(nobody, POLICY, "word")
+
+
+def test_the_output_is_found_by_its_bits_or_by_the_key() -> None:
+    t, _, modifier = drawn(0.3, 200)
+    x, index = modifier.release(t.x, t.ids, KEY)
+    assert drawn_index(modifier, t, x, None)[0].tolist() == index.tolist()  # type: ignore[union-attr]
+    # Two outputs that are the same numbers cannot be told apart, by anyone.
+    modifier.substitutes[5] = modifier.substitutes[2]
+    x, index = modifier.release(t.x, t.ids, KEY)
+    p, found = channel(modifier, t, x, None)  # type: ignore[misc]
+    assert p.shape == (200, 15)
+    assert p.sum(1) == pytest.approx(1, abs=1e-5)
+    whole = modifier.channel_of(t.x)
+    merged = found[(index == 2) | (index == 5)]
+    assert len(set(merged.tolist())) == 1
+    assert p[:, merged[0]] == pytest.approx(whole[:, 2] + whole[:, 5])
+    assert channel(modifier, t, x + 1, None) is None
+    assert channel(modifier, t, x + 1, KEY) is None
+    del modifier.substitutes
+    modifier.substitutes = torch.from_numpy(x[:16, :3].copy())  # of another width: no outputs
+    modifier.forward = lambda x, noise: Release(x + 1, (noise[:, 0] * 4).long())  # type: ignore[method-assign]
+    assert drawn_index(modifier, t, t.x + 1, KEY)[0] is not None
+    assert drawn_index(modifier, t, t.x + 1, Key.of_seed(9))[0] is not None, "this release is the same under every key"
+    assert drawn_index(modifier, t, t.x + 2, KEY)[0] is None
+
+
+def test_redrawn_outputs_follow_the_channel() -> None:
+    p = np.tile(np.array([[0.7, 0.0, 0.3]], np.float32), (3000, 1))
+    drawn = redrawn(p, np.ones(3000, np.int64))
+    assert (drawn[:, 0] == 1).all(), "the release's own first"
+    share = np.bincount(drawn[:, 1:].ravel(), minlength=3) / drawn[:, 1:].size
+    assert share == pytest.approx([0.7, 0.0, 0.3], abs=0.01)
+    assert share[1] == 0
+
+
+def test_releases_under_several_keys() -> None:
+    t, _, modifier = noisy(1.0)
+    a, b, c = releases(modifier, t, [Key.of_seed(1), Key.of_seed(2), Key.of_seed(1)])
+    assert np.array_equal(a, c)
+    assert not np.array_equal(a, b)
+
+
+def test_people_whom_the_modifier_never_saw_are_verified() -> None:
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(24), 12)
+    x = (3 * rng.standard_normal((24, 5))[who] + rng.standard_normal((288, 5))).astype(np.float32)
+    t = Table.of(x, {"speaker": who, "sex": who % 2}, split=np.where(who < 12, "train", "test"), group=who)
+    policy = Policy(("speaker", "sex"), (), ())
+    quick = replace(ASKED, person=(10,))
+    kept = harder(t, x, policy, quick)
+    assert {f.space for f in kept.verification} == {"standardised", "discriminant"}
+    assert all(f.before == f.after < 0.2 for f in kept.verification)
+    gone = harder(t, rng.standard_normal(x.shape).astype(np.float32), policy, quick)
+    assert all(f.after > 0.4 for f in gone.verification)
+    assert any("nobody's `speaker` is pooled in setting A" in n for n in kept.notes)
+    sex = next(f for f in kept.person if f.attribute == "sex" and f.k == 10)
+    assert (sex.unit, sex.units, sex.guess) == ("group", 12, 0.5)
+    seen = harder(replace(t, split=np.arange(288) % 2 == 0), x, policy, quick)
+    assert seen.verification == ()
+
+
+def test_sentences_need_an_interval_above_that_of_one_record() -> None:
+    one = PersonFinding("sex", "speaker", 1, "channel", "A", 0.9, 0.55, 0.5, 0.12, 0.05, 0.2)
+    more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
+    (said,) = sentences([one, more], (), True)
+    assert said.startswith("Several records of one person tell more")
+    assert "50 released records of one `speaker` in 80.0 % of groups, from one record in 55.0 %" in said
+    assert sentences([one, more], (), False)[0].startswith("Several records of one `speaker` tell more")
+    assert sentences([one, replace(more, low=0.19)], (), True) == []
+    assert sentences([one, replace(more, knows="draws")], (), True) == []
+
+
+def test_records_that_share_only_the_secret_are_no_person() -> None:
+    t, r, modifier = drawn(0.15)
+    classes = {"emotion": t.classes["speaker"], "word": t.classes["word"]}
+    t = replace(t, y={"emotion": t.y["speaker"], "word": t.y["word"]}, classes=classes)
+    r = replace(r, classes={"word": r.classes["word"]})
+    given = {"modifier": modifier, "budget": ASKED, "pretrained": False, "max_leakage": 0.5}
+    policy = Policy(("emotion",), ("word",), ())
+    alone = audit(t, r, policy, **given)  # type: ignore[arg-type]
+    assert alone.person[0].unit == "emotion"
+    assert clearly(alone.person, alone.headlines, 0.5) is not None
+    assert (alone.verdict.level, alone.verdict.adds_up) == ("holds", False)
+    assert "whoever" not in alone.verdict.title
+    assert not any("one person" in s for s in alone.verdict.sentences)
+    named = audit(t, r, policy, person="emotion", **given)  # type: ignore[arg-type]
+    assert named.verdict.adds_up, "who names it knows that it says whose a record is"
+
+
+def test_names_are_escaped_on_the_page() -> None:
+    t, r, modifier = drawn(0.15, 400)
+    found = audit(t, r, POLICY, modifier=modifier, budget=replace(ASKED, settings=("A",)), pretrained=False)
+    evil = "<script>alert(1)</script>"
+    named = tuple(replace(f, attribute=evil, unit=evil, worst_class=evil, worst_unit=evil + "2") for f in found.person)
+    page = to_html(replace(found, person=named))
+    assert "alert(1)" in page
+    assert "<script>alert" not in page

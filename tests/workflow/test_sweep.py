@@ -1,0 +1,684 @@
+"""Sweeps: points attacked together read what each alone reads, finished points are not made again, the page and the command."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sordine.attacks import several
+from sordine.attacks.base import Secret, Trial
+from sordine.attacks.mlp import perceptrons
+from sordine.attacks.runner import Budget, Scene, attack, pieces
+from sordine.attacks.trees import trees
+from sordine.cli.app import main
+from sordine.cli.sweep import lines
+from sordine.data.files import atomic
+from sordine.data.table import Table
+from sordine.errors import SordineError
+from sordine.evaluation.audit import audit
+from sordine.keys import Key
+from sordine.methods.fit import fit as fit_table
+from sordine.methods.registry import load
+from sordine.models.modifier import Modifier
+from sordine.policy import Policy
+from sordine.run import Run
+from sordine.workflow import leakage_limit as search
+from sordine.workflow import sweep as sweeping
+from sordine.workflow import sweep_folder
+from sordine.workflow.sweep import SHARE, sweep
+from sordine.workflow.transform import transform
+from tests.evaluation.test_report import read
+
+POLICY = Policy(("speaker",), ("word",), ())
+FAST = Budget(families=("logistic", "neighbours"))
+SMALL = {"substitutes": 60, "hidden": 16, "size": 8, "epochs": 10, "batch": 64}
+
+
+def people(n: int = 320, seed: int = 0) -> Table:
+    """Records in which the speaker moves the first half of the columns and the word the second."""
+    rng = np.random.default_rng(seed)
+    speaker, word = rng.integers(0, 3, n), rng.integers(0, 2, n)
+    x = rng.normal(size=(n, 8)).astype(np.float32)
+    x[:, :4] += 3 * np.eye(4)[speaker]
+    x[:, 4:] += 3 * np.eye(4)[word]
+    split = np.where(np.arange(n) % 4 == 0, "test", "train")
+    return Table.of(x, {"speaker": speaker, "word": word, "room": ["a", "b"] * (n // 2)}, split=split)
+
+
+def scene(table: Table, x: Any = None) -> Scene:
+    names = ("speaker", "word")
+    assert table.split is not None
+    return Scene(
+        table.flat() if x is None else x,
+        table.ids,
+        {a: table.y[a] for a in names},
+        {a: len(table.classes[a]) for a in names},
+        table.split,
+    )
+
+
+def releases(table: Table) -> list[np.ndarray]:
+    """Three releases: little noise, much noise, and copies of a few records."""
+    rng = np.random.default_rng(1)
+    flat = table.flat()
+    copies = flat[:40][rng.integers(0, 40, len(flat))]
+    return [flat + s * rng.normal(size=flat.shape).astype(np.float32) for s in (0.5, 2.0)] + [copies]
+
+
+def test_several_releases_read_as_each_alone() -> None:
+    table = people()
+    budget = Budget(families=("logistic", "neighbours", "trees", "mlp"), settings=("A", "B"))
+    before, after = scene(table), [scene(table, x) for x in releases(table)]
+    memory: dict[Any, Any] = {}
+    made = several.attack_several(before, after, ["speaker", "word"], budget, memory=memory)
+    every = pieces(["speaker", "word"], budget, (8,))
+    alone = [attack(one, every, budget.folds) for one in (before, *after)]
+    for found, own in zip(made, alone[1:], strict=True):
+        for piece in every:
+            assert (found[0, piece].predicted == alone[0][piece].predicted).all()
+            assert (found[1, piece].rows == own[piece].rows).all()
+            same = (found[1, piece].predicted == own[piece].predicted).mean()
+            if piece.attacker == "mlp":
+                assert same > 0.98, "perceptrons are the same up to rounding"
+            elif piece.attacker == "trees":
+                assert same == 1 or own is alone[3], "only trees on copies are grown in another way"
+            else:
+                assert same == 1
+    # What was read of the originals is read once.
+    assert set(memory) == {(before.digest, budget.folds, budget.pictures, piece) for piece in every}
+
+
+def test_the_originals_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = people()
+    before, memory, seen = scene(table), {}, []
+    several.originals(before, ["speaker"], FAST, memory=memory)
+    real = attack
+    monkeypatch.setattr(several, "attack", lambda s, *rest: seen.append(s) or real(s, *rest))
+    several.attack_several(before, [scene(table, x) for x in releases(table)], ["speaker"], FAST, memory=memory)
+    assert seen
+    assert all(s is not before for s in seen)
+
+
+def test_perceptrons_of_several_tables_are_those_of_each() -> None:
+    table = people()
+    rows = np.arange(320)
+    trial = Trial(rows[:160], rows[160:220], rows[220:])
+    secrets = [Secret(table.y[a], len(table.classes[a])) for a in ("speaker", "word")]
+    tables = releases(table)
+    together = perceptrons(tables, trial, secrets)
+    for x, found in zip(tables, together, strict=True):
+        for one, alone in zip(found, perceptrons([x], trial, secrets)[0], strict=True):
+            assert (one == alone).mean() > 0.98
+    assert (together[0][0] == table.y["speaker"][220:]).mean() > 0.9
+    assert (together[2][0] == table.y["speaker"][220:]).mean() < 0.6
+
+
+def test_trees_on_distinct_records_read_as_well_as_trees_on_copies() -> None:
+    rng = np.random.default_rng(0)
+    pool = rng.normal(size=(150, 6)).astype(np.float32)
+    which = rng.integers(0, 150, 1500)
+    tells = np.where(rng.random(1500) < 0.6, (pool[which, 0] > 0).astype(np.int64), rng.integers(0, 2, 1500))
+    secrets = [Secret(tells, 2), Secret(rng.integers(0, 5, 1500), 5), Secret(np.full(1500, -1), 2)]
+    trial = Trial(np.arange(600), np.arange(600, 800), np.arange(800, 1500))
+    x = pool[which]
+    assert len(several.distinct(x)[0]) == 150
+    assert (several.distinct(x)[0][several.distinct(x)[1]] == x).all()
+    for secret, one, other in zip(
+        secrets, several.trees_on_distinct(x, trial, secrets), trees(x, trial, secrets), strict=True
+    ):
+        truth = secret.labels[800:]
+        assert abs((one == truth).mean() - (other == truth).mean()) < 0.05
+        assert (one == other).mean() > 0.85
+
+
+def made(folder: Path, ladder: list[search.Rung], **more: Any) -> Any:
+    run = Run(key=Key.of_seed(1), log=more.pop("log", lambda line: None))
+    return sweep(more.pop("table", people()), POLICY, ladder, run, folder=folder, budget=FAST, workers=1, **more)
+
+
+def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None:
+    ladder = [*search.rungs("noise", along=("sigma", (5.0, 1.0))), *search.rungs("leace")]
+    table, key = people(), Key.of_seed(1)
+    found, points = made(tmp_path, ladder)
+    assert (found.attribute, found.utility) == ("speaker", ("word",))
+    assert [(c.method, [p.settings.get("sigma") for p in c.points]) for c in found.curves] == [
+        ("noise", [1.0, 5.0]),
+        ("leace", [None]),
+    ]
+    for point, rung in zip(points, ladder, strict=True):
+        modifier = fit_table(table, POLICY, rung.method, run=Run(key=key))
+        alone = audit(
+            table, transform(modifier, table, key), POLICY, modifier=modifier, key=key, budget=FAST, workers=1
+        )
+        for one, other in zip(point.report.headlines, alone.headlines, strict=True):
+            assert one == other
+        assert point.report.findings == alone.findings
+        assert point.report.verdict.level == alone.verdict.level
+        assert not point.shared
+
+
+def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[Any] = []
+    real = fit_table
+    monkeypatch.setattr("sordine.workflow.halves.fit", lambda t, p, m, run: fitted.append(m) or real(t, p, m, run=run))
+    first, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert len(fitted) == 2
+    again, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert (len(fitted), again) == (2, first)
+    more, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0))))
+    assert [m.sigma for m in fitted] == [5.0, 1.0, 3.0]
+    assert {p.name for c in first.curves for p in c.points} < {p.name for c in more.curves for p in c.points}
+    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))), table=people(seed=1))
+    assert len(fitted) == 5, "other records are another sweep"
+
+
+def test_a_sweep_goes_on_after_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    real, count = sweeping._report, []
+
+    def dies(*given: Any) -> Any:
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(sweeping, "_report", dies)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, ladder)
+    monkeypatch.setattr(sweeping, "_report", real)
+    monkeypatch.setattr("sordine.workflow.halves.fit", lambda *given, **more: pytest.fail("both were fitted"))
+    found, _ = made(tmp_path, ladder)
+    assert len(found.curves[0].points) == 2
+
+
+def test_substitution_shares_its_start_and_says_so(tmp_path: Path) -> None:
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
+    found, points = made(tmp_path / "shared", ladder)
+    assert [p.shared for p in points] == [True, False, True]
+    assert any(f"first {SHARE:.0%} of their training in common" in note for note in found.notes)
+    apart, separate = made(tmp_path / "apart", ladder, separate=True)
+    assert not any(p.shared for p in separate)
+    assert not any("in common" in note for note in apart.notes)
+
+    def weights(point: Any) -> torch.Tensor:
+        modifier: Modifier = load(point.modifier)
+        return torch.cat([w.flatten() for w in modifier.state_dict().values()])
+
+    own = [fit_table(people(), POLICY, r.method, run=Run(key=Key.of_seed(1))) for r in ladder]
+    for i, modifier in enumerate(own):
+        whole = torch.cat([w.flatten() for w in modifier.state_dict().values()])
+        assert torch.equal(weights(separate[i]), whole), "a separate point is what fit gives"
+        assert torch.equal(weights(points[i]), whole) == (i == 1), "of the others, the one in the middle is"
+    # Points part: they are not one another's copies.
+    assert not torch.equal(weights(points[0]), weights(points[2]))
+
+
+def test_a_start_is_of_one_table_and_one_policy(tmp_path: Path) -> None:
+    """What an earlier sweep left in the folder is not gone on from where anything else was given."""
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
+    run, policy = Run(key=Key.of_seed(1)), Policy(("word",), ("speaker",), ())
+    budget, used, fresh = Budget(families=("neighbours",)), tmp_path / "used", tmp_path / "fresh"
+    made(used, ladder)
+    again, own = (
+        [load(p.modifier).state_dict() for p in sweep(people(), policy, ladder, run, folder=f, budget=budget)[1]]
+        for f in (used, fresh)
+    )
+    for one, other in zip(again, own, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in other)
+    assert len(list((used / "shared").glob("*-start.safetensors"))) == 2
+
+
+def test_a_point_is_of_every_record_and_not_only_of_the_attacked_ones() -> None:
+    table, run = people().with_split(POLICY, Key.of_seed(1)), Run(key=Key.of_seed(1))
+    given = sweeping._given(table, POLICY, run)
+    assert sweeping._given(replace(table, source="elsewhere"), POLICY, run) == given
+    x, y = table.x.copy(), table.y["word"].copy()
+    x[-1, 0] += 1
+    y[-1] = 1 - y[-1]
+    others = [
+        (table.with_x(x), POLICY, run),
+        (replace(table, y={**table.y, "word": y}), POLICY, run),
+        (replace(table, ids=np.array([f"r{i}" for i in table.ids])), POLICY, run),
+        (replace(table, split=~table.split), POLICY, run),  # type: ignore[operator]
+        (table, Policy(("word",), ("speaker",), ()), run),
+        (table, POLICY, replace(run, pool=people(seed=1))),
+        (table, POLICY, replace(run, seed=1)),
+        (table, POLICY, replace(run, key=Key.of_seed(2))),
+    ]
+    assert len({given, *(sweeping._given(*other) for other in others)}) == 9
+
+
+def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path: Path) -> None:
+    policy = Policy(("speaker",), (), ("word",))
+    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    found, _ = sweep(people(), policy, ladder, folder=tmp_path, budget=FAST, workers=1)
+    assert found.utility == ("word",)
+    assert any("only watched" in note for note in found.notes)
+    with pytest.raises(SordineError, match="suppressed with -s"):
+        sweep(people(), Policy((), ("word",)), ladder, folder=tmp_path, budget=FAST)
+
+
+@pytest.mark.parametrize(("side", "what"), [(True, "training"), (False, "unseen")])
+def test_a_side_without_a_label_is_refused_before_anything_is_read(tmp_path: Path, side: bool, what: str) -> None:
+    table = people(80)
+    bare = replace(table, y={**table.y, "speaker": np.where(table.split == side, -1, table.y["speaker"])})
+    with pytest.raises(SordineError, match=f"none of the {what} records has a label of 'speaker'"):
+        sweep(bare, POLICY, search.rungs("noise", {}, ("sigma", [1.0, 2.0])), folder=tmp_path / "s", budget=FAST)
+    assert not (tmp_path / "s").exists()
+
+
+def test_settings_go_to_the_methods_that_have_them() -> None:
+    found = search.settings_of({"epochs": "3", "unit": "raw"}, ("noise", "substitution"))
+    assert found == {"noise": {"unit": "raw"}, "substitution": {"epochs": "3"}}
+    with pytest.raises(SordineError, match=r"no field .epoch. of noise, substitution; .*epochs"):
+        search.settings_of({"epoch": "3"}, ("noise", "substitution"))
+    with pytest.raises(SordineError, match="no method 'noises'"):
+        search.settings_of({}, ("noises",))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "t.parquet"
+    people().write(path)
+    return path
+
+
+def command(table: Path, *more: str) -> list[str]:
+    page = str(table.parent / "sweep.html")
+    return [
+        "sweep",
+        str(table),
+        "-s",
+        "speaker",
+        "-p",
+        "word",
+        "--budget",
+        "quick",
+        "--workers",
+        "1",
+        "-o",
+        page,
+        *more,
+    ]
+
+
+def test_the_command_makes_a_page_the_figures_and_the_modifiers(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = table.parent
+    words = ["-m", "noise", "-m", "leace", "--points", "3"]
+    words += ["--json", str(folder / "sweep.json"), "--keep", str(folder / "kept")]
+    assert main(command(table, *words)) == 0
+    said = capsys.readouterr().out
+    assert (
+        "leakage of speaker against utility (word); * says only that no other point is better in both, not that" in said
+    )
+    assert re.search(r"  [* ] noise, sigma 30: leakage [\d.]+\s%", said)
+    assert "* " in said.split("is safe")[1]
+    assert sorted(p.name for p in folder.iterdir()) == ["kept", "sweep.html", "sweep.json", "sweep.key", "t.parquet"]
+    page = read((folder / "sweep.html").read_text(encoding="utf-8"))
+    assert page is not None
+    figures = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    assert [(p["method"], p["value"]) for p in figures["points"]] == [
+        ("noise", 30.0),
+        ("noise", 2.0),
+        ("noise", 0.3),
+        ("leace", None),
+    ]
+    assert [c["method"] for c in figures["comparison"]["curves"]] == ["noise", "leace"]
+    kept = sorted(p.name for p in (folder / "kept").iterdir())
+    assert kept == ["leace", "noise-sigma-0.3", "noise-sigma-2.0", "noise-sigma-30.0"]
+    assert load(folder / "kept" / "noise-sigma-2.0" / "modifier").card.fields["sigma"] == 2.0
+    # A kept modifier's report stands beside others.
+    assert main(["compare", *(str(folder / "kept" / name / "report.json") for name in kept[:2])]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["-m", "noises"], "no method 'noises'"),
+        (["-m", "noise", "--along", "sigma="], "--along takes"),
+        (["-m", "noise", "--along", "kappa=1,2"], "no field 'kappa'"),
+        (["-m", "noise", "--set", "sigma=1"], "fixed by --set"),
+        (["-m", "noise", "--budget", "lavish"], "no budget 'lavish'"),
+        (["-m", "noise", "--json", "SAME"], "both name"),
+        (["-m", "masking"], "pictures"),
+    ],
+)
+def test_a_wrong_call_is_refused_in_one_line(
+    table: Path, capsys: pytest.CaptureFixture[str], more: list[str], why: str
+) -> None:
+    more = [word.replace("SAME", str(table.parent / "sweep.html")) for word in more]
+    words = command(table, *more)
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert why in error
+    assert error.count("\n") == 0
+    assert [p.name for p in table.parent.iterdir()] == ["t.parquet"]
+
+
+def test_an_existing_page_is_refused_and_kept(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = table.parent / "sweep.html"
+    page.write_text("mine", encoding="utf-8")
+    assert main(command(table, "-m", "leace")) == 2
+    assert "--force" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == "mine"
+    assert main(command(table, "-m", "leace", "--force")) == 0
+    assert "speaker" in page.read_text(encoding="utf-8")
+
+
+def test_groups_and_samples_are_as_in_the_scene() -> None:
+    table = replace(people(), group=np.arange(320) // 4)
+    few = search_scene(table, Budget(max_records=50))
+    assert (int(few.fitted.sum()), int((~few.fitted).sum())) == (50, 50)
+    assert few.group is not None
+
+
+def search_scene(table: Table, budget: Budget) -> Scene:
+    from sordine.workflow.halves import scene_of
+
+    return scene_of(table, table.x, ["speaker"], budget)
+
+
+# ------------------------------------------------------------------------------------------------ settings that fail
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, at: float, error: Exception) -> list[float]:
+    """Fits of noise fail at one sigma; the sigmas that were fitted."""
+    real, fitted = fit_table, []
+
+    def fit(table: Table, policy: Policy, method: Any, run: Run) -> Modifier:
+        if method.sigma == at:
+            raise error
+        fitted.append(method.sigma)
+        return real(table, policy, method, run=run)
+
+    monkeypatch.setattr("sordine.workflow.halves.fit", fit)
+    return fitted
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (SordineError("sigma is too much"), "sigma is too much"),
+        (FloatingPointError("epoch 2: loss a is no longer finite"), "its numbers ran away (epoch 2: loss a"),
+    ],
+)
+def test_a_setting_that_fails_is_named_and_the_others_are_measured(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    folder = table.parent
+    fitted = fails(monkeypatch, 1.0, error)
+    words = command(table, "-m", "noise", "--along", "sigma=5,1,0.5", "--json", str(folder / "sweep.json"))
+    assert main(words) == 2
+    said, line = capsys.readouterr()
+    assert line.count("\n") == 1
+    assert "1 of 3 settings have no point" in line
+    assert f"noise, sigma 1: {why}" in line
+    assert f"not made: noise, sigma 1: {why}" in said
+    assert len(re.findall(r"^  [* ] noise, sigma [\d.]+: leakage", said, re.MULTILINE)) == 2
+    page = " ".join("".join(read((folder / "sweep.html").read_text(encoding="utf-8")).words).split())
+    assert f"No point of noise, sigma 1: {why}" in page
+    figures = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    assert [p["value"] for p in figures["points"]] == [5.0, 0.5]
+    assert figures["comparison"]["failed"][0]["name"] == "noise, sigma 1"
+    # The key and the points stay: what is asked for next goes on from them, and tidies up when all is there.
+    monkeypatch.undo()
+    real = fit_table
+    monkeypatch.setattr(
+        "sordine.workflow.halves.fit", lambda t, p, m, run: fitted.append(m.sigma) or real(t, p, m, run=run)
+    )
+    assert main([*words, "--force"]) == 0
+    assert fitted == [5.0, 0.5, 1.0]
+    assert sorted(p.name for p in folder.iterdir()) == ["sweep.html", "sweep.json", "sweep.key", "t.parquet"]
+
+
+def test_a_fault_of_ours_loses_no_finished_fit(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 1.0, RuntimeError("a shape is wrong"))
+    words = command(table, "-m", "noise", "--along", "sigma=5,1")
+    assert main(words) == 3
+    assert "keeps what was fitted" in capsys.readouterr().out
+    assert (table.parent / "sweep.key").is_file()
+    monkeypatch.undo()
+    fitted = fails(monkeypatch, 5.0, RuntimeError("what was fitted is fitted again"))
+    assert main(command(table, "-m", "noise", "--along", "sigma=5,2")) == 0
+    assert fitted == [2.0]
+
+
+def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Modifier.release
+
+    def release(self: Any, x: Any, ids: Any, key: Key, **more: Any) -> Any:
+        out, drawn = real(self, x, ids, key, **more)
+        if self.card.fields["sigma"] == 5.0:
+            out = out.copy()
+            out[:3] = np.nan
+        return out, drawn
+
+    monkeypatch.setattr(Modifier, "release", release)
+    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert [p.rung.value for p in points] == [1.0]
+    assert [(f.name, f.why) for f in found.failed] == [
+        ("noise, sigma 5", "3 of 320 released records hold what is no number")
+    ]
+
+
+def test_what_parts_from_a_start_that_failed_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+    real = sweeping.fit_rung
+
+    def fit(rung: search.Rung, *given: Any) -> Modifier:
+        if rung.name == "nothing":
+            return real(rung, *given)
+        tried.append(rung.value)
+        raise SordineError("refused")
+
+    monkeypatch.setattr(sweeping, "fit_rung", fit)
+    ladder = [*search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9))), *search.rungs("nothing")]
+    found, points = made(tmp_path, ladder)
+    assert tried == [0.2]
+    assert [p.rung.name for p in points] == ["nothing"]
+    assert [f.why.startswith("substitution, entropy_weight 0.2, whose start") for f in found.failed] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(sweeping, "LONG", 0)
+    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 2.0, 1.0))), log=said.append)
+    (line,) = [line for line in said if "more will take about" in line]
+    lasts = r"\d+ (second|minute)s?"
+    assert re.fullmatch(rf"noise, sigma 5: fitted in {lasts}; 2 more will take about {lasts}, if none is slower", line)
+    assert any(re.match(r"attackers: 3 releases .* one by one they would take about \d+ second", line) for line in said)
+    started = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
+    apart = [started[1]] * 3
+    whole = sweeping._work(started[1], started[1])
+    assert "2 more will take about 60 seconds" in str(sweeping._others(started, apart, [0, 2], 100, whole))
+    # After a resume the first that is fitted may part from a start that is kept: it is no whole fit, and the other is as long.
+    part = sweeping._work(started[0], started[1])
+    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 30, part))
+    lost = sweeping._work(started[0], started[1], there=False)
+    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 130, lost))
+
+
+def test_a_full_disk_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def fit(t: Any, p: Any, m: Any, run: Any) -> Modifier:
+        tried.append(m.sigma)
+        with atomic(tmp_path / "checkpoint"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sordine.workflow.halves.fit", fit)
+    with pytest.raises(SordineError, match=r"cannot write .*checkpoint: No space left on device"):
+        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    assert tried == [5.0], "no setting's fault"
+
+
+def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 5.0, SordineError("refused"))
+
+    def nothing(*given: Any, **more: Any) -> Any:
+        raise SordineError("nothing to compare")
+
+    monkeypatch.setattr(sweeping, "compare", nothing)
+    with pytest.raises(SordineError, match=r"^nothing to compare; not made: noise, sigma 5: refused$"):
+        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+
+
+# ------------------------------------------------------------------------------------------- the folder, and places to write
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+LITTLE = ["-m", "noise", "--family", "logistic", "--along", "sigma=5"]
+
+
+@pytest.mark.parametrize("held", ["sweep.work/stages/extract.json", "sweep.work/modifier.key", "sweep.work"])
+def test_what_a_sweep_did_not_make_is_neither_used_nor_removed(
+    table: Path, capsys: pytest.CaptureFixture[str], held: str
+) -> None:
+    mine = table.parent / held
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine", encoding="utf-8")
+    before = tree(table.parent)
+    assert main(command(table, *LITTLE)) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.endswith("needs a folder of that name: name another page with -o") or "is no folder" in error
+    assert error.count("\n") == 0
+    assert tree(table.parent) == before
+
+
+def test_what_was_laid_into_a_sweeps_folder_stays(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, 1.0, RuntimeError("a shape is wrong"))
+    assert main(command(table, "-m", "noise", "--family", "logistic", "--along", "sigma=5,1")) == 3
+    work = table.parent / "sweep.work"
+    assert (work / sweep_folder.MARK).is_file()
+    monkeypatch.undo()
+    (work / "points" / "mine").mkdir()
+    (work / "points" / "mine" / "report.json").touch()
+    (work / "notes.txt").touch()
+    assert main(command(table, *LITTLE)) == 0
+    assert f"{work} stays: it holds what the sweep did not make" in capsys.readouterr().out
+    assert tree(work) == ["notes.txt", "points", "points/mine", "points/mine/report.json"]
+
+
+def test_two_sweeps_are_not_at_work_in_one_folder(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = table.parent / "sweep.work"
+    with sweep_folder.held(work):
+        assert main(command(table, *LITTLE)) == 2
+        assert "another sweep is at work in" in capsys.readouterr().err
+        assert tree(work) == [sweep_folder.MARK]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (
+            "--keep D/sweep.work/points2",
+            "--keep names D/sweep.work/points2, which lies in D/sweep.work (the folder that",
+        ),
+        ("--json D/sweep.work/fig.json", "--json names D/sweep.work/fig.json, which lies in D/sweep.work"),
+        ("--keep D/sweep.work", "--keep and the folder that the sweep takes away both name D/sweep.work"),
+        ("--json D/sweep.work", "--json and the folder that the sweep takes away both name D/sweep.work"),
+        ("--key D/sweep.work/a.key", "--key names D/sweep.work/a.key, which lies in D/sweep.work"),
+        ("-o D/k.key", "-o and the sweep's key both name D/k.key"),
+        ("--json D/sweep.key", "--json and the sweep's key both name D/sweep.key"),
+        ("--keep D/sweep.key", "--keep and the sweep's key both name D/sweep.key"),
+        ("--json D/sweep.html/x", "--json names D/sweep.html/x, which lies in D/sweep.html (-o)"),
+        ("--keep D/kept -o D/kept/s.html", "-o names D/kept/s.html, which lies in D/kept (--keep)"),
+    ],
+)
+def test_places_that_are_in_each_others_way_are_refused_before_any_work(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, more: str, why: str
+) -> None:
+    monkeypatch.setattr(Table, "read", lambda *given, **more: pytest.fail("the table was read"))
+    folder = str(table.parent)
+    assert main(command(table, *LITTLE, *(w.replace("D/", f"{folder}/") for w in more.split()))) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"sordine: {why.replace('D/', f'{folder}/')}")
+    assert error.endswith(": name another place")
+    assert error.count("\n") == 0
+    assert tree(table.parent) == ["t.parquet"]
+
+
+@pytest.mark.parametrize("more", [["--key", "nokey"], ["--seed", "-1"], ["--device", "foo"]])
+def test_a_sweep_refused_before_the_first_fit_leaves_nothing(
+    table: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(command(table, *LITTLE, *more, "-o", str(table.parent / "new" / "sweep.html"))) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert tree(table.parent) == ["t.parquet"]
+
+
+def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0)))
+    first, points = made(tmp_path, ladder)
+    fitted = fails(monkeypatch, 3.0, RuntimeError("what is whole is fitted again"))
+    weights = points[0].modifier / "modifier.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])  # its report is whole
+    reports = [p.modifier.with_name("report.json") for p in points]
+    reports[1].write_text("{}", encoding="utf-8")
+    (points[2].modifier / "modifier.json").write_text("{", encoding="utf-8")
+    reports[2].unlink()
+    said: list[str] = []
+    assert made(tmp_path, ladder, log=said.append)[0] == first
+    assert fitted == [5.0, 1.0]
+    (line,) = [line for line in said if "is truncated or damaged" in line]
+    assert line.startswith("noise, sigma 5: made again: ")
+    assert any(line.startswith("noise, sigma 1: made again: ") and "is damaged" in line for line in said)
+    assert any(line.startswith("noise, sigma 3: attacked again: ") for line in said)
+    # A whole report that is of other weights is none.
+    reports[0].write_bytes(reports[1].read_bytes())
+    said.clear()
+    assert made(tmp_path, ladder, log=said.append)[0] == first
+    assert "noise, sigma 5: attacked again: its report is of another modifier" in said
+
+
+def test_a_damaged_start_in_common_is_made_again(tmp_path: Path) -> None:
+    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2)))
+    first, points = made(tmp_path, ladder)
+    (start,) = (tmp_path / "shared").glob("*-start.safetensors")
+    part = next(p for p in points if p.shared).modifier.parent
+    for damage in (lambda blob: blob[:-1], lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])):
+        start.write_bytes(damage(start.read_bytes()))
+        shutil.rmtree(part)
+        said: list[str] = []
+        assert made(tmp_path, ladder, log=said.append)[0] == first
+        assert f"{start} is damaged: the start in common is made again" in said
+
+
+def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
+    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (1.0,))))
+    assert found.curves[0].points[0].level == "leaks"
+    head, line = lines(found)
+    assert "not that this one is safe" in head
+    assert re.fullmatch(r"  \* noise, sigma 1: leakage .*, utility .*: leaks", line)
+    (curve,) = found.curves
+    holds = replace(found, curves=(replace(curve, points=(replace(curve.points[0], level="holds"),)),))
+    assert not lines(holds)[1].endswith("leaks")
+    # Where the attackers that were tried read little, the page says who reads more.
+    title = "The release still tells `speaker` to the best possible attacker"
+    verdict = replace(points[0].report.verdict, title=title)
+    (note,) = sweeping._notes([replace(points[0], report=replace(points[0].report, verdict=verdict))], FAST)[1:]
+    assert note == f"{title}, who knows the modifier, whatever those tried read: noise, sigma 1."
