@@ -1,57 +1,133 @@
-"""Run: the circumstances of a fit, an audit or an extraction."""
+"""Run: the circumstances of a fit, an extraction, an audit or a release."""
 
 from __future__ import annotations
 
+import functools
+import logging
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sordine.errors import SordineError
-from sordine.keys import Key
 
-MOST_SEEDS = 2**32 - 1  # what NumPy and scikit-learn take
+if TYPE_CHECKING:
+    from sordine.keys import Key
+
+MOST_SEEDS = 2**32 - 1  # the largest seed that NumPy and scikit-learn take
+LOGGER = logging.getLogger("sordine")
+
+Progress = Callable[[str, int, int], None]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _default_key() -> Key:
+    from sordine.keys import Key  # NumPy and SciPy load here, not when the command line starts
+
+    return Key.of_seed(0)
 
 
 def silent(message: str) -> None:
-    """The default log: says nothing."""
+    """Discard a message."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The circumstances of a fit: nothing in it changes what a method is.
+    """The circumstances of a computation. Nothing in it but the seed and the key changes a result.
 
-    device: where tensors live. seed: of training (weights, shuffles). key: of released draws and of the split.
-    log: takes one line for people. progress: (what, done, of). folder: where unfinished work is kept, to resume.
-    pool: another table whose records may be released in place of the owner's own (substitution).
-    raw_views: for training records, what gives two views of a batch made from the raw media (MaSS, B.1); None where there
-    are no raw media: views are then made of the vectors themselves.
+    Parameters
+    ----------
+    device
+        Where tensors live: "cpu", "cuda" or "cuda:N".
+    seed
+        Seed of training (weights, shuffles): 0 to 2**32 - 1.
+    key
+        Secret key of released draws and of the split.
+    log
+        Takes one line for people. The default is the standard logger `sordine` at level INFO.
+    progress
+        Called with (what, done, total) while something long goes on. None shows nothing.
+    folder
+        Where unfinished work is kept, so that it can be resumed. None keeps nothing.
+    pool
+        Another table whose records may be released in place of the owner's own (method `substitution`).
+    raw_views
+        Function of the training records that gives two views of a batch, made from the raw media (method `mass`).
+    workers
+        How many threads or processes work at a time. None leaves the choice to the task.
+
+    Raises
+    ------
+    SordineError
+        Where the seed is out of range.
     """
 
     device: str = "cpu"
     seed: int = 0
-    key: Key = field(default_factory=lambda: Key.of_seed(0))
-    log: Callable[[str], None] = silent
-    progress: Callable[[str, int, int], None] | None = None
+    key: Key = field(default_factory=_default_key)
+    log: Callable[[str], None] = LOGGER.info
+    progress: Progress | None = None
     folder: Path | None = None
     pool: Any = None
     raw_views: Callable[[Any], Any] | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= MOST_SEEDS:
             raise SordineError(f"seed is {self.seed}; it must be a whole number from 0 to {MOST_SEEDS}")
 
+    def step(self, what: str, done: int, total: int) -> None:
+        """Report progress: `done` of `total` units of `what`."""
+        if self.progress is not None:
+            self.progress(what, done, total)
+
+
+RUN_KEYWORDS = ("device", "seed", "workers", "log", "progress")
+
+
+def accepts_run_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function that takes `run` also accept the keywords of version 0.1, with a deprecation warning.
+
+    The keywords are `device`, `seed`, `workers`, `log` and `progress`; each replaces the field of that name in `run`.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = {name: kwargs.pop(name) for name in RUN_KEYWORDS if name in kwargs}
+        if given:
+            words = ", ".join(given)
+            warnings.warn(
+                f"{function.__name__}: {words} as keywords are deprecated; use run=Run({words}=...)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            run = kwargs.get("run") or Run()
+            kwargs["run"] = replace(run, **given)  # type: ignore[arg-type, type-var]
+        return function(*args, **kwargs)
+
+    return wrapper
+
 
 def check_device(name: str) -> str:
-    """A device that is there. Raises SordineError where it is not."""
+    """Return the name of a device that is there.
+
+    Raises
+    ------
+    SordineError
+        Where the name is none of cpu, cuda and cuda:N, or this machine lacks the device.
+    """
     import torch
 
     try:
         found = torch.device(name)
     except RuntimeError:
-        raise SordineError(f"no device {name!r}; cpu, cuda or cuda:N") from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise SordineError(f"no device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise SordineError(f"unknown device {name!r}; choose cpu, cuda or cuda:N") from None
     if found.type not in ("cpu", "cuda"):
-        raise SordineError(f"no device {name!r}; cpu, cuda or cuda:N")
+        raise SordineError(f"unknown device {name!r}; choose cpu, cuda or cuda:N")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise SordineError(
+            f"device {name!r} is not available: this machine has {torch.cuda.device_count()} CUDA devices"
+        )
     return name

@@ -1,0 +1,90 @@
+"""Registry: classes by name, made from options that a user gives as text or values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+import pydantic
+
+from sordine.errors import SordineError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, type[T]], Generic[T]):
+    """A mapping from name to class, for one kind of thing (a method, an attack, an extractor).
+
+    Parameters
+    ----------
+    kind
+        What the classes are, for error messages: "method".
+    classes
+        Name to class. Each class is a dataclass whose fields are its options.
+    option
+        What a field is called in error messages.
+    """
+
+    def __init__(self, kind: str, classes: Mapping[str, type[T]], option: str = "option") -> None:
+        self.kind = kind
+        self.option = option
+        self._classes = dict(classes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __getitem__(self, name: str) -> type[T]:
+        if name not in self._classes:
+            raise KeyError(name)
+        return self._classes[name]
+
+    def find(self, name: str) -> type[T]:
+        """Return the class of that name.
+
+        Raises
+        ------
+        SordineError
+            Where there is none; the message names the nearest one.
+        """
+        if name not in self._classes:
+            raise SordineError(f"unknown {self.kind} {name!r}; {nearest(name, self._classes)}")
+        return self._classes[name]
+
+    def register(self, name: str, cls: type[T]) -> type[T]:
+        """Add a class from outside the package, or replace one of that name."""
+        self._classes[name] = cls
+        return cls
+
+    def unregister(self, name: str) -> None:
+        """Remove a class that was added."""
+        self._classes.pop(name, None)
+
+    def options(self, name: str) -> tuple[str, ...]:
+        """Return the names of a class's options, in the order of its fields."""
+        return tuple(field.name for field in dataclasses.fields(self.find(name)) if field.init)  # type: ignore[arg-type]
+
+    def make(self, name: str, options: Mapping[str, Any] | None = None) -> T:
+        """Return an instance with some options set. Text is parsed by the type of the field.
+
+        Raises
+        ------
+        SordineError
+            For an unknown name or option (the message names the nearest one), or for a value that does not fit.
+        """
+        cls = self.find(name)
+        known = self.options(name)
+        for given in options or {}:
+            if given not in known:
+                hint = nearest(given, known) if known else "it has none"
+                raise SordineError(f"{self.kind} {name!r} has no {self.option} {given!r}; {hint}")
+        try:
+            return pydantic.TypeAdapter(cls).validate_python(dict(options or {}))
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or self.option
+            message = first["msg"].removeprefix("Value error, ")
+            raise SordineError(f"{self.kind} {name!r}: {where} = {first['input']!r}: {message}") from None
