@@ -104,7 +104,7 @@ def accepts_run_keywords(function: Callable[P, R]) -> Callable[P, R]:
                 stacklevel=2,
             )
             run = kwargs.get("run") or Run()
-            kwargs["run"] = replace(run, **given)  # type: ignore[arg-type, type-var]
+            kwargs["run"] = replace(run, **given)  # type: ignore[type-var]
         return function(*args, **kwargs)
 
     return wrapper
