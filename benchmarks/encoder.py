@@ -2,14 +2,13 @@
 
     SORDINE_DATA=... python -m benchmarks.encoder [--only yale_b,emodb,avletters,utkface] [--labels] [--fresh]
 
-Every data set is kept in benchmarks/results/encoder--NAME.json as soon as it is measured; a second call measures only
+Every data set is kept in benchmarks/results/encoder.jsonl as soon as it is measured; a second call measures only
 what is missing and writes the page. `--labels` adds the column learnt with labels, five trainings a data set.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.harness import Store
 from sordine.data.media.audio import read_clip
 from sordine.data.media.cache import decode
 from sordine.data.media.folder import read_metadata
@@ -36,7 +36,7 @@ from sordine.features.logmel import LogMel
 from sordine.features.pixels import Pixels
 
 HOME = Path(__file__).parent
-RESULTS = HOME / "results"
+STORE = Store("encoder")
 PAGE = HOME.parent / "docs" / "results" / "encoder.md"
 FOLDS, INNER = 5, 3
 PROBED = 3000  # records that are read at most; all are learnt from
@@ -180,7 +180,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
 TOP = """# What a linear reader finds in `encoder`
 
-Made by `SORDINE_DATA=... python -m benchmarks.encoder`, from `benchmarks/results/encoder--*.json`. Accuracy of logistic
+Made by `SORDINE_DATA=... python -m benchmarks.encoder`, from `benchmarks/results/encoder.jsonl`. Accuracy of logistic
 regression on standardised features: mean over five stratified folds (and deviation between them), C chosen inside each
 learning part from the same five values for all extractors; at most 3,000 records are read, all are learnt from.
 Folds are random, so that a person's or a speaker's records lie on both sides: these figures say what the vectors hold,
@@ -223,12 +223,12 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true")
     asked = parser.parse_args()
     for name in asked.only.split(","):
-        file = RESULTS / f"encoder--{name}.json"
-        old = file.exists() and not asked.fresh
-        found = json.loads(file.read_text(encoding="utf-8")) if old else measure(name)
+        unit = STORE.unit(name)
+        old = unit.exists() and not asked.fresh
+        found = unit.read() if old else measure(name)
         if asked.labels and "preserved" not in found:
             found["accuracy"]["encoder, labels"], found["preserved"] = with_labels(name), CASES[name].preserved
-        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        unit.write(found)
         means = {e: {a: round(float(np.mean(v)), 3) for a, v in by.items()} for e, by in found["accuracy"].items()}
         print(name, means, found["seconds"], flush=True)
     write_page()
@@ -236,8 +236,7 @@ def main() -> None:
 
 def write_page() -> None:
     """The page, of what has been measured so far."""
-    files = {name: RESULTS / f"encoder--{name}.json" for name in CASES}
-    results = {name: json.loads(f.read_text(encoding="utf-8")) for name, f in files.items() if f.exists()}
+    results = {name: STORE.unit(name).read() for name in CASES if STORE.unit(name).exists()}
     PAGE.write_text(page(results), encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
     SORDINE_DATA=../shared/data python -m benchmarks.overview [--only fsdd,emodb,adult,motionsense,pooled]
 
-Every piece is kept in benchmarks/results/*.json as soon as it is measured; a second call measures only what is missing
+Every piece is kept in benchmarks/results/overview.jsonl as soon as it is measured; a second call measures only what is missing
 (--fresh measures all again) and writes the page. benchmarks/results is part of the repository, so that the page can be
 checked against the figures it was made of.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.harness import Store
 from benchmarks.overview_page import page, summary
 from sordine.attacks.runner import Budget
 from sordine.data.table import Table
@@ -38,7 +38,7 @@ from sordine.run import Run
 from sordine.workflow.transform import transform
 
 HOME = Path(__file__).parent
-RESULTS = HOME / "results"
+STORE = Store("overview")
 PAGE = HOME.parent / "docs" / "results" / "overview.md"
 SEED = 0
 WITHIN = 3
@@ -133,8 +133,8 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
     everything = (*case.policy.preserve, *(case.policy.watch if case.name == "emodb" else ()))
     table = table.with_split(case.policy, key)
     for name, (method, settings, told) in configurations(case.policy, everything).items():
-        file = RESULTS / f"{case.name}--{name.replace(' ', '_').replace('*', 'star').replace(':', '')}.json"
-        if (file.exists() and not fresh) or (case.only and name not in case.only):
+        unit = STORE.unit(f"{case.name}--{name}")
+        if (unit.exists() and not fresh) or (case.only and name not in case.only):
             continue
         start = time.perf_counter()
         hidden = tuple(
@@ -160,8 +160,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
             budget=Budget(max_records=case.max_records),
             memory=memory,
         )
-        write(
-            file,
+        unit.write(
             kept(report)
             | judged
             | {
@@ -210,8 +209,8 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
         side = dataclasses.replace(table, split=fold != f)
         modifier, memory = None, {}  # type: ignore[var-annotated]
         for k, more in [*((k, False) for k in range(keys)), *([(0, True)] if f < WITHIN else [])]:
-            file = RESULTS / f"pooled-{case.name}--fold{f}-key{k}{'-within' if more else ''}.json"
-            if file.exists() and not fresh:
+            unit = STORE.unit(f"pooled-{case.name}--fold{f}-key{k}{'-within' if more else ''}")
+            if unit.exists() and not fresh:
                 continue
             start = time.perf_counter()
             if modifier is None:
@@ -229,13 +228,13 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
                 pretrained=False,
                 budget=Budget(cloud=0, settings=("B", "C") if more else ("A",)),
             )
-            write(file, {"fold": f, "key": k, "findings": kept(report)["findings"], "exact": kept(report)["exact"]})
+            unit.write({"fold": f, "key": k, "findings": kept(report)["findings"], "exact": kept(report)["exact"]})
             print(f"pooled {case.name}: fold {f}, key {k}: audit {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def pool(case: Case) -> dict[str, Any] | None:
     """The pooled figures: accuracies summed over folds and keys, then the worst attacker; n is the number of distinct records."""
-    parts = [json.loads(f.read_text()) for f in sorted(RESULTS.glob(f"pooled-{case.name}--*.json"))]
+    parts = [u.read() for u in STORE.units(f"pooled-{case.name}--")]
     if not parts:
         return None
     sums: dict[tuple[str, str, str], np.ndarray] = {}
@@ -282,13 +281,6 @@ def pool(case: Case) -> dict[str, Any] | None:
 MOST = {"fsdd": 3000, "motionsense": 10854, "emodb": 535, "adult": 32561}
 
 
-def write(file: Path, content: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    temporary = file.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
-    temporary.rename(file)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="fsdd,emodb,adult,motionsense,pooled-motionsense,page")
@@ -305,11 +297,11 @@ def main() -> None:
         elif name.startswith("pooled-"):
             pooled(CASES[name.removeprefix("pooled-")], asked.work, asked.fresh)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(CASES, RESULTS, {n: p for n in CASES if (p := pool(CASES[n]))}), encoding="utf-8")
+    PAGE.write_text(page(CASES, STORE, {n: p for n in CASES if (p := pool(CASES[n]))}), encoding="utf-8")
     readme = HOME.parent / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split("<!-- overview:begin -->\n")
     after = rest.split("<!-- overview:end -->")[1]
-    text = f"{before}<!-- overview:begin -->\n{summary(RESULTS)}<!-- overview:end -->{after}"
+    text = f"{before}<!-- overview:begin -->\n{summary(STORE)}<!-- overview:end -->{after}"
     readme.write_text(text, encoding="utf-8")
     print(PAGE)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
+
+from benchmarks.harness import Store
 
 HEAD = """# Overview: every method, pretrained and retrained
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/overview.jsonl`:
 
     SORDINE_DATA=... make results
 
@@ -150,7 +150,7 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
     )
 
 
-def summary(results: Path) -> str:
+def summary(store: Store) -> str:
     """The README's table: FSDD, a row a method."""
     rows = []
     for name in (
@@ -161,12 +161,9 @@ def summary(results: Path) -> str:
         "substitution",
         "transport",
     ):
-        file = next(
-            (f for f in results.glob("fsdd--*.json") if json.loads(f.read_text())["configuration"] == name), None
-        )
-        if file is None:
+        part = next((u.read() for u in store.units("fsdd--") if u.read()["configuration"] == name), None)
+        if part is None:
             return ""
-        part = json.loads(file.read_text())
         found = {h["attribute"]: h for h in part["headlines"]}
         told = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
         cells = [
@@ -180,11 +177,11 @@ def summary(results: Path) -> str:
     return table([*head, "digit read by a retrained attacker, %", "utility (NAG)"], rows)
 
 
-def page(cases: dict[str, Any], results: Path, pooled: dict[str, Any]) -> str:
+def page(cases: dict[str, Any], store: Store, pooled: dict[str, Any]) -> str:
     """The whole page, of whatever has been measured."""
     out = [HEAD.format(sources="origin and licence of each stand in its SOURCE.md")]
     for name, case in cases.items():
-        parts = [json.loads(f.read_text()) for f in results.glob(f"{name}--*.json")]
+        parts = [u.read() for u in store.units(f"{name}--")]
         if not any(p["configuration"] == "nothing" for p in parts):
             continue
         rank = ["nothing", "noise, sigma 1", "noise, sigma 3", "leace"]

@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.inversion [--on faces,yale_b,utkface] [--page]
 
-Every unit is kept in benchmarks/results/inversion/*.json as soon as it is measured; a second call measures only what is
+Every unit is kept in benchmarks/results/inversion.jsonl as soon as it is measured; a second call measures only what is
 missing. --page writes the page alone, of whatever has been measured.
 """
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.harness import Store, Unit
 from benchmarks.inversion.cases import (
     ATTACK,
     BASE,
@@ -29,7 +28,6 @@ from benchmarks.inversion.cases import (
 from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder, train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.attacks.runner import Budget
-from sordine.data.files import atomic
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.keys import Key
@@ -45,22 +43,15 @@ from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
 
-RESULTS = Path(__file__).parents[1] / "results" / "inversion"
+STORE = Store("inversion")
 KEY = Key.of_seed(SEED)
 SHOWN = 8
 WHITE_BOX = 64
 
 
-def file_of(case: Case, what: Fit, attack: Attack | str) -> Path:
+def unit_of(case: Case, what: Fit, attack: Attack | str) -> Unit:
     """Where the figures of a unit are kept; `attack` is a name for what is measured of an encoder besides decoders."""
-    return RESULTS / f"{case.name}--{what.name}--{attack if isinstance(attack, str) else attack.name}.json"
-
-
-def keep(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write figures, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path, force=True) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1, default=float) + "\n", encoding="utf-8")
+    return STORE.unit(f"{case.name}--{what.name}--{attack if isinstance(attack, str) else attack.name}")
 
 
 class Bench:
@@ -129,8 +120,8 @@ class Bench:
 
 def measure_encoder(bench: Bench, what: Fit) -> None:
     """Task, feature-level attack, scatter of identities: what does not depend on a decoder."""
-    path = file_of(bench.case, what, "encoder")
-    if path.exists():
+    unit = unit_of(bench.case, what, "encoder")
+    if unit.exists():
         return
     modifier = bench.modifier(what)
     z, tried = bench.released(modifier, bench.public), bench.released(modifier, bench.test)
@@ -160,13 +151,13 @@ def measure_encoder(bench: Bench, what: Fit) -> None:
         figures["verification_accuracy"] = float(right.mean())
     if tried.ndim == 2:
         np.savez_compressed(bench._folder("shown") / f"{what.name}.z.npz", z=tried)
-    keep(path, figures)
+    unit.write(figures)
 
 
 def measure(bench: Bench, what: Fit, attack: Attack) -> None:
     """A fresh decoder on the attacker's pairs, tried on T."""
-    path = file_of(bench.case, what, attack)
-    if path.exists():
+    unit = unit_of(bench.case, what, attack)
+    if unit.exists():
         return
     modifier = bench.modifier(what)
     x, z = np.asarray(bench.public.x), bench.released(modifier, bench.public)
@@ -184,7 +175,7 @@ def measure(bench: Bench, what: Fit, attack: Attack) -> None:
     )
     figures = {**asdict(found), "pairs": len(x), "seconds": spent, "attack": asdict(attack) | ATTACK}
     figures["face_baseline"] = blind_face(bench)
-    keep(path, figures)
+    unit.write(figures)
 
 
 def blind_face(bench: Bench) -> float | None:
@@ -197,8 +188,8 @@ def blind_face(bench: Bench) -> float | None:
 
 def measure_labels(bench: Bench) -> None:
     """A decoder that is given the true classes of the task and nothing else: what serving the task alone tells."""
-    path = RESULTS / f"{bench.case.name}--labels--plain.json"
-    if path.exists():
+    unit = STORE.unit(f"{bench.case.name}--labels--plain")
+    if unit.exists():
         return
 
     def hot(table: Table) -> np.ndarray:
@@ -212,25 +203,25 @@ def measure_labels(bench: Bench) -> None:
         c, wanted = (outputs(bench.network, t.x) for t in (bench.public, bench.test))
         attack = train_feature_attack(hot(bench.public), c, seed=SEED, steps=ATTACK["steps"])
         figures["feature_similarity"] = cosine_similarity(outputs(attack, hot(bench.test)), wanted)
-    keep(path, figures)
+    unit.write(figures)
 
 
 def measure_white_box(bench: Bench, what: Fit) -> None:
     """White-box inversion of a few records, and the decoder's figures on the same ones."""
-    path = file_of(bench.case, what, "white-box")
-    if path.exists():
+    unit = unit_of(bench.case, what, "white-box")
+    if unit.exists():
         return
     modifier = bench.modifier(what)
     few = bench.test.take(np.arange(WHITE_BOX))
     rebuilt = invert(modifier, bench.released(modifier, few), bench.mean)
-    keep(path, asdict(judge("white-box", np.asarray(few.x), rebuilt, bench.mean, network=bench.network)))
+    unit.write(asdict(judge("white-box", np.asarray(few.x), rebuilt, bench.mean, network=bench.network)))
     np.savez_compressed(bench._folder("shown") / f"{what.name}--white-box.npz", x=rebuilt[:SHOWN])
 
 
 def measure_audit(bench: Bench, what: Fit) -> None:
     """The common audit of z: every attribute by attackers trained on released records."""
-    path = file_of(bench.case, what, "audit")
-    if path.exists():
+    unit = unit_of(bench.case, what, "audit")
+    if unit.exists():
         return
     modifier = bench.modifier(what)
     released = transform(modifier, bench.table, KEY)
@@ -255,7 +246,7 @@ def measure_audit(bench: Bench, what: Fit) -> None:
         "guess": {a: majority(table.y[a]) for a in names},
         "seconds": time.process_time() - start,
     }
-    keep(path, figures)
+    unit.write(figures)
 
 
 def audited() -> tuple[Fit, Fit]:

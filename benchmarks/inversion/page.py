@@ -1,8 +1,7 @@
-"""The text of docs/results/inversion.md, from the figures in benchmarks/results/inversion."""
+"""The text of docs/results/inversion.md, from the figures in benchmarks/results/inversion.jsonl."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ from benchmarks.inversion.checks import (
     rows_of,
     worse,
 )
-from benchmarks.inversion.measure import RESULTS, WHITE_BOX, file_of
+from benchmarks.inversion.measure import STORE, WHITE_BOX, unit_of
 from benchmarks.inversion.paper import TABLE1, TABLE2, TABLE3
 from sordine.models.classifier import fit_batch
 
@@ -48,7 +47,7 @@ COLUMNS = {"mcc": "MCC", "face_similarity": "face", "feature_similarity": "featu
 
 HEAD = """# Inversion, table by table
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/inversion`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/inversion.jsonl`:
 
     SORDINE_DATA=... python -m benchmarks.inversion
 
@@ -168,10 +167,10 @@ def page() -> str:
 
 def figures(case: Case, fit: Fit, attack: Attack) -> Found | None:
     """An encoder's figures and a decoder's against it, together; None where either was not measured."""
-    both = [file_of(case, fit, "encoder"), file_of(case, fit, attack)]
+    both = [unit_of(case, fit, "encoder"), unit_of(case, fit, attack)]
     if not all(p.exists() for p in both):
         return None
-    one, other = (json.loads(p.read_text(encoding="utf-8")) for p in both)
+    one, other = (p.read() for p in both)
     return one | {k: v for k, v in other.items() if v is not None}
 
 
@@ -179,8 +178,8 @@ def of_each(number: Callable[[Found], int], but: int | None = None) -> str:
     """In brackets a number of each data set's first encoder, where that was measured and is not `but`."""
     said = []
     for case in CASES.values():
-        path = file_of(case, BASE, "encoder")
-        if path.exists() and (n := number(json.loads(path.read_text(encoding="utf-8")))) != but:
+        unit = unit_of(case, BASE, "encoder")
+        if unit.exists() and (n := number(unit.read())) != but:
             said.append(f"{case.sentence.partition(':')[0]}: {n}")
     return f" ({', '.join(said)})" if said else ""
 
@@ -241,9 +240,9 @@ def floors(case: Case, found: Found) -> list[list[str]]:
         found["baseline_psnr"],
     ]
     lines = [["", "*mean picture*", *(v for i, b in enumerate(blind) for v in ("", cell(b, 2 if i == 4 else 3)))]]
-    path = RESULTS / f"{case.name}--labels--plain.json"
-    if path.exists():
-        labels = json.loads(path.read_text(encoding="utf-8"))
+    unit = STORE.unit(f"{case.name}--labels--plain")
+    if unit.exists():
+        labels = unit.read()
         lines.append(["", "*the task's true classes*", *(v for o in ours(labels) for v in ("", o))])
     return lines
 
@@ -303,8 +302,8 @@ def seeds(case: Case) -> str:
 
 def taken(case: Case, of: Sequence[int]) -> str:
     """What share lambda1 = 1 takes of what a decoder rebuilds above the task's true classes. of: seeds; the classes' decoder has 0."""
-    path = RESULTS / f"{case.name}--labels--plain.json"
-    floor = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    unit = STORE.unit(f"{case.name}--labels--plain")
+    floor = unit.read() if unit.exists() else {}
     text = ""
     for key in ("psnr", "face_similarity"):
         shares = []
@@ -322,9 +321,9 @@ def taken(case: Case, of: Sequence[int]) -> str:
 def white_box(case: Case) -> str:
     lines = []
     for fit in (BASE, OURS):
-        path = file_of(case, fit, "white-box")
-        if path.exists():
-            f = json.loads(path.read_text(encoding="utf-8"))
+        unit = unit_of(case, fit, "white-box")
+        if unit.exists():
+            f = unit.read()
             lines.append([fit.name[-1], *(cell(f[k], 2 if "psnr" in k else 3) for k in ("face_similarity", "ssim", "psnr", "baseline_psnr"))])  # fmt: skip
     if not lines:
         return ""
@@ -340,9 +339,9 @@ def audited(case: Case) -> str:
     """The common audit of z, for lambda1 = 0 and 1."""
     read: dict[int, dict[str, Any]] = {}
     for which, fit in enumerate((BASE, OURS)):
-        path = file_of(case, fit, "audit")
-        if path.exists():
-            read[which] = json.loads(path.read_text(encoding="utf-8"))
+        unit = unit_of(case, fit, "audit")
+        if unit.exists():
+            read[which] = unit.read()
     if not read:
         return ""
     first = next(iter(read.values()))

@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.masking [--on faces,tight,...] [--ciagan CASE:FOLDER] [--deepprivacy CASE:FOLDER] [--fresh]
 
-Every row is kept in benchmarks/results/masking/*.json as soon as it is measured; a second call measures only what is missing.
+Every row is kept in benchmarks/results/masking.jsonl as soon as it is measured; a second call measures only what is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.masking.cases import CASES, Case, Row, rows_of
 from benchmarks.masking.figures import sheets
-from benchmarks.masking.measure import Bench, file_of, write
+from benchmarks.masking.measure import Bench, unit_of
 from benchmarks.masking.page import page
 from sordine.errors import SordineError
 
@@ -63,15 +63,15 @@ def folders(name: str, left: dict[str, str | None]) -> list[Row]:
 
 def measure(case: Case, rows: list[Row], work: Path, fresh: bool) -> None:
     """Measure what is missing of a case's rows."""
-    missing = [row for row in rows if fresh or not file_of(case, row).exists()]
+    missing = [row for row in rows if fresh or not unit_of(case, row).exists()]
     if not missing:
         return
     if case.source and "SORDINE_DATA" not in os.environ:
         print(f"{case.name}: left out, as SORDINE_DATA does not say where it is", flush=True)
         return
     bench = Bench(case, work)
-    if case.identity and (fresh or not file_of(case, "reference").exists()):
-        write(file_of(case, "reference"), bench.reference())
+    if case.identity and (fresh or not unit_of(case, "reference").exists()):
+        unit_of(case, "reference").write(bench.reference())
     for row in missing:
         start = time.perf_counter()
         bench.measure(row)

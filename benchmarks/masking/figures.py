@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.masking.cases import CASES, COMPARED, Case, Row, masked, rows_of
-from benchmarks.masking.measure import file_of
+from benchmarks.masking.measure import unit_of
 from sordine.data.media.contact_sheet import contact_sheet
 
 COLUMNS = {"block": ("share", 0.4), "blur": ("sigma", 2.5)}
@@ -26,7 +26,7 @@ def sheets(work: Path, folder: Path) -> list[Path]:
 
 
 def _kept(case: Case, row: Row, work: Path, what: str = "soft") -> np.ndarray | None:
-    path = work / case.name / f"{file_of(case, row).stem}.{what}.npy"
+    path = work / case.name / f"{unit_of(case, row).name}.{what}.npy"
     return np.load(path) if path.exists() else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import time
 from collections.abc import MutableMapping
 from functools import cached_property
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.harness import Store, Unit
 from benchmarks.masking.cases import FIELDS, SEED, Case, Row, load
 from sordine.attacks.runner import Budget
-from sordine.data.files import atomic
 from sordine.data.media.image import read_picture, resize
 from sordine.data.media.obscure import Block, BlurCentre
 from sordine.errors import SordineError
@@ -39,7 +38,7 @@ from sordine.models.verification import (
 from sordine.policy import Policy
 from sordine.run import Run
 
-RESULTS = Path(__file__).parents[1] / "results" / "masking"
+STORE = Store("masking")
 KEY = Key.of_seed(SEED)
 READER = {"epochs": 6, "width": 16}  # learnt on originals, never retrained
 RETRAINED = {"epochs": 8, "width": 8}  # learnt on what is released
@@ -49,19 +48,12 @@ FAMILIES = ("logistic", "resnet")
 SHOWN = 6  # records of a contact sheet
 
 
-def file_of(case: Case, row: Row | str) -> Path:
+def unit_of(case: Case, row: Row | str) -> Unit:
     """Where the figures of a row on a data set are kept."""
     name = row if isinstance(row, str) else row.name
     made = "" if isinstance(row, str) or row.kind != "masking" else repr(sorted(FIELDS.items()))
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
-    return RESULTS / f"{case.name}--{plain}-{hashlib.blake2b((name + made).encode(), digest_size=3).hexdigest()}.json"
-
-
-def write(path: Path, figures: dict[str, Any]) -> None:
-    """Figures as JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path, force=True) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return STORE.unit(f"{case.name}--{plain}-{hashlib.blake2b((name + made).encode(), digest_size=3).hexdigest()}")
 
 
 class Bench:
@@ -99,7 +91,7 @@ class Bench:
 
     def modifier(self, row: Row) -> MaskingModifier:
         """The fitted masker of a row, from `work` where it has been fitted."""
-        folder = self.work / file_of(self.case, row).stem
+        folder = self.work / unit_of(self.case, row).name
         if not folder.exists():
             method = make("masking", {**FIELDS, **row.fields})
             table = dataclasses.replace(self.table, y={row.task: self.table.y[row.task]})
@@ -205,11 +197,11 @@ class Bench:
             figures["audit"] = self.attacked(x)
         figures |= {"records": [len(self.train), len(self.test)], "fit_seconds": round(fitted, 1)}
         figures["seconds"] = round(time.process_time() - start, 1)
-        write(file_of(self.case, row), figures)
+        unit_of(self.case, row).write(figures)
 
     def shown(self, row: Row, what: str) -> Path:
         """Where the first unseen pictures of a row are kept for the contact sheets."""
-        return self.work / f"{file_of(self.case, row).stem}.{what}.npy"
+        return self.work / f"{unit_of(self.case, row).name}.{what}.npy"
 
     def reference(self) -> dict[str, Any]:
         """What face similarity is between pictures of different people and of the same, and of black pictures; how well the
@@ -253,5 +245,5 @@ def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 def figures(case: Case, row: Row | str) -> dict[str, Any] | None:
     """What was measured; None where nothing was."""
-    file = file_of(case, row)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    unit = unit_of(case, row)
+    return unit.read() if unit.exists() else None

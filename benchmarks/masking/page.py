@@ -1,4 +1,4 @@
-"""The text of docs/results/masking.md, from the figures in benchmarks/results/masking."""
+"""The text of docs/results/masking.md, from the figures in benchmarks/results/masking.jsonl."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def section(case: Case) -> str:
 
 HEAD = """# Masking, tables I and II and figures 2 and 3
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/masking`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/masking.jsonl`:
 
     SORDINE_DATA=... python -m benchmarks.masking
 

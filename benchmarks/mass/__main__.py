@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.mass [--table 2,3,...] [--on yale_b,fsdd,...] [--fresh]
 
-Every row is kept in benchmarks/results/mass/*.json as soon as it is measured; a second call measures only what is missing.
+Every row is kept in benchmarks/results/mass.jsonl as soon as it is measured; a second call measures only what is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.mass.cases import CASES, STAND_INS, Case, load, paths
-from benchmarks.mass.measure import SUBSTITUTION, file_of, measure, threads
+from benchmarks.mass.measure import SUBSTITUTION, measure, threads, unit_of
 from benchmarks.mass.page import page
 from benchmarks.mass.page import rows_of as rows_on
 from benchmarks.mass.paper import TABLES, Config, Raw
@@ -36,8 +36,8 @@ def rows_of(case: Case, numbers: list[int]) -> list[Config | Raw | str]:
                 continue
             if isinstance(what, str) and not (paths().get("left_behind") or {}).get(what):
                 continue
-            wanted.setdefault(file_of(case, what).name, what)
-        wanted.setdefault(file_of(case, SUBSTITUTION).name, SUBSTITUTION)
+            wanted.setdefault(unit_of(case, what).name, what)
+        wanted.setdefault(unit_of(case, SUBSTITUTION).name, SUBSTITUTION)
     return sorted(wanted.values(), key=lambda w: w == SUBSTITUTION)
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     try:
         for name in asked.on.split(","):
             case = CASES[name]
-            missing = [w for w in rows_of(case, numbers) if asked.fresh or not file_of(case, w).exists()]
+            missing = [w for w in rows_of(case, numbers) if asked.fresh or not unit_of(case, w).exists()]
             if not missing:
                 continue
             table, memory = load(case, asked.work), dict[Any, Any]()

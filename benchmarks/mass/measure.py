@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from benchmarks.harness import Store, Unit
 from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
 from sordine.attacks.runner import Budget
-from sordine.data.files import atomic
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.obscure import obscure_folder
 from sordine.data.table import Table
@@ -34,17 +33,17 @@ from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
 
-RESULTS = Path(__file__).parents[1] / "results" / "mass"
+STORE = Store("mass")
 SEED = 0
 SUBSTITUTION = "substitution"
 
 
-def file_of(case: Case, what: Config | Raw | str) -> Path:
+def unit_of(case: Case, what: Config | Raw | str) -> Unit:
     """Where the figures of a row on a data set are kept: rows that are the same fit share them."""
     name = what if isinstance(what, str) else what.name
     # An asterisk and friends do not belong in file names; two rows never share one.
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
-    return RESULTS / f"{case.name}--{plain}-{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}.json"
+    return STORE.unit(f"{case.name}--{plain}-{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}")
 
 
 def original(case: Case, table: Table, key: Key) -> Table:
@@ -204,9 +203,7 @@ def measure(
         "fit_seconds": seconds,
         "audit_seconds": time.perf_counter() - start,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with atomic(file_of(case, what)) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
+    unit_of(case, what).write(figures)
     return figures
 
 

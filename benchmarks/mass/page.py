@@ -1,20 +1,19 @@
-"""The text of docs/results/mass.md, from the figures in benchmarks/results/mass."""
+"""The text of docs/results/mass.md, from the figures in benchmarks/results/mass.jsonl."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.mass.cases import CASES, OWN, STAND_INS, Case
 from benchmarks.mass.checks import checks
-from benchmarks.mass.measure import SUBSTITUTION, file_of
+from benchmarks.mass.measure import SUBSTITUTION, unit_of
 from benchmarks.mass.paper import TABLES, Config, PaperTable, Row
 from sordine.metrics.accuracy import relative_suppression
 
 HEAD = """# MaSS, table by table
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/mass`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/mass.jsonl`:
 
     SORDINE_DATA=... python -m benchmarks.mass
 
@@ -140,8 +139,8 @@ def figures(case: Case, what: Any) -> dict[str, Any] | None:
     """What was measured; the original is in every file, so the default row's is taken. None where nothing was."""
     if what is None:
         what = Config(("s",) if "s" in case.slots else ("s1",))
-    file = file_of(case, what)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    unit = unit_of(case, what)
+    return unit.read() if unit.exists() else None
 
 
 def settings(case: Case) -> str:

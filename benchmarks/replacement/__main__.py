@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.replacement [--on plane,faces,utkface,yale_b] [--first N] [--page]
 
-Every unit is kept in benchmarks/results/replacement/*.json as soon as it is measured; a second call measures what is missing.
+Every unit is kept in benchmarks/results/replacement.jsonl as soon as it is measured; a second call measures what is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.replacement.cases import DATA, Fit, Plane, units
-from benchmarks.replacement.measure import Bench, file_of, keep, measure_plane
+from benchmarks.replacement.measure import Bench, keep, measure_plane, unit_of
 from sordine.errors import SordineError
 
 HOME = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def measure(on: list[str], first: int, work: Path) -> None:
     benches: dict[tuple[str, str], Bench] = {}
     for what in list(units())[:first]:
         data = "plane" if isinstance(what, Plane) else what.data
-        if data not in on or file_of(what).exists():
+        if data not in on or unit_of(what).exists():
             continue
         if data in DATA and DATA[data].source and "SORDINE_DATA" not in os.environ:
             print(f"{what.name}: left out, as SORDINE_DATA does not say where it is", flush=True)
@@ -38,7 +38,7 @@ def measure(on: list[str], first: int, work: Path) -> None:
             if pair not in benches:
                 benches[pair] = Bench(*pair, work / "-".join(pair))
             reference = f"{what.data}--{what.secret}-original"
-            if not file_of(reference).exists():
+            if not unit_of(reference).exists():
                 keep(reference, benches[pair].reference())
             keep(what, benches[pair].measure(what))
         else:

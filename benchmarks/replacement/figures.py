@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.replacement.cases import DATA, Fit, Plane, units
-from benchmarks.replacement.measure import file_of
+from benchmarks.replacement.measure import unit_of
 from sordine.data.files import atomic
 
 SIDE, REACH, DOT = 220, 4.0, 1.5  # pixels; half the plane's side; radius of a point
@@ -24,13 +23,13 @@ PANELS = {
 def figures(work: Path, folder: Path) -> None:
     """Write what has been measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    plane = file_of(Plane(2.0, 0))
+    plane = unit_of(Plane(2.0, 0))
     if plane.exists():
-        scatter(json.loads(plane.read_text(encoding="utf-8"))["shown"], folder / "plane.png")
+        scatter(plane.read()["shown"], folder / "plane.png")
     for what in units():
         if isinstance(what, Fit) and not DATA[what.data].source:
             made = work / f"{what.data}-{what.secret}" / f"{what.name}.png"
-            if made.exists() and file_of(what).exists():
+            if made.exists() and unit_of(what).exists():
                 shutil.copyfile(made, folder / made.name)
 
 

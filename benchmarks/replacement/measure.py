@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from benchmarks.harness import Store, Unit
 from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
 from sordine.attacks import resnet as pictures
 from sordine.attacks.base import Secret, Trial
@@ -22,7 +22,6 @@ from sordine.attacks.mlp import Task, train_together
 from sordine.attacks.principal_axes import principal_axes
 from sordine.attacks.reversal import reverse
 from sordine.attacks.runner import Budget
-from sordine.data.files import atomic
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.keys import Key
@@ -36,7 +35,7 @@ from sordine.models.picture_classifier import Reader, outputs, train_reader
 from sordine.policy import Policy
 from sordine.run import Run
 
-RESULTS = Path(__file__).parents[1] / "results" / "replacement"
+STORE = Store("replacement")
 SEED = 0
 FIXED_EPOCHS = 10
 VALIDATION = 4
@@ -45,16 +44,14 @@ POINTS = 600  # of a scatter
 COMMON = Budget(families=("logistic", "resnet"), settings=("A",))
 
 
-def file_of(what: Plane | Fit | str) -> Path:
+def unit_of(what: Plane | Fit | str) -> Unit:
     """Where a unit's figures are kept."""
-    return RESULTS / f"{what if isinstance(what, str) else what.name}.json"
+    return STORE.unit(what if isinstance(what, str) else what.name)
 
 
 def keep(what: Plane | Fit | str, found: dict[str, Any]) -> None:
-    """Write a unit's figures, whole or not at all."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with atomic(file_of(what), force=True) as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    """Keep a unit's figures."""
+    unit_of(what).write(found)
 
 
 def own_rows(table: Table) -> Trial:

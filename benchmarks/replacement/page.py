@@ -1,8 +1,7 @@
-"""The text of docs/results/replacement.md, from the figures in benchmarks/results/replacement."""
+"""The text of docs/results/replacement.md, from the figures in benchmarks/results/replacement.jsonl."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from benchmarks.replacement.cases import (
     units,
 )
 from benchmarks.replacement.checks import percent, with_span
-from benchmarks.replacement.measure import file_of
+from benchmarks.replacement.measure import unit_of
 from benchmarks.replacement.paper import (
     BUDGETS,
     CORRELATIONS,
@@ -53,7 +52,7 @@ SHORT = {("faces", "smiling"): _SMILING, ("utkface", "gender"): _GENDER, ("yale_
 
 HEAD = """# Replacement, figure by figure
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/replacement`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/replacement.jsonl`:
 
     SORDINE_DATA=... python -m benchmarks.replacement
 
@@ -73,8 +72,8 @@ criterion it was trained (figure 4's baseline is the likelihood's); nor whether 
 
 def load(what: Plane | Fit | str) -> dict[str, Any] | None:
     """A unit's figures; None where it is not measured."""
-    file = file_of(what)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    unit = unit_of(what)
+    return unit.read() if unit.exists() else None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

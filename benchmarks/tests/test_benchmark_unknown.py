@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.harness import Store
 from benchmarks.unknown import cases, measure
 from benchmarks.unknown.__main__ import chosen
 from benchmarks.unknown.cases import CASES, ENTRIES, FOLDS, KEYS, NEW, Entry, Group, groups, only
 from benchmarks.unknown.checks import Check, beside, checks
-from benchmarks.unknown.measure import RESULTS, Bench, file_of, folds_of, read, write
+from benchmarks.unknown.measure import STORE, Bench, folds_of, read, unit_of
 from benchmarks.unknown.page import gather, page, points, reached_on
 from benchmarks.unknown.picture import draw
 from benchmarks.unknown.pooled import exact, mean_utility, measured, people, pool, useful, worst, worst_person
@@ -86,9 +87,9 @@ def test_parts_of_a_group() -> None:
 
 def test_other_fields_are_other_files(monkeypatch: pytest.MonkeyPatch) -> None:
     group = Group(FSDD, "unknown", ENTRIES["substitution"], 0)
-    before = file_of(group, "key0")
+    before = unit_of(group, "key0")
     monkeypatch.setitem(cases.FIELDS, ("substitution", "fsdd", "unknown"), {"tau": 0.2})
-    assert file_of(group, "key0") != before
+    assert unit_of(group, "key0") != before
     assert group.settings == {"tau": 0.2}
 
 
@@ -104,11 +105,11 @@ def test_other_features_are_other_files() -> None:
 
 def test_every_figure_that_is_kept_is_one_that_would_be_measured() -> None:
     made = {
-        f"{group.name(part)}.json"
+        group.name(part)
         for group in groups(list(CASES.values()), list(ENTRIES.values()), range(FOLDS))
         for part in group.parts(KEYS)
     }
-    assert {file.name for file in RESULTS.glob("*.json")} <= made
+    assert set(STORE.figures) <= made
 
 
 def test_both_tasks_read_the_same_attributes_in_the_same_order() -> None:
@@ -150,7 +151,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_is_measured_kept_and_not_measured_again(tmp_path: Path, quick: None) -> None:
-    results, said = tmp_path / "results", list[str]()
+    results, said = Store("unknown", tmp_path), list[str]()
     bench = Bench(small(tmp_path), 1, results)
     group = Group(FSDD, "unknown", ENTRIES["noise 1"], 0)
     assert bench.missing(group, 2, fresh=False) == ["key0", "key1"]
@@ -366,7 +367,7 @@ def test_the_page_says_what_is_reached_and_what_is_not(tmp_path: Path) -> None:
             )
         write_part(tmp_path, ENTRIES["leace"], "unknown", part(fold, 0, 0.99, 0.99))
     write_part(tmp_path, ENTRIES[NEW], "unknown", people_of(0, [person(0.2, k=1), person(0.4, nag=0.28)]))
-    found = gather(tmp_path)
+    found = gather(Store("unknown", tmp_path))
     text = page(found)
     assert "- reached: fsdd: leakage of speaker 0.016 [0.00" in text
     assert "- **not reached**: fsdd: watched utility 0.778" in text
@@ -393,7 +394,7 @@ def test_a_data_set_is_whole_where_all_its_lines_are_reached_and_measured() -> N
 
 
 def test_an_empty_folder_makes_a_page_that_claims_nothing(tmp_path: Path) -> None:
-    text = page(gather(tmp_path))
+    text = page(gather(Store("unknown", tmp_path)))
     assert "- reached" not in text
     assert "- **not measured**" in text
     assert f"Nothing of `{NEW}` has been measured yet." in text
@@ -401,4 +402,4 @@ def test_an_empty_folder_makes_a_page_that_claims_nothing(tmp_path: Path) -> Non
 
 
 def write_part(folder: Path, entry: Entry, task: Any, made: dict[str, Any]) -> None:
-    write(file_of(Group(FSDD, task, entry, made["fold"]), made["part"], folder), made)
+    unit_of(Group(FSDD, task, entry, made["fold"]), made["part"], Store("unknown", folder)).write(made)

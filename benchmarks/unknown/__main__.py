@@ -3,7 +3,7 @@
     SORDINE_DATA=... python -m benchmarks.unknown [--on fsdd,emodb,...] [--only transport,...] [--folds 5] [--keys 5]
         [--within-keys 5] [--page] [--fresh]
 
-Every part is kept in benchmarks/results/unknown/*.json as soon as it is measured; a second call measures only what is missing and
+Every part is kept in benchmarks/results/unknown.jsonl as soon as it is measured; a second call measures only what is missing and
 writes the page of all that there is.
 """
 

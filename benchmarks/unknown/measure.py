@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import Store, Unit
 from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
 from sordine.attacks.runner import Budget
-from sordine.data.files import atomic
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.sections.persons_and_queries import harder
@@ -24,7 +23,7 @@ from sordine.models.modifier import Modifier
 from sordine.run import Run
 from sordine.workflow.transform import transform
 
-RESULTS = Path(__file__).parents[1] / "results" / "unknown"
+STORE = Store("unknown")
 FIT_KEY = 0  # of the fit and of its split; releases are drawn under the keys of seeds 0, 1, ...
 ORDER_KEY = 99  # of the folds
 MOST = 3000  # records on each side that attackers are given
@@ -33,9 +32,9 @@ QUERIES = 5  # releases of each record, under as many keys and under one; asked 
 SINGLE: dict[str, Any] = {"person": (), "cloud": 0, "max_records": MOST}
 
 
-def file_of(group: Group, part: str, results: Path | None = None) -> Path:
+def unit_of(group: Group, part: str, store: Store | None = None) -> Unit:
     """Where the figures of a part are kept."""
-    return (results or RESULTS) / f"{group.name(part)}.json"
+    return (store or STORE).unit(group.name(part))
 
 
 def folds_of(table: Table, folds: int = FOLDS) -> np.ndarray:
@@ -50,9 +49,9 @@ def folds_of(table: Table, folds: int = FOLDS) -> np.ndarray:
 class Bench:
     """Tables with their folds, and what attackers read of each fold's originals, while one process lasts."""
 
-    def __init__(self, work: Path, within_keys: int, results: Path | None = None) -> None:
-        """within_keys: under how many of the keys settings B and C are tried. results: where figures are kept."""
-        self.work, self.within_keys, self.results = work, within_keys, results or RESULTS
+    def __init__(self, work: Path, within_keys: int, store: Store | None = None) -> None:
+        """within_keys: under how many of the keys settings B and C are tried. store: where figures are kept."""
+        self.work, self.within_keys, self.store = work, within_keys, store or STORE
         self.tables: dict[str, tuple[Table, np.ndarray]] = {}
         self.memory: dict[tuple[str, int], MutableMapping[Any, Any]] = {}
 
@@ -73,12 +72,12 @@ class Bench:
         return [p for p in group.parts(keys) if fresh or not self._done(group, p)]
 
     def _done(self, group: Group, part: str) -> bool:
-        file = file_of(group, part, self.results)
-        if not file.exists():
+        unit = unit_of(group, part, self.store)
+        if not unit.exists():
             return False
         if part == "person":
             return True
-        tried = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        tried = unit.read()["settings"]
         return set(self.settings(part)) <= set(tried)
 
     def measure(self, group: Group, parts: Sequence[str], say: Callable[[str], None]) -> None:
@@ -109,7 +108,7 @@ class Bench:
                 **{k: round(v, 2) for k, v in took.items()},
                 "attack_core_seconds": round(spent, 2),
             }
-            write(file_of(group, part, self.results), about | found)
+            unit_of(group, part, self.store).write(about | found)
             say(f"{part} {spent:.0f} core-seconds")
 
     def release(
@@ -177,14 +176,7 @@ def nameless(finding: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in finding.items() if k not in ("worst_unit", "worst_class")}
 
 
-def write(path: Path, figures: Mapping[str, Any]) -> None:
-    """Figures as JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path, force=True) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
-
-
-def read(case: Case, task: str, entry: Entry, results: Path | None = None) -> list[dict[str, Any]]:
+def read(case: Case, task: str, entry: Entry, store: Store | None = None) -> list[dict[str, Any]]:
     """All parts measured of a method on a case and task, under the fields that it has now, by fold and part."""
     shown = "unknown" if not entry.told else task
     found = []
@@ -192,6 +184,5 @@ def read(case: Case, task: str, entry: Entry, results: Path | None = None) -> li
         group = Group(case, shown, entry, fold)  # type: ignore[arg-type]
         code = group.name("")[-6:]
         stem = group.name("").removesuffix(f"-{code}")
-        for file in sorted((results or RESULTS).glob(f"{stem}*-{code}.json")):
-            found.append(json.loads(file.read_text(encoding="utf-8")))
+        found += [unit.read() for unit in (store or STORE).units(stem, f"-{code}")]
     return found

@@ -1,13 +1,13 @@
-"""The text of docs/results/unknown-task.md, from the figures in benchmarks/results/unknown."""
+"""The text of docs/results/unknown-task.md, from the figures in benchmarks/results/unknown.jsonl."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import Store
 from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FIELDS, FOLDS, KEYS, NEW, Case, Entry, Task
 from benchmarks.unknown.checks import Check, beside, checks, ends, number, percent
 from benchmarks.unknown.measure import COUNTS, MOST, QUERIES, read
@@ -31,10 +31,10 @@ MACHINE = re.compile(r"support vector machine, .*? read (\d\.\d\d) NAG")  # in a
 Parts = dict[tuple[str, Task, str], list[Part]]  # (case, task, entry) -> parts
 
 
-def gather(results: Path | None = None) -> Parts:
+def gather(store: Store | None = None) -> Parts:
     """Everything that was measured under the fields that the methods have now."""
     found = {
-        (case.name, task, entry.name): read(case, task, entry, results)
+        (case.name, task, entry.name): read(case, task, entry, store)
         for case in CASES.values()
         for task in case.tasks
         for entry in ENTRIES.values()
@@ -87,7 +87,7 @@ def kept(case: Case, task: Task) -> tuple[str, ...]:
 
 HEAD = f"""# Suppression where the later task is not known
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/unknown`:
+This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/unknown.jsonl`:
 
     SORDINE_DATA=... make unknown
 
