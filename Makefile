@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 export OMP_NUM_THREADS ?= $(CORES)
 
-.PHONY: all demo test slow lint bench results mass encoder replacement inversion masking unknown clean
+.PHONY: all demo test slow lint dist bench results mass encoder replacement inversion masking unknown clean
 
 all: test
 
@@ -19,16 +19,21 @@ demo: $(VENV)/ready
 	$(BIN)/sordine demo -o demo-out --force
 
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --format=total | sed 's/^/coverage: /; s/$$/ %/'
 
 slow: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) -m slow
+
+dist: $(VENV)/ready
+	$(BIN)/python -m build --quiet
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -47,4 +52,4 @@ replacement inversion masking unknown: $(VENV)/ready
 	$(BIN)/python -m benchmarks.$@
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out dist build
