@@ -1,9 +1,9 @@
-"""What all benchmarks share: a store of figures, one JSON-lines file a benchmark, one line a unit of measurement."""
+"""What all benchmarks share: a store of figures (one JSON-lines file a benchmark, one line a unit) and Markdown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,3 +83,24 @@ class Store:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
+
+
+def percent(value: float | None, missing: str = "-") -> str:
+    """Return a share as per cent with one decimal, without the sign."""
+    return missing if value is None else f"{100 * value:.1f}"
+
+
+def verdict(holds: bool, claim: str, undecided: bool = False) -> str:
+    """Return a line of a page on a claim: it holds, it does not, or the figures do not decide it."""
+    state = "holds" if holds else "not clearly" if undecided else "**does not hold**"
+    return f"{state}: {claim}"
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """Return one line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, ending with a line break."""
+    return "\n".join(table_row(cells) for cells in [head, ["---"] * len(head), *rows]) + "\n"

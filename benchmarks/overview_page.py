@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness import Store
+from benchmarks.harness import Store, markdown_table, percent
 
 HEAD = """# Overview: every method, pretrained and retrained
 
@@ -27,18 +27,10 @@ One split (75/25, stratified, keyed by seed 0), one key, training seed 0, audit 
 """
 
 
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def nag(row: dict[str, Any]) -> str:
     if row["nag"] is None:
         return "cannot be told"
     return f"{max(row['nag'], 0):.3f} [{max(row['low'], 0):.2f}, {max(row['high'], 0):.2f}]"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows]) + "\n"
 
 
 def section(case: Any, parts: list[dict[str, Any]]) -> str:
@@ -78,7 +70,7 @@ def section(case: Any, parts: list[dict[str, Any]]) -> str:
         for a in order:
             row += [percent(told.get(a)), percent(found[a]["after"]), nag(found[a])]
         rows.append(row)
-    out.append(table(head, rows))
+    out.append(markdown_table(head, rows))
     return "\n".join(out)
 
 
@@ -105,7 +97,7 @@ def mass_section(case: Any, parts: list[dict[str, Any]]) -> str:
     return (
         f"\n### {case.name}: MaSS in the configurations of its table 2\n\n"
         "*Its own classifier* is the one that MaSS was trained against (the paper's protocol), *another classifier* was pretrained apart "
-        "from it, and neither was ever retrained.\n\n" + table(head, rows)
+        "from it, and neither was ever retrained.\n\n" + markdown_table(head, rows)
     )
 
 
@@ -124,7 +116,7 @@ def exact_section(case: Any, parts: list[dict[str, Any]]) -> str:
     ]
     if not rows:
         return ""
-    return f"\n### {case.name}: the exact best attacker on substitution's channel\n\n" + table(
+    return f"\n### {case.name}: the exact best attacker on substitution's channel\n\n" + markdown_table(
         ["reads", "on", "accuracy", "guess", "the same with labels permuted"], rows
     )
 
@@ -146,7 +138,7 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
         f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
         f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; settings B and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and keys, "
         "then the best attacker is taken; intervals count distinct records once.\n\n"
-        + table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
+        + markdown_table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
     )
 
 
@@ -174,7 +166,7 @@ def summary(store: Store) -> str:
         ]
         rows.append([*cells, percent(found["digit"]["after"]), nag(found["digit"])])
     head = ["method", "speaker read by a pretrained classifier, %", "by a retrained attacker, %", "leakage (NAG)"]
-    return table([*head, "digit read by a retrained attacker, %", "utility (NAG)"], rows)
+    return markdown_table([*head, "digit read by a retrained attacker, %", "utility (NAG)"], rows)
 
 
 def page(cases: dict[str, Any], store: Store, pooled: dict[str, Any]) -> str:

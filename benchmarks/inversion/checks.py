@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from benchmarks.harness import verdict
 from benchmarks.inversion.cases import (
     BASE,
     CUT_AT,
@@ -24,11 +25,6 @@ from benchmarks.inversion.cases import (
 COST = 0.04  # of mean MCC, at most
 MEASURES = {"psnr": "PSNR", "face_similarity": "face similarity", "feature_similarity": "feature similarity"}
 Found = dict[str, Any]
-
-
-def verdict(holds: bool, what: str) -> str:
-    """A line of the page."""
-    return f"{'holds' if holds else '**does not hold**'}: {what}"
 
 
 def worse(before: Found, after: Found, words: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import percent, verdict
 from benchmarks.masking.cases import SEEDS, Case, Row, rows_of
 from benchmarks.masking.measure import figures
 
@@ -56,7 +57,7 @@ def against_baselines(case: Case) -> Iterator[str]:
                     f"{release} release, {reading} classifier: more accurate than {kind} at equal face similarity; above by more "
                     f"than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in {sum(a < -1 for a in ahead)}: "
                 )
-                yield verdict(min(ahead) > 1, words + "; ".join(told), tie=min(ahead) >= -1)
+                yield verdict(min(ahead) > 1, words + "; ".join(told), undecided=min(ahead) >= -1)
 
 
 def compared(case: Case) -> list[Row]:
@@ -110,13 +111,3 @@ def spread(values: Sequence[float], times: float = 1, digits: int = 3) -> str:
     scaled = [v * times for v in values]
     mean = f"{np.mean(scaled):.{digits}f}"
     return mean if len(scaled) < 2 else f"{mean} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"
-
-
-def verdict(holds: bool, what: str, tie: bool = False) -> str:
-    """A line of the page. tie: it does not hold throughout, and the opposite does not either."""
-    return f"{'holds' if holds else 'not clearly' if tie else '**does not hold**'}: {what}"
-
-
-def percent(value: float) -> str:
-    """Per cent, one decimal."""
-    return f"{100 * value:.1f}"

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import percent, table_row
 from benchmarks.masking.cases import CASES, COMPARED, FIELDS, SEEDS, Case, Row, rows_of
-from benchmarks.masking.checks import RELEASES, against_baselines, against_itself, percent
+from benchmarks.masking.checks import RELEASES, against_baselines, against_itself
 from benchmarks.masking.measure import FAMILIES, READER, RETRAINED, figures
 from benchmarks.masking.paper import BLOCK, BLUR, CIAGAN, DEEPPRIVACY, NON_ADVERSARIAL, ORIGINAL, OURS, TABLES
 from benchmarks.masking.summary import VERDICT
@@ -181,8 +182,8 @@ def table(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
     paper = ["paper"] if next(iter(case.tasks.values())) else []
     similar = ["similarity", "layer 3"] if case.identity else []
     head = ["", *paper, *similar, "fixed", "retrained", "own predictor", "m kept / withheld", "reads withheld"]
-    yield line(head)
-    yield line(["---"] * len(head))
+    yield table_row(head)
+    yield table_row(["---"] * len(head))
     for row, found in rows:
         mask = found.get("mask")
         for release in RELEASES if mask else ("",):
@@ -194,7 +195,7 @@ def table(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
             cells += [percent(read["fixed"]), percent(read["retrained"]), percent(told["own"]) if mask else ""]
             cells += [f"{mask['mask_kept']:.2f} / {mask['mask_withheld']:.2f}" if mask else ""]
             cells += [percent(mask["predictor_accuracy"][task]["withheld"]) if mask else ""]
-            yield line(cells)
+            yield table_row(cells)
     yield f"\n*guess* of {task}: {percent(rows[0][1]['tasks'][task]['guess'])} %.\n"
 
 
@@ -208,15 +209,15 @@ def audits(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
         f"The common audit (retrained {' and '.join(FAMILIES)}, setting A, {made['fitted']:,} records to learn from and "
         f"{made['unseen']:,} to try on): accuracy of the best attacker in per cent, and NAG with its interval.\n"
     )
-    yield line(["", *(f"{a}: accuracy, NAG" for a in case.audited)])
-    yield line(["---"] * (1 + len(case.audited)))
+    yield table_row(["", *(f"{a}: accuracy, NAG" for a in case.audited)])
+    yield table_row(["---"] * (1 + len(case.audited)))
     first = {h["attribute"]: h for h in made["headlines"]}
-    yield line(
+    yield table_row(
         ["original", *(f"{percent(first[a]['before'])} (guess {percent(first[a]['guess'])})" for a in case.audited)]
     )
     for row, found in audited:
         heads = {h["attribute"]: h for h in found["headlines"]}
-        yield line([label(row), *(nag(heads[a]) for a in case.audited)])
+        yield table_row([label(row), *(nag(heads[a]) for a in case.audited)])
     yield ""
 
 
@@ -225,8 +226,3 @@ def nag(h: dict[str, Any]) -> str:
     if h["nag"] is None:
         return f"{percent(h['after'])}, undefined"
     return f"{percent(h['after'])}, {h['nag']:.2f} ({h['low']:.2f} to {h['high']:.2f})"
-
-
-def line(cells: list[str]) -> str:
-    """A line of a table."""
-    return "| " + " | ".join(cells) + " |"

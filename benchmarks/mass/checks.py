@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.harness import percent, verdict
 from benchmarks.mass.cases import Case
 from benchmarks.mass.paper import Config, PaperTable, Raw, Row
 from sordine.metrics.nag import wilson
@@ -159,13 +160,3 @@ def overlap(found: list[Figures], a: str) -> bool:
     """Whether the intervals of an attribute have a point in common."""
     spans = [span(f, a) for f in found]
     return max(low for low, _ in spans) <= min(high for _, high in spans)
-
-
-def verdict(holds: bool, what: str) -> str:
-    """A line of the page."""
-    return f"{'holds' if holds else '**does not hold**'}: {what}"
-
-
-def percent(value: float) -> str:
-    """Per cent, one decimal."""
-    return f"{100 * value:.1f}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.harness import percent, verdict
 from benchmarks.replacement.paper import BUDGETS
 
 Figures = Mapping[str, Any]
@@ -16,16 +17,6 @@ STRICT = 1.0  # from this budget of the plane on, the order must be strict
 SUCCESS = 0.9  # of the fixed classifier's accuracy on originals
 LOST = 0.05  # of utility
 INDEPENDENT = 0.1
-
-
-def verdict(holds: bool, what: str) -> str:
-    """A line of the page."""
-    return f"{'holds' if holds else '**does not hold**'}: {what}"
-
-
-def percent(value: float) -> str:
-    """Per cent, one decimal."""
-    return f"{100 * value:.1f}"
 
 
 def with_span(read: Figures) -> str:

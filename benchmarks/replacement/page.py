@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import markdown_table, percent
 from benchmarks.replacement import checks
 from benchmarks.replacement.cases import (
     DATA,
@@ -20,7 +21,7 @@ from benchmarks.replacement.cases import (
     Plane,
     units,
 )
-from benchmarks.replacement.checks import percent, with_span
+from benchmarks.replacement.checks import with_span
 from benchmarks.replacement.measure import unit_of
 from benchmarks.replacement.paper import (
     BUDGETS,
@@ -74,12 +75,6 @@ def load(what: Plane | Fit | str) -> dict[str, Any] | None:
     """A unit's figures; None where it is not measured."""
     unit = unit_of(what)
     return unit.read() if unit.exists() else None
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -155,7 +150,7 @@ is a perceptron or a logistic regression, whichever reads its own validation rec
 pooled over the runs (in brackets the interval of so many records, after ± the deviation over runs, which is wider: the lines below are decided by the runs); utility is eq. 6's, 1 - distance / 2.{wanted} *Entropy* and *ours* are the same fit: what the
 filter alone leaves, and what the generator makes of it; so no attacker can gain from the generator but by chance.
 
-{table([*head, "fixed line reads s'"], rows)}
+{markdown_table([*head, "fixed line reads s'"], rows)}
 {bullets(list(checks.plane(found)))}
 Figure 4 is this table read as a curve (retrained against utility). *Moved by* shows why single budgets fall out of line: a filter that
 stops short of its budget is compared with one that spends it.
@@ -310,7 +305,7 @@ def budgets(by: Mapping[tuple[str, float], Any], like: Mapping[float, Any], secr
                 ]
             )
     head = ["budget", "release", "retrained: paper", "retrained", "moved by (mean square)", "success: paper", "success"]
-    return table([*head, f"fixed reads {secret}", "utility"], rows)
+    return markdown_table([*head, f"fixed reads {secret}", "utility"], rows)
 
 
 def earlier(found: Mapping[Fit, Any]) -> str:
@@ -348,7 +343,7 @@ Such a judge hardly learns to read the secret in so many rounds, and tells the g
 originals takes for s'. *from-nothing* is the paper's parametrisation, whose picture is x' itself: in so few rounds it draws no face, and where utility is at
 the guess, a low *retrained* says that little of anything is left.
 
-{table([*head, "largest correlation"], rows)}"""
+{markdown_table([*head, "largest correlation"], rows)}"""
 
 
 def correlations(by: Mapping[tuple[str, float], Any], original: Mapping[str, Any], secret: str, data: str) -> str:
@@ -365,7 +360,7 @@ def correlations(by: Mapping[tuple[str, float], Any], original: Mapping[str, Any
         paper = f"\nThe paper's column *smiling* of table 3: {shown}; the largest of its table 4: {own}.\n"
     told = "Of attributes of more than two classes: the class whose correlation is largest."
     head = ["attribute", "true labels (table 4)", *(f"budget {e:g}" for e in columns)]
-    return f"\n**Correlations (tables 3 and 4)** of what fixed classifiers read of released records. {told}\n\n{table(head, rows)}{paper}"
+    return f"\n**Correlations (tables 3 and 4)** of what fixed classifiers read of released records. {told}\n\n{markdown_table(head, rows)}{paper}"
 
 
 def editing(found: Mapping[Fit, Any]) -> str:
@@ -390,7 +385,7 @@ def editing(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["start", "epochs", "cycle weight", "retrained: paper", "retrained", "success", "moved by", "utility"]
-    return f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; *from-nothing*: its players are those under *Slower players*). It was made to convince, not to hide: from x it redraws the mouth alone, and retrained attackers read nearly all; from nothing it draws no face in so few epochs.\n\n{table(head, rows)}"
+    return f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; *from-nothing*: its players are those under *Slower players*). It was made to convince, not to hide: from x it redraws the mouth alone, and retrained attackers read nearly all; from nothing it draws no face in so few epochs.\n\n{markdown_table(head, rows)}"
 
 
 def reversal(found: Mapping[Fit, Any]) -> str:
@@ -417,7 +412,7 @@ def reversal(found: Mapping[Fit, Any]) -> str:
         "\n**Real or fake (section 6).** A detector of originals and releases, and the fixed classifier on what is released: "
         "where it looks real, s is what is read, else another class. *Told* is by the detector's own line (50 is a coin's, 100: no release passes for an original). "
         "Real from fake the attacker divides by a line of its own, where its validation records are read best: the last column says how many "
-        f"releases lie on its real side, not that they pass for real.\n\n{table(head, rows)}"
+        f"releases lie on its real side, not that they pass for real.\n\n{markdown_table(head, rows)}"
     )
 
 
@@ -441,4 +436,6 @@ def audits(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["release", "best attacker before", "best attacker after", "guess", "NAG"]
-    return f"\n**The common audit** (logistic regression and residual network, setting A)\n\n{table(head, rows)}"
+    return (
+        f"\n**The common audit** (logistic regression and residual network, setting A)\n\n{markdown_table(head, rows)}"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from benchmarks.harness import percent
 from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FOLDS, KEYS, NEW, Case, Task
 from benchmarks.unknown.pooled import (
     Figure,
@@ -224,8 +225,3 @@ def number(value: float | None) -> str:
 def ends(f: Figure | Person) -> str:
     """Its interval."""
     return "" if f.low is None or f.high is None else f"[{max(f.low, 0):.2f}, {max(f.high, 0):.2f}]"
-
-
-def percent(value: float) -> str:
-    """Per cent, one decimal."""
-    return f"{100 * value:.1f}"

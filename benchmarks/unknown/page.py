@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.harness import Store
+from benchmarks.harness import Store, percent
 from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FIELDS, FOLDS, KEYS, NEW, Case, Entry, Task
-from benchmarks.unknown.checks import Check, beside, checks, ends, number, percent
+from benchmarks.unknown.checks import Check, beside, checks, ends, number
 from benchmarks.unknown.measure import COUNTS, MOST, QUERIES, read
 from benchmarks.unknown.picture import Point
 from benchmarks.unknown.pooled import (
