@@ -34,7 +34,7 @@ from sordine.cli.options import (
 )
 from sordine.cli.sweep import sweep
 from sordine.errors import SordineError
-from sordine.run import check_device
+from sordine.run import Run, check_device
 
 app = typer.Typer(
     help="Take chosen attributes out of a data set, keep the rest useful, and show what an attacker can still read.",
@@ -76,7 +76,7 @@ def run(
     from sordine.workflow.job_runner import run_job
 
     with Console(quiet=quiet) as people:
-        done = run_job(checked, out, force=force, log=people.log, progress=people.progress)
+        done = run_job(checked, out, run=Run(log=people.log, progress=people.progress), force=force)
         if done.report is not None:
             given.tell(done.report, people)
         for line in done.places():
@@ -171,7 +171,6 @@ def fit(
     from sordine.data.table import Table
     from sordine.methods.fit import fit as fit_table
     from sordine.methods.registry import default_method, make
-    from sordine.run import Run
     from sordine.workflow import leakage_limit as search
     from sordine.workflow.key_files import key_for_fit
 
@@ -391,7 +390,7 @@ def demo(
     from sordine.workflow.demo import run_demo
 
     with Console(quiet=quiet) as people:
-        done = run_demo(output, clips=clips, force=force, log=people.log, progress=people.progress)
+        done = run_demo(output, Run(log=people.log, progress=people.progress), clips=clips, force=force)
         people.close()
         assert done.report is not None
         people.say("")

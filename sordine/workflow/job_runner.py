@@ -1,38 +1,41 @@
-"""A job, run: extract -> fit -> transform -> audit -> release, into one folder."""
+"""Run a job: extract, fit, transform, audit and release into one folder, from where an earlier run stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sordine.attacks.runner import Budget
-from sordine.data.files import check_writable
-from sordine.data.layouts.registry import open_media
-from sordine.data.media.kinds import Media
-from sordine.data.table import Table
+from sordine.data.files import atomic, check_writable
 from sordine.errors import SordineError
-from sordine.evaluation.audit import audit
+from sordine.evaluation.inputs import read_pair
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_file import read_report, write_report
-from sordine.evaluation.sections.gallery import gallery
-from sordine.evaluation.sections.picture_sheets import sheets
-from sordine.features.augmentation.raw_views import raw_views
-from sordine.features.extract import extract
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside
 from sordine.keys import Key
-from sordine.methods.fit import fit as fit_table
-from sordine.methods.registry import default_method, load, make
+from sordine.methods.registry import load, make
 from sordine.models.modifier import versions
-from sordine.run import Run, check_device
-from sordine.workflow.job import AuditPart, Job
+from sordine.policy import ALL_OTHERS, Policy
+from sordine.run import Run, accepts_run_keywords, check_device, silent
+from sordine.workflow import pipeline
+from sordine.workflow.inspection import suited_extractor
+from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
 from sordine.workflow.key_files import beside, key_for_fit
-from sordine.workflow.release.media import release_media, release_pictures
-from sordine.workflow.release.table import links_beside, release
+from sordine.workflow.pipeline import (
+    AuditOptions,
+    ExtractOptions,
+    FitOptions,
+    ReleaseOptions,
+    TransformOptions,
+    method_of,
+)
+from sordine.workflow.release.table import links_beside
 from sordine.workflow.stages import Stages, address, folder_of_job
-from sordine.workflow.transform import transform_file
 
 # What each stage leaves in the job's folder.
 TABLE, MODIFIER, TRANSFORMED, PAGE, REPORT, RELEASE = (
@@ -53,62 +56,87 @@ OUTPUTS = {
     "audit": (PAGE, REPORT),
     "release": (RELEASE, links_beside(RELEASE).name),
 }
+JOB = "job.yaml"  # the job that `protect` writes beside its results
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to. report: None where no audit was asked. released: the folder that may leave the house, if any.
+    """The result of a job.
 
-    withheld: a release was asked for and not made, because of what the audit found.
+    Parameters
+    ----------
+    out
+        The job's folder.
+    report
+        Report of the audit; None where the job has no audit.
+    released
+        The directory that may leave; None where nothing was released.
+    withheld
+        Whether a release was requested and not made, because of what the audit found.
     """
 
     out: Path
     report: Report | None
     released: Path | None
-
     withheld: bool = False
 
     @property
     def failed(self) -> bool:
-        """The audit found more than the job allows."""
+        """Whether the audit found more than the job allows."""
         return self.withheld or (self.report is not None and self.report.passed is False)
 
     def places(self) -> list[str]:
-        """Where everything is, in lines."""
+        """Return one line for each result: its path, and what it is."""
         lines = [f"{self.out / PAGE}: the report"] if self.report is not None else []
         if self.withheld:
-            lines.append("nothing is released: see the report; despite_findings: true would release it")
+            lines.append("Nothing was released because of what the report says. despite_findings: true releases it.")
         if self.released is not None:
-            lines.append(f"{self.released}: this is what may leave the house")
+            lines.append(f"{self.released}: the only folder that may leave")
         return lines
 
 
-@dataclass
-class _Flow:
-    """One run of one job; the stages in order, each of which knows what it is made from."""
+class Pipeline:
+    """The stages of one job in one folder, in order. Each stage is skipped where its inputs and outputs are unchanged.
 
-    job: Job
-    out: Path
-    stages: Stages
-    log: Callable[[str], None]
-    progress: Callable[[str, int, int], None] | None
+    Parameters
+    ----------
+    job
+        The job, its paths resolved (`read_job`).
+    out
+        The job's folder; `run_job` creates and locks it.
+    run
+        Log and progress; device, seed and workers are the job's.
+    force
+        Repeat every stage.
+    """
 
-    def bar(self, what: str) -> Callable[[int, int], None] | None:
-        move = self.progress
-        return None if move is None else lambda done, of: move(what, done, of)
+    def __init__(self, job: Job, out: Path, run: Run | None = None, *, force: bool = False) -> None:
+        self.job, self.out = job, out
+        self.run = replace(run or Run(), device=job.device, seed=job.seed, workers=job.workers)
+        self.stages = Stages(out, OUTPUTS, force, self.run.log)
+        self.table, self.features = (job.source, job.features) if job.extractor is None else (out / TABLE, ())
+        self.key = self.run.key
 
-    def source(self) -> tuple[Path, tuple[str, ...]]:
-        """The table of vectors, and which of its columns are features."""
+    def extract(self) -> None:
+        """Make the table of vectors, where the job names an extractor."""
         job = self.job
         if job.extractor is None:
             self.stages.forget("extract")
             self.stages.hashes[TABLE] = address(job.source)
-            return job.source, job.features
-        name, options, table = job.extractor, {k: str(v) for k, v in job.options.items()}, self.out / TABLE
+            return
+        options = ExtractOptions(
+            job.extractor,
+            {name: str(value) for name, value in job.options.items()},
+            job.weights,
+            job.layout,
+            job.layout_options,
+            job.features,
+            job.skip_bad,
+        )
         inputs = {
             "source": address(job.source),
-            "extractor": name,
-            "options": options,
+            "extractor": options.extractor,
+            "options": options.options,
             "weights": None if job.weights is None else address(job.weights),
             "layout": [job.layout, job.layout_options],
             "features": job.features,
@@ -116,54 +144,25 @@ class _Flow:
             "seed": job.seed,
             "versions": versions(),
         }
-        unfinished = self.stages.unfinished("extract", inputs)
-
-        def work() -> None:
-            extract(
-                job.source,
-                name,
-                table,
-                features=job.features,
-                options=options,
-                weights=job.weights,
-                layout=job.layout,
-                layout_options=job.layout_options,
-                device=job.device,
-                seed=job.seed,
-                folder=unfinished,
-                steps=self.progress,
-                skip_bad=job.skip_bad,
-                workers=job.workers,
-                force=True,
-                log=self.log,
-                progress=self.bar("extract"),
-            )
-
-        self.stages.do("extract", inputs, work)
+        run = replace(self.run, folder=self.stages.unfinished("extract", inputs))
+        self.stages.do("extract", inputs, lambda: pipeline.extract(job.source, self.table, options, run, force=True))
         self.stages.tidy("extract")
-        return table, ()
 
-    def media(self) -> Media:
-        """The source as a media folder. Raises SordineError where it is none."""
-        if not self.job.source.is_dir():
-            raise SordineError(f"{self.job.source} is no media folder: media and raw_views need one")
-        return open_media(self.job.source, self.job.layout, self.job.layout_options)
-
-    def fit(self, table: Path, features: tuple[str, ...]) -> Key:
-        """The modifier, and the key it was fitted under."""
+    def fit(self) -> None:
+        """Fit the modifier, and leave its key in `key`."""
         job, modifier = self.job, self.out / MODIFIER
-        policy = job.policy_of()
-        name = _method(job)
-        recipe = make(name, job.settings)
-        # A new key is told of once: by the fit it is made for.
+        policy, options = job.policy_of(), self._fit_options()
+        name = method_of(options, policy)
+        # The fit that a new key is made for announces it, and later runs do not.
         fresh = job.key is None and not beside(modifier).exists()
-        with key_for_fit(modifier, job.key, self.log if fresh else lambda line: None) as key:
+        with key_for_fit(modifier, job.key, self.run.log if fresh else silent) as key:
+            self.key = key
             inputs = {
                 "table": self.stages.hashes[TABLE],
-                "features": features,
+                "features": self.features,
                 "policy": asdict(policy),
                 "method": name,
-                "fields": asdict(recipe),  # type: ignore[call-overload]
+                "fields": asdict(make(name, job.settings)),  # type: ignore[call-overload]
                 "pool": None if job.pool is None else address(job.pool),
                 "raw_views": job.raw_views,
                 "key": key.fingerprint,
@@ -171,212 +170,297 @@ class _Flow:
                 "device": job.device,
                 "versions": versions(),
             }
-            unfinished = self.stages.unfinished("fit", inputs)
+            run = replace(self.run, key=key, folder=self.stages.unfinished("fit", inputs))
 
             def work() -> None:
-                records = Table.read(table, features, named=policy.named)
-                for note in records.notes:
-                    self.log(note)
-                pool = (
-                    None
-                    if job.pool is None
-                    else Table.read(job.pool, features, named=policy.named, like=records, log=self.log)
-                )
-                unfinished.mkdir(parents=True, exist_ok=True)
-                run = Run(job.device, job.seed, key, self.log, self.progress, unfinished, pool)
-                if job.raw_views:
-                    views = raw_views(
-                        table,
-                        job.source,
-                        layout=job.layout,
-                        layout_options=job.layout_options,
-                        log=self.log,
-                        progress=self.progress,
-                    )
-                    run = replace(run, raw_views=views)
-                fit_table(records, policy, recipe, run=run).save(modifier, force=True)
+                assert run.folder is not None
+                run.folder.mkdir(parents=True, exist_ok=True)
+                pipeline.fit(self.table, modifier, policy, options, run, force=True)
 
             self.stages.do("fit", inputs, work)
             self.stages.tidy("fit")
-        return key
 
-    def transform(self, table: Path, features: tuple[str, ...], key: Key) -> None:
-        """The owner's working copy."""
-        keep = self.job.keep
+    def _fit_options(self) -> FitOptions:
+        job = self.job
+        return FitOptions(
+            job.method,
+            job.settings,
+            self.features,
+            job.pool,
+            self._media() if job.raw_views else None,
+            job.layout,
+            job.layout_options,
+            copies=job.media,
+        )
+
+    def transform(self) -> None:
+        """Write the owner's working copy."""
         inputs = {
             "table": self.stages.hashes[TABLE],
-            "features": features,
+            "features": self.features,
             "modifier": self.stages.hashes[MODIFIER],
-            "key": key.fingerprint,
-            "keep": keep,
+            "key": self.key.fingerprint,
+            "keep": self.job.keep,
         }
+        options, run = TransformOptions(self.features, self.job.keep), replace(self.run, key=self.key)
+        modifier, output = self.out / MODIFIER, self.out / TRANSFORMED
+        self.stages.do(
+            "transform", inputs, lambda: pipeline.transform(modifier, self.table, output, options, run, force=True)
+        )
 
-        def work() -> None:
-            transform_file(
-                load(self.out / MODIFIER),
-                table,
-                self.out / TRANSFORMED,
-                key=key,
-                features=features,
-                keep=keep,
-                workers=self.job.workers,
-                force=True,
-                log=self.log,
-                progress=self.bar("transform"),
-            )
-
-        self.stages.do("transform", inputs, work)
-
-    def audit(self, table: Path, features: tuple[str, ...], key: Key) -> Report | None:
-        """What attackers read; None where the job asks for no audit."""
-        asked = self.job.audit
+    def audit(self) -> Report | None:
+        """Attack the released records and write the report; None where the job has no audit."""
+        job, asked = self.job, self.job.audit
         if not isinstance(asked, AuditPart):
             self.stages.forget("audit")
             return None
+        policy = job.policy_of()
         inputs = {
             "table": self.stages.hashes[TABLE],
-            "features": features,
+            "features": self.features,
             "transformed": self.stages.hashes[TRANSFORMED],
             "modifier": self.stages.hashes[MODIFIER],
-            "policy": asdict(self.job.policy_of()),
+            "policy": asdict(policy),
             "audit": asked.model_dump(exclude={"more"}),
             "more": None if asked.more is None else address(asked.more),
-            "media": self.job.media,
+            "media": job.media,
             "versions": versions(),
         }
-        budget = budget_of(asked)
+        options = AuditOptions(
+            budget_of(asked),
+            asked.max_leakage,
+            asked.person,
+            asked.originals,
+            asked.pretrained,
+            asked.more,
+            source={"command": "sordine run JOB.yaml"},
+        )
 
         def work() -> None:
-            original = Table.read(table, features, named=self.job.policy_of().named)
-            transformed = Table.read(self.out / TRANSFORMED, check=False)
-            policy = self.job.policy_of().resolve(original.attributes)
-            modifier = load(self.out / MODIFIER)
-            held = None if asked.more is None else Table.read(asked.more, original.features, named=policy.named)
-            found = audit(
-                original,
-                transformed,
-                policy,
-                modifier=modifier,
-                key=key,
-                budget=budget,
-                max_leakage=asked.max_leakage,
-                originals=asked.originals,
-                pretrained=asked.pretrained,
-                more=held,
-                person=asked.person,
-                device=self.job.device,
-                workers=self.job.workers,
-                log=self.log,
-                progress=self.progress,
-                source={
-                    "transformed": TRANSFORMED,
-                    "released_sha256": self.stages.hashes[TRANSFORMED],
-                    "command": "sordine run JOB.yaml",
-                },
+            pair = read_pair(
+                self.table,
+                self.out / TRANSFORMED,
+                features=self.features,
+                named=policy.named,
+                media=self._media() if job.media else None,
+                layout=job.layout,
+                layout_options={name: str(value) for name, value in job.layout_options.items()},
+                log=self.run.log,
             )
-            if self.job.media:
-                source = self.media()
-                shown = gallery(policy, original, transformed, source, originals=asked.originals, log=self.log)
-                found = replace(found, gallery=shown)
-            if found.gallery is None:  # which shows the same pictures
-                grids = sheets(
-                    modifier, key, original, transformed, policy=policy, originals=asked.originals, log=self.log
-                )
-                found = replace(found, sheets=grids)
-            write_report(found, self.out / PAGE, self.out / REPORT, force=True)
+            report = pipeline.audit(pair, policy, options, self.run, modifier=load(self.out / MODIFIER), key=self.key)
+            write_report(report, self.out / PAGE, self.out / REPORT, force=True)
 
         self.stages.do("audit", inputs, work)
         return read_report(self.out / REPORT)
 
-    def withheld(self, found: Report | None) -> bool:
-        """Whether what the audit found speaks against the release that the job asks for."""
-        if found is None or not self.job.release or self.job.despite_findings:
+    def withheld(self, report: Report | None) -> bool:
+        """Whether the audit's findings prevent the release that the job requests."""
+        if report is None or not self.job.release or self.job.despite_findings:
             return False
-        return found.passed is False or found.verdict.level in ("leaks", "broken")
+        return report.passed is False or report.verdict.level in ("leaks", "broken")
 
-    def release(self, key: Key, found: Report | None) -> Path | None:
-        """What leaves the house; None where the job asks for none, or the audit's findings speak against it."""
-        if not self.job.release or self.withheld(found):
+    def release(self, report: Report | None) -> Path | None:
+        """Write the directory that may leave; None where the job requests none, or the audit's findings prevent it."""
+        job = self.job
+        if not job.release or self.withheld(report):
             self.stages.forget("release")
             return None
         inputs = {
             "transformed": self.stages.hashes[TRANSFORMED],
             "report": self.stages.hashes.get(REPORT),
-            "key": key.fingerprint,
-            "despite_findings": self.job.despite_findings,
-            "media": self.job.media,
-            "pictures": self.job.pictures,
+            "key": self.key.fingerprint,
+            "despite_findings": job.despite_findings,
+            "media": job.media,
+            "pictures": job.pictures,
         }
-        target = self.out / RELEASE
-
-        def work() -> None:
-            how: dict[str, Any] = {"key": key, "report": found, "force": True, "log": self.log}
-            how["force_leaky"] = self.job.despite_findings
-            bar, workers = self.bar("release"), self.job.workers
-            if self.job.pictures:
-                release_pictures(self.out / TRANSFORMED, target, workers=workers, progress=bar, **how)
-            elif self.job.media:
-                drawn_from = self.out / TABLE
-                release_media(
-                    self.out / TRANSFORMED, self.media(), drawn_from, target, workers=workers, progress=bar, **how
-                )
-            else:
-                release(self.out / TRANSFORMED, target, **how)
-
-        self.stages.do("release", inputs, work)
+        options = ReleaseOptions(
+            self._media() if job.media else None,
+            self.out / TABLE if job.media else None,
+            job.layout,
+            job.layout_options,
+            job.pictures,
+            job.despite_findings,
+        )
+        source, target, run = self.out / TRANSFORMED, self.out / RELEASE, replace(self.run, key=self.key)
+        self.stages.do(
+            "release", inputs, lambda: pipeline.release(source, target, options, run, report=report, force=True)
+        )
         return target
 
+    def _media(self) -> Path:
+        """The source, where it is a media folder."""
+        if not self.job.source.is_dir():
+            raise SordineError(f"{self.job.source} is not a media folder, and `media` and `raw_views` need one")
+        return self.job.source
 
-def run_job(
-    job: Job,
-    out: Path | None = None,
-    *,
-    force: bool = False,
-    log: Callable[[str], None] = lambda line: None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Outcome:
-    """Do a job from where it stopped. force: do every stage again.
 
-    Raises SordineError for a method, field, extractor, option, family or device that is not known, before any data is
-    read; and for whatever a stage refuses.
+@accepts_run_keywords
+def run_job(job: Job, out: Path | None = None, run: Run | None = None, *, force: bool = False) -> Outcome:
+    """Run a job from where it stopped.
+
+    Parameters
+    ----------
+    job
+        The job, its paths resolved (`read_job`).
+    out
+        Folder for everything that is made; None takes the job's.
+    run
+        Log and progress. Device, seed and workers are the job's.
+    force
+        Repeat every stage.
+
+    Raises
+    ------
+    SordineError
+        For a method, option, extractor, attack family or device that is not known, before any data is read; and for
+        whatever a stage refuses.
     """
     whole = Path(out) if out is not None else job.out
     if whole is None:
-        raise SordineError("the job names no folder for what it makes: give --out")
+        raise SordineError("the job names no folder for its results: add `out` or give --out")
     whole = whole.absolute()
     _check(job, whole)
     with folder_of_job(whole):
-        flow = _Flow(job, whole, Stages(whole, OUTPUTS, force, log), log, progress)
-        table, features = flow.source()
-        key = flow.fit(table, features)
-        flow.transform(table, features, key)
-        found = flow.audit(table, features, key)
-        return Outcome(whole, found, flow.release(key, found), flow.withheld(found))
+        flow = Pipeline(job, whole, run, force=force)
+        flow.extract()
+        flow.fit()
+        flow.transform()
+        report = flow.audit()
+        return Outcome(whole, report, flow.release(report), flow.withheld(report))
 
 
-def _method(job: Job) -> str:
-    """The job's method: the default one where it names none."""
-    return job.method or default_method(job.policy_of(), copies=job.media or job.pool is not None)
+@dataclass(frozen=True)
+class ProtectOptions:
+    """What `protect` leaves to the owner; None and the empty values leave it to Sordine.
+
+    Parameters
+    ----------
+    extractor, options
+        Extractor and its options; by default the one that suits the source (`inspection.suited_extractor`).
+    features
+        Feature columns of a table.
+    layout, layout_options
+        Layout of a media folder.
+    method, settings
+        Method and its options.
+    key
+        Key file; by default one is made in the folder of results.
+    max_leakage
+        Largest leakage (NAG, 0 to 1). More prevents the release.
+    budget
+        Budget of the audit: quick, standard or paranoid.
+    """
+
+    extractor: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    features: tuple[str, ...] = ()
+    layout: str | None = None
+    layout_options: tuple[tuple[str, str], ...] = ()
+    method: str | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+    key: Path | None = None
+    max_leakage: float | None = None
+    budget: str = "standard"
+
+
+def protect(
+    source: Path,
+    policy: Policy,
+    out: Path,
+    options: ProtectOptions | None = None,
+    run: Run | None = None,
+    *,
+    force: bool = False,
+) -> Outcome:
+    """Protect a table or a media folder in one call, and leave the job beside its results.
+
+    The job is written to OUT/job.yaml and then run: `sordine run OUT/job.yaml` repeats it. A call with the same
+    arguments continues where an earlier one stopped; other arguments repeat only the stages that they change.
+
+    Parameters
+    ----------
+    source
+        Table (Parquet or CSV) or media folder.
+    policy
+        Attributes to suppress, preserve and watch.
+    out
+        Folder for the results: empty, new, or of an earlier call.
+    options
+        Choices that differ from the defaults.
+    run
+        Device, seed, workers, log and progress.
+    force
+        Repeat every stage.
+
+    Raises
+    ------
+    SordineError
+        Where the source cannot be read, or does not fit the policy.
+    """
+    run, source, out = run or Run(), Path(source), Path(out)
+    job = protect_job(source, policy, options, run)
+    _check(job, out.absolute())
+    with folder_of_job(out.absolute()):
+        write_job(job, out / JOB)
+    return run_job(read_job(out / JOB), out, run, force=force)
+
+
+def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = None, run: Run | None = None) -> Job:
+    """Return the job that `protect` runs.
+
+    Raises
+    ------
+    SordineError
+        Where the source does not exist, or is of no known kind.
+    """
+    options, run = options or ProtectOptions(), run or Run()
+    name, chosen = options.extractor, dict(options.options)
+    if name is None:
+        suited = suited_extractor(source, policy, layout=options.layout, layout_options=dict(options.layout_options))
+        run.log(suited.reason)
+        name, chosen = suited.name, {**suited.options, **chosen}
+    return Job(
+        source=source.absolute(),
+        extractor=name,
+        options=dict(chosen),
+        layout=options.layout,
+        layout_options=dict(options.layout_options),
+        features=options.features,
+        policy=PolicyPart(suppress=policy.suppress, preserve=policy.preserve, watch=policy.watch),
+        method=options.method,
+        settings=dict(options.settings),
+        key=None if options.key is None else options.key.absolute(),
+        seed=run.seed,
+        device=run.device,
+        workers=run.workers or pipeline.WORKERS,
+        audit=AuditPart(budget=options.budget, max_leakage=options.max_leakage),  # type: ignore[arg-type]
+        out=Path(),
+    )
+
+
+def write_job(job: Job, path: Path) -> None:
+    """Write a job file: every key that differs from its default, paths relative to the file's folder."""
+    folder = path.absolute().parent
+    paths = {
+        name: Path(os.path.relpath(value, folder))
+        for name in ("source", "weights", "pool", "key")
+        if (value := getattr(job, name)) is not None
+    }
+    text = job.model_copy(update=paths).model_dump(mode="json", exclude_defaults=True)
+    if job.policy.watch != ALL_OTHERS and not job.policy.watch:
+        text["policy"]["watch"] = "none"
+    with atomic(path) as temporary:
+        temporary.write_text(yaml.safe_dump(text, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _check(job: Job, out: Path) -> None:
-    """All that can be known to be wrong without reading data."""
+    """Raise SordineError for everything that can be known to be wrong without reading data."""
     if job.extractor is not None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
-    method = _method(job)
+    method = method_of(FitOptions(job.method, pool=job.pool, copies=job.media), job.policy_of())
     make(method, job.settings)
     check_device(job.device)
-    if job.media and method != "substitution":
-        raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
-    if job.media and job.pictures:
-        raise SordineError("media and pictures: files are either copies of the source's or the method's own pictures")
-    if job.pictures and (job.extractor != "pictures" or method == "inversion"):
-        why = "inversion releases no pictures" if method == "inversion" else "they need the extractor `pictures`"
-        raise SordineError(f"pictures: {why}")
-    if job.raw_views and method != "mass":
-        raise SordineError(f"raw_views: {method} makes no views; mass does")
-    if job.media and job.pool is not None:
-        raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
+    _check_release(job, method)
     if isinstance(job.audit, AuditPart):
         budget_of(job.audit)
     if job.key is not None:
@@ -385,13 +469,28 @@ def _check(job: Job, out: Path) -> None:
         if path is not None and (
             path.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(path.resolve())
         ):
-            raise SordineError(f"the job's {what} {path} and its folder {out} lie in one another: choose another --out")
+            raise SordineError(f"the job's {what} {path} and its folder {out} lie in each other: choose another --out")
     check_writable(out.parent)
 
 
+def _check_release(job: Job, method: str) -> None:
+    """Raise SordineError where the method cannot release what the job requests."""
+    if job.media and method != "substitution":
+        raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
+    if job.media and job.pictures:
+        raise SordineError("media and pictures: a release holds copies of the source's files or the method's pictures")
+    if job.pictures and (job.extractor != "pictures" or method == "inversion"):
+        why = "inversion releases no pictures" if method == "inversion" else "they need the extractor `pictures`"
+        raise SordineError(f"pictures: {why}")
+    if job.raw_views and method != "mass":
+        raise SordineError(f"raw_views: {method} makes no views; mass does")
+    if job.media and job.pool is not None:
+        raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
+
+
 def budget_of(asked: AuditPart) -> Budget:
-    """The audit's budget: what the job says, and the audit's own defaults for the rest."""
-    told: dict[str, Any] = asked.model_dump(
+    """Return the budget of a job's audit: what the job sets, and the budget's own values for the rest."""
+    changes: dict[str, Any] = asked.model_dump(
         exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained"}
     )
-    return Budget.named(asked.budget, **{name: value for name, value in told.items() if value not in ((), None)})
+    return Budget.named(asked.budget, **{name: value for name, value in changes.items() if value not in ((), None)})

@@ -1,0 +1,470 @@
+"""Inspect a source before a fit: what it holds, what its records can certify, and how long a job takes."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sordine.attacks.runner import Budget
+from sordine.data.files import cache_folder
+from sordine.data.layouts.motionsense import read_motion
+from sordine.data.layouts.registry import MARKS, MOTION, open_media
+from sordine.data.media.folder import metadata_file
+from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media, kind_of
+from sordine.data.table import Table
+from sordine.data.table_io import rows_at_once
+from sordine.errors import SordineError
+from sordine.evaluation.audit import audit
+from sordine.features.table_sources import of_table, open_source, table_in
+from sordine.methods.fit import fit
+from sordine.methods.registry import default_method
+from sordine.metrics.information import Entanglement, entanglement
+from sordine.policy import Policy
+from sordine.run import Run, silent
+from sordine.workflow.transform import transform
+
+ENOUGH_FOR_ENCODER = 2000  # files below which a network that learns from the folder itself has too little to learn from
+CLASSES_SHOWN = 10
+STRONG = 0.1  # share of an attribute's entropy that another one determines, from which the pair is named
+SAMPLE = 240  # training records of the larger of two fits that are timed
+
+
+@dataclass(frozen=True)
+class ExtractorChoice:
+    """The extractor that suits a source. name is None where the source already is a table of vectors.
+
+    Parameters
+    ----------
+    name, options
+        As `pipeline.ExtractOptions` takes them.
+    reason
+        Why, in one sentence.
+    """
+
+    name: str | None
+    options: dict[str, str]
+    reason: str
+
+
+@dataclass(frozen=True)
+class AttributeSummary:
+    """The classes of one attribute.
+
+    Parameters
+    ----------
+    name, role
+        Its name; `suppress`, `preserve`, `watch`, or "" without a policy.
+    classes, labelled
+        Number of classes, and of records that have a label.
+    shares
+        (class, share of the labelled records), the most frequent first, at most ten.
+    """
+
+    name: str
+    role: str
+    classes: int
+    labelled: int
+    shares: tuple[tuple[str, float], ...]
+
+    @property
+    def baseline(self) -> float:
+        """Share of the most frequent class: the accuracy of always predicting it."""
+        return self.shares[0][1] if self.shares else 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Run times of a fit and of a standard audit in seconds, extrapolated from a sample; None if not measured."""
+
+    fit: float | None = None
+    audit: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a source holds, and what follows for a policy.
+
+    Parameters
+    ----------
+    source, kind
+        The source's path; `table`, `audio`, `image` or `video`.
+    records
+        Number of records.
+    shape, dtype
+        Shape and type of one record of a table of vectors; () and "" before an extraction.
+    attributes
+        Labelled attributes in the source's order.
+    groups
+        Number of distinct groups (persons); None without a column `group`.
+    not_finite
+        Number of records that contain NaN or infinity; they must be corrected or removed.
+    repeated_ids
+        Number of records whose id another record has too.
+    notes
+        What is left out on reading, and why.
+    extractor
+        The extractor that suits the source, and why.
+    entangled
+        Entropies of the attributes given each other, and what follows for the policy; None without labels.
+    method, method_reason
+        The method that is taken where none is named, and why; "" without a policy.
+    estimate
+        Estimated run times.
+    """
+
+    source: Path
+    kind: str
+    records: int
+    shape: tuple[int, ...]
+    dtype: str
+    attributes: tuple[AttributeSummary, ...]
+    groups: int | None
+    not_finite: int
+    repeated_ids: int
+    notes: tuple[str, ...]
+    extractor: ExtractorChoice
+    entangled: Entanglement | None = None
+    unseen: int = 0
+    method: str = ""
+    method_reason: str = ""
+    estimate: Estimate = field(default_factory=Estimate)
+
+    def lines(self) -> list[str]:
+        """Return the findings as sentences, one a line."""
+        what = WORDS.get(self.kind, "records")  # type: ignore[call-overload]
+        lines = [f"{self.source}: {self.records:,} {what}"]
+        if self.shape:
+            lines.append(f"each record: {' x '.join(map(str, self.shape))} numbers ({self.dtype})")
+        lines += [_about(attribute) for attribute in self.attributes]
+        if self.groups is not None:
+            lines.append(f"{self.groups:,} groups; records of one group stay on one side of the split")
+        if self.not_finite:
+            lines.append(f"{self.not_finite:,} records contain NaN or infinity: correct or remove them")
+        if self.repeated_ids:
+            lines.append(f"{self.repeated_ids:,} records share their id with another record: ids must be unique")
+        lines += self.notes
+        lines.append(self.extractor.reason)
+        lines += self._consequences()
+        if self.method:
+            lines.append(f"method {self.method}: {self.method_reason}")
+        if self.estimate.fit is not None:
+            lines.append(f"a fit takes about {lasting(self.estimate.fit)} (estimated from a sample)")
+        if self.estimate.audit is not None:
+            lines.append(f"a standard audit takes about {lasting(self.estimate.audit)} (estimated from a sample)")
+        return lines + ([self.estimate.note] if self.estimate.note else [])
+
+    def _consequences(self) -> list[str]:
+        """What the attributes' dependence and the number of unseen records imply."""
+        if self.entangled is None:
+            return []
+        lines = list(self.entangled.sentences) if self.method else _dependent(self.entangled)
+        for name, share in self.entangled.keeps.items():
+            if share <= 0.99:
+                lines.append(f"at most {share:.0%} of `{name}` can be preserved without leakage of what is suppressed")
+        for name, least in self.entangled.smallest.items():
+            if least is None:
+                lines.append(f"{self.unseen:,} unseen records are too few to certify any leakage of `{name}`")
+            else:
+                lines.append(f"{self.unseen:,} unseen records certify a leakage of `{name}` of {least:.1%} at best")
+        return lines
+
+
+def suited_extractor(
+    source: str | Path,
+    policy: Policy | None = None,
+    *,
+    layout: str | None = None,
+    layout_options: Mapping[str, Any] | None = None,
+) -> ExtractorChoice:
+    """Return the extractor that suits what a source holds, and why.
+
+    Sound is turned into log-mel spectra. Pictures and videos go through an encoder that learns from the folder, where
+    there are at least 2,000 files, and are reduced to their principal components otherwise. One list column of a table
+    holds vectors; several are sensor channels. Any other table is encoded column by column.
+
+    Parameters
+    ----------
+    source
+        Media folder, Parquet or CSV file, or a folder with one such file.
+    policy
+        Its attributes do not enter the vectors of a table that is encoded column by column.
+    layout, layout_options
+        Layout of a media folder; None detects it.
+
+    Raises
+    ------
+    SordineError
+        Where the source does not exist or holds nothing known.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise SordineError(f"{source} does not exist")
+    if is_motion(source, layout):
+        return ExtractorChoice("windows", {}, "extractor windows: the folder holds recordings of motion sensors")
+    if is_media(source, layout):
+        return suited_to_media(open_media(source, layout, layout_options))
+    path = table_in(source) if source.is_dir() else source
+    schema = pq.read_schema(path) if path.suffix.lower() != ".csv" else open_source(path).schema
+    return suited_to_columns(schema, path.name, policy)
+
+
+def is_motion(source: Path, layout: str | None) -> bool:
+    """Return whether a source is a folder of MotionSense, which is a table of sensor windows."""
+    found = source.is_dir() and layout is None and metadata_file(source) is None
+    return layout == MOTION or (found and any(next(source.glob(mark), None) for mark in MARKS[MOTION]))
+
+
+def is_media(source: Path, layout: str | None) -> bool:
+    """Return whether a source is a media folder, rather than a table or a folder with one."""
+    if not source.is_dir():
+        return False
+    if layout is not None or metadata_file(source) is not None:
+        return True
+    tables = [p for p in source.iterdir() if p.is_file() and p.suffix.lower() in (".parquet", ".csv")]
+    media = any(kind_of(p.name) is not None for p in source.rglob("*") if p.is_file())
+    return media or len(tables) != 1
+
+
+def suited_to_media(media: Media) -> ExtractorChoice:
+    """Return the extractor for a media folder; see `suited_extractor`."""
+    count, what = len(media), WORDS[media.kind]
+    if media.kind == "audio":
+        return ExtractorChoice("logmel", {}, f"extractor logmel: the folder holds {count:,} sound {what}")
+    if count >= ENOUGH_FOR_ENCODER:
+        why = f"{count:,} {what} are enough for a network that learns from them"
+        return ExtractorChoice("encoder", {}, f"extractor encoder: {why}")
+    why = f"{count:,} {what} are too few for a network to learn from ({ENOUGH_FOR_ENCODER:,} are needed)"
+    return ExtractorChoice("pixels", {}, f"extractor pixels: {why}")
+
+
+def suited_to_columns(schema: pa.Schema, name: str, policy: Policy | None = None) -> ExtractorChoice:
+    """Return the extractor for the columns of a table; see `suited_extractor`."""
+    vectors = [f.name for f in schema if _is_vector(f.type)]
+    if len(vectors) == 1:
+        return ExtractorChoice(None, {}, f"no extractor: column {vectors[0]!r} of {name} holds the vectors")
+    if vectors:
+        why = f"{name} has {len(vectors)} list columns, which are sensor channels"
+        return ExtractorChoice("windows", {}, f"extractor windows: {why}")
+    labels = () if policy is None else tuple(n for n in policy.named if n in schema.names)
+    options = {"labels": ",".join(labels)} if labels else {}
+    why = f"{name} has columns of numbers and classes, and no column of vectors"
+    return ExtractorChoice("columns", options, f"extractor columns: {why}")
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return True
+    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def inspect(
+    source: str | Path,
+    policy: Policy | None = None,
+    run: Run | None = None,
+    *,
+    features: Sequence[str] = (),
+    layout: str | None = None,
+    layout_options: Mapping[str, Any] | None = None,
+    measure: bool = True,
+) -> Inspection:
+    """Inspect a table or a media folder; nothing is written.
+
+    Parameters
+    ----------
+    source
+        Media folder, Parquet or CSV file, or a folder with one such file.
+    policy
+        Attributes to suppress and preserve; None inspects the source alone.
+    run
+        Secret key of the split, device, log and progress.
+    features
+        Feature columns of a table; empty finds them by type.
+    layout, layout_options
+        Layout of a media folder; None detects it.
+    measure
+        Whether to time two fits and an audit of a sample of 320 records.
+
+    Raises
+    ------
+    SordineError
+        Where the source cannot be read, or the policy names an attribute that it does not hold.
+    """
+    run, source = run or Run(), Path(source)
+    if not source.exists():
+        raise SordineError(f"{source} does not exist")
+    kind, table, choice = _opened(source, policy, tuple(features), layout, layout_options)
+    resolved = None if policy is None else policy.resolve(table.attributes)
+    has_vectors = choice.name is None or bool(features)
+    unique, counts = np.unique(table.ids.astype(str), return_counts=True)
+    found = Inspection(
+        source=source,
+        kind=kind,
+        records=len(table),
+        shape=table.shape if has_vectors else (),
+        dtype=str(table.x.dtype) if has_vectors else "",
+        attributes=tuple(_summary(table, name, resolved) for name in table.attributes),
+        groups=None if table.group is None else len(np.unique(table.group)),
+        not_finite=_not_finite(table) if has_vectors else 0,
+        repeated_ids=int(counts[counts > 1].sum()),
+        notes=table.notes,
+        extractor=choice,
+    )
+    sound = not found.not_finite and len(unique) == len(table)
+    found = _with_consequences(found, table, resolved, run)
+    if not measure or resolved is None or not resolved.suppress:
+        return found
+    if not has_vectors:
+        note = "run times are not estimated before the extraction; inspect the table that it writes"
+        return replace(found, estimate=Estimate(note=note))
+    return replace(found, estimate=_measured(table, resolved, found.method, run)) if sound else found
+
+
+def _opened(
+    source: Path,
+    policy: Policy | None,
+    features: tuple[str, ...],
+    layout: str | None,
+    layout_options: Mapping[str, Any] | None,
+) -> tuple[str, Table, ExtractorChoice]:
+    """Kind, table and suited extractor of a source. Without vectors, x of the table is one zero for each record."""
+    named = () if policy is None else policy.named
+    if is_media(source, layout) and not is_motion(source, layout):
+        media = open_media(source, layout, layout_options)
+        columns = media.records.drop_columns([c for c in (FILE_NAME, FRAME, "id") if c in media.records.column_names])
+        columns = columns.append_column("id", pa.array(media.ids, pa.string()))
+        table = _labels_only(columns, named, source.name)
+        return media.kind, replace(table, notes=(*media.notes, *table.notes)), suited_to_media(media)
+    choice = suited_extractor(source, policy, layout=layout, layout_options=layout_options)
+    if features or choice.name is None:
+        path = table_in(source) if source.is_dir() else source
+        return "table", Table.read(path, features, named=named, check=False), choice
+    if is_motion(source, layout):
+        opened = of_table(read_motion(source, **dict(layout_options or {})), source)
+    else:
+        opened = open_source(table_in(source) if source.is_dir() else source)
+    columns = pa.Table.from_batches(list(opened.blocks()), opened.schema)
+    columns = columns.drop_columns([f.name for f in opened.schema if _is_vector(f.type)])
+    return "table", _labels_only(columns, named, source.name), choice
+
+
+def _labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
+    """The labels, split and groups of records whose vectors are not made yet."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    x = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(columns.num_rows, np.float32)), 1)
+    while "x" in columns.column_names:
+        columns = columns.drop_columns(["x"])
+    with tempfile.TemporaryDirectory(prefix="inspect-", dir=cache_folder()) as folder:
+        path = Path(folder) / "labels.parquet"
+        pq.write_table(columns.append_column("x", x), path)
+        return replace(Table.read(path, named=named, check=False), source=source)
+
+
+def _not_finite(table: Table) -> int:
+    if np.dtype(table.x.dtype) == np.uint8:
+        return 0
+    size = rows_at_once(table.shape)
+    bad = 0
+    for start in range(0, len(table), size):
+        block = np.asarray(table.x[start : start + size]).reshape(-1, table.width)
+        bad += int((~np.isfinite(block)).any(axis=1).sum())
+    return bad
+
+
+def _summary(table: Table, name: str, policy: Policy | None) -> AttributeSummary:
+    codes = table.y[name]
+    labelled = codes[codes >= 0]
+    counts = np.bincount(labelled, minlength=len(table.classes[name]))
+    order = np.argsort(-counts, kind="stable")
+    shares = [(str(table.classes[name][k]), float(counts[k] / max(1, len(labelled)))) for k in order if counts[k]]
+    roles = {} if policy is None else {a: role for role, names in policy.roles() for a in names}
+    return AttributeSummary(name, roles.get(name, ""), len(shares), len(labelled), tuple(shares[:CLASSES_SHOWN]))
+
+
+def _with_consequences(found: Inspection, table: Table, policy: Policy | None, run: Run) -> Inspection:
+    """Add what follows from the labels: dependence, smallest certifiable leakage, and the default method."""
+    labelled = [a.name for a in found.attributes if a.classes > 1]
+    asked = Policy(tuple(labelled), (), ()) if policy is None else policy
+    if not asked.suppress or any(name not in labelled for name in asked.suppress):
+        return found
+    try:
+        split = table.with_split(asked, run.key).split
+    except SordineError as error:
+        return replace(found, notes=(*found.notes, f"the records cannot be split: {error}"))
+    assert split is not None
+    unseen = int((~split).sum())
+    known = {role: [n for n in names if n in labelled] for role, names in asked.roles()}
+    linked = entanglement(table.y, known["suppress"], known["preserve"], known["watch"], unseen=unseen)
+    found = replace(found, entangled=linked, unseen=unseen)
+    if policy is None:
+        return found
+    name = default_method(policy)
+    return replace(found, method=name, method_reason=f"the default where none is named (docs/methods/{name}.md)")
+
+
+def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:
+    """Time two fits and one audit on samples, and extrapolate linearly in the number of records."""
+    table = table.with_split(policy, run.key)
+    assert table.split is not None
+    quiet = replace(run, log=silent, progress=None, folder=None)
+    train, test = (
+        np.flatnonzero(side)[np.argsort(run.key.order("inspection", table.ids[side]))]
+        for side in (table.split, ~table.split)
+    )
+    times, sizes = [], []
+    try:
+        for size in (SAMPLE // 2, SAMPLE):
+            rows = np.sort(np.concatenate([train[:size], test[: SAMPLE // 3]]))
+            some = table.take(rows)
+            began = time.monotonic()
+            modifier = fit(some, policy, method, run=quiet)
+            times.append(time.monotonic() - began)
+            sizes.append(min(size, len(train)))
+        began = time.monotonic()
+        released = transform(modifier, some, run.key)
+        audit(some, released, policy, modifier=modifier, key=run.key, budget=Budget(), device=run.device)
+        attacked = time.monotonic() - began
+    except SordineError as error:
+        return Estimate(note=f"run times are not estimated: {error}")
+    slope = max(0.0, (times[1] - times[0]) / max(1, sizes[1] - sizes[0]))
+    whole = times[1] + slope * (len(train) - sizes[1])
+    tried = min(len(table), 2 * Budget().max_records)
+    return Estimate(whole, attacked * max(1.0, tried / len(some)))
+
+
+def _about(attribute: AttributeSummary) -> str:
+    shown = ", ".join(f"{name} {share:.0%}" for name, share in attribute.shares[:CLASSES_SHOWN])
+    more = ", ..." if attribute.classes > len(attribute.shares) else ""
+    role = f" ({attribute.role})" if attribute.role else ""
+    classes = "1 class" if attribute.classes == 1 else f"{attribute.classes} classes"
+    return f"`{attribute.name}`{role}: {attribute.labelled:,} labelled records, {classes}: {shown}{more}"
+
+
+def _dependent(found: Entanglement) -> list[str]:
+    """A sentence for each pair of attributes of which one determines much of the other."""
+    lines = []
+    for pair in found.pairs:
+        share = 1 - pair.conditional / pair.entropy if pair.entropy > 0 else 0.0
+        if share >= STRONG:
+            lines.append(f"`{pair.given}` determines {share:.0%} of `{pair.of}`")
+    return lines
+
+
+def lasting(seconds: float) -> str:
+    """Return a run time in words: "40 seconds", "3 minutes", "2 hours"."""
+    for unit, size in (("hour", 3600.0), ("minute", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{math.ceil(seconds / size)} {unit}s"
+    count = max(1, math.ceil(seconds))
+    return f"{count} second{'s' if count > 1 else ''}"
