@@ -93,7 +93,7 @@ def against_itself(case: Case) -> Iterator[str]:
                     lower == len(pairs),
                     f"{count}: less face similarity than without the adversary, in {lower} of {len(pairs)}: {spread(near)} to "
                     f"{spread(far)}",
-                    tie=float(np.mean(near)) < float(np.mean(far)),
+                    undecided=float(np.mean(near)) < float(np.mean(far)),
                 )
             costs = []
             for reading in ("fixed", "retrained"):
