@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 export OMP_NUM_THREADS ?= $(CORES)
 
-.PHONY: all demo test slow lint dist bench results mass encoder replacement inversion masking unknown clean
+.PHONY: all demo test slow lint docs dist bench results mass encoder replacement inversion masking unknown clean
 
 all: test
 
@@ -24,6 +24,11 @@ test: $(VENV)/ready
 
 slow: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) -m slow
+
+docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
+	@echo "build/docs/index.html"
 
 dist: $(VENV)/ready
 	$(BIN)/python -m build --quiet
