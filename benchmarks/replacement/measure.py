@@ -18,7 +18,7 @@ from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STA
 from sordine.attacks import resnet as pictures
 from sordine.attacks.base import Secret, Trial
 from sordine.attacks.logistic import logistic
-from sordine.attacks.mlp import Task, train_together
+from sordine.attacks.mlp import TRAINING, Task, train_together
 from sordine.attacks.principal_axes import principal_axes
 from sordine.attacks.reversal import reverse
 from sordine.attacks.runner import Budget
@@ -109,7 +109,9 @@ def measure_plane(what: Plane) -> dict[str, Any]:
 def read_plane(x: np.ndarray, table: Table, trial: Trial) -> dict[str, Any]:
     """The best of a perceptron and a logistic regression, both retrained, chosen on the attacker's own records."""
     labels = table.y["secret"]
-    (perceptron,) = train_together(x, [Task(labels, 2, trial.train, trial.validation, SEED)], steps=1500)
+    (perceptron,) = train_together(
+        x, [Task(labels, 2, trial.train, trial.validation, SEED)], options=dataclasses.replace(TRAINING, steps=1500)
+    )
     line = LogisticRegression(max_iter=500).fit(x[trial.train], labels[trial.train])
     reads: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mlp": perceptron, "logistic": line.predict}
     best = max(reads, key=lambda name: accuracy(labels[trial.validation], reads[name](x[trial.validation])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -11,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
 from sordine.attacks.base import Trial, standardise
-from sordine.attacks.mlp import Task, train_together
+from sordine.attacks.mlp import TRAINING, Task, train_together
 
 PENALTIES = (0.3, 0.03)  # of logistic regression, as in `probes`
 LEAF, TREES = 8, 80
@@ -91,7 +92,7 @@ def _learn(
 ) -> Probe:
     if name == "mlp":
         task = Task(labels, classes, train, validation, seed)
-        learnt = train_together(x, [task], hidden=NARROW, steps=STEPS, device=device)[0]
+        learnt = train_together(x, [task], hidden=NARROW, options=replace(TRAINING, steps=STEPS), device=device)[0]
         return lambda some: np.asarray(log_softmax(learnt.logits(some).cpu().numpy().astype(np.float64), axis=1))
     if name == "trees":
         forest = ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, random_state=seed).fit(x[train], labels[train])

@@ -11,15 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sordine.attacks.base import Secret, Trial, usual
+from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
 
 LEAST = 8  # numbers along an axis that is convolved
 WIDTHS = {1: (32, 64, 128), 2: (16, 32, 64)}  # channels of the convolutions along one axis, and along two
-BATCH = 64
-EPOCHS = (8, 30)  # fewest and most passes over the training records; between them as many as make STEPS steps
-STEPS = 900
-PATIENCE = 8  # passes without a better validation accuracy after which training stops
-RATE = 3e-3
-DECAY = 0.02
+TRAINING = EarlyStopping(rate=3e-3, steps=900, epochs=(8, 30), patience=8, batch=64, decay=0.02)
 _BLOCK = 512
 
 
@@ -55,7 +51,7 @@ def convolution(
         networks = [
             _Network(x, secret, train, held, shape, seed, torch.device(device)) for shape in arrangements(x.shape[1:])
         ]
-        best = max(networks, key=lambda network: network.score)
+        best = max(networks, key=lambda network: network.validated)
         predictions.append(best.logits(x, trial.tried).argmax(1))
     return predictions
 
@@ -77,40 +73,24 @@ class _Network:
         self.mean, self.scale = _channels(x, train, shape)
         random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
         self.net = _blocks(shape, secret.classes, random).to(device)
-        self.score = self._train(x, secret, train, held, random)
+        self.x, self.labels, self.train, self.held = x, secret.labels, train, held
+        draw = Shuffle(len(train), TRAINING.batch, random)
+        self.validated = float(train_early_stopped(self, draw, TRAINING))
 
     def _seen(self, x: np.ndarray, rows: np.ndarray) -> Tensor:
         z = (np.asarray(x[rows], np.float32).reshape(len(rows), *self.shape) - self.mean) / self.scale
         return torch.as_tensor(z, device=self.device)
 
-    def _train(
-        self, x: np.ndarray, secret: Secret, train: np.ndarray, held: np.ndarray, random: torch.Generator
-    ) -> float:
-        batch = min(BATCH, len(train))
-        each = max(1, len(train) // batch)
-        epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
-        optimiser = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=each * epochs + 1, pct_start=0.2)
-        best, score, waited = _copy(self.net), -math.inf, 0
-        for _ in range(epochs):
-            order = train[torch.randperm(len(train), generator=random).numpy()]
-            self.net.train()
-            for step in range(each):
-                rows = np.sort(order[step * batch : (step + 1) * batch])
-                truth = torch.as_tensor(secret.labels[rows], device=self.device)
-                loss = functional.cross_entropy(self.net(self._seen(x, rows)), truth)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-            now = self._score(x, secret, held)
-            waited = 0 if now > score else waited + 1
-            if now > score:
-                best, score = _copy(self.net), now
-            if waited >= PATIENCE:
-                break
-        self.net.load_state_dict(best)
-        return score
+    def loss(self, positions: Tensor, active: Tensor) -> Tensor:
+        """The cross-entropy of a batch: a scalar."""
+        rows = np.sort(self.train[positions.numpy()])
+        truth = torch.as_tensor(self.labels[rows], device=self.device)
+        return functional.cross_entropy(self.net(self._seen(self.x, rows)), truth)
+
+    def score(self, active: Tensor) -> Tensor:
+        """The validation score: (1,)."""
+        logits = torch.from_numpy(self.logits(self.x, self.held))
+        return score_of(logits, torch.as_tensor(self.labels[self.held]))
 
     @torch.no_grad()
     def logits(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -118,14 +98,6 @@ class _Network:
         self.net.eval()
         parts = [self.net(self._seen(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
-
-    def _score(self, x: np.ndarray, secret: Secret, held: np.ndarray) -> float:
-        # Share of the validation records read right; the loss tells equal shares apart.
-        if not len(held):
-            return 0.0
-        logits, truth = self.logits(x, held), secret.labels[held]
-        loss = float(functional.cross_entropy(torch.from_numpy(logits), torch.as_tensor(truth)))
-        return float((logits.argmax(1) == truth).mean()) - 1e-6 * min(loss, 100.0)
 
 
 class _Pooled(nn.Module):
@@ -179,7 +151,3 @@ def _channels(x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...]) -> tuple[
         square += np.square(z - mean).mean(axes).sum(0)
     scale = np.where(high > low, np.sqrt(square / len(rows)), 1.0).astype(np.float32)
     return mean.astype(np.float32), np.where(scale > 0, scale, np.float32(1)).reshape(mean.shape)
-
-
-def _copy(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in net.state_dict().items()}

@@ -23,6 +23,7 @@ from sordine.attacks.principal_axes import AXES
 from sordine.attacks.resnet import SMALL, Size
 from sordine.attacks.runner import GROWN, VALIDATION, Budget, Piece, Scene
 from sordine.attacks.trees import BOOSTED, LEAVES, MOST_TREES, ROUNDS, TREES, TREES_TO_CHOOSE
+from sordine.models.early_stopping import EarlyStopping
 
 # Seconds that the two calibrations take on the machine on which the figures below were measured: one core of it.
 PRODUCTS, BRANCHES = 0.0007, 0.0079
@@ -122,27 +123,27 @@ def of_a_trial(
             solved += kernels * (train * wide * side + len(features.PENALTIES) * side**3 / 3)
         return 5.6e-11 * (drawn + len(classes) * solved)
     if attacker == "resnet":
-        steps = steps_of(train, pictures.BATCH, pictures.STEPS, pictures.EPOCHS)
+        steps = steps_of(train, pictures.TRAINING)
         pixels = shape[-1] * shape[-2] / (1 if min(shape[-2:]) < SMALL else 16)
-        return len(classes) * PIXEL * steps * pictures.BATCH * pixels * (PAPER if size == "paper" else 1)
+        return len(classes) * PIXEL * steps * pictures.TRAINING.batch * pixels * (PAPER if size == "paper" else 1)
     if attacker == "convolution":
-        steps = steps_of(train, convolution.BATCH, convolution.STEPS, convolution.EPOCHS)
+        steps = steps_of(train, convolution.TRAINING)
         each = sum(map(_convolved, convolution.arrangements(shape)))
-        return len(classes) * 6 * STEP[attacker] * steps * convolution.BATCH * each
+        return len(classes) * 6 * STEP[attacker] * steps * convolution.TRAINING.batch * each
     hidden, members, plan = {
         "mlp": (mlp.HIDDEN, 1, mlp),
         "wide": (ensemble.WIDE, len(ensemble.OF_WIDE), ensemble),
         "ensemble": (ensemble.SEVERAL, len(ensemble.OF_SEVERAL), ensemble),
     }[attacker]
-    steps = steps_of(train, plan.BATCH, plan.STEPS, plan.EPOCHS)
+    steps = steps_of(train, plan.TRAINING)
     each = sum(sum(a * b for a, b in zip((width, *hidden), (*hidden, c), strict=True)) for c in classes)
-    return 6 * STEP[attacker] * members * steps * min(plan.BATCH, train) * each
+    return 6 * STEP[attacker] * members * steps * min(plan.TRAINING.batch, train) * each
 
 
-def steps_of(train: int, batch: int, wanted: int, epochs: tuple[int, int]) -> int:
-    """Steps of training: whole epochs of `train` records in batches, as many as give `wanted` steps, within (fewest, most) epochs."""
-    each = max(1, train // batch)
-    return each * min(max(-(-wanted // each), epochs[0]), epochs[1])
+def steps_of(train: int, training: EarlyStopping) -> int:
+    """Most steps of training on `train` records: whole epochs of batches."""
+    each = max(1, train // training.batch)
+    return each * training.length(each)
 
 
 def _convolved(shape: tuple[int, ...]) -> float:

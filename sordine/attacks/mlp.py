@@ -8,19 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sordine.attacks.base import Secret, Trial
+from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
 
 HIDDEN = (256, 128)
-BATCH = 128
-EPOCHS = (12, 30)  # fewest and most passes over the training records; between them as many as make STEPS steps
-STEPS = 900
-PATIENCE = 10  # passes without a better validation accuracy after which an attacker stops
-RATE = 1e-3
-DECAY = 0.02
+TRAINING = EarlyStopping(rate=2e-3, steps=900, epochs=(12, 30), patience=10, batch=128, decay=0.02, warm_up=0.15)
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Task:
 class Learnt:
     """A trained attacker: standardises records with its training records' mean and scale, then one perceptron."""
 
-    net: torch.nn.Module
+    net: nn.Module
     mean: Tensor
     scale: Tensor
 
@@ -81,17 +77,9 @@ class _Rows:
         labels = np.stack([t.labels for t in tasks])
         self.y = torch.as_tensor(labels[:, train], device=device)  # (tasks, n)
         self.held_y = torch.as_tensor(labels[:, validation], device=device)
+        # The order of the batches depends on the rows only.
         digest = hashlib.sha256(np.ascontiguousarray(train, np.int64).tobytes()).digest()
-        self._random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-        self._order = torch.empty(0, dtype=torch.long)
-
-    def next(self, size: int) -> Tensor:
-        """Positions of the next `size` records, the rows being shuffled anew when they are used up."""
-        while len(self._order) < size:
-            more = torch.randperm(self.x.shape[1], generator=self._random)
-            self._order = torch.cat([self._order, more])
-        rows, self._order = self._order[:size], self._order[size:]
-        return rows.to(self.x.device)
+        self.random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
     def seen(self, x: Tensor, left: Tensor) -> Tensor:
         """What some tasks are shown of records (tables, b, d): (left, b, d)."""
@@ -110,8 +98,7 @@ def train_together(
     tasks: Sequence[Task],
     *,
     hidden: Sequence[int] = HIDDEN,
-    batch: int = BATCH,
-    steps: int = STEPS,
+    options: EarlyStopping = TRAINING,
     device: str | torch.device = "cpu",
 ) -> list[Learnt]:
     """Train one perceptron a task, all in the same steps: records (n, d) float32 -> an attacker a task, in their order.
@@ -126,69 +113,45 @@ def train_together(
     learnt: list[Learnt | None] = [None] * len(tasks)
     for members in groups.values():
         rows = _Rows([x], [0] * len(members), [tasks[i] for i in members], device)
-        for i, net in zip(members, _train(rows, [tasks[i] for i in members], hidden, batch, steps), strict=True):
+        for i, net in zip(members, _train(rows, [tasks[i] for i in members], hidden, options), strict=True):
             learnt[i] = Learnt(net, rows.mean[0, 0], rows.scale[0, 0])
     return [a for a in learnt if a is not None]
 
 
-def _train(rows: _Rows, tasks: list[Task], hidden: Sequence[int], batch: int, steps: int) -> list[torch.nn.Module]:
-    count, (size, width), outputs = len(tasks), rows.x.shape[1:], max(t.classes for t in tasks)
-    net = _first(tasks, (width, *hidden, outputs)).to(rows.x.device)
-    # Logits that a task has no class for are pushed out of its softmax.
-    spare = torch.zeros(count, 1, outputs, device=rows.x.device)
-    for i, task in enumerate(tasks):
-        spare[i, :, task.classes :] = -1e9
-    batch = min(batch, size)
-    each = max(1, size // batch)
-    epochs = min(max(-(-steps // each), EPOCHS[0]), EPOCHS[1])
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15)
-    best = [w.detach().clone() for w in net.parameters()]
-    score = torch.full((count,), -torch.inf, device=rows.x.device)
-    waited = torch.zeros(count, device=rows.x.device)
-    left = torch.arange(count, device=rows.x.device)  # the tasks that still learn: the others cost nothing more
-    for _ in range(epochs):
-        for _ in range(each):
-            picked = rows.next(batch)
-            logits = net(rows.seen(rows.x[:, picked], left)) + spare[left]
-            loss = _loss(logits, rows.y[left][:, picked])
-            optimiser.zero_grad(set_to_none=True)
-            loss.sum().backward()
-            optimiser.step()
-            schedule.step()
-        now = _score(net, rows, spare, left)
-        better = now > score[left]
-        score[left] = torch.where(better, now, score[left])
-        waited[left] = torch.where(better, 0, waited[left] + 1)
-        with torch.no_grad():
-            for i in torch.nonzero(better).flatten().tolist():
-                for kept, weight in zip(best, net.parameters(), strict=True):
-                    kept[left[i]].copy_(weight[i])
-        on = waited[left] < PATIENCE
-        if not bool(on.any()):
-            break
-        if not bool(on.all()):
-            _narrow(net, optimiser, on)
-            left = left[on]
-    net = BatchedMLP(count, (width, *hidden, outputs)).to(rows.x.device)
-    with torch.no_grad():
-        for kept, weight in zip(best, net.parameters(), strict=True):
-            weight.copy_(kept)
-    return [_cut(net.part(i), task.classes) for i, task in enumerate(tasks)]
+class _Stack:
+    """One perceptron a task, trained in the same steps: a `Learner` of as many parts."""
+
+    def __init__(self, rows: _Rows, tasks: Sequence[Task], hidden: Sequence[int]) -> None:
+        outputs = max(task.classes for task in tasks)
+        self.rows = rows
+        self.net = _first(tasks, (rows.x.shape[2], *hidden, outputs)).to(rows.x.device)
+        # Logits of classes that a task does not have are pushed out of its softmax.
+        self.spare = torch.zeros(len(tasks), 1, outputs, device=rows.x.device)
+        for i, task in enumerate(tasks):
+            self.spare[i, :, task.classes :] = -1e9
+
+    def loss(self, positions: Tensor, active: Tensor) -> Tensor:
+        positions = positions.to(self.rows.x.device)
+        logits = self.net(self.rows.seen(self.rows.x[:, positions], active)) + self.spare[active]
+        return _loss(logits, self.rows.y[active][:, positions]).sum()
+
+    @torch.no_grad()
+    def score(self, active: Tensor) -> Tensor:
+        labels = self.rows.held_y[active]
+        logits = self.net(self.rows.seen(self.rows.held, active)) + self.spare[active]
+        known = labels >= 0
+        right = ((logits.argmax(2) == labels) & known).sum(1) / known.sum(1).clamp(min=1)
+        return validation_score(right, _loss(logits, labels))
 
 
-def _narrow(net: BatchedMLP, optimiser: torch.optim.Optimizer, on: Tensor) -> None:
-    # Leave out the parts that have stopped, and what the optimiser remembers of them.
-    for some in (net.weights, net.biases):
-        for i, weight in enumerate(list(some)):
-            fewer = torch.nn.Parameter(weight.detach()[on])
-            state = optimiser.state.pop(weight)
-            optimiser.state[fewer] = {k: v[on] if v.ndim else v for k, v in state.items()}
-            some[i] = fewer
-    optimiser.param_groups[0]["params"] = list(net.parameters())
+def _train(rows: _Rows, tasks: Sequence[Task], hidden: Sequence[int], options: EarlyStopping) -> list[nn.Module]:
+    stack = _Stack(rows, tasks, hidden)
+    draw = Shuffle(rows.x.shape[1], options.batch, rows.random, carry=True)
+    train_early_stopped(stack, draw, options, parts=len(tasks))
+    return [_cut(stack.net.part(i), task.classes) for i, task in enumerate(tasks)]
 
 
-def _first(tasks: list[Task], widths: tuple[int, ...]) -> BatchedMLP:
+def _first(tasks: Sequence[Task], widths: tuple[int, ...]) -> BatchedMLP:
     # Each part starts as its own seed says, whoever else is trained beside it.
     net = BatchedMLP(len(tasks), widths)
     with torch.no_grad():
@@ -218,16 +181,6 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return each.sum(1) / (labels >= 0).sum(1).clamp(min=1)
 
 
-@torch.no_grad()
-def _score(net: BatchedMLP, rows: _Rows, spare: Tensor, left: Tensor) -> Tensor:
-    # Share of the labelled validation records read right; the loss tells equal shares apart: (tasks,)
-    labels = rows.held_y[left]
-    logits = net(rows.seen(rows.held, left)) + spare[left]
-    known = labels >= 0
-    right = ((logits.argmax(2) == labels) & known).sum(1) / known.sum(1).clamp(min=1)
-    return right - 1e-6 * _loss(logits, labels).clamp(max=100)
-
-
 def perceptron(
     x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
 ) -> list[np.ndarray]:
@@ -245,7 +198,7 @@ def perceptrons(
     tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for _ in tables for s in secrets]
     owner = [i for i in range(len(tables)) for _ in secrets]
     rows = _Rows(tables, owner, tasks, where)
-    nets = _train(rows, tasks, HIDDEN, BATCH, STEPS)
+    nets = _train(rows, tasks, HIDDEN, TRAINING)
     codes = [
         Learnt(net, rows.mean[i, 0], rows.scale[i, 0])(tables[i][trial.tried])
         for i, net in zip(owner, nets, strict=True)

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sordine.attacks.base import Secret, Trial, standardise, usual
+from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
 
 WIDE = (1024, 512, 256)
 SEVERAL = (256, 128)
-BATCH = 128
-EPOCHS = (15, 40)  # fewest and most passes over the training records; between them as many as make STEPS steps
-STEPS = 1200
-PATIENCE = 10  # passes in which no member's validation accuracy became better, after which training stops
-RATE = 1e-3
+# Each member has its own weight decay, so the optimiser has none.
+TRAINING = EarlyStopping(rate=2e-3, steps=1200, epochs=(15, 40), patience=10, batch=128, warm_up=0.15)
 PICKS = 12  # of members, with replacement, that share the ensemble's weight
 _BLOCK = 4096
 
@@ -90,51 +88,33 @@ class _Members:
         self.random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
         self.net = BatchedMLP(len(members), (x.shape[1], *hidden, secret.classes), self.random).to(device)
         self.held, self.truth = x[held], torch.as_tensor(secret.labels[held], device=device)
-        self._train(self._seen(x[train]), torch.as_tensor(secret.labels[train], device=device), members)
+        self.x, self.y = self._seen(x[train]), torch.as_tensor(secret.labels[train], device=device)
+        self.drop = torch.tensor([m.dropout for m in members], device=device)[:, None, None]
+        self.decay = torch.tensor([m.decay for m in members], device=device)[:, None, None]
+        draw = Shuffle(len(train), TRAINING.batch, self.random)
+        train_early_stopped(self, draw, TRAINING, parts=len(members), stop_together=True, optimiser=self._optimiser)
 
     def _seen(self, x: np.ndarray) -> Tensor:
         return torch.as_tensor((x - self.mean) / self.scale, device=self.device)
 
-    def _train(self, x: Tensor, y: Tensor, members: Sequence[Member]) -> None:
-        batch = min(BATCH, len(x))
-        each = max(1, len(x) // batch)
-        epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
-        # Decay is each member's own, so it is done here and not by the optimiser.
-        optimiser = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=0.0, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, 2 * RATE, total_steps=each * epochs + 1, pct_start=0.15
-        )
-        decay = torch.tensor([m.decay for m in members], device=self.device)[:, None, None]
-        drop = torch.tensor([m.dropout for m in members], device=self.device)[:, None, None]
-        best = [w.detach().clone() for w in self.net.parameters()]
-        score = torch.full((len(members),), -torch.inf, device=self.device)
-        waited = 0
-        for _ in range(epochs):
-            order = torch.randperm(len(x), generator=self.random).to(self.device)
-            for step in range(each):
-                rows = order[step * batch : (step + 1) * batch]
-                logits = self._forward(x[rows], drop)
-                every = y[rows].expand(len(members), batch)
-                loss = functional.cross_entropy(logits.flatten(0, 1), every.flatten(), reduction="sum") / batch
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                with torch.no_grad():
-                    for weight in self.net.weights:
-                        weight.mul_(1 - optimiser.param_groups[0]["lr"] * decay)
-                optimiser.step()
-                schedule.step()
-            now = self._score()
-            better = now > score
-            score = torch.where(better, now, score)
-            waited = 0 if bool(better.any()) else waited + 1
-            with torch.no_grad():
-                for kept, weight in zip(best, self.net.parameters(), strict=True):
-                    kept[better] = weight[better]
-            if waited >= PATIENCE:
-                break
-        with torch.no_grad():
-            for kept, weight in zip(best, self.net.parameters(), strict=True):
-                weight.copy_(kept)
+    def _optimiser(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        # AdamW whose decay differs by member and leaves the biases alone.
+        optimiser = TRAINING.optimiser(weights)
+
+        @torch.no_grad()
+        def decay(optimiser: torch.optim.Optimizer, *_: object) -> None:
+            for weight in self.net.weights:
+                weight.mul_(1 - optimiser.param_groups[0]["lr"] * self.decay)
+
+        optimiser.register_step_pre_hook(decay)
+        return optimiser
+
+    def loss(self, positions: Tensor, active: Tensor) -> Tensor:
+        """The sum of the members' cross-entropies on a batch: a scalar."""
+        rows = positions.to(self.device)
+        logits = self._forward(self.x[rows], self.drop)
+        every = self.y[rows].expand(len(active), len(rows))
+        return functional.cross_entropy(logits.flatten(0, 1), every.flatten(), reduction="sum") / len(rows)
 
     def _forward(self, x: Tensor, drop: Tensor) -> Tensor:
         """The same records (b, d) to all members, hidden units left out as each one's rate says: (members, b, classes)."""
@@ -160,17 +140,17 @@ class _Members:
             logits.flatten(0, 1), self.truth.expand(self.net.parts, -1).flatten(), reduction="none"
         ).view(self.net.parts, -1)
 
-    def _score(self) -> Tensor:
-        # Share of the validation records read right; the loss tells equal shares apart: (members,)
+    def score(self, active: Tensor | None = None) -> Tensor:
+        """The validation score of every member: (members,)."""
         if not len(self.truth):
             return torch.zeros(self.net.parts, device=self.device)
         right = (self._logits(self.held).argmax(2) == self.truth).float().mean(1)
-        return right - 1e-6 * self._losses().mean(1).clamp(max=100)
+        return validation_score(right, self._losses().mean(1))
 
     def weights(self, picks: int) -> np.ndarray:
         """(members,) summing to 1. One pick: the member that reads the validation rows best. More: members are picked one
         after the other, each time the one that lowers the average's validation loss most (Caruana and others, 2004)."""
-        score = self._score()
+        score = self.score()
         chosen = np.zeros(self.net.parts)
         if picks == 1 or not len(self.truth):
             chosen[int(score.argmax())] = 1

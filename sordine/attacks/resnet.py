@@ -13,18 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sordine.attacks.base import Secret, Trial, usual
+from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
 from sordine.models.networks.resnet import RESNET10, RESNET18, ResNet
 
 Size = Literal["small", "paper"]
 
 LEAST = 8  # pixels a side
 SMALL = 64  # pixels a side below which the stem does not pool
-BATCH = 64
-STEPS = 1000  # with 5,000 pictures of 32 pixels less than a minute on one core
-EPOCHS = (6, 25)  # fewest and most passes over the training records; between them as many as make STEPS steps
-PATIENCE = 8  # passes without a better validation accuracy after which training stops
-RATE = 4e-3
-DECAY = 0.02
+# With 5,000 pictures of 32 pixels less than a minute on one core.
+TRAINING = EarlyStopping(rate=4e-3, steps=1000, epochs=(6, 25), patience=8, batch=64, decay=0.02)
 SHIFT = 16  # pictures move by at most a sixteenth of a side
 BLOCK = 256
 
@@ -80,34 +77,38 @@ def train_reader(
     random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
     net = _first(classes, x.shape[1:], size, random).to(device)
     reader = Reader(net, *_channels(x, train, device))
-    truth = torch.as_tensor(labels, device=device)
     held = validation[labels[validation] >= 0]
-    batch = min(BATCH, len(train))
-    each = len(train) // batch
-    epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=each * epochs + 1, pct_start=0.2)
-    best, score, waited = _copy(net), -math.inf, 0
-    for _ in range(epochs):
-        order = train[torch.randperm(len(train), generator=random).numpy()]
-        net.train()
-        for step in range(each):
-            rows = np.sort(order[step * batch : (step + 1) * batch])
-            seen = _shifted(reader.seen(x[rows]), random)
-            loss = functional.cross_entropy(net(seen), truth[torch.as_tensor(rows, device=device)])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        now = _score(reader, x, labels, held)
-        waited = 0 if now > score else waited + 1
-        if now > score:
-            best, score = _copy(net), now
-        if waited >= PATIENCE:
-            break
-    net.load_state_dict(best)
-    net.eval()
+    draw = Shuffle(len(train), TRAINING.batch, random)
+    train_early_stopped(_Learner(reader, x, labels, train, held, random), draw, TRAINING)
     return reader
+
+
+class _Learner:
+    """The training of a `Reader`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        x: np.ndarray,
+        labels: np.ndarray,
+        train: np.ndarray,
+        held: np.ndarray,
+        random: torch.Generator,
+    ) -> None:
+        self.reader, self.net = reader, reader.net
+        self.x, self.labels, self.train, self.held, self.random = x, labels, train, held, random
+
+    def loss(self, positions: Tensor, active: Tensor) -> Tensor:
+        rows = np.sort(self.train[positions.numpy()])
+        pictures = _shifted(self.reader.seen(self.x[rows]), self.random)
+        return functional.cross_entropy(self.net(pictures), torch.as_tensor(self.labels[rows], device=pictures.device))
+
+    def score(self, active: Tensor) -> Tensor:
+        if not len(self.held):
+            return torch.zeros(1, dtype=torch.float64)
+        blocks = [self.held[start : start + BLOCK] for start in range(0, len(self.held), BLOCK)]
+        logits = np.concatenate([self.reader.logits(self.x[rows]) for rows in blocks])
+        return score_of(torch.from_numpy(logits), torch.as_tensor(self.labels[self.held]))
 
 
 def _first(classes: int, shape: tuple[int, ...], size: Size, random: torch.Generator) -> ResNet:
@@ -157,19 +158,6 @@ def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
     columns = (torch.arange(width) + right).clamp(0, width - 1).to(x.device)
     at = torch.arange(len(x), device=x.device)[:, None, None]
     return x.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def _copy(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in net.state_dict().items()}
-
-
-def _score(reader: Reader, x: np.ndarray, labels: np.ndarray, held: np.ndarray) -> float:
-    # Share of the validation records read right; the loss tells equal shares apart.
-    if not len(held):
-        return 0.0
-    logits = np.concatenate([reader.logits(x[held[s : s + BLOCK]]) for s in range(0, len(held), BLOCK)])
-    loss = float(functional.cross_entropy(torch.from_numpy(logits), torch.as_tensor(labels[held])))
-    return float((logits.argmax(1) == labels[held]).mean()) - 1e-6 * min(loss, 100.0)
 
 
 def resnet(

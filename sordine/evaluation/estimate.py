@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -102,11 +103,11 @@ def _reader(scene: Scene, budget: Budget, here: cost.Speed) -> Read:
         for family in families:
             if family == "mlp":
                 train = learnt - learnt // VALIDATION
-                steps = cost.steps_of(train, mlp.BATCH, calibrated.STEPS, mlp.EPOCHS)
+                steps = cost.steps_of(train, replace(mlp.TRAINING, steps=calibrated.STEPS))
                 each = sum(
                     a * b for a, b in zip((width, *calibrated.NARROW), (*calibrated.NARROW, classes), strict=True)
                 )
-                total += here.products * steps * (STEP + 6 * cost.STEP["mlp"] * mlp.BATCH * each)
+                total += here.products * steps * (STEP + 6 * cost.STEP["mlp"] * mlp.TRAINING.batch * each)
             else:
                 once = cost.of_a_trial(family, learnt, tried, len(scene.x), width, [classes], (width,), "small")
                 total += once * (here.branches * FEWER_TREES if family == "trees" else here.products)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,24 +21,32 @@ Move = tuple[str, Mapping[str, Tensor]]
 
 
 class Player:
-    """A network that learns: its weights, its optimiser and, where it has one, its learning-rate schedule (a step an epoch)."""
+    """A network that learns: its weights, its optimiser and its learning-rate schedule, if any.
+
+    each_move: the schedule steps after each move instead of each epoch.
+    """
 
     def __init__(
         self,
         module: nn.Module,
         optimiser: Callable[..., torch.optim.Optimizer],
         schedule: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
+        *,
+        each_move: bool = False,
     ) -> None:
         self.module = module
         self.weights = [w for w in module.parameters() if w.requires_grad]
         self.optimiser = optimiser(self.weights)
         self.schedule = schedule(self.optimiser) if schedule else None
+        self.each_move = each_move
 
     def move(self, loss: Tensor) -> None:
         """One step down `loss`, with respect to this player's weights only."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=self.weights)
         self.optimiser.step()
+        if self.each_move and self.schedule is not None:
+            self.schedule.step()
 
 
 @dataclass
@@ -109,8 +117,19 @@ class Draw:
         return torch.rand(count, width, generator=self.generator).clamp_(1e-7, 1 - 1e-7).to(self.device)
 
 
-class Game(Protocol):
-    """players by name; `moves` names who moves, in order, in every round; `round` yields exactly those moves."""
+class Rounds(Protocol):
+    """A source of batches that knows how many rounds make an epoch."""
+
+    @property
+    def rounds(self) -> int: ...
+
+
+Source = TypeVar("Source", contravariant=True)
+Drawn = TypeVar("Drawn", bound=Rounds)
+
+
+class Game(Protocol[Source]):
+    """Players by name; `moves` names the players in the order of a round; `round` yields exactly those moves."""
 
     @property
     def players(self) -> Mapping[str, Player]: ...
@@ -118,7 +137,7 @@ class Game(Protocol):
     @property
     def moves(self) -> Sequence[str]: ...
 
-    def round(self, draw: Draw) -> Iterator[Move]: ...
+    def round(self, draw: Source) -> Iterator[Move]: ...
 
 
 @dataclass(frozen=True)
@@ -130,11 +149,12 @@ class Epoch:
     terms: dict[str, float]
 
 
-def play(game: Game, draw: Draw, epochs: int, *, start: int = 0) -> Iterator[Epoch]:
+def play(game: Game[Drawn], draw: Drawn, epochs: int, *, start: int = 0, check_finite: bool = True) -> Iterator[Epoch]:
     """Play `epochs` epochs (from `start`, when resuming), yielding after each.
 
-    Only the player who is about to move is in training mode; the others, and every network that is no player, evaluate.
-    Raises FloatingPointError when a loss is no longer finite, RuntimeError when a round yields another move than announced.
+    Only the player about to move is in training mode; the others, and every network that is no player, evaluate.
+    Raises FloatingPointError when a loss is no longer finite (unless `check_finite` is off), RuntimeError when a round
+    yields another move than announced.
     """
     players, moves = game.players, tuple(game.moves)
     for player in players.values():
@@ -160,11 +180,11 @@ def play(game: Game, draw: Draw, epochs: int, *, start: int = 0) -> Iterator[Epo
                 raise RuntimeError("the round has more moves than announced")
         for player in players.values():
             player.module.eval()
-            if player.schedule is not None:
+            if player.schedule is not None and not player.each_move:
                 player.schedule.step()
         means = {term: float(value) / draw.rounds for term, value in totals.items()}
         broken = [term for term, value in means.items() if value != value or abs(value) == float("inf")]
-        if broken:
+        if broken and check_finite:
             raise FloatingPointError(f"epoch {number + 1}: loss {broken[0]} is no longer finite")
         yield Epoch(number + 1, epochs, means)
 

@@ -11,7 +11,7 @@ import pytest
 
 from sordine.attacks.base import Secret, Trial
 from sordine.attacks.registry import FAMILIES
-from sordine.attacks.resnet import is_picture, resnet, train_reader
+from sordine.attacks.resnet import TRAINING, is_picture, resnet, train_reader
 from sordine.attacks.runner import Budget, Piece, Scene, attack, pieces
 from sordine.data.table import Table
 from sordine.errors import SordineError
@@ -62,8 +62,7 @@ def test_reads_what_no_linear_probe_can() -> None:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps, where it is not the accuracy that is looked at."""
-    monkeypatch.setattr("sordine.attacks.resnet.STEPS", 12)
-    monkeypatch.setattr("sordine.attacks.resnet.EPOCHS", (2, 3))
+    monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, steps=12, epochs=(2, 3)))
 
 
 @pytest.mark.usefixtures("brief")
@@ -182,7 +181,7 @@ def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
     t = table(800)
     code = np.random.default_rng(0).standard_normal((800, 5)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sordine.attacks.resnet.EPOCHS", (20, 20))
+        patch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(20, 20)))
         (h,) = audit(t, replace(t, x=code, y={}), POLICY, budget=QUICK, pretrained=False).headlines
     assert (h.attacker_before, h.attacker_after) == ("resnet", "logistic")
     assert h.before > 0.8

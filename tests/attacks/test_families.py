@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,8 +22,8 @@ STRONGER = ("features", "svm", "boosting", "wide", "ensemble", "convolution")
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that learn for a second."""
-    monkeypatch.setattr(ensemble, "EPOCHS", (8, 8))
-    monkeypatch.setattr(convolution, "EPOCHS", (10, 10))
+    monkeypatch.setattr(ensemble, "TRAINING", replace(ensemble.TRAINING, epochs=(8, 8)))
+    monkeypatch.setattr(convolution, "TRAINING", replace(convolution.TRAINING, epochs=(10, 10)))
 
 
 def cut(n: int) -> Trial:
