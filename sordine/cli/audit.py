@@ -1,253 +1,419 @@
-"""The command `audit`: its options, what they may not be together, and what is done with them."""
+"""The command `audit`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sordine.cli import parsing as given
+from sordine.cli import parsing, paths
+from sordine.cli.completion import extractors
 from sordine.cli.console import Console
 from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import (
+    Attacks,
+    BudgetName,
+    Common,
     Device,
+    ExtractorOptions,
     Features,
     Force,
     KeyFile,
     Layout,
-    LayoutSettings,
+    LayoutOptions,
     Names,
     Preserve,
-    Quiet,
-    Settings,
     SkipBad,
     Suppress,
     Watch,
     Weights,
     Workers,
 )
+from sordine.cli.signature import Renamed, takes
 from sordine.errors import SordineError, nearest
+from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import check_device
 
+if TYPE_CHECKING:
+    from sordine.attacks.runner import Budget
+    from sordine.evaluation.inputs import Pair
+    from sordine.evaluation.report import Report
+    from sordine.keys import Key
+    from sordine.models.modifier import Modifier
 
-def audit(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A Parquet or CSV table, or a media folder.")],
-    transformed: Annotated[Path, typer.Argument(metavar="TRANSFORMED", help="The released records, by the same ids.")],
-    suppress: Suppress = None,
-    preserve: Preserve = None,
-    watch: Watch = None,
+EXAMPLES = (
+    "sordine audit voices.parquet transformed.parquet --modifier modifier -o report.html --json report.json",
+    "sordine audit voices.parquet anonymised.parquet -s speaker -p word --max-leakage 0.1",
+    "sordine audit voices anonymised-voices -e logmel -s speaker -o report.html",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions(Common):
+    """The options of `audit`."""
+
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="The originals: a Parquet or CSV table, or a media folder.")
+    ]
+    transformed: Annotated[
+        Path, typer.Argument(metavar="TRANSFORMED", help="The released records, with the same ids or file names.")
+    ]
+    suppress: Suppress = None
+    preserve: Preserve = None
+    watch: Watch = None
     modifier: Annotated[
-        Path | None, typer.Option("--modifier", help="The modifier; its policy is the default.")
-    ] = None,
-    html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json")] = None,
-    budget_name: Annotated[
-        str, typer.Option("--budget", metavar="NAME", help="How hard to try: quick, standard or paranoid.")
-    ] = "standard",
-    family: Annotated[
-        Names, typer.Option("--family", metavar="NAMES", help="Families of attackers. [those of the budget]")
-    ] = None,
-    setting: Annotated[Names, typer.Option("--setting", metavar="LETTERS", help="A, B or C. [all]")] = None,
-    seed: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attackers. [0]")] = None,
-    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Of the cross-validation.")] = None,
+        Path | None,
+        typer.Option("--modifier", metavar="MODIFIER", help="The modifier's folder; its policy is the default."),
+    ] = None
+    html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html", help="The page to write.")] = (
+        None
+    )
+    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report to write.")] = None
+    max_leakage: Annotated[
+        float | None,
+        typer.Option("--max-leakage", min=0.0, max=1.0, help="End with exit code 1 if more leakage is found."),
+    ] = None
+    budget: BudgetName = "standard"
+    attacks: Attacks = None
+    scenarios: Annotated[
+        Names,
+        typer.Option("--scenario", metavar="LETTERS", help="Scenarios A, B and C. [default: all]"),
+        Renamed("--setting", "--scenario"),
+    ] = None
+    seeds: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attacks. [default: 0]")] = None
+    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Folds of the cross-validation.")] = None
     max_records: Annotated[
-        int | None, typer.Option("--max-records", min=20, help="At most, of the fitted and of the unseen.")
-    ] = None,
+        int | None,
+        typer.Option("--max-records", min=20, help="Use at most this many records of the fit, and of the others."),
+    ] = None
     more: Annotated[
         Path | None,
-        typer.Option("--more", metavar="TABLE", help="Labelled originals that the attacker alone holds (--modifier)."),
-    ] = None,
+        typer.Option(
+            "--more", metavar="TABLE", help="Labelled original records that only the attacker has (needs --modifier)."
+        ),
+    ] = None
     person: Annotated[
         str | None,
-        typer.Option("--person", metavar="ATTRIBUTE", help="Whose records are read together. [the table's groups]"),
-    ] = None,
+        typer.Option(
+            "--person",
+            metavar="ATTRIBUTE",
+            help="The attribute that names the person; records of a person are pooled. [default: the table's groups]",
+        ),
+    ] = None
     match_by_order: Annotated[
-        bool,
-        typer.Option("--match-by-order", help="Without ids: row i of both tables is the same record."),
-    ] = False,
-    max_leakage: Annotated[
-        float | None, typer.Option("--max-leakage", min=0.0, max=1.0, help="Exit 1 where more is found.")
-    ] = None,
-    originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Show original records.")] = True,
+        bool, typer.Option("--match-by-order", help="Without ids: row i of both tables is the same record.")
+    ] = False
+    originals: Annotated[
+        bool, typer.Option("--originals/--no-originals", help="Show original records in the report.")
+    ] = True
     pretrained: Annotated[
-        bool, typer.Option("--pretrained/--no-pretrained", help="Read a classifier that is never retrained, too.")
-    ] = True,
-    media: Annotated[Path | None, typer.Option("--media", metavar="FOLDER", help="Show some of its files.")] = None,
+        bool,
+        typer.Option("--pretrained/--no-pretrained", help="Also test a classifier that is trained on originals only."),
+    ] = True
+    media: Annotated[
+        Path | None, typer.Option("--media", metavar="FOLDER", help="Show some of this folder's files in the report.")
+    ] = None
     media_after: Annotated[
-        Path | None, typer.Option("--media-after", metavar="FOLDER", help="Files of the same names, anonymised.")
-    ] = None,
+        Path | None,
+        typer.Option("--media-after", metavar="FOLDER", help="Show the files of the same names in this folder too."),
+    ] = None
     extractor: Annotated[
-        str | None, typer.Option("--extractor", "-e", metavar="NAME", help="TABLE and TRANSFORMED are media folders.")
-    ] = None,
-    settings: Settings = None,
-    weights: Weights = None,
-    layout: Layout = None,
-    layout_settings: LayoutSettings = None,
-    skip_bad: SkipBad = False,
-    rebuild: Annotated[
-        bool, typer.Option("--reconstruct", help="Of pictures: train decoders that rebuild them from what is released.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--extractor",
+            "-e",
+            metavar="NAME",
+            help="Compare two media folders by this extractor's vectors.",
+            autocompletion=extractors,
+        ),
+    ] = None
+    options: ExtractorOptions = None
+    weights: Weights = None
+    layout: Layout = None
+    layout_options: LayoutOptions = None
+    skip_bad: SkipBad = False
+    reconstruct: Annotated[
+        bool, typer.Option("--reconstruct", help="Train decoders that rebuild pictures from the released records.")
+    ] = False
     identity: Annotated[
-        str | None, typer.Option("--identity", metavar="ATTRIBUTE", help="Whose face it is, for --reconstruct.")
-    ] = None,
+        str | None,
+        typer.Option("--identity", metavar="ATTRIBUTE", help="The attribute that names the face (--reconstruct)."),
+    ] = None
     verification: Annotated[
-        Path | None, typer.Option("--verification", metavar="FILE", help="FaceNet's weights, for --reconstruct.")
-    ] = None,
-    device: Device = "cpu",
-    workers: Workers = 2,
-    features: Features = None,
-    key: KeyFile = None,
-    force: Force = False,
-    quiet: Quiet = False,
-) -> int:
-    """Say what retrained attackers still read."""
-    if identity is not None and not rebuild:
-        raise SordineError("--identity says whose face it is for --reconstruct, which was not given")
-    if verification is not None and not rebuild:
-        raise SordineError("--verification measures faces for --reconstruct, which was not given")
-    given.apart({"--json": json, "-o": html})
-    if more is not None:
-        if modifier is None:
-            raise SordineError("--more sends the attacker's own records through the modifier: name it with --modifier")
-        given.is_table(more)
-    for path in (html, json):
+        Path | None,
+        typer.Option("--verification", metavar="FILE", help="FaceNet's weights for face similarity (--reconstruct)."),
+    ] = None
+    device: Device = "cpu"
+    workers: Workers = 2
+    features: Features = None
+    key: KeyFile = None
+    force: Force = False
+
+
+@takes(AuditOptions)
+def audit(given: AuditOptions) -> int:
+    """Report what retrained attackers can infer from released records."""
+    _check(given)
+    budget = _budget(given)
+    with given.console() as console:
+        work = _Audit.open(given, budget, console)
+        if given.reconstruct:
+            work.check_reconstruction()
+        report = work.report()
+        from sordine.evaluation.report_file import write_report
+
+        write_report(report, given.html, given.json, force=given.force)
+        console.verdict(report)
+        for path in (given.html, given.json):
+            if path is not None:
+                console.say(f"{path}: the report")
+        return FOUND if report.passed is False else DONE
+
+
+def _check(given: AuditOptions) -> None:
+    """Check what can be checked before anything is loaded."""
+    for option, value in (("--identity", given.identity), ("--verification", given.verification)):
+        if value is not None and not given.reconstruct:
+            raise SordineError(f"{option} needs --reconstruct; add it")
+    paths.check_distinct({"--json": given.json, "-o": given.html})
+    if given.more is not None:
+        if given.modifier is None:
+            raise SordineError("--more needs --modifier: the attacker's records are sent through the modifier")
+        paths.check_table(given.more)
+    inputs = (given.table, given.transformed, given.modifier, given.key, given.media, given.media_after, given.more)
+    for path in (given.html, given.json):
         if path is not None:
-            given.ready(path, force, table, transformed, modifier, key, media, media_after, more)
-    folders = given.two_folders(table, transformed, extractor, modifier, media, media_after)
-    if match_by_order and folders:
+            paths.check_output(path, given.force, *inputs)
+    if given.extractor is None:
+        paths.check_two_tables(given.table, given.transformed)
+        if given.media_after is not None and given.media is None:
+            raise SordineError("--media-after needs --media: give the folder of the original files")
+        return
+    paths.check_two_folders(given.table, given.transformed)
+    for option, path in (
+        ("--modifier", given.modifier),
+        ("--media", given.media),
+        ("--media-after", given.media_after),
+    ):
+        if path is not None:
+            raise SordineError(f"{option} is for two tables, but --extractor compares two media folders")
+    if given.match_by_order:
         raise SordineError("--match-by-order is for two tables; files of two folders are matched by name")
+
+
+def _budget(given: AuditOptions) -> Budget:
     from sordine.attacks.runner import Budget
-    from sordine.data.table import Table
-    from sordine.data.table_io import read_note
-    from sordine.evaluation.audit import audit as find
-    from sordine.evaluation.inputs import extract_pair, read_pair
-    from sordine.evaluation.report_file import write_report
-    from sordine.evaluation.sections.picture_sheets import reconstruction_sheet, sheets
-    from sordine.evaluation.sections.reconstruction import reconstruct, sides
-    from sordine.keys import Key
-    from sordine.methods.registry import load
-    from sordine.models.picture_classifier import labelled
-    from sordine.models.verification import load_verification
-    from sordine.policy import ALL_OTHERS
-    from sordine.workflow.key_files import beside
 
     asked: dict[str, Any] = {
-        "families": given.names(family),
-        "settings": given.names(setting),
-        "seeds": given.integers(seed, "--seed"),
-        "folds": folds,
-        "max_records": max_records,
+        "families": parsing.names(given.attacks),
+        "settings": parsing.names(given.scenarios),
+        "seeds": parsing.integers(given.seeds, "--seed"),
+        "folds": given.folds,
+        "max_records": given.max_records,
     }
-    budget = Budget.named(budget_name, **{k: v for k, v in asked.items() if v not in ((), None)})
-    with Console(quiet=quiet) as people:
-        fitted = None if modifier is None else load(modifier)
-        note = {} if folders else read_note(transformed, "sordine.transform")
-        if fitted is not None and note.get("modifier", fitted.card.weights) != fitted.card.weights:
-            raise SordineError(f"{transformed} was made by another modifier than {modifier}")
-        policy = given.policy_of_audit(given.policy(suppress, preserve, watch, table), fitted, note)
-        path = key if key is not None else beside(modifier) if modifier is not None else None
-        secret = Key.read(path) if path is not None and (key is not None or path.exists()) else None
-        if extractor is not None:
-            pair = extract_pair(
-                table,
-                transformed,
-                extractor,
-                options=given.fields(settings),
-                layout=layout,
-                layout_options=given.fields(layout_settings),
-                weights=weights,
-                skip_bad=skip_bad,
-                device=check_device(device),
-                workers=workers,
-                named=policy.named,
-                log=people.log,
-                progress=people.progress,
-            )
-        else:
-            pair = read_pair(
-                table,
-                transformed,
-                features=given.names(features),
-                named=policy.named,
-                media=media,
-                media_after=media_after,
-                layout=layout,
-                layout_options=given.fields(layout_settings),
-                match_by_order=match_by_order,
-                log=people.log,
-            )
-        if not given.names(suppress) and not given.names(preserve):
-            policy = given.watched(policy, pair.original.attributes, fitted, note)
-            left = [a for a in pair.original.attributes if a not in policy.named]
-            if policy.watch != ALL_OTHERS and left:
-                people.log(f"not watched, as in the policy of the fit: {', '.join(left)} (-w names others)")
-        policy = policy.resolve(pair.original.attributes)
-        if rebuild:  # what cannot be is refused before the audit
-            before, _, own, _ = sides(pair.original, pair.transformed, policy, modifier=fitted, key=secret)
-            if verification is not None:
-                load_verification(verification)
-            if identity is not None and identity not in pair.original.y:
-                raise SordineError(f"{table}: no attribute {identity!r}; {nearest(identity, pair.original.attributes)}")
-            if identity is not None and verification is None:
-                labelled(before.take(own), identity)
-        shown = pair.gallery(policy, originals=originals, log=people.log)
-        options = [*pair.options, *(() if more is None else ("--more", more.name))]
-        options += [] if person is None else ["--person", person]
-        options += [] if key is None else ["--key", key.name]
-        if person is not None and not budget.person:
+    budget = Budget.named(given.budget, **{k: v for k, v in asked.items() if v not in ((), None)})
+    if given.person is not None and not budget.person:
+        raise SordineError(
+            f"--person {given.person}: the budget {budget.name} does not pool records; use --budget standard"
+        )
+    return budget
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """An audit whose inputs are loaded."""
+
+    given: AuditOptions
+    budget: Budget
+    console: Console
+    modifier: Modifier | None
+    key: Key | None
+    policy: Policy
+    pair: Pair
+
+    @classmethod
+    def open(cls, given: AuditOptions, budget: Budget, console: Console) -> _Audit:
+        """Load the inputs and decide the policy."""
+        from sordine.data.table_io import read_note
+        from sordine.methods.registry import load
+
+        modifier = None if given.modifier is None else load(given.modifier)
+        note = {} if given.extractor is not None else read_note(given.transformed, "sordine.transform")
+        if modifier is not None and note.get("modifier", modifier.card.weights) != modifier.card.weights:
             raise SordineError(
-                f"--person {person}: the budget {budget.name} reads single records only; --budget standard pools"
+                f"{given.transformed} was made by another modifier than {given.modifier}; give the one that made it"
             )
-        held = None if more is None else Table.read(more, pair.original.features, named=policy.named)
-        command = given.audit_command(
-            table, transformed, policy, modifier, budget, max_leakage, {"-o": html, "--json": json}, options
-        )
-        report = find(
-            pair.original,
-            pair.transformed,
-            policy,
-            modifier=fitted,
-            key=secret,
-            budget=budget,
-            max_leakage=max_leakage,
-            originals=originals,
-            pretrained=pretrained,
-            more=held,
-            person=person,
-            match_by_order=pair.by_order,
-            device=check_device(device),
-            workers=workers,
-            log=people.log,
-            progress=people.progress,
-            source={**pair.about, "command": command},
-        )
-        report = pair.finish(report, shown)
-        if shown is None:  # which shows the same pictures
-            before, after = pair.original, pair.transformed
-            grids = sheets(fitted, secret, before, after, policy=policy, originals=originals, log=people.log)
+        asked = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
+        policy = parsing.policy_to_audit(asked, modifier, note)
+        key = _key(given)
+        pair = _pair(given, policy, console)
+        known = pair.original.attributes
+        if not parsing.names(given.suppress) and not parsing.names(given.preserve):
+            policy = parsing.with_watched(policy, known, modifier, note)
+            left = [a for a in known if a not in policy.named]
+            if policy.watch != ALL_OTHERS and left:
+                console.log(f"not watched, as in the policy of the fit: {', '.join(left)} (-w names others)")
+        return cls(given, budget, console, modifier, key, policy.resolve(known), pair)
+
+    def check_reconstruction(self) -> None:
+        """Check that pictures can be rebuilt, before the audit starts."""
+        from sordine.evaluation.sections.reconstruction import sides
+        from sordine.models.picture_classifier import labelled
+        from sordine.models.verification import load_verification
+
+        given, original = self.given, self.pair.original
+        before, _, learnt, _ = sides(original, self.pair.transformed, self.policy, modifier=self.modifier, key=self.key)
+        if given.verification is not None:
+            load_verification(given.verification)
+        if given.identity is not None and given.identity not in original.y:
+            raise SordineError(
+                f"{given.table}: unknown attribute {given.identity!r}; {nearest(given.identity, original.attributes)}"
+            )
+        if given.identity is not None and given.verification is None:
+            labelled(before.take(learnt), given.identity)
+
+    def report(self) -> Report:
+        """Run the audit and return its report, with the records to show."""
+        from sordine.evaluation.sections.picture_sheets import sheets
+
+        given, log = self.given, self.console.log
+        shown = self.pair.gallery(self.policy, originals=given.originals, log=log)
+        report = self.pair.finish(self._findings(), shown)
+        if shown is None:  # a gallery shows the same pictures
+            before, after = self.pair.original, self.pair.transformed
+            grids = sheets(
+                self.modifier, self.key, before, after, policy=self.policy, originals=given.originals, log=log
+            )
             report = replace(report, sheets=grids)
-        if rebuild:
-            again = reconstruct(
-                pair.original,
-                pair.transformed,
-                policy,
-                modifier=fitted,
-                key=secret,
-                identity=identity,
-                verification=verification,
-                device=check_device(device),
-                log=people.log,
-                progress=people.progress,
-            )
-            few = min(map(len, again.rebuilt.values()))
-            rebuilt = {name: pictures[:few] for name, pictures in again.rebuilt.items()}
-            sheet = reconstruction_sheet(pair.original, again.ids[:few], rebuilt, policy, originals=originals)
-            report = replace(report, reconstruction=again.findings, sheets=(*report.sheets, sheet))
-        write_report(report, html, json, force=force)
-        given.tell(report, people)
-        for path in (html, json):
-            if path is not None:
-                people.say(f"{path}: the report")
-        return FOUND if report.passed is False else DONE
+        return self._with_reconstruction(report) if given.reconstruct else report
+
+    def _findings(self) -> Report:
+        from sordine.data.table import Table
+        from sordine.evaluation.audit import audit as audit_tables
+
+        given, original = self.given, self.pair.original
+        more = None if given.more is None else Table.read(given.more, original.features, named=self.policy.named)
+        return audit_tables(
+            original,
+            self.pair.transformed,
+            self.policy,
+            modifier=self.modifier,
+            key=self.key,
+            budget=self.budget,
+            max_leakage=given.max_leakage,
+            originals=given.originals,
+            pretrained=given.pretrained,
+            more=more,
+            person=given.person,
+            match_by_order=self.pair.by_order,
+            device=check_device(given.device),
+            workers=given.workers,
+            log=self.console.log,
+            progress=self.console.progress,
+            source={**self.pair.about, "command": self._command()},
+        )
+
+    def _with_reconstruction(self, report: Report) -> Report:
+        from sordine.evaluation.sections.picture_sheets import reconstruction_sheet
+        from sordine.evaluation.sections.reconstruction import reconstruct
+
+        given, original = self.given, self.pair.original
+        found = reconstruct(
+            original,
+            self.pair.transformed,
+            self.policy,
+            modifier=self.modifier,
+            key=self.key,
+            identity=given.identity,
+            verification=given.verification,
+            device=check_device(given.device),
+            log=self.console.log,
+            progress=self.console.progress,
+        )
+        few = min(map(len, found.rebuilt.values()))
+        rebuilt = {name: pictures[:few] for name, pictures in found.rebuilt.items()}
+        sheet = reconstruction_sheet(original, found.ids[:few], rebuilt, self.policy, originals=given.originals)
+        return replace(report, reconstruction=found.findings, sheets=(*report.sheets, sheet))
+
+    def _command(self) -> str:
+        given = self.given
+        extra = [*self.pair.options]
+        extra += [] if given.more is None else ["--more", given.more.name]
+        extra += [] if given.person is None else ["--person", given.person]
+        extra += [] if given.key is None else ["--key", given.key.name]
+        extra += [] if given.max_leakage is None else ["--max-leakage", f"{given.max_leakage:g}"]
+        for option, file in (("-o", given.html), ("--json", given.json)):
+            extra += [] if file is None else [option, file.name]
+        modifier = None if given.modifier is None else given.modifier.name
+        tables = (given.table.name, given.transformed.name)
+        return command_line(tables, self.policy, modifier, self.budget, extra)
+
+
+def _key(given: AuditOptions) -> Key | None:
+    from sordine.keys import Key
+    from sordine.workflow.key_files import beside
+
+    if given.key is not None:
+        return Key.read(given.key)
+    path = None if given.modifier is None else beside(given.modifier)
+    return Key.read(path) if path is not None and path.exists() else None
+
+
+def _pair(given: AuditOptions, policy: Policy, console: Console) -> Pair:
+    from sordine.evaluation.inputs import extract_pair, read_pair
+
+    layout_options: Mapping[str, str] = parsing.assignments(given.layout_options, "--layout-option")
+    if given.extractor is None:
+        return read_pair(
+            given.table,
+            given.transformed,
+            features=parsing.names(given.features),
+            named=policy.named,
+            media=given.media,
+            media_after=given.media_after,
+            layout=given.layout,
+            layout_options=layout_options,
+            match_by_order=given.match_by_order,
+            log=console.log,
+        )
+    return extract_pair(
+        given.table,
+        given.transformed,
+        given.extractor,
+        options=parsing.assignments(given.options),
+        layout=given.layout,
+        layout_options=layout_options,
+        weights=given.weights,
+        skip_bad=given.skip_bad,
+        device=check_device(given.device),
+        workers=given.workers,
+        named=policy.named,
+        log=console.log,
+        progress=console.progress,
+    )
+
+
+def command_line(
+    tables: tuple[str, str], policy: Policy, modifier: str | None, budget: Budget, extra: Sequence[str] = ()
+) -> str:
+    """Return the command that makes a report again.
+
+    All files are given by name, without their folders: the page may be shown to others.
+    """
+    words = ["sordine", "audit", *tables]
+    for option, (_, names) in zip(("-s", "-p", "-w"), policy.roles(), strict=True):
+        if any("," in name for name in names):
+            words += [part for name in names for part in (option, name)]
+        elif names or option == "-w":
+            words += [option, ",".join(names) or "none"]
+    if modifier is not None:
+        words += ["--modifier", f"{modifier}/"]
+    words += ["--budget", budget.name]
+    for option, values in (("--attack", budget.families), ("--scenario", budget.settings), ("--seed", budget.seeds)):
+        words += [option, ",".join(map(str, values))]
+    words += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]
+    return shlex.join([*words, *extra])

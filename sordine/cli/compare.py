@@ -1,83 +1,123 @@
-"""The command `compare`: reports side by side, as lines and as a page."""
+"""The command `compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sordine.cli import parsing as given
-from sordine.cli.console import Console
-from sordine.cli.exit_codes import DONE
-from sordine.cli.options import Force, Quiet
+from sordine.cli import paths
+from sordine.cli.options import Common, Force
+from sordine.cli.signature import takes
 from sordine.errors import SordineError
 
+if TYPE_CHECKING:
+    from sordine.evaluation.report import Comparison, Point
 
-def compare(
-    reports: Annotated[list[Path], typer.Argument(metavar="REPORT.json ...", help="Reports of sordine audit.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PAGE.html")] = None,
+EXAMPLES = ("sordine compare transport.json noise.json -o comparison.html",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(Common):
+    """The options of `compare`."""
+
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT.json ...", help="Two or more reports of sordine audit.")
+    ]
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write.")] = (
+        None
+    )
     attribute: Annotated[
-        str | None, typer.Option("--attribute", metavar="NAME", help="Whose leakage. [the first that all suppress]")
-    ] = None,
+        str | None,
+        typer.Option(
+            "--attribute",
+            metavar="NAME",
+            help="The attribute whose leakage is compared. [default: the first that all reports suppress]",
+        ),
+    ] = None
     utility: Annotated[
-        str | None, typer.Option("--utility", metavar="NAME", help="Whose utility. [the mean of what all preserve]")
-    ] = None,
-    force: Force = False,
-    quiet: Quiet = False,
-) -> int:
-    """Set reports side by side: leakage against utility."""
-    if output is not None:
-        given.ready(output, force, *reports)
-    if len(reports) < 2:
-        raise SordineError("a comparison takes two reports or more")
-    for i, path in enumerate(reports):
-        if any(path.resolve() == other.resolve() for other in reports[:i]):
-            raise SordineError(f"{path} is given twice")
+        str | None,
+        typer.Option(
+            "--utility",
+            metavar="NAME",
+            help="The attribute whose utility is compared. [default: the mean of those that all reports preserve]",
+        ),
+    ] = None
+    force: Force = False
+
+
+@takes(CompareOptions)
+def compare(given: CompareOptions) -> None:
+    """Compare reports by leakage and utility."""
+    _check(given)
     from sordine.data.files import atomic
-    from sordine.evaluation.comparison import compare as side_by_side
-    from sordine.evaluation.comparison import settings
-    from sordine.evaluation.page.charts import clipped, span
-    from sordine.evaluation.page.tradeoff_plot import UNLIKE, comparison_page, useful
+    from sordine.evaluation.comparison import compare as compare_reports
+    from sordine.evaluation.page.tradeoff_plot import comparison_page
     from sordine.evaluation.report_file import read_report
 
-    with Console(quiet=quiet) as people:
-        named = list(zip(_names(reports), map(read_report, reports), strict=True))
-        found = side_by_side(named, attribute, utility, watched=True)
+    with given.console() as console:
+        named = list(zip(_titles(given.reports), map(read_report, given.reports), strict=True))
+        found = compare_reports(named, given.attribute, given.utility, watched=True)
         for note in found.notes:
-            people.log(note.replace("`", "'"))
-        for line in (UNLIKE, *found.differ) if found.differ else ():
-            people.say(line)
-        ranked = "none is marked as undominated" if found.differ else "* marks the undominated"
-        people.say(f"leakage of {found.attribute} against utility ({useful(found)}); {ranked}")
-        for curve in found.curves:
-            for p in curve.points:
-                what = settings(curve, p)
-                title = curve.method if what == curve.method else f"{curve.method}, {what}"
-                said = [
-                    f"{word} {clipped(value)}" + (f" ({span(low, high)})" if low is not None else "")
-                    for word, value, low, high in (
-                        ("leakage", p.leakage, p.leakage_low, p.leakage_high),
-                        ("utility", p.utility, p.utility_low, p.utility_high),
-                    )
-                ]
-                people.say(f"  {'*' if p.front else ' '} {title}: {', '.join(said)}")
-        if output is not None:
-            with atomic(output, force=force) as temporary:
+            console.log(note.replace("`", "'"))
+        for line in comparison_lines(found):
+            console.say(line)
+        if given.output is not None:
+            with atomic(given.output, force=given.force) as temporary:
                 temporary.write_text(comparison_page(found), encoding="utf-8")
-            people.say(f"{output}: the comparison")
-        return DONE
+            console.say(f"{given.output}: the comparison")
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The least of each path that tells it from the others: its name, or that of the folder around it, or both."""
+def _check(given: CompareOptions) -> None:
+    if given.output is not None:
+        paths.check_output(given.output, given.force, *given.reports)
+    if len(given.reports) < 2:
+        raise SordineError("a comparison needs two or more reports")
+    for i, path in enumerate(given.reports):
+        if any(path.resolve() == other.resolve() for other in given.reports[:i]):
+            raise SordineError(f"{path} is given twice; give each report once")
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """Return the points of a comparison, one a line; * marks those that no other point beats in both figures."""
+    from sordine.evaluation.comparison import settings
+    from sordine.evaluation.page.tradeoff_plot import UNLIKE, useful
+
+    lines = [UNLIKE, *found.differ] if found.differ else []
+    mark = "none is marked as undominated" if found.differ else "* marks the undominated"
+    lines.append(f"leakage of {found.attribute} against utility ({useful(found)}); {mark}")
+    for curve in found.curves:
+        for point in curve.points:
+            what = settings(curve, point)
+            title = curve.method if what == curve.method else f"{curve.method}, {what}"
+            lines.append(f"  {'*' if point.front else ' '} {title}: {figures(point)}")
+    return lines
+
+
+def figures(point: Point) -> str:
+    """Return the leakage and utility of a point, with their intervals."""
+    from sordine.evaluation.page.charts import clipped, span
+
+    return ", ".join(
+        f"{word} {clipped(value)}" + (f" ({span(low, high)})" if low is not None else "")
+        for word, value, low, high in (
+            ("leakage", point.leakage, point.leakage_low, point.leakage_high),
+            ("utility", point.utility, point.utility_low, point.utility_high),
+        )
+    )
+
+
+def _titles(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest title of each path that distinguishes all: its name, its folder's name, or both."""
     whole = [path.resolve() for path in paths]
-    for names in (
+    for titles in (
         [path.stem for path in whole],
         [path.parent.name for path in whole],
         [f"{path.parent.name}/{path.stem}" for path in whole],
     ):
-        if len(set(names)) == len(names) and all(names):
-            return names
+        if len(set(titles)) == len(titles) and all(titles):
+            return titles
     return [f"{path.stem} {i}" for i, path in enumerate(whole, 1)]

@@ -1,4 +1,4 @@
-"""The last line of a command: every way it can end becomes an exit code and at most one line on standard error."""
+"""Turn every outcome of a command into an exit code and at most one line on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from sordine.cli.console import nobody_reads
+from sordine.cli.console import discard_output
 from sordine.errors import SordineError, nearest
 
 DONE, FOUND, WRONG, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -22,43 +22,41 @@ OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "malloc of size"
 
 
 def guarded(command: Callable[[], Any]) -> int:
-    """The exit code of a command: its own, or what its error means. Tracebacks only under SORDINE_DEBUG=1."""
+    """Run a command and return its exit code.
+
+    0: done. 1: the audit found more leakage than allowed. 2: the input or the call is wrong. 3: a fault of Sordine.
+    130: interrupted. A traceback is printed only under SORDINE_DEBUG=1.
+    """
     with warnings.catch_warnings():
         if not _debugging():
             warnings.simplefilter("ignore")
-            # Libraries that reset the filters in threads of their own do not know of this one: nothing is shown either.
-            warnings.showwarning = lambda *told, **more: None
-        code = _ended(command)
+            # Some libraries reset the filters in their own threads, so the function that shows warnings is replaced too.
+            warnings.showwarning = lambda *warning, **where: None
+        code = _outcome(command)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        nobody_reads()
+        discard_output()
     return code
 
 
-def _ended(command: Callable[[], Any]) -> int:
-    usage_error = typer.BadParameter.__mro__[1]  # click's UsageError, wherever this version of typer keeps it
+def _outcome(command: Callable[[], Any]) -> int:
+    usage_error = typer.BadParameter.__mro__[1]  # click's UsageError, wherever this version of typer has it
     try:
         return int(command() or DONE)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except SystemExit as error:
-        # typer's own answer to a closed pipe
+    except SystemExit as error:  # typer raises it where the pipe is closed
         return DONE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     except BrokenPipeError:
-        nobody_reads()
+        discard_output()
         return DONE
     except SordineError as error:
         return _refuse(str(error))
     except MemoryError:
-        return _refuse("out of memory; SORDINE_MEMORY (bytes of a table held at once) can be lowered")
+        return _refuse("out of memory; set SORDINE_MEMORY to fewer bytes (how much of a table is held at once)")
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        if error.errno in FULL:
-            return _refuse(f"the disk is full{where}")
-        if error.filename:
-            return _refuse(f"{error.strerror or type(error).__name__}{where}")
-        return _fault(error)
+        return _os_error(error)
     except Exception as error:
         if isinstance(error, usage_error):
             return _refuse(_usage(error))
@@ -67,21 +65,31 @@ def _ended(command: Callable[[], Any]) -> int:
         return _fault(error)
 
 
+def _os_error(error: OSError) -> int:
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        return _refuse(f"the disk is full{where}")
+    if error.filename:
+        return _refuse(f"{error.strerror or type(error).__name__}{where}")
+    return _fault(error)
+
+
 def _usage(error: Any) -> str:
-    """A wrong call in one line: what is wrong, the nearest name that would be right, and where the help is."""
+    """Return one line for a wrong call: what is wrong, the nearest name that is right, and where the help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path.removeprefix("sordine").strip() if context is not None else ""
-    said = " ".join(error.format_message().split()).rstrip(".")
-    said = said[:1].lower() + said[1:]
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message[:1].lower() + message[1:]
     if context is not None and hasattr(error, "option_name") and hasattr(error, "possibilities"):
-        options = [o for p in context.command.params for o in getattr(p, "opts", []) if o.startswith("-")]
-        said = f"no option {error.option_name}; {nearest(error.option_name, [*options, '--help'])}"
-    elif match := re.match(r"no such command ['\"]?([^'\"]*)", said):
+        shown = [p for p in context.command.params if not getattr(p, "hidden", False)]
+        options = [o for p in shown for o in getattr(p, "opts", []) if o.startswith("-")]
+        message = f"unknown option {error.option_name}; {nearest(error.option_name, [*options, '--help'])}"
+    elif match := re.match(r"no such command ['\"]?([^'\"]*)", message):
         commands = list(getattr(context.command, "commands", {})) if context is not None else []
-        said = f"no command {match[1]!r}; {nearest(match[1], commands)}"
+        message = f"unknown command {match[1]!r}; {nearest(match[1], commands)}"
     elif path:
-        said = f"{said}; see sordine {path} --help"
-    return f"{path}: {said}" if path else said
+        message = f"{message}; see sordine {path} --help"
+    return f"{path}: {message}" if path else message
 
 
 def _refuse(message: str) -> int:
@@ -90,9 +98,9 @@ def _refuse(message: str) -> int:
 
 
 def _fault(error: Exception) -> int:
-    said = " ".join(str(error).split())[:300]
-    name = type(error).__name__ + (f": {said}" if said else "")
-    _last_line(f"a fault of ours, please report it: {name} (SORDINE_DEBUG=1 shows where)")
+    message = " ".join(str(error).split())[:300]
+    name = type(error).__name__ + (f": {message}" if message else "")
+    _last_line(f"this is a fault of Sordine; please report it: {name} (SORDINE_DEBUG=1 shows where it happened)")
     return FAULT
 
 

@@ -1,36 +1,124 @@
-"""The options and arguments that several commands have, each with its help."""
+"""Options and arguments that several commands share, each with its help."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sordine.cli.completion import budgets, extractors, methods
+from sordine.cli.console import Console
+from sordine.cli.signature import Renamed, WithNotes
+
 Names = list[str] | None
 Source = Annotated[Path, typer.Argument(metavar="TABLE", help="A Parquet or CSV table.")]
 Suppress = Annotated[
-    Names, typer.Option("-s", "--suppress", metavar="NAMES", help="Attributes that must become unreadable.")
+    Names, typer.Option("-s", "--suppress", metavar="NAMES", help="Attributes that must not be inferable.")
 ]
-Preserve = Annotated[
-    Names, typer.Option("-p", "--preserve", metavar="NAMES", help="Attributes that must stay readable.")
-]
+Preserve = Annotated[Names, typer.Option("-p", "--preserve", metavar="NAMES", help="Attributes that must stay useful.")]
 Watch = Annotated[
     Names,
-    typer.Option("-w", "--watch", metavar="NAMES", help="Attributes to watch besides; 'none' for none. [all others]"),
+    typer.Option(
+        "-w",
+        "--watch",
+        metavar="NAMES",
+        help="Attributes hidden from the method and attacked by the audit; 'none' for none. [default: all others]",
+    ),
 ]
 Features = Annotated[
-    Names, typer.Option("--features", metavar="COLUMNS", help="The feature column, or the channel columns.")
+    Names,
+    typer.Option(
+        "--features", metavar="COLUMNS", help="The feature column, or several as channels. [default: found by type]"
+    ),
 ]
-Settings = Annotated[Names, typer.Option("--set", metavar="FIELD=VALUE", help="Set one field; repeat for more.")]
-KeyFile = Annotated[Path | None, typer.Option("--key", help="The key file. [MODIFIER.key beside the modifier]")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Threads; the result does not depend on it.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+MethodOptions = Annotated[
+    Names,
+    typer.Option("--option", metavar="NAME=VALUE", help="Set one option of the method. Repeat for more."),
+    Renamed("--set", "--option"),
+]
+ExtractorOptions = Annotated[
+    Names,
+    typer.Option("--option", metavar="NAME=VALUE", help="Set one option of the extractor. Repeat for more."),
+    Renamed("--set", "--option"),
+]
+ObscureOptions = Annotated[
+    Names,
+    typer.Option("--option", metavar="NAME=VALUE", help="Set one option of the style. Repeat for more."),
+    Renamed("--set", "--option"),
+]
+LayoutOptions = Annotated[
+    Names,
+    typer.Option("--layout-option", metavar="NAME=VALUE", help="Set one option of the layout. Repeat for more."),
+    Renamed("--layout-set", "--layout-option"),
+]
+Attacks = Annotated[
+    Names,
+    typer.Option("--attack", metavar="NAMES", help="Attacks to run. [default: those of the budget]"),
+    Renamed("--family", "--attack"),
+]
+Along = Annotated[
+    str | None,
+    typer.Option(
+        "--along",
+        metavar="NAME=VALUES",
+        help="The option to vary, with its values, most private first. [default: the method's own]",
+    ),
+]
+BudgetName = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        metavar="NAME",
+        help="How much the audit tries: quick, standard or paranoid.",
+        autocompletion=budgets,
+    ),
+]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: MODIFIER.key beside the modifier]")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of threads. It does not change the result.")]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda or cuda:N.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of training.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")]
-Layout = Annotated[str | None, typer.Option("--layout", help="The data set whose layout the folder has. [found out]")]
-LayoutSettings = Annotated[
-    Names, typer.Option("--layout-set", metavar="FIELD=VALUE", help="Set one option of the layout; repeat for more.")
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout", metavar="NAME", help="The data set whose folder layout this is. [default: recognised by its files]"
+    ),
 ]
-Weights = Annotated[Path | None, typer.Option("--weights", help="A file of weights for the extractor.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came of it.")]
+Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="A file of weights for the extractor.")]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--method",
+        metavar="NAME",
+        help="The method. [default: the one that protects best]",
+        autocompletion=methods,
+    ),
+]
+ExtractorName = Annotated[
+    str,
+    typer.Option(
+        "-e",
+        "--extractor",
+        metavar="NAME",
+        help="How files or columns become vectors (docs/features.md).",
+        autocompletion=extractors,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(WithNotes):
+    """What every command takes."""
+
+    quiet: Quiet = False
+
+    def console(self) -> Console:
+        """Return the console of the command."""
+        return Console(quiet=self.quiet, notes=self.notes)

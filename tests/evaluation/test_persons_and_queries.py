@@ -15,7 +15,6 @@ from sordine.attacks.output_distribution import channel, drawn_index, redrawn, r
 from sordine.attacks.results import LinkageFinding, PersonFinding
 from sordine.attacks.runner import Budget
 from sordine.cli.console import Console
-from sordine.cli.parsing import tell as tell_console
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
@@ -205,10 +204,10 @@ def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str])
     budget = replace(ASKED, person=(), linkage=True, settings=("A",))
     found = audit(t, r, POLICY, modifier=modifier, budget=budget, pretrained=False)
     assert found.linkage
-    tell_console(found, Console())
+    Console().verdict(found)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds the originals" in line]
     assert "the likeliest is one of the right `speaker` for" in line
-    tell_console(replace(found, linkage=()), Console())
+    Console().verdict(replace(found, linkage=()))
     assert "holds the originals" not in capsys.readouterr().out
 
 

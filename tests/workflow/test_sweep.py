@@ -20,7 +20,7 @@ from sordine.attacks.mlp import perceptrons
 from sordine.attacks.runner import Budget, Scene, attack, pieces
 from sordine.attacks.trees import trees
 from sordine.cli.app import main
-from sordine.cli.sweep import lines
+from sordine.cli.sweep import curve_lines
 from sordine.data.files import atomic
 from sordine.data.table import Table
 from sordine.errors import SordineError
@@ -671,12 +671,12 @@ def test_a_damaged_start_in_common_is_made_again(tmp_path: Path) -> None:
 def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
     found, points = made(tmp_path, search.rungs("noise", along=("sigma", (1.0,))))
     assert found.curves[0].points[0].level == "leaks"
-    head, line = lines(found)
+    head, line = curve_lines(found)
     assert "not that this one is safe" in head
     assert re.fullmatch(r"  \* noise, sigma 1: leakage .*, utility .*: leaks", line)
     (curve,) = found.curves
     holds = replace(found, curves=(replace(curve, points=(replace(curve.points[0], level="holds"),)),))
-    assert not lines(holds)[1].endswith("leaks")
+    assert not curve_lines(holds)[1].endswith("leaks")
     # Where the attackers that were tried read little, the page says who reads more.
     title = "The release still tells `speaker` to the best possible attacker"
     verdict = replace(points[0].report.verdict, title=title)

@@ -1,0 +1,70 @@
+"""The command `transform`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sordine.cli import parsing, paths
+from sordine.cli.options import Common, Features, Force, KeyFile, Names, Source, Workers
+from sordine.cli.signature import takes
+
+EXAMPLES = ("sordine transform modifier voices.parquet -o transformed.parquet",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformOptions(Common):
+    """The options of `transform`."""
+
+    modifier: Annotated[Path, typer.Argument(metavar="MODIFIER", help="The modifier's folder.")]
+    table: Source
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="TRANSFORMED.parquet", help="The transformed table to write.")
+    ]
+    keep: Annotated[
+        Names,
+        typer.Option(
+            "--keep", metavar="COLUMNS", help="Columns to copy; 'none' for none. [default: the preserved attributes]"
+        ),
+    ] = None
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", metavar="FOLDER", help="Write each picture's mask here (method masking)."),
+    ] = None
+    features: Features = None
+    key: KeyFile = None
+    workers: Workers = 2
+    force: Force = False
+
+
+@takes(TransformOptions)
+def transform(given: TransformOptions) -> None:
+    """Apply a modifier to a table. The result is a working copy, not yet for release."""
+    paths.check_output(given.output, given.force, given.table, given.modifier, given.key)
+    from sordine.keys import Key
+    from sordine.methods.registry import load
+    from sordine.workflow.key_files import beside, key_of_modifier
+    from sordine.workflow.transform import transform_file
+
+    with given.console() as console:
+        fitted = load(given.modifier)
+        key_of_fit = beside(given.modifier)
+        made = transform_file(
+            fitted,
+            given.table,
+            given.output,
+            key=key_of_modifier(given.modifier, given.key),
+            fit_key=Key.read(key_of_fit) if key_of_fit.exists() else None,
+            features=parsing.names(given.features),
+            keep=None if given.keep is None else parsing.names(given.keep, given.table),
+            masks=given.masks,
+            workers=given.workers,
+            force=given.force,
+            log=console.log,
+            progress=console.bar("transform"),
+        )
+        kept = f", with {', '.join(made.kept)}" if made.kept else ""
+        console.say(f"{given.output}: {made.rows:,} records{kept}")
