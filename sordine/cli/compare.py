@@ -75,7 +75,7 @@ def _check(given: CompareOptions) -> None:
     if given.output is not None:
         paths.check_output(given.output, given.force, *given.reports)
     if len(given.reports) < 2:
-        raise SordineError("a comparison needs two or more reports")
+        raise SordineError("a comparison needs two reports or more")
     for i, path in enumerate(given.reports):
         if any(path.resolve() == other.resolve() for other in given.reports[:i]):
             raise SordineError(f"{path} is given twice; give each report once")

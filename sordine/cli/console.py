@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Console:
     """Lines and progress of one command, while the `with` block lasts.
 
-    `say` prints a result, always. `log` prints what happens, unless `quiet`; it goes through the logger `sordine`, whose
-    lines this console prints. Progress is a bar for each stage where standard error is a terminal. Elsewhere it is a line
-    for each stage and at least one line every 30 seconds.
+    `say` prints a result, always. `log` prints what happens, unless `quiet`; it goes through the logger `sordine`,
+    whose lines this console prints. Progress is a bar for each stage where standard error is a terminal. Elsewhere it
+    is a line for each stage and at least one line every 30 seconds.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Console:
             self.heartbeat.printed()
 
     def verdict(self, report: Report) -> None:
-        """Print the verdict of an audit, and how well released records were matched with originals, if that was tried."""
+        """Print the verdict of an audit, and how well records were matched with originals, if that was tried."""
         from sordine.evaluation.sections.harder_sentences import linkage_says
 
         self.say(report.verdict.title)

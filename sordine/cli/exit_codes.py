@@ -30,7 +30,7 @@ def guarded(command: Callable[[], Any]) -> int:
     with warnings.catch_warnings():
         if not _debugging():
             warnings.simplefilter("ignore")
-            # Some libraries reset the filters in their own threads, so the function that shows warnings is replaced too.
+            # Some libraries reset the filters in their own threads, so the function that shows warnings is replaced.
             warnings.showwarning = lambda *warning, **where: None
         code = _outcome(command)
     try:

@@ -193,13 +193,13 @@ def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> Non
 
 
 def curve_lines(found: Comparison) -> list[str]:
-    """Return the points of a sweep, one a line, with their level if they leak or are broken; * marks the undominated."""
+    """Return the points of a sweep, one a line; * marks the undominated, and a level those that leak or are broken."""
     from sordine.evaluation.comparison import settings
     from sordine.evaluation.page.tradeoff_plot import useful
 
     lines = [
-        f"leakage of {found.attribute} against utility ({useful(found)}); * means that no other point is better in both, "
-        "not that this one is safe"
+        f"leakage of {found.attribute} against utility ({useful(found)}); * means that no other point is better in "
+        "both, not that this one is safe"
     ]
     for curve in found.curves:
         for point in curve.points:
