@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sordine.workflow.sweep import sweep
     from sordine.workflow.transform import transform
 
-__version__ = "0.1.0"
+    __version__: str
 
 # Public name -> (module, name in it). A name is imported when it is first used, so that `import sordine` stays light.
 _HOMES = {
@@ -81,6 +81,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sordine")
     if name not in _HOMES:
         raise AttributeError(f"module 'sordine' has no attribute {name!r}")
     module, attribute = _HOMES[name]

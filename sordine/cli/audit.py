@@ -12,7 +12,6 @@ import typer
 
 from sordine.cli import parsing, paths
 from sordine.cli.completion import extractors
-from sordine.cli.console import Console
 from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import (
     Attacks,
@@ -34,16 +33,16 @@ from sordine.cli.options import (
     Workers,
 )
 from sordine.cli.signature import Renamed, takes
-from sordine.errors import SordineError, nearest
+from sordine.errors import SordineError
 from sordine.policy import ALL_OTHERS, Policy
-from sordine.run import check_device
+from sordine.run import Run, check_device
 
 if TYPE_CHECKING:
     from sordine.attacks.runner import Budget
     from sordine.evaluation.inputs import Pair
-    from sordine.evaluation.report import Report
     from sordine.keys import Key
     from sordine.models.modifier import Modifier
+    from sordine.workflow import pipeline
 
 EXAMPLES = (
     "sordine audit voices.parquet transformed.parquet --modifier modifier -o report.html --json report.json",
@@ -158,14 +157,16 @@ class AuditOptions(Common):
 def audit(given: AuditOptions) -> int:
     """Report what retrained attackers can infer from released records."""
     _check(given)
-    budget = _budget(given)
-    with given.console() as console:
-        work = _Audit.open(given, budget, console)
-        if given.reconstruct:
-            work.check_reconstruction()
-        report = work.report()
-        from sordine.evaluation.report_file import write_report
+    options = _options(given)
+    from sordine.evaluation.report_file import write_report
+    from sordine.workflow import pipeline
 
+    with given.console() as console:
+        run = Run(given.device, progress=console.progress, workers=given.workers)
+        modifier, key = _modifier(given), _key(given)
+        policy, pair = _inputs(given, modifier, run)
+        options = replace(options, source={"command": _command(given, policy, options.budget, pair)})
+        report = pipeline.audit(pair, policy, options, run, modifier=modifier, key=key)
         write_report(report, given.html, given.json, force=given.force)
         console.verdict(report)
         for path in (given.html, given.json):
@@ -205,8 +206,9 @@ def _check(given: AuditOptions) -> None:
         raise SordineError("--match-by-order is for two tables; files of two folders are matched by name")
 
 
-def _budget(given: AuditOptions) -> Budget:
+def _options(given: AuditOptions) -> pipeline.AuditOptions:
     from sordine.attacks.runner import Budget
+    from sordine.workflow import pipeline
 
     asked: dict[str, Any] = {
         "families": parsing.names(given.attacks),
@@ -215,142 +217,37 @@ def _budget(given: AuditOptions) -> Budget:
         "folds": given.folds,
         "max_records": given.max_records,
     }
-    budget = Budget.named(given.budget, **{k: v for k, v in asked.items() if v not in ((), None)})
-    if given.person is not None and not budget.person:
+    rebuild = pipeline.Reconstruction(given.identity, given.verification) if given.reconstruct else None
+    return pipeline.AuditOptions(
+        Budget.named(given.budget, **{k: v for k, v in asked.items() if v not in ((), None)}),
+        given.max_leakage,
+        given.person,
+        given.originals,
+        given.pretrained,
+        given.more,
+        rebuild,
+    )
+
+
+def _modifier(given: AuditOptions) -> Modifier | None:
+    """Return the modifier, after checking that it made the released records."""
+    if given.modifier is None:
+        return None
+    from sordine.methods.registry import load
+
+    modifier = load(given.modifier)
+    if _note(given).get("modifier", modifier.card.weights) != modifier.card.weights:
         raise SordineError(
-            f"--person {given.person}: the budget {budget.name} does not pool records; use --budget standard"
+            f"{given.transformed} was made by another modifier than {given.modifier}; give the one that made it"
         )
-    return budget
+    return modifier
 
 
-@dataclass(frozen=True)
-class _Audit:
-    """An audit whose inputs are loaded."""
+def _note(given: AuditOptions) -> Mapping[str, Any]:
+    """Return what `transform` noted in the released table; nothing for a folder."""
+    from sordine.data.table_io import read_note
 
-    given: AuditOptions
-    budget: Budget
-    console: Console
-    modifier: Modifier | None
-    key: Key | None
-    policy: Policy
-    pair: Pair
-
-    @classmethod
-    def open(cls, given: AuditOptions, budget: Budget, console: Console) -> _Audit:
-        """Load the inputs and decide the policy."""
-        from sordine.data.table_io import read_note
-        from sordine.methods.registry import load
-
-        modifier = None if given.modifier is None else load(given.modifier)
-        note = {} if given.extractor is not None else read_note(given.transformed, "sordine.transform")
-        if modifier is not None and note.get("modifier", modifier.card.weights) != modifier.card.weights:
-            raise SordineError(
-                f"{given.transformed} was made by another modifier than {given.modifier}; give the one that made it"
-            )
-        asked = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
-        policy = parsing.policy_to_audit(asked, modifier, note)
-        key = _key(given)
-        pair = _pair(given, policy, console)
-        known = pair.original.attributes
-        if not parsing.names(given.suppress) and not parsing.names(given.preserve):
-            policy = parsing.with_watched(policy, known, modifier, note)
-            left = [a for a in known if a not in policy.named]
-            if policy.watch != ALL_OTHERS and left:
-                console.log(f"not watched, as in the policy of the fit: {', '.join(left)} (-w names others)")
-        return cls(given, budget, console, modifier, key, policy.resolve(known), pair)
-
-    def check_reconstruction(self) -> None:
-        """Check that pictures can be rebuilt, before the audit starts."""
-        from sordine.evaluation.sections.reconstruction import sides
-        from sordine.models.picture_classifier import labelled
-        from sordine.models.verification import load_verification
-
-        given, original = self.given, self.pair.original
-        before, _, learnt, _ = sides(original, self.pair.transformed, self.policy, modifier=self.modifier, key=self.key)
-        if given.verification is not None:
-            load_verification(given.verification)
-        if given.identity is not None and given.identity not in original.y:
-            raise SordineError(
-                f"{given.table}: unknown attribute {given.identity!r}; {nearest(given.identity, original.attributes)}"
-            )
-        if given.identity is not None and given.verification is None:
-            labelled(before.take(learnt), given.identity)
-
-    def report(self) -> Report:
-        """Run the audit and return its report, with the records to show."""
-        from sordine.evaluation.sections.picture_sheets import sheets
-
-        given, log = self.given, self.console.log
-        shown = self.pair.gallery(self.policy, originals=given.originals, log=log)
-        report = self.pair.finish(self._findings(), shown)
-        if shown is None:  # a gallery shows the same pictures
-            before, after = self.pair.original, self.pair.transformed
-            grids = sheets(
-                self.modifier, self.key, before, after, policy=self.policy, originals=given.originals, log=log
-            )
-            report = replace(report, sheets=grids)
-        return self._with_reconstruction(report) if given.reconstruct else report
-
-    def _findings(self) -> Report:
-        from sordine.data.table import Table
-        from sordine.evaluation.audit import audit as audit_tables
-
-        given, original = self.given, self.pair.original
-        more = None if given.more is None else Table.read(given.more, original.features, named=self.policy.named)
-        return audit_tables(
-            original,
-            self.pair.transformed,
-            self.policy,
-            modifier=self.modifier,
-            key=self.key,
-            budget=self.budget,
-            max_leakage=given.max_leakage,
-            originals=given.originals,
-            pretrained=given.pretrained,
-            more=more,
-            person=given.person,
-            match_by_order=self.pair.by_order,
-            device=check_device(given.device),
-            workers=given.workers,
-            log=self.console.log,
-            progress=self.console.progress,
-            source={**self.pair.about, "command": self._command()},
-        )
-
-    def _with_reconstruction(self, report: Report) -> Report:
-        from sordine.evaluation.sections.picture_sheets import reconstruction_sheet
-        from sordine.evaluation.sections.reconstruction import reconstruct
-
-        given, original = self.given, self.pair.original
-        found = reconstruct(
-            original,
-            self.pair.transformed,
-            self.policy,
-            modifier=self.modifier,
-            key=self.key,
-            identity=given.identity,
-            verification=given.verification,
-            device=check_device(given.device),
-            log=self.console.log,
-            progress=self.console.progress,
-        )
-        few = min(map(len, found.rebuilt.values()))
-        rebuilt = {name: pictures[:few] for name, pictures in found.rebuilt.items()}
-        sheet = reconstruction_sheet(original, found.ids[:few], rebuilt, self.policy, originals=given.originals)
-        return replace(report, reconstruction=found.findings, sheets=(*report.sheets, sheet))
-
-    def _command(self) -> str:
-        given = self.given
-        extra = [*self.pair.options]
-        extra += [] if given.more is None else ["--more", given.more.name]
-        extra += [] if given.person is None else ["--person", given.person]
-        extra += [] if given.key is None else ["--key", given.key.name]
-        extra += [] if given.max_leakage is None else ["--max-leakage", f"{given.max_leakage:g}"]
-        for option, file in (("-o", given.html), ("--json", given.json)):
-            extra += [] if file is None else [option, file.name]
-        modifier = None if given.modifier is None else given.modifier.name
-        tables = (given.table.name, given.transformed.name)
-        return command_line(tables, self.policy, modifier, self.budget, extra)
+    return {} if given.extractor is not None else read_note(given.transformed, "sordine.transform")
 
 
 def _key(given: AuditOptions) -> Key | None:
@@ -363,7 +260,22 @@ def _key(given: AuditOptions) -> Key | None:
     return Key.read(path) if path is not None and path.exists() else None
 
 
-def _pair(given: AuditOptions, policy: Policy, console: Console) -> Pair:
+def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[Policy, Pair]:
+    """Return the policy to audit and the records."""
+    note = _note(given)
+    asked = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
+    policy = parsing.policy_to_audit(asked, modifier, note)
+    pair = _pair(given, policy, run)
+    known = pair.original.attributes
+    if not parsing.names(given.suppress) and not parsing.names(given.preserve):
+        policy = parsing.with_watched(policy, known, modifier, note)
+        left = [a for a in known if a not in policy.named]
+        if policy.watch != ALL_OTHERS and left:
+            run.log(f"not watched, as in the policy of the fit: {', '.join(left)} (-w names others)")
+    return policy.resolve(known), pair
+
+
+def _pair(given: AuditOptions, policy: Policy, run: Run) -> Pair:
     from sordine.evaluation.inputs import extract_pair, read_pair
 
     layout_options: Mapping[str, str] = parsing.assignments(given.layout_options, "--layout-option")
@@ -378,7 +290,7 @@ def _pair(given: AuditOptions, policy: Policy, console: Console) -> Pair:
             layout=given.layout,
             layout_options=layout_options,
             match_by_order=given.match_by_order,
-            log=console.log,
+            log=run.log,
         )
     return extract_pair(
         given.table,
@@ -392,9 +304,21 @@ def _pair(given: AuditOptions, policy: Policy, console: Console) -> Pair:
         device=check_device(given.device),
         workers=given.workers,
         named=policy.named,
-        log=console.log,
-        progress=console.progress,
+        log=run.log,
+        progress=run.progress,
     )
+
+
+def _command(given: AuditOptions, policy: Policy, budget: Budget, pair: Pair) -> str:
+    extra = [*pair.options]
+    extra += [] if given.more is None else ["--more", given.more.name]
+    extra += [] if given.person is None else ["--person", given.person]
+    extra += [] if given.key is None else ["--key", given.key.name]
+    extra += [] if given.max_leakage is None else ["--max-leakage", f"{given.max_leakage:g}"]
+    for option, file in (("-o", given.html), ("--json", given.json)):
+        extra += [] if file is None else [option, file.name]
+    modifier = None if given.modifier is None else given.modifier.name
+    return command_line((given.table.name, given.transformed.name), policy, modifier, budget, extra)
 
 
 def command_line(

@@ -10,6 +10,7 @@ import typer
 
 from sordine.cli.options import Common, Force
 from sordine.cli.signature import takes
+from sordine.run import Run
 
 EXAMPLES = ("sordine demo", "sordine demo --clips 500 -o small-demo")
 
@@ -31,7 +32,7 @@ def demo(given: DemoOptions) -> None:
     from sordine.workflow.demo import run_demo
 
     with given.console() as console:
-        done = run_demo(given.output, clips=given.clips, force=given.force, log=console.log, progress=console.progress)
+        done = run_demo(given.output, Run(progress=console.progress), clips=given.clips, force=given.force)
         console.close()
         assert done.report is not None
         console.say("")

@@ -24,7 +24,7 @@ from sordine.cli.options import (
     Workers,
 )
 from sordine.cli.signature import takes
-from sordine.run import check_device
+from sordine.run import Run
 
 EXAMPLES = (
     "sordine extract voices -e logmel -o voices.parquet",
@@ -59,25 +59,18 @@ class ExtractOptions(Common):
 def extract(given: ExtractOptions) -> None:
     """Make a table of vectors from media files or a raw table."""
     paths.check_output(given.output, given.force, given.source)
-    from sordine.features.extract import extract as extract_source
+    from sordine.workflow import pipeline
 
+    options = pipeline.ExtractOptions(
+        given.extractor,
+        parsing.assignments(given.options),
+        given.weights,
+        given.layout,
+        parsing.assignments(given.layout_options, "--layout-option"),
+        parsing.names(given.features),
+        given.skip_bad,
+    )
     with given.console() as console:
-        made = extract_source(
-            given.source,
-            given.extractor,
-            given.output,
-            features=parsing.names(given.features),
-            options=parsing.assignments(given.options),
-            layout=given.layout,
-            layout_options=parsing.assignments(given.layout_options, "--layout-option"),
-            weights=given.weights,
-            skip_bad=given.skip_bad,
-            device=check_device(given.device),
-            seed=given.seed,
-            workers=given.workers,
-            force=given.force,
-            log=console.log,
-            progress=console.bar("extract"),
-            steps=console.progress,
-        )
+        run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
+        made = pipeline.extract(given.source, given.output, options, run, force=given.force)
         console.say(f"{given.output}: {made.rows:,} records of {made.width:,} numbers")

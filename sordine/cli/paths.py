@@ -116,3 +116,9 @@ def check_two_folders(table: Path, transformed: Path) -> None:
             raise SordineError(f"{path} does not exist")
         if not path.is_dir():
             raise SordineError(f"{path} is a file, but --extractor compares two media folders; leave out --extractor")
+
+
+def check_modifier(folder: Path) -> None:
+    """Check that a path is a modifier's folder."""
+    if not (folder / "modifier.json").is_file() and not folder.is_dir():
+        raise SordineError(f"{folder} is not a modifier; give the folder that sordine fit wrote")

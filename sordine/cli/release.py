@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sordine.cli import parsing, paths
-from sordine.cli.console import Console
 from sordine.cli.options import Common, Force, KeyFile, Layout, LayoutOptions, Workers
 from sordine.cli.signature import takes
 from sordine.errors import SordineError
+from sordine.run import Run
 
 if TYPE_CHECKING:
     from sordine.keys import Key
@@ -59,17 +59,21 @@ def release(given: ReleaseOptions) -> None:
     _check(given)
     from sordine.data.table_io import TableFile
     from sordine.evaluation.report_file import read_report
+    from sordine.workflow import pipeline
 
+    options = pipeline.ReleaseOptions(
+        given.media,
+        given.table,
+        given.layout,
+        parsing.assignments(given.layout_options, "--layout-option"),
+        given.pictures,
+        given.despite_findings,
+    )
     with given.console() as console:
         TableFile(given.transformed)
-        common = {
-            "key": _key(given),
-            "report": None if given.report is None else read_report(given.report),
-            "force": given.force,
-            "force_leaky": given.despite_findings,
-            "log": console.log,
-        }
-        _release(given, console, common)
+        run = Run(key=_key(given), progress=console.progress, workers=given.workers)
+        report = None if given.report is None else read_report(given.report)
+        pipeline.release(given.transformed, given.output, options, run, report=report, force=given.force)
         console.say(f"{given.output}: the release; this folder is all that may be shared")
 
 
@@ -99,22 +103,3 @@ def _key(given: ReleaseOptions) -> Key:
     if fingerprint is None:
         raise SordineError(f"{given.transformed} was not written by sordine transform; give the key file with --key")
     return key_by_fingerprint(given.transformed.absolute().parent, fingerprint)
-
-
-def _release(given: ReleaseOptions, console: Console, common: dict[str, Any]) -> None:
-    from sordine.workflow.release.media import release_media, release_pictures
-    from sordine.workflow.release.table import release as release_table
-
-    bar = console.bar("release")
-    if given.media is not None and given.table is not None:
-        from sordine.data.layouts.registry import open_media
-
-        layout_options = parsing.assignments(given.layout_options, "--layout-option")
-        folder = open_media(given.media, given.layout, layout_options)
-        release_media(
-            given.transformed, folder, given.table, given.output, workers=given.workers, progress=bar, **common
-        )
-    elif given.pictures:
-        release_pictures(given.transformed, given.output, workers=given.workers, progress=bar, **common)
-    else:
-        release_table(given.transformed, given.output, **common)

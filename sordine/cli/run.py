@@ -11,6 +11,7 @@ import typer
 from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import Common
 from sordine.cli.signature import takes
+from sordine.run import Run
 
 EXAMPLES = ("sordine run job.yaml", "sordine run job.yaml -o results --force")
 
@@ -42,7 +43,7 @@ def run(given: RunOptions) -> int:
     from sordine.workflow.job_runner import run_job
 
     with given.console() as console:
-        done = run_job(checked, given.output, force=given.force, log=console.log, progress=console.progress)
+        done = run_job(checked, given.output, Run(progress=console.progress), force=given.force)
         if done.report is not None:
             console.verdict(done.report)
         for line in done.places():

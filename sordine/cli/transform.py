@@ -11,6 +11,7 @@ import typer
 from sordine.cli import parsing, paths
 from sordine.cli.options import Common, Features, Force, KeyFile, Names, Source, Workers
 from sordine.cli.signature import takes
+from sordine.run import Run
 
 EXAMPLES = ("sordine transform modifier voices.parquet -o transformed.parquet",)
 
@@ -45,26 +46,18 @@ def transform(given: TransformOptions) -> None:
     """Apply a modifier to a table. The result is a working copy, not yet for release."""
     paths.check_output(given.output, given.force, given.table, given.modifier, given.key)
     from sordine.keys import Key
-    from sordine.methods.registry import load
+    from sordine.workflow import pipeline
     from sordine.workflow.key_files import beside, key_of_modifier
-    from sordine.workflow.transform import transform_file
 
+    keep = None if given.keep is None else parsing.names(given.keep, given.table)
+    options = pipeline.TransformOptions(parsing.names(given.features), keep, given.masks)
+    paths.check_modifier(given.modifier)
     with given.console() as console:
-        fitted = load(given.modifier)
         key_of_fit = beside(given.modifier)
-        made = transform_file(
-            fitted,
-            given.table,
-            given.output,
-            key=key_of_modifier(given.modifier, given.key),
-            fit_key=Key.read(key_of_fit) if key_of_fit.exists() else None,
-            features=parsing.names(given.features),
-            keep=None if given.keep is None else parsing.names(given.keep, given.table),
-            masks=given.masks,
-            workers=given.workers,
-            force=given.force,
-            log=console.log,
-            progress=console.bar("transform"),
+        run = Run(key=key_of_modifier(given.modifier, given.key), progress=console.progress, workers=given.workers)
+        fit_key = Key.read(key_of_fit) if key_of_fit.exists() else None
+        made = pipeline.transform(
+            given.modifier, given.table, given.output, options, run, fit_key=fit_key, force=given.force
         )
         kept = f", with {', '.join(made.kept)}" if made.kept else ""
         console.say(f"{given.output}: {made.rows:,} records{kept}")

@@ -13,13 +13,10 @@ def version() -> str:
     try:
         found = installed("sordine")
     except PackageNotFoundError:
-        from sordine import __version__
-
-        found = __version__
-    if "+g" in found:
-        return found
+        found = "0+unknown"
+    # The version of a checkout was written when it was installed; its commit may be another one by now.
     commit = _commit(Path(__file__).resolve().parents[2], f"v{found}")
-    return found if commit is None else f"{found}+g{commit}"
+    return found if commit is None else f"{found.partition('+')[0]}+g{commit}"
 
 
 def _commit(checkout: Path, tag: str) -> str | None:

@@ -401,7 +401,7 @@ def test_every_end_has_its_code(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("sordine.methods.fit.fit", fails)
+    monkeypatch.setattr("sordine.workflow.pipeline.fit", fails)
     words = ["fit", str(made / "t.parquet"), "-s", "speaker", "-m", "leace", "-o", str(tmp_path / "m")]
     assert main(words) == code
     line = capsys.readouterr().err
