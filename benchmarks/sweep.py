@@ -32,7 +32,6 @@ from sordine.keys import Key
 from sordine.methods.registry import load
 from sordine.policy import Policy
 from sordine.workflow.leakage_limit import rungs
-from sordine.workflow.sweep import SHARE
 
 HOME = Path(__file__).parent
 PAGE = HOME.parent / "docs" / "results" / "sweep.md"
@@ -135,7 +134,7 @@ def main() -> None:
             told = ", ".join(f"{what} {s.wall:.0f} s ({s.cpu:.0f} s)" for what, s in one.items())
             print(f"{name} {value}: {told}", flush=True)
         points = json.loads(figures.read_text(encoding="utf-8"))["points"]
-    written = text(values, name, swept, took, [p["report"] for p in points], alone, [p["shared"] for p in points])
+    written = text(values, name, swept, took, [p["report"] for p in points], alone)
     given.page.write_text(written, encoding="utf-8")
     print(given.page)
 
@@ -147,7 +146,6 @@ def text(
     took: dict[str, Spent],
     points: list[dict[str, Any]],
     alone: list[dict[str, Any]],
-    shared: list[bool],
 ) -> str:
     """The page."""
     whole = sum(took.values(), Spent(0, 0))
@@ -166,16 +164,15 @@ def text(
         f"| **one `sweep`** | **{swept.wall:.0f}** | **{swept.cpu:.0f}** |",
         f"| sweep / separate | {swept.wall / whole.wall:.2f} | {swept.cpu / whole.cpu:.2f} |",
         "",
-        f"Points marked *start in common* have the first {SHARE:.0%} of their training in common, so that they are near what separate "
-        "fits give, and not the same; `--separate` would make them the same. The others are the same fits. Attackers are those of a "
-        "separate audit but for trees, which a sweep grows on distinct records. Figures are NAG: leakage is the worst setting's.",
+        "The fits of both sides are the same. So are the attacks, except that a sweep grows trees on distinct records. Figures "
+        "are NAG; the leakage is that of the worst setting.",
         "",
-        f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate | start in common |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for value, one, other, common in zip(values, points, alone, shared, strict=True):
+    for value, one, other in zip(values, points, alone, strict=True):
         cells = [figure(heads(report)[a]) for a in (SUPPRESS, PRESERVE) for report in (one, other)]
-        lines.append(f"| {value:g} | {' | '.join(cells)} | {'yes' if common else 'no'} |")
+        lines.append(f"| {value:g} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -76,7 +76,7 @@ class SweepOptions(Common):
         Path | None, typer.Option("--keep", metavar="DIR", help="Write every point's modifier and report here.")
     ] = None
     separate: Annotated[
-        bool, typer.Option("--separate", help="Share no training between points. Slower; equals what fit gives.")
+        bool, typer.Option("--separate", hidden=True, help="Has no effect: every point is fitted on its own.")
     ] = False
     budget: BudgetName = "standard"
     attacks: Attacks = None
@@ -167,7 +167,7 @@ def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Rung], cons
     key_name = given.output.with_suffix("")
     with held(given.work), key_for_fit(key_name, given.key, console.log, lambda: fitted(given.work)) as key:
         run = replace(run, key=key)
-        how: Mapping[str, Any] = {"budget": budget, "separate": given.separate, "workers": given.workers}
+        how: Mapping[str, Any] = {"budget": budget, "workers": given.workers}
         try:
             found, made = sweep_table(records, policy, candidates, run, folder=given.work, **how)
         except Exception:
@@ -213,8 +213,8 @@ def curve_lines(found: Comparison) -> list[str]:
 def to_json(found: Comparison, made: Sequence[Swept]) -> str:
     """Return the sweep as JSON text.
 
-    Keys: `schema` (1); `comparison`, as on the page; `points`: method, field, value, shared (whether its training began
-    with steps shared with other points) and the point's whole report.
+    Keys: `schema` (1); `comparison`, as on the page; `points`: method, field, value, shared (always false; for readers
+    of earlier versions) and the point's whole report.
     """
     from dataclasses import asdict
 
@@ -225,7 +225,7 @@ def to_json(found: Comparison, made: Sequence[Swept]) -> str:
             "method": point.rung.name,
             "field": point.rung.field,
             "value": point.rung.value,
-            "shared": point.shared,
+            "shared": False,
             "report": json.loads(report_json(point.report)),
         }
         for point in made

@@ -1,8 +1,7 @@
 """A sweep: the whole curve of leakage against utility of one or several methods, in less work than its points one by one.
 
-What the points share: the split; what a method pretrains; what attackers read of the originals; the steps in which the
-perceptrons of all releases are trained; and, of substitution, the first part of its training (`PARTING`), after which the
-points part. A point that was finished is kept in the sweep's folder and not made again; one that cannot be made is named,
+What the points share: the split; what a method pretrains; what attackers read of the originals; and the steps in which the
+perceptrons of all releases are trained. A point that was finished is kept in the sweep's folder and not made again; one that cannot be made is named,
 and the others are measured all the same.
 """
 
@@ -11,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,35 +35,28 @@ from sordine.evaluation.headlines import Readings, figures
 from sordine.evaluation.report import Comparison, Failed, Report
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.verdict import judge
-from sordine.methods.fit import fit
 from sordine.methods.registry import load
 from sordine.metrics.information import decided
 from sordine.models.modifier import Modifier, versions
 from sordine.policy import Policy
 from sordine.run import Run, silent
-from sordine.workflow import sweep_folder
-from sordine.workflow.halves import UNNAMED, fit_rung, released, scene_of
+from sordine.workflow.halves import fit_rung, released, scene_of
 from sordine.workflow.leakage_limit import Rung
-from sordine.workflow.sweep_folder import MODIFIER, POINTS, REPORT, SHARED, START, report_of, weights_of
+from sordine.workflow.sweep_folder import MODIFIER, POINTS, REPORT, SHARED, report_of, weights_of
 
 BLOCK = 4096  # records hashed at a time
-SHARE = 0.7  # of the epochs: what points have in common before they part
 LONG = 10  # seconds that fits have to take for how long the others will to be worth a line
 # What a setting alone is to blame for: it is refused, or its numbers ran away. Anything else ends the sweep, a full disk too.
 REFUSED = (SordineError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
-# method -> the fields in which points may differ that have their start in common: weights of its loss.
-PARTING = {"substitution": ("entropy_weight", "preserve_weight")}
 
 
 @dataclass(frozen=True)
 class Swept:
-    """One point of a sweep: its setting, its report, its modifier's directory. shared: whether its fit had its start in common
-    with others, so that it is not what a fit of its own would give."""
+    """One point of a sweep: its setting, its report, its modifier's directory."""
 
     rung: Rung
     report: Report
     modifier: Path
-    shared: bool = False
 
 
 def sweep(
@@ -76,13 +67,12 @@ def sweep(
     *,
     folder: Path,
     budget: Budget | None = None,
-    separate: bool = False,
     workers: int = 2,
 ) -> tuple[Comparison, list[Swept]]:
     """Fit, release and attack every setting, and set them side by side.
 
     ladder: `search.rungs` of one or several methods. folder: where finished points and what a method pretrains are kept; the same
-    sweep goes on where it was. separate: every fit as if alone, no start in common. Attackers try the suppressed
+    sweep goes on where it was. Attackers try the suppressed
     attributes, the preserved ones, and the policy's watched ones. A setting that its method refuses, or under which training
     or release runs into numbers that are none, has no point: `Comparison.failed` says which and why.
     Raises SordineError where the policy does not fit the table, where no setting can be made, and where nothing can be compared.
@@ -101,22 +91,16 @@ def sweep(
     roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
     before = scene_of(table, table.x, list(roles), budget)
     given = _given(table, policy, run)
-    points = [folder / POINTS / _address(given, list(roles), rung, budget, separate) for rung in ladder]
-    apart = [_start_of(rung, ladder) if not separate else None for rung in ladder]
-    order = sorted(range(len(ladder)), key=lambda i: apart[i] is not None and ladder[i] is not apart[i])
+    points = [folder / POINTS / _address(given, list(roles), rung, budget) for rung in ladder]
     failed: dict[int, str] = {}
     told: set[str] = set()
-    sweep_folder.drop_damaged_starts(folder, run.log)
     there = {i: weights_of(points[i], str(rung), run.log) for i, rung in enumerate(ladder)}
-    for done, i in enumerate(order, 1):  # first those whose start others have in common
+    for done, i in enumerate(range(len(ladder)), 1):
         if there[i] is None:
             run.log(f"{ladder[i]}: fit ({done} of {len(ladder)})")
-            start = apart[i]
-            whole = _work(ladder[i], start, start is None or _start_file(start, folder, given).exists())
             began = time.monotonic()
             try:
-                _has_start(apart[i], ladder, failed)
-                made = _fitted(ladder[i], apart[i], table, policy, run, folder, given)
+                made = _fitted(ladder[i], table, policy, run, folder)
             except WriteError:
                 raise
             except REFUSED as error:
@@ -127,8 +111,8 @@ def sweep(
             made.card.fit["seconds"] = round(took, 1)
             made.save(points[i] / MODIFIER)
             there[i] = made.card.weights
-            others = [k for k in order[done:] if ladder[k].name == ladder[i].name and there[k] is None]
-            if ladder[i].name not in told and (said := _others(ladder, apart, others, took, whole)):
+            others = [k for k in range(done, len(ladder)) if ladder[k].name == ladder[i].name and there[k] is None]
+            if ladder[i].name not in told and (said := _others(len(others), took)):
                 run.log(f"{ladder[i]}: {said}")
             told.add(ladder[i].name)
         if run.progress:
@@ -166,10 +150,10 @@ def sweep(
         whys = list(dict.fromkeys(failed.values()))
         raise SordineError(whys[0] if len(whys) == 1 else f"no setting could be made: {each}")
     swept = []
-    for i, (rung, point, start) in enumerate(zip(ladder, points, apart, strict=True)):
+    for i, (rung, point) in enumerate(zip(ladder, points, strict=True)):
         if i not in failed:
             report = from_json((point / REPORT).read_bytes())
-            swept.append(Swept(rung, report, point / MODIFIER, start is not None and start is not rung))
+            swept.append(Swept(rung, report, point / MODIFIER))
     leaks = [a for a in policy.watch if decided(table.y, a, policy.suppress)]
     try:
         found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
@@ -184,27 +168,11 @@ def _why(error: Exception) -> str:
     return said if isinstance(error, SordineError) else f"its numbers ran away ({said or type(error).__name__})"
 
 
-def _has_start(start: Rung | None, ladder: Sequence[Rung], failed: Mapping[int, str]) -> None:
-    # What others part from is not trained again for each of them only to fail again.
-    for i, why in failed.items():
-        if ladder[i] is start:
-            raise SordineError(f"{start}, whose start it has in common, was not made ({why}); --separate fits it alone")
-
-
-def _work(rung: Rung, start: Rung | None, there: bool = True) -> float:
-    """What a fit takes, of one that has nothing in common with others. there: whether the start that it parts from is kept."""
-    return 1.0 if start is None or rung is start else 1 - SHARE + (0 if there else 1)
-
-
-def _others(
-    ladder: Sequence[Rung], apart: Sequence[Rung | None], left: Sequence[int], took: float, whole: float
-) -> str | None:
-    """How long the other fits of a method will take by one that took so long and was so much of a whole one (`_work`); None where that
-    is soon."""
-    about = took / whole * sum(_work(ladder[i], apart[i]) for i in left)
-    if about < LONG:
+def _others(left: int, took: float) -> str | None:
+    """How long the other fits of a method will take by one that took so long; None where that is soon."""
+    if took * left < LONG:
         return None
-    return f"fitted in {cost.lasting(took)}; {len(left)} more will take about {cost.lasting(about)}, if none is slower"
+    return f"fitted in {cost.lasting(took)}; {left} more will take about {cost.lasting(took * left)}, if none is slower"
 
 
 def _released(modifier: Modifier, table: Table, before: Scene, run: Run, workers: int) -> Scene:
@@ -238,12 +206,6 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
     notes += [
         f"{title}, who knows the modifier, whatever those tried read: {'; '.join(w)}." for title, w in whole.items()
     ]
-    some = sorted({p.rung.name for p in swept if p.shared})
-    if some:
-        notes.append(
-            f"The points of {', '.join(some)} have the first {SHARE:.0%} of their training in common: none but one is what a fit of its "
-            "own would give. Fit the point you choose anew, or sweep with --separate."
-        )
     return notes
 
 
@@ -266,7 +228,7 @@ def _records(table: Table) -> str:
     return hashed.hexdigest()
 
 
-def _address(given: str, read: Sequence[str], rung: Rung, budget: Budget, separate: bool) -> str:
+def _address(given: str, read: Sequence[str], rung: Rung, budget: Budget) -> str:
     # What tells that a point is another one. read: the attributes attackers try.
     told = {
         "given": given,
@@ -274,59 +236,16 @@ def _address(given: str, read: Sequence[str], rung: Rung, budget: Budget, separa
         "method": rung.name,
         "fields": asdict(rung.method),  # type: ignore[call-overload]
         "budget": asdict(budget),
-        "separate": separate,
-        "share": SHARE,
         "versions": versions(),
     }
     text = json.dumps(told, default=str, sort_keys=True)
     return f"{rung.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _start_of(rung: Rung, ladder: Sequence[Rung]) -> Rung | None:
-    """The rung whose start this one has in common: the one in the middle of those that differ in nothing but weights of the
-    loss; None where there is no other."""
-    free = PARTING.get(rung.name)
-    if free is None:
-        return None
-
-    def rest(other: Rung) -> dict[str, Any]:
-        return {k: v for k, v in asdict(other.method).items() if k not in free}  # type: ignore[call-overload]
-
-    alike = [other for other in ladder if other.name == rung.name and rest(other) == rest(rung)]
-    return alike[len(alike) // 2] if len(alike) > 1 else None
-
-
-def _start_file(start: Rung, folder: Path, given: str) -> Path:
-    digest = hashlib.sha256(repr((start.method, given)).encode()).hexdigest()[:16]
-    return folder / SHARED / f"{digest}-{START}"
-
-
-def _fitted(
-    rung: Rung, start: Rung | None, table: Table, policy: Policy, run: Run, folder: Path, given: str
-) -> Modifier:
+def _fitted(rung: Rung, table: Table, policy: Policy, run: Run, folder: Path) -> Modifier:
     shared = folder / SHARED
     shared.mkdir(parents=True, exist_ok=True)
-    quiet = replace(run, log=silent, folder=shared)
-    if start is None:
-        return fit_rung(rung, table, policy, quiet)
-    kept, unfinished = _start_file(start, folder, given), shared / UNNAMED[0]
-
-    def keep(what: str, done: int, of: int) -> None:
-        # Called before what was learnt up to `done` is written: the file holds an earlier epoch.
-        if not kept.exists() and unfinished.exists() and done > SHARE * of:
-            sweep_folder.keep_start(unfinished, kept)
-        if run.progress:
-            run.progress(what, done, of)
-
-    if rung is start:
-        return fit_rung(rung, table, policy, replace(quiet, progress=keep))
-    if not kept.exists():  # the point with the start was made by an earlier call, whose folder was tidied
-        fit_rung(start, table, policy, replace(quiet, progress=keep))
-    with atomic(unfinished, force=True) as temporary:
-        shutil.copyfile(kept, temporary)
-    modifier = fit(table, policy, rung.method, run=quiet)
-    modifier.card.fit["start"] = f"the first {SHARE:.0%} in common with {start}"
-    return modifier
+    return fit_rung(rung, table, policy, replace(run, log=silent, folder=shared))
 
 
 def _report(

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sordine.data.files import atomic, sha256
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import from_json
@@ -19,7 +18,7 @@ try:
 except ImportError:  # no such thing on Windows: two runs in one folder are then not told apart
     fcntl = None  # type: ignore[assignment]
 
-MARK, POINTS, SHARED, START = "sordine-sweep", "points", "shared", "start.safetensors"
+MARK, POINTS, SHARED = "sordine-sweep", "points", "shared"
 REPORT, MODIFIER = "report.json", "modifier"
 SAYS = f"`sordine sweep` made this folder, and takes its {POINTS}/ and {SHARED}/ away when it is done.\n"
 POINT = re.compile(r".+-[0-9a-f]{16}")
@@ -134,24 +133,3 @@ def report_of(point: Path, weights: str, name: str, log: Callable[[str], None]) 
         log(f"{name}: attacked again: its report is of another modifier")
         return None
     return found
-
-
-def keep_start(unfinished: Path, kept: Path) -> None:
-    """Copy what points have in common out of the file that the fit goes on writing, with its digest beside it."""
-    with atomic(_digest_of(kept)) as temporary:
-        temporary.write_text(sha256(unfinished), encoding="ascii")
-    with atomic(kept) as temporary:
-        shutil.copyfile(unfinished, temporary)
-
-
-def drop_damaged_starts(folder: Path, log: Callable[[str], None]) -> None:
-    """Take away the starts in common that are not as they were kept, and say so."""
-    for kept in (folder / SHARED).glob(f"*-{START}"):
-        digest = _digest_of(kept)
-        if not digest.is_file() or digest.read_text(encoding="ascii", errors="replace") != sha256(kept):
-            log(f"{kept} is damaged: the start in common is made again")
-            kept.unlink()
-
-
-def _digest_of(kept: Path) -> Path:
-    return kept.with_suffix(".sha256")

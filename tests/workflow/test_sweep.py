@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from sordine.run import Run
 from sordine.workflow import leakage_limit as search
 from sordine.workflow import sweep as sweeping
 from sordine.workflow import sweep_folder
-from sordine.workflow.sweep import SHARE, sweep
+from sordine.workflow.sweep import sweep
 from sordine.workflow.transform import transform
 from tests.evaluation.test_report import read
 
@@ -163,7 +162,6 @@ def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None
             assert one == other
         assert point.report.findings == alone.findings
         assert point.report.verdict.level == alone.verdict.level
-        assert not point.shared
 
 
 def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,41 +198,13 @@ def test_a_sweep_goes_on_after_it_was_killed(tmp_path: Path, monkeypatch: pytest
     assert len(found.curves[0].points) == 2
 
 
-def test_substitution_shares_its_start_and_says_so(tmp_path: Path) -> None:
-    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
-    found, points = made(tmp_path / "shared", ladder)
-    assert [p.shared for p in points] == [True, False, True]
-    assert any(f"first {SHARE:.0%} of their training in common" in note for note in found.notes)
-    apart, separate = made(tmp_path / "apart", ladder, separate=True)
-    assert not any(p.shared for p in separate)
-    assert not any("in common" in note for note in apart.notes)
-
-    def weights(point: Any) -> torch.Tensor:
-        modifier: Modifier = load(point.modifier)
-        return torch.cat([w.flatten() for w in modifier.state_dict().values()])
-
-    own = [fit_table(people(), POLICY, r.method, run=Run(key=Key.of_seed(1))) for r in ladder]
-    for i, modifier in enumerate(own):
-        whole = torch.cat([w.flatten() for w in modifier.state_dict().values()])
-        assert torch.equal(weights(separate[i]), whole), "a separate point is what fit gives"
-        assert torch.equal(weights(points[i]), whole) == (i == 1), "of the others, the one in the middle is"
-    # Points part: they are not one another's copies.
-    assert not torch.equal(weights(points[0]), weights(points[2]))
-
-
-def test_a_start_is_of_one_table_and_one_policy(tmp_path: Path) -> None:
-    """What an earlier sweep left in the folder is not gone on from where anything else was given."""
+def test_every_point_is_what_fit_gives(tmp_path: Path) -> None:
     ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
-    run, policy = Run(key=Key.of_seed(1)), Policy(("word",), ("speaker",), ())
-    budget, used, fresh = Budget(families=("neighbours",)), tmp_path / "used", tmp_path / "fresh"
-    made(used, ladder)
-    again, own = (
-        [load(p.modifier).state_dict() for p in sweep(people(), policy, ladder, run, folder=f, budget=budget)[1]]
-        for f in (used, fresh)
-    )
-    for one, other in zip(again, own, strict=True):
-        assert all(torch.equal(one[name], other[name]) for name in other)
-    assert len(list((used / "shared").glob("*-start.safetensors"))) == 2
+    _, points = made(tmp_path, ladder)
+    for point, rung in zip(points, ladder, strict=True):
+        alone = fit_table(people(), POLICY, rung.method, run=Run(key=Key.of_seed(1))).state_dict()
+        swept = load(point.modifier).state_dict()
+        assert all(torch.equal(swept[name], alone[name]) for name in alone)
 
 
 def test_a_point_is_of_every_record_and_not_only_of_the_attacked_ones() -> None:
@@ -474,28 +444,6 @@ def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pyt
     ]
 
 
-def test_what_parts_from_a_start_that_failed_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[float] = []
-    real = sweeping.fit_rung
-
-    def fit(rung: search.Rung, *given: Any) -> Modifier:
-        if rung.name == "nothing":
-            return real(rung, *given)
-        tried.append(rung.value)
-        raise SordineError("refused")
-
-    monkeypatch.setattr(sweeping, "fit_rung", fit)
-    ladder = [*search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9))), *search.rungs("nothing")]
-    found, points = made(tmp_path, ladder)
-    assert tried == [0.2]
-    assert [p.rung.name for p in points] == ["nothing"]
-    assert [f.why.startswith("substitution, entropy_weight 0.2, whose start") for f in found.failed] == [
-        True,
-        False,
-        True,
-    ]
-
-
 def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(sweeping, "LONG", 0)
@@ -504,15 +452,6 @@ def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, m
     lasts = r"\d+ (second|minute)s?"
     assert re.fullmatch(rf"noise, sigma 5: fitted in {lasts}; 2 more will take about {lasts}, if none is slower", line)
     assert any(re.match(r"attackers: 3 releases .* one by one they would take about \d+ second", line) for line in said)
-    started = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2, 0.9)))
-    apart = [started[1]] * 3
-    whole = sweeping._work(started[1], started[1])
-    assert "2 more will take about 60 seconds" in str(sweeping._others(started, apart, [0, 2], 100, whole))
-    # After a resume the first that is fitted may part from a start that is kept: it is no whole fit, and the other is as long.
-    part = sweeping._work(started[0], started[1])
-    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 30, part))
-    lost = sweeping._work(started[0], started[1], there=False)
-    assert "1 more will take about 30 seconds" in str(sweeping._others(started, apart, [2], 130, lost))
 
 
 def test_a_full_disk_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,19 +592,6 @@ def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     said.clear()
     assert made(tmp_path, ladder, log=said.append)[0] == first
     assert "noise, sigma 5: attacked again: its report is of another modifier" in said
-
-
-def test_a_damaged_start_in_common_is_made_again(tmp_path: Path) -> None:
-    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.2)))
-    first, points = made(tmp_path, ladder)
-    (start,) = (tmp_path / "shared").glob("*-start.safetensors")
-    part = next(p for p in points if p.shared).modifier.parent
-    for damage in (lambda blob: blob[:-1], lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])):
-        start.write_bytes(damage(start.read_bytes()))
-        shutil.rmtree(part)
-        said: list[str] = []
-        assert made(tmp_path, ladder, log=said.append)[0] == first
-        assert f"{start} is damaged: the start in common is made again" in said
 
 
 def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
