@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sordine.cli import audit, compare, demo, extract, fit, obscure, release, run, sweep, transform
+from sordine.cli import audit, compare, demo, extract, fit, inspect, obscure, protect, release, run, sweep, transform
 from sordine.cli.exit_codes import guarded
 
 app = typer.Typer(
@@ -44,6 +44,8 @@ def _add(command: Callable[..., Any], examples: Sequence[str]) -> None:
     app.command(epilog=f"\b\n{title}\n{lines}")(command)
 
 
+_add(protect.protect, protect.EXAMPLES)
+_add(inspect.inspect, inspect.EXAMPLES)
 _add(demo.demo, demo.EXAMPLES)
 _add(run.run, run.EXAMPLES)
 _add(extract.extract, extract.EXAMPLES)

@@ -1,0 +1,155 @@
+"""The command `protect`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sordine.cli import parsing
+from sordine.cli.completion import extractors
+from sordine.cli.exit_codes import DONE, FOUND
+from sordine.cli.options import (
+    BudgetName,
+    Common,
+    Device,
+    Features,
+    KeyFile,
+    Layout,
+    LayoutOptions,
+    MethodName,
+    MethodOptions,
+    Names,
+    Preserve,
+    Seed,
+    Suppress,
+    Watch,
+    Workers,
+)
+from sordine.cli.signature import takes
+from sordine.errors import SordineError
+from sordine.run import Run
+
+if TYPE_CHECKING:
+    from sordine.policy import Policy
+    from sordine.workflow.job_runner import Outcome, ProtectOptions
+
+VERDICT_LINES = 4
+EXAMPLES = (
+    "sordine protect voices -s speaker -p word",
+    "sordine protect customers.csv -s sex,race -p income --max-leakage 0.1 -o shared",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtectCommandOptions(Common):
+    """The options of `protect`."""
+
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A Parquet or CSV table, a folder with one, or a media folder.")
+    ]
+    suppress: Suppress = None
+    preserve: Preserve = None
+    watch: Watch = None
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="The folder for all results. [default: SOURCE-protected]"),
+    ] = None
+    max_leakage: Annotated[
+        float | None,
+        typer.Option("--max-leakage", min=0.0, max=1.0, help="Release nothing if more leakage is found (0 to 1)."),
+    ] = None
+    method: MethodName = None
+    options: MethodOptions = None
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            "-e",
+            "--extractor",
+            metavar="NAME",
+            help="How files or columns become vectors. [default: chosen by what SOURCE contains]",
+            autocompletion=extractors,
+        ),
+    ] = None
+    extractor_options: Annotated[
+        Names,
+        typer.Option(
+            "--extractor-option", metavar="NAME=VALUE", help="Set one option of the extractor. Repeat for more."
+        ),
+    ] = None
+    features: Features = None
+    layout: Layout = None
+    layout_options: LayoutOptions = None
+    budget: BudgetName = "standard"
+    key: KeyFile = None
+    device: Device = "cpu"
+    seed: Seed = 0
+    workers: Workers = 2
+    force: Annotated[bool, typer.Option("--force", help="Repeat every stage instead of continuing.")] = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder for all results."""
+        return self.output if self.output is not None else Path(f"{self.source.resolve().stem}-protected")
+
+
+@takes(ProtectCommandOptions)
+def protect(given: ProtectCommandOptions) -> int:
+    """Protect a table or a media folder: from raw data to an audited release."""
+    if not given.source.exists():
+        raise SordineError(f"{given.source} does not exist")
+    table = given.source if given.source.is_file() else None
+    policy = parsing.policy(given.suppress, given.preserve, given.watch, table)
+    if not policy.suppress:
+        raise SordineError("name the attributes that must not be inferable with -s; sordine inspect SOURCE lists them")
+    options = _options(given)
+    from sordine.workflow.job_runner import protect as protect_source
+
+    with given.console() as console:
+        run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
+        outcome = protect_source(given.source, policy, given.folder, options, run, force=given.force)
+        for line in closing_lines(outcome, policy, given.max_leakage):
+            console.say(line)
+    return FOUND if outcome.failed else DONE
+
+
+def _options(given: ProtectCommandOptions) -> ProtectOptions:
+    from sordine.workflow.job_runner import ProtectOptions
+
+    return ProtectOptions(
+        extractor=given.extractor,
+        options=tuple(parsing.assignments(given.extractor_options, "--extractor-option").items()),
+        features=parsing.names(given.features),
+        layout=given.layout,
+        layout_options=tuple(parsing.assignments(given.layout_options, "--layout-option").items()),
+        method=given.method,
+        settings=tuple(parsing.assignments(given.options).items()),
+        key=given.key,
+        max_leakage=given.max_leakage,
+        budget=given.budget,
+    )
+
+
+def closing_lines(outcome: Outcome, policy: Policy, max_leakage: float | None) -> list[str]:
+    """Return the verdict in at most four lines, where the results are, and what to do if nothing was released."""
+    from sordine.workflow.job_runner import JOB, MODIFIER, PAGE
+    from sordine.workflow.key_files import beside
+
+    lines = []
+    if outcome.report is not None:
+        verdict = outcome.report.verdict
+        lines += [verdict.title, *(f"  {sentence}" for sentence in verdict.sentences)][:VERDICT_LINES]
+        lines.append(f"{outcome.out / PAGE}: the report")
+    if outcome.released is not None:
+        lines.append(f"{outcome.released}: the release; only this folder may be shared")
+    else:
+        limit = "" if max_leakage is None else f", or allow more than --max-leakage {max_leakage:g}"
+        lines.append(
+            f"Nothing was released. The report shows what still leaks. Try another method (-m) or another strength "
+            f"(--option){limit}."
+        )
+    lines.append(f"{beside(outcome.out / MODIFIER)}: the secret key; do not share it")
+    lines.append(f"{outcome.out / JOB}: what was done; sordine run repeats it")
+    return lines
