@@ -36,7 +36,7 @@ class Heartbeat:
         """Note that `done` of `total` units of the stage `what` are done."""
         with self._lock:
             if what != self._stage or done < self._done:
-                # The first report arrives after the first unit, so the stage began at the line before it.
+                # The time that the first units took is unknown, so they do not count for the estimate.
                 self._stage, self._begun = what, (self._clock(), done)
             self._done, self._total = done, total
             if done >= total:

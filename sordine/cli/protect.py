@@ -128,7 +128,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         settings=tuple(parsing.assignments(given.options).items()),
         key=given.key,
         max_leakage=given.max_leakage,
-        budget=given.budget,
+        budget=parsing.budget(given.budget).name,
     )
 
 

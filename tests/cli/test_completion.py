@@ -1,0 +1,47 @@
+"""Shell completion: scripts and names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sordine.cli.app import main
+from sordine.cli.completion import budgets, extractors, methods
+
+SORDINE = [sys.executable, "-c", "from sordine.cli.app import main; raise SystemExit(main())"]
+
+
+def complete(line: str) -> list[str]:
+    """Return what bash offers at the end of a command line."""
+    words = line.split(" ")
+    about = {"_SORDINE_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(SORDINE, env={**os.environ, **about}, capture_output=True, text=True, timeout=120)
+    return done.stdout.split()
+
+
+def test_commands_are_completed() -> None:
+    assert complete("sordine tr") == ["transform"]
+
+
+def test_methods_are_completed() -> None:
+    assert complete("sordine fit t.parquet -m le") == ["leace"]
+
+
+def test_names_that_begin_so_are_offered() -> None:
+    assert methods("tr") == ["transport"]
+    assert "logmel" in extractors("")
+    assert budgets("p") == ["paranoid"]
+
+
+def test_a_script_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        [*SORDINE, "--show-completion", "bash"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 2:  # typer takes the shell from the terminal, and there is none
+        assert main(["--help"]) == 0
+        assert "--show-completion" in capsys.readouterr().out
+    else:
+        assert "_SORDINE_COMPLETE" in done.stdout

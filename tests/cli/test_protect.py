@@ -1,0 +1,144 @@
+"""The commands `protect` and `inspect`, from a source to a release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sordine.cli.app import main
+from sordine.data.table import Table
+
+FAST = ("--budget", "quick", "-m", "leace")
+
+
+def table_of(path: Path, records: int = 240) -> Path:
+    """Write a table in which the speaker shifts half of the columns, and the word the others."""
+    rng = np.random.default_rng(0)
+    speaker, word = rng.integers(0, 2, records), rng.integers(0, 2, records)
+    x = rng.normal(size=(records, 6)).astype(np.float32)
+    x[:, :3] += 4 * speaker[:, None]
+    x[:, 3:] += 4 * word[:, None]
+    labels = {"speaker": np.array(["ann", "bob"])[speaker], "word": np.array(["no", "yes"])[word]}
+    Table.of(x, labels, ids=[f"r{i}" for i in range(records)]).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with t.parquet and the results of `protect` in it."""
+    folder = tmp_path_factory.mktemp("protect")
+    table = table_of(folder / "t.parquet")
+    words = ["protect", str(table), "-s", "speaker", "-p", "word", "-o", str(folder / "out"), *FAST]
+    assert main(words) == 0
+    return folder
+
+
+def test_one_command_leaves_a_release_a_report_and_a_job(protected: Path) -> None:
+    out = protected / "out"
+    assert (out / "release" / "manifest.json").is_file()
+    assert (out / "report.html").read_text().lstrip().lower().startswith("<!doctype html")
+    job = yaml.safe_load((out / "job.yaml").read_text())
+    assert job["policy"]["suppress"] == ["speaker"]
+    assert job["method"] == "leace"
+    assert not list((out / "release").rglob("*.key"))
+
+
+def again(protected: Path, *words: Any) -> int:
+    return main(
+        ["protect", str(protected / "t.parquet"), "-s", "speaker", "-p", "word", "-o", str(protected / "out"), *FAST]
+        + [str(word) for word in words]
+    )
+
+
+def test_the_same_command_repeats_no_stage(protected: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = protected / "out"
+    before = {path: path.stat().st_mtime_ns for path in (out / "release").rglob("*")}
+    capsys.readouterr()
+    assert again(protected) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {path: path.stat().st_mtime_ns for path in (out / "release").rglob("*")} == before
+    assert str(out / "release") in "\n".join(lines[-4:])
+    assert str(out / "report.html") in "\n".join(lines[-4:])
+
+
+def test_the_job_runs_by_itself(protected: Path) -> None:
+    assert main(["run", str(protected / "out" / "job.yaml")]) == 0
+
+
+def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, out = table_of(tmp_path / "t.parquet"), tmp_path / "out"
+    words = ["protect", str(table), "-s", "speaker", "-p", "word", "-o", str(out), "--budget", "quick"]
+    assert main([*words, "-m", "nothing", "--max-leakage", "0.1"]) == 1
+    text = capsys.readouterr().out
+    assert not (out / "release").exists()
+    assert "Nothing was released" in text
+    assert "-m" in text
+    assert (out / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("-p", "word"),
+        ("-s", "speeker"),
+        ("-s", "speaker", "-m", "leece"),
+        ("-s", "speaker", "-e", "logmell"),
+        ("-s", "speaker", "--budget", "fast"),
+    ],
+)
+def test_a_wrong_call_ends_before_any_work(words: tuple[str, ...], tmp_path: Path) -> None:
+    table = table_of(tmp_path / "t.parquet", 60)
+    assert main(["protect", str(table), *words, "-o", str(tmp_path / "out")]) == 2
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert main(["protect", str(tmp_path / "no.parquet"), *words]) == 2
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    table, out = table_of(tmp_path / "t.parquet", 60), tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    assert main(["protect", str(table), "-s", "speaker", "-o", str(out), *FAST]) == 2
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_results_lie_beside_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table_of(tmp_path / "voices.parquet", 120)
+    assert main(["protect", "voices.parquet", "-s", "speaker", "-p", "word", *FAST]) in (0, 1)
+    assert (tmp_path / "voices-protected" / "job.yaml").is_file()
+
+
+def test_columns_of_a_csv_are_encoded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    sex, income = rng.integers(0, 2, 200), rng.integers(0, 2, 200)
+    rows = [
+        f"p{i},{'mf'[sex[i]]},{['no', 'yes'][income[i]]},{rng.normal() + sex[i]:.5f},{rng.normal() + income[i]:.5f}"
+        for i in range(200)
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["id,sex,income,height,hours", *rows]) + "\n")
+    out = tmp_path / "out"
+    code = main(["protect", str(tmp_path / "people.csv"), "-s", "sex", "-p", "income", "-o", str(out), *FAST])
+    assert code in (0, 1)
+    job = yaml.safe_load((out / "job.yaml").read_text())
+    assert job["extractor"] == "columns"
+    assert (out / "report.json").is_file()
+
+
+def test_inspect_lists_what_a_table_contains(protected: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    before = set(protected.rglob("*"))
+    assert main(["inspect", str(protected / "t.parquet"), "-s", "speaker", "-p", "word", "--no-measure"]) == 0
+    text = capsys.readouterr().out
+    assert set(protected.rglob("*")) == before
+    for word in ("240 records", "speaker", "word", "ann", "transport"):
+        assert word in text
+
+
+def test_inspect_refuses_what_it_does_not_know(protected: Path) -> None:
+    assert main(["inspect", str(protected / "no.parquet")]) == 2
+    assert main(["inspect", str(protected / "t.parquet"), "-s", "speeker"]) == 2
