@@ -178,8 +178,8 @@ def judges(modifier: Any, table: Table, released: Table, policy: Policy, folder:
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, dict[str, float]] = {"judges_before": {}, "judges_after": {}}
     for name in (a for _, names in policy.roles() for a in names):
-        judge = train_classifier(train, name, seed=SEED, see=modifier.sphere, folder=folder)
-        before = outputs(judge, test.x, see=modifier.sphere)
+        judge = train_classifier(train, name, prepare=modifier.sphere, run=Run(seed=SEED, folder=folder))
+        before = outputs(judge, test.x, prepare=modifier.sphere)
         out["judges_before"][name] = accuracy_of(before, test.y[name])
         out["judges_after"][name] = accuracy_of(outputs(judge, after.x), test.y[name])
     return out

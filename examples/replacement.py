@@ -13,7 +13,7 @@ from sordine.attacks.runner import Budget
 from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.synthetic.faces import faces
 from sordine.methods.registry import make
-from sordine.models.picture_classifier import outputs, train_reader
+from sordine.models.picture_classifier import PictureOptions, picture_outputs, train_picture_classifier
 from sordine.run import Run
 
 torch.set_num_threads(1)
@@ -25,10 +25,10 @@ released = transform(modifier, table, key)
 
 # Success: a classifier that learnt on originals reads the value that was drawn, not the record's own.
 unseen, after = table.part("test"), released.part("test")
-fixed = train_reader(table.part("train"), "glasses", seed=0, epochs=6)
+fixed = train_picture_classifier(table.part("train"), "glasses", PictureOptions(epochs=6))
 noise = torch.from_numpy(key.uniform("release", unseen.ids, modifier.noise).astype(np.float32)).clamp(1e-7, 1 - 1e-7)
-read, drawn = outputs(fixed, after.x).argmax(1), modifier.drawn(noise)[:, 0].numpy()
-before = outputs(fixed, unseen.x).argmax(1)
+read, drawn = picture_outputs(fixed, after.x).argmax(1), modifier.drawn(noise)[:, 0].numpy()
+before = picture_outputs(fixed, unseen.x).argmax(1)
 print(
     f"fixed classifier: s of originals {np.mean(before == unseen.y['glasses']):.2f}, s' of releases {np.mean(read == drawn):.2f}"
 )

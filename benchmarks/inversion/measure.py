@@ -37,7 +37,7 @@ from sordine.methods.registry import load, make
 from sordine.metrics.accuracy import majority
 from sordine.metrics.pictures import cosine_similarity, lda_score, mean_matthews, within_between
 from sordine.models.perceptual import Perceptual
-from sordine.models.picture_classifier import outputs
+from sordine.models.picture_classifier import PictureOptions, picture_outputs
 from sordine.models.verification import Verification, face_similarity, train_verification
 from sordine.policy import Policy
 from sordine.run import Run
@@ -68,7 +68,10 @@ class Bench:
         self.network: Verification | None = None
         if case.identity is not None:
             self.network = train_verification(
-                self.train, case.identity, seed=SEED, epochs=12, folder=self._folder("networks")
+                self.train,
+                case.identity,
+                PictureOptions(epochs=12),
+                run=Run(seed=SEED, folder=self._folder("networks")),
             )
         self.memory: dict[Any, Any] = {}
 
@@ -138,16 +141,16 @@ def measure_encoder(bench: Bench, what: Fit) -> None:
         "seed": what.seed,
     }
     if bench.network is not None and bench.case.identity is not None:
-        c, wanted = (outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        c, wanted = (picture_outputs(bench.network, t.x) for t in (bench.public, bench.test))
         attack = train_feature_attack(z, c, seed=what.seed, steps=ATTACK["steps"])
-        figures["feature_similarity"] = cosine_similarity(outputs(attack, tried), wanted)
+        figures["feature_similarity"] = cosine_similarity(picture_outputs(attack, tried), wanted)
         figures["feature_baseline"] = cosine_similarity(np.broadcast_to(c.mean(0), wanted.shape), wanted)
         people = bench.test.y[bench.case.identity]
         within, between = within_between(tried.reshape(len(tried), -1), people)
         figures |= {"within": within, "between": between, "lda": lda_score(tried.reshape(len(tried), -1), people)}
         pixels = np.asarray(bench.test.x, np.float32).reshape(len(people), -1)
         figures["lda_pixels"] = lda_score(pixels, people)
-        right = outputs(bench.network.classify, bench.test.x).argmax(1) == people
+        right = picture_outputs(bench.network.classify, bench.test.x).argmax(1) == people
         figures["verification_accuracy"] = float(right.mean())
     if tried.ndim == 2:
         np.savez_compressed(bench._folder("shown") / f"{what.name}.z.npz", z=tried)
@@ -200,9 +203,9 @@ def measure_labels(bench: Bench) -> None:
     rebuilt = rebuild(decoder, hot(bench.test))
     figures = asdict(judge("labels", np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network))
     if bench.network is not None:
-        c, wanted = (outputs(bench.network, t.x) for t in (bench.public, bench.test))
+        c, wanted = (picture_outputs(bench.network, t.x) for t in (bench.public, bench.test))
         attack = train_feature_attack(hot(bench.public), c, seed=SEED, steps=ATTACK["steps"])
-        figures["feature_similarity"] = cosine_similarity(outputs(attack, hot(bench.test)), wanted)
+        figures["feature_similarity"] = cosine_similarity(picture_outputs(attack, hot(bench.test)), wanted)
     unit.write(figures)
 
 

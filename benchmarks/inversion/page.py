@@ -40,7 +40,7 @@ from benchmarks.inversion.checks import (
 )
 from benchmarks.inversion.measure import STORE, WHITE_BOX, unit_of
 from benchmarks.inversion.paper import TABLE1, TABLE2, TABLE3
-from sordine.models.classifier import fit_batch
+from sordine.models.training import fit_batch
 
 PICTURES = Path(__file__).parents[2] / "docs" / "results" / "inversion"
 COLUMNS = {"mcc": "MCC", "face_similarity": "face", "feature_similarity": "feature", "ssim": "SSIM", "psnr": "PSNR, dB"}

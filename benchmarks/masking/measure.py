@@ -26,7 +26,12 @@ from sordine.methods.masking.method import MaskingModifier
 from sordine.methods.registry import load as load_modifier
 from sordine.methods.registry import make
 from sordine.metrics.accuracy import majority
-from sordine.models.picture_classifier import Reader, outputs, train_reader
+from sordine.models.picture_classifier import (
+    PictureClassifier,
+    PictureOptions,
+    picture_outputs,
+    train_picture_classifier,
+)
 from sordine.models.pretrained import FACENET_URL, weights_file
 from sordine.models.verification import (
     LoadedVerification,
@@ -66,9 +71,11 @@ class Bench:
         self.train, self.test = self.table.part("train"), self.table.part("test")
         self.memory: MutableMapping[Any, Any] = {}
 
-    def reader(self, task: str) -> Reader:
+    def reader(self, task: str) -> PictureClassifier:
         """The task's fixed classifier: learnt on original training pictures."""
-        return train_reader(self.train, task, seed=SEED, folder=self.work, **READER)  # type: ignore[arg-type]
+        return train_picture_classifier(
+            self.train, task, PictureOptions(**READER), run=Run(seed=SEED, folder=self.work)
+        )
 
     @cached_property
     def verification(self) -> Verification | LoadedVerification | None:
@@ -81,9 +88,8 @@ class Bench:
             return train_verification(
                 self.train,
                 self.case.identity,
-                seed=SEED,
-                folder=self.work,
-                **VERIFICATION,  # type: ignore[arg-type]
+                PictureOptions(**VERIFICATION),
+                run=Run(seed=SEED, folder=self.work),
             )
         return load_verification()
 
@@ -132,7 +138,7 @@ class Bench:
         for task in self.tasks(row):
             y = self.test.y[task]
             after = dataclasses.replace(self.train, x=known)
-            retrained = train_reader(after, task, seed=SEED + 1, **RETRAINED)  # type: ignore[arg-type]
+            retrained = train_picture_classifier(after, task, PictureOptions(**RETRAINED), run=Run(seed=SEED + 1))
             out["tasks"][task] = {
                 "fixed": accuracy(self.reader(task), unseen, y),
                 "retrained": accuracy(retrained, unseen, y),
@@ -140,7 +146,7 @@ class Bench:
                 "records": len(y),
             }
         if self.verification is not None:
-            embedded = [outputs(self.verification, p) for p in (self.test.x, unseen)]
+            embedded = [picture_outputs(self.verification, p) for p in (self.test.x, unseen)]
             out["similarity"] = mean_cosine(*embedded)
             third = face_similarity(self.verification, self.test.x, unseen)
             out["similarity_layer3"] = float(third.mean())
@@ -212,28 +218,28 @@ class Bench:
         order = np.random.default_rng(SEED).permutation(len(x))
         out: dict[str, Any] = {}
         for name, say in (("similarity", network), ("similarity_layer3", network.third_layer)):
-            here = outputs(say, x)
+            here = picture_outputs(say, x)
             same = y == y[order]
             out[name] = {
                 "others": mean_cosine(here[~same], here[order][~same]),
                 "same person": mean_cosine(here[same], here[order][same]),
-                "black": mean_cosine(here, outputs(say, np.zeros_like(x[:1])).repeat(len(x), 0)),
+                "black": mean_cosine(here, picture_outputs(say, np.zeros_like(x[:1])).repeat(len(x), 0)),
             }
         if isinstance(network, Verification):
-            out["knows"] = float((outputs(network.classify, x).argmax(1) == y).mean())
+            out["knows"] = float((picture_outputs(network.classify, x).argmax(1) == y).mean())
         out["network"] = type(network).__name__
         return out
 
 
-def accuracy(reader: Reader, x: np.ndarray, y: np.ndarray) -> float:
+def accuracy(reader: PictureClassifier, x: np.ndarray, y: np.ndarray) -> float:
     """Share of the labelled pictures whose class a reader names."""
     known = y >= 0
-    return float((outputs(reader, x[known]).argmax(1) == y[known]).mean())
+    return float((picture_outputs(reader, x[known]).argmax(1) == y[known]).mean())
 
 
 def own_accuracy(modifier: MaskingModifier, x: np.ndarray, task: str, y: np.ndarray) -> float:
     """The method's own predictor on what is released."""
-    said = outputs(lambda v: modifier.predict(v)[task], x)
+    said = picture_outputs(lambda v: modifier.predict(v)[task], x)
     return float((said.argmax(1) == y)[y >= 0].mean())
 
 

@@ -15,7 +15,7 @@ from benchmarks.masking.measure import FAMILIES, READER, RETRAINED, figures
 from benchmarks.masking.paper import BLOCK, BLUR, CIAGAN, DEEPPRIVACY, NON_ADVERSARIAL, ORIGINAL, OURS, TABLES
 from benchmarks.masking.summary import VERDICT
 from sordine.methods.masking.method import Masking
-from sordine.models.classifier import fit_batch
+from sordine.models.training import fit_batch
 
 PICTURES = Path(__file__).parents[2] / "docs" / "results" / "masking"
 

@@ -19,6 +19,7 @@ from benchmarks.mass.paper import Config, Raw
 from sordine.attacks.runner import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.obscure import obscure_folder
+from sordine.data.statistics import identity
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
@@ -27,7 +28,7 @@ from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
 from sordine.metrics.accuracy import cmap, l2_distance, majority, mean_square, prediction_entropy
-from sordine.models.classifier import accuracy_of, as_it_is, outputs, train_classifier
+from sordine.models.classifier import accuracy_of, outputs, train_classifier
 from sordine.models.training import Views
 from sordine.policy import Policy
 from sordine.run import Run
@@ -120,8 +121,8 @@ def judged(case: Case, see: Any, table: Table, released: Table, work: Path) -> d
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, Any] = {}
     for name in case.all:
-        judge = train_classifier(train, name, seed=SEED, see=see, folder=work / f"{case.name}-pretrained")
-        before, now = (outputs(judge, t.x, see=s) for t, s in ((test, see), (after, as_it_is)))
+        judge = train_classifier(train, name, prepare=see, run=Run(seed=SEED, folder=work / f"{case.name}-pretrained"))
+        before, now = (outputs(judge, t.x, prepare=s) for t, s in ((test, see), (after, identity)))
         known = test.y[name] >= 0
         out[name] = {
             "before": accuracy_of(before, test.y[name]),
@@ -162,7 +163,7 @@ def measure(
         modifier, released, seconds = fitted(case, what, table, work, key)  # type: ignore[arg-type]
     else:
         released = obscured(case, what, table, work, key)
-    see = getattr(modifier, "sphere", as_it_is)
+    see = getattr(modifier, "sphere", identity)
     test = table.part("test")
     found = judged(case, see, table, released, work)
     kept = {"cmap": together(case, found, test)} if "s" in case.slots else {}

@@ -31,7 +31,12 @@ from sordine.methods.replacement.modifier import ReplacementModifier
 from sordine.metrics.accuracy import accuracy, majority
 from sordine.metrics.nag import wilson
 from sordine.metrics.pictures import attribute_correlation, privacy_loss, success, utility_score_plane
-from sordine.models.picture_classifier import Reader, outputs, train_reader
+from sordine.models.picture_classifier import (
+    PictureClassifier,
+    PictureOptions,
+    picture_outputs,
+    train_picture_classifier,
+)
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -168,8 +173,11 @@ class Bench:
             self.names = (*self.names, "smiling")
         self.work.mkdir(parents=True, exist_ok=True)
         train = loaded.part("train")
-        self.fixed: dict[str, Reader] = {
-            name: train_reader(train, name, seed=SEED, epochs=FIXED_EPOCHS, folder=work) for name in self.names
+        self.fixed: dict[str, PictureClassifier] = {
+            name: train_picture_classifier(
+                train, name, PictureOptions(epochs=FIXED_EPOCHS), run=Run(seed=SEED, folder=work)
+            )
+            for name in self.names
         }
 
     def reference(self) -> dict[str, Any]:
@@ -191,7 +199,7 @@ class Bench:
 
     def read(self, name: str, x: np.ndarray) -> np.ndarray:
         """Classes that a fixed classifier names."""
-        return outputs(self.fixed[name], x).argmax(1)
+        return picture_outputs(self.fixed[name], x).argmax(1)
 
     def correlated(self, classes: dict[str, np.ndarray]) -> dict[str, float]:
         """Pearson's correlation of the secret's classes with every other attribute's; of more than two classes, the largest
@@ -289,7 +297,7 @@ class Bench:
             x,
             self.table.y[self.secret],
             self.trial,
-            lambda r: outputs(self.fixed[self.secret], r),
+            lambda r: picture_outputs(self.fixed[self.secret], r),
             seed=SEED,
         )
         return {k: v for k, v in dataclasses.asdict(attack).items() if k != "predicted"}

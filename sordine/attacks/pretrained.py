@@ -11,7 +11,8 @@ from sordine.attacks.results import PretrainedFinding, Role
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.metrics.accuracy import accuracy, majority, prediction_entropy
-from sordine.models.classifier import outputs, train_classifier
+from sordine.models.classifier import ClassifierOptions, outputs, train_classifier
+from sordine.run import Run
 
 EPOCHS = 40
 VALIDATION = 4  # every fourth picture chooses when to stop
@@ -46,7 +47,7 @@ def pretrained(
     else:
         name = ("pretrained", attribute)
         if name not in memory:
-            memory[name] = train_classifier(fitted, attribute, seed=0, epochs=EPOCHS, device=device)
+            memory[name] = train_classifier(fitted, attribute, ClassifierOptions(epochs=EPOCHS), run=Run(device=device))
         model = memory[name]
         assert isinstance(model, torch.nn.Module)
         before, after = (outputs(model, x, device=device)[known] for x in (unseen.x, released))

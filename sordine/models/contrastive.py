@@ -1,44 +1,28 @@
-"""Models learnt on original records: one for an attribute (MaSS B.2), and one for no attribute in particular (MaSS B.1).
-
-Methods use them as fixed judges, the audit as *pretrained classifiers*, which are never retrained and whose failure is
-never called privacy. Both standardise their input themselves and take records in the table's own scale.
-"""
+"""A representation that is learnt without labels, for no attribute in particular (MaSS, appendix B.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sordine.data.statistics import identity
 from sordine.data.table import Table
-from sordine.models.classifier import (
-    SGD,
-    Alone,
-    Progress,
-    See,
-    Standardise,
-    _measure,
-    _seed_of,
-    as_it_is,
-    checkpoint,
-    fit_batch,
-    outputs,
-    seeded,
-    train,
-)
+from sordine.models.checkpoints import checkpoint_file
+from sordine.models.classifier import Prepare, Standardise, outputs
 from sordine.models.losses import simclr
 from sordine.models.networks.mlp import mlp
-from sordine.models.training import Draw, Views
+from sordine.models.training import Draw, SinglePlayer, Views, fit_batch, seed_for, seeded, sgd, train
+from sordine.run import Run
 
 PROJECTION = 128
 
 
 class Agnostic(nn.Module):
-    """B.1: an encoder of two layers as wide as the input, batch norm and ReLU between; a projector, d-128-128 (ours)."""
+    """B.1: an encoder of two layers as wide as the input, and a projector, d-128-128 (the projector's widths are ours)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,82 +40,127 @@ class Agnostic(nn.Module):
         return self.projector(self.features(x))
 
 
+@dataclass(frozen=True)
+class AgnosticOptions:
+    """How the attribute-agnostic model is trained: NT-Xent between two views of a record, SGD, cosine schedule (B.1).
+
+    Parameters
+    ----------
+    dropout
+        Share of a record's numbers that a default view replaces by their mean.
+    noise
+        Gaussian noise of a default view, in standard deviations.
+    epochs, batch, lr, weight_decay
+        Length and rate of the training. A table of fewer than 8 batches is cut into 8.
+    momentum
+        B.1 names SGD only; 0.9 is customary for SimCLR.
+    tau
+        Temperature of NT-Xent.
+    """
+
+    dropout: float = 0.2
+    noise: float = 0.3
+    epochs: int = 100
+    batch: int = 256
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    tau: float = 0.07
+
+
 def train_agnostic(
     table: Table,
+    options: AgnosticOptions | None = None,
     *,
-    seed: int,
     views: Views | None = None,
-    dropout: float = 0.2,
-    noise: float = 0.3,
-    epochs: int = 100,
-    batch: int = 256,
-    lr: float = 0.05,
-    momentum: float = 0.9,
-    weight_decay: float = 1e-4,
-    tau: float = 0.07,
-    device: str = "cpu",
-    see: See = as_it_is,
-    folder: Path | None = None,
-    log: Callable[[str], None] | None = None,
-    progress: Progress | None = None,
+    prepare: Prepare = identity,
+    run: Run | None = None,
 ) -> Agnostic:
-    """A representation learnt without labels (B.1: SimCLR's NT-Xent between two views of a record, SGD, cosine schedule).
+    """Train the attribute-agnostic model of MaSS B.1 (SimCLR, without labels).
 
-    views: gives two views of a batch in the table's scale (two augmentations of the raw media, say: `Batch.rows` says
-    which records). By default each view replaces a share `dropout` of a record's numbers by their mean and adds Gaussian noise
-    of `noise` standard deviations. momentum: B.1 says "SGD" only; .9 is what SimCLR's descendants use.
+    Parameters
+    ----------
+    table
+        The training records.
+    options
+        Views, length and rate of the training.
+    views
+        Gives two views of a batch in the table's scale, for instance two augmentations of the raw media. By default, a
+        view replaces some numbers by their mean and adds noise.
+    prepare
+        What is done to records before the model gets them.
+    run
+        Seed, device and progress. In `run.folder` the training is saved and resumed.
     """
-    fields: dict[str, Any] = {
-        "views": getattr(views, "fingerprint", views is not None),
-        "dropout": dropout,
-        "noise": noise,
-        "epochs": epochs,
-        "batch": batch,
-    }
-    fields |= {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "tau": tau, "seed": seed}
-    with seeded(seed, "agnostic"):
+    options, run = options or AgnosticOptions(), run or Run()
+    fields = {"views": getattr(views, "fingerprint", views is not None), **asdict(options), "seed": run.seed}
+    with seeded(run.seed, "agnostic"):
         model = Agnostic(table.width)
-        mean, deviation = (v.to(device) for v in _measure(model.standardise, table, see, device))
-        game = Alone(model.to(device), SGD(lr, momentum, weight_decay), epochs)
-
-        def view(x: Tensor, random: torch.Generator) -> Tensor:
-            flat = x.flatten(1)
-            kept = torch.rand(flat.shape, generator=random).to(device) >= dropout
-            shaken = flat + noise * deviation * torch.randn(flat.shape, generator=random).to(device)
-            return torch.where(kept, shaken, mean)
+        mean, deviation = model.standardise.fit(table, prepare, run.device)
+        default = _noisy_views(mean.to(run.device), deviation.to(run.device), options)
+        game = SinglePlayer(
+            model.to(run.device), sgd(options.lr, options.momentum, options.weight_decay), options.epochs
+        )
 
         def contrast(draw: Draw) -> dict[str, Tensor]:
             records = draw()
             if views is not None:
-                one, other = (see(v) for v in views(records, draw.generator))
+                one, other = (prepare(v) for v in views(records, draw.generator))
             else:
-                x = see(records.x)
-                one, other = view(x, draw.generator), view(x, draw.generator)
-            # One pass for both views: batch norm then sees them together.
+                x = prepare(records.x)
+                one, other = default(x, draw.generator), default(x, draw.generator)
+            # One pass for both views, so that batch normalisation gets them together.
             first, second = model(torch.cat([one.flatten(1), other.flatten(1)])).chunk(2)
-            return {"nt_xent": simclr(first, second, tau)}
+            return {"nt_xent": simclr(first, second, options.tau)}
 
         game.terms = contrast
-        draw = Draw(table, fit_batch(len(table), batch), seed=_seed_of(seed, "draw"), device=device)
-        file = checkpoint(folder, "agnostic", fields, table, (), see, device)
-        history = train(game, draw, epochs, what="attribute-agnostic model", file=file, progress=progress)
-    if log and history:
-        log(f"attribute-agnostic model: NT-Xent {history[-1]['model/nt_xent']:.3f}")
+        draw = Draw(table, fit_batch(len(table), options.batch), seed=seed_for(run.seed, "draw"), device=run.device)
+        file = checkpoint_file(run.folder, "agnostic", fields, table, (), prepare, run.device)
+        history = train(game, draw, options.epochs, what="attribute-agnostic model", file=file, run=run)
+    if history:
+        run.log(f"attribute-agnostic model: NT-Xent {history[-1]['model/nt_xent']:.3f}")
     return model.eval()
 
 
-class Originals:
-    """What the pretrained models say of the originals, once for all where the table is in memory, else batch by batch."""
+def _noisy_views(
+    mean: Tensor, deviation: Tensor, options: AgnosticOptions
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    def view(x: Tensor, random: torch.Generator) -> Tensor:
+        flat = x.flatten(1)
+        unchanged = torch.rand(flat.shape, generator=random).to(flat.device) >= options.dropout
+        noisy = flat + options.noise * deviation * torch.randn(flat.shape, generator=random).to(flat.device)
+        return torch.where(unchanged, noisy, mean)
 
-    def __init__(self, says: Mapping[str, See], table: Table, see: See, device: str | torch.device) -> None:
-        self.says = says
-        self.kept: dict[str, Tensor] = {}
+    return view
+
+
+class PretrainedOutputs:
+    """Outputs of pretrained models for the original records: computed once where the table is in memory.
+
+    Parameters
+    ----------
+    models
+        Name to model.
+    table
+        The original records.
+    prepare
+        What is done to records before a model gets them.
+    device
+        Where the models are.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Prepare], table: Table, prepare: Prepare, device: str | torch.device
+    ) -> None:
+        self.models = models
+        self.known: dict[str, Tensor] = {}
         if type(table.x) is np.ndarray:
-            for name, say in says.items():
-                self.kept[name] = torch.from_numpy(outputs(say, table.x, see=see, device=device)).to(device)
+            for name, model in models.items():
+                self.known[name] = torch.from_numpy(outputs(model, table.x, prepare=prepare, device=device)).to(device)
 
     def __call__(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
-        if name in self.kept:
-            return self.kept[name].index_select(0, rows.to(x.device))
+        """Return a model's outputs for records x (b, *shape) at positions `rows` (b,) of the table: (b, ...)."""
+        if name in self.known:
+            return self.known[name].index_select(0, rows.to(x.device))
         with torch.no_grad():
-            return self.says[name](x)
+            return self.models[name](x)

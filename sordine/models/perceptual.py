@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sordine.models.networks.resnet import ResNet
-from sordine.models.picture_classifier import Reader
+from sordine.models.picture_classifier import PictureClassifier
 from sordine.models.pretrained import load, read_state, weights_file
 from sordine.models.verification import Verification
 
@@ -100,7 +100,7 @@ class _FirstStage(nn.Module):
         return torch.relu(self.bn1(self.conv1(x)))
 
 
-def perceptual_of(model: Reader | Verification) -> Perceptual:
+def perceptual_of(model: PictureClassifier | Verification) -> Perceptual:
     """A perceptual network out of one that was trained here: its conv1 to conv5."""
     net = model.net
     stages = nn.ModuleList(

@@ -1,14 +1,14 @@
-"""Networks that look at pictures: readers of an attribute, a verification network, and a perceptual one.
+"""A classifier of one attribute of pictures: a residual network.
 
-Readers serve as *fixed classifiers* (learnt on originals, never retrained, whose failure is never called privacy) and as
-task classifiers that are trained on what is released. All take pictures in the table's own scale, 0 to 255.
+It serves as a *fixed classifier* (trained on originals, never retrained; its failure is never called privacy) and as a
+task classifier that is trained on released pictures. It takes pictures in the table's own scale, 0 to 255.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,179 +18,223 @@ from torch.nn import functional
 
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number
-from sordine.keys import numpy_rng
-from sordine.models.classifier import AdamW, Alone, Progress, checkpoint, fit_batch, seeded, train
+from sordine.models.checkpoints import checkpoint_file
+from sordine.models.classifier import Prepare, outputs
 from sordine.models.networks.resnet import RESNET10, ResNet, Stem
-from sordine.models.training import Draw
+from sordine.models.training import Draw, SinglePlayer, adamw, fit_batch, seed_for, seeded, train
+from sordine.run import Run
 
 WHITE = 255.0
-SHIFT = 2  # pixels by which a batch is moved while a reader learns
-SCALE = 16.0  # of cosines to logits in the verification network (NormFace's s; ours)
+SHIFT = 2  # pixels by which a training batch is shifted, at most
+PUBLISHED_SIDE = 96  # pixels from which on the published stem is used
+BLOCK = 256
+Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def picture_shape(table: Table) -> tuple[int, int, int]:
-    """(channels, h, w). Raises SordineError where the table's records are not pictures of bytes, 0 to 255."""
+    """Return (channels, height, width) of a table of pictures.
+
+    Raises
+    ------
+    SordineError
+        Where the records are not pictures of bytes, 0 to 255.
+    """
     if len(table.shape) != 3 or table.shape[0] not in (1, 3):
         raise SordineError(
-            f"{table.source}: records of shape {table.shape} are not pictures; make some with sordine extract --extractor pictures"
+            f"{table.source}: records of shape {table.shape} are not pictures; "
+            "make a table of pictures with: sordine extract --extractor pictures"
         )
     if table.x.dtype != np.uint8:
         raise SordineError(
-            f"{table.source}: records are {table.x.dtype} numbers, not pictures of bytes (0 to 255); make some with sordine extract"
+            f"{table.source}: records are {table.x.dtype} numbers, not pictures of bytes (0 to 255); "
+            "make a table of pictures with: sordine extract --extractor pictures"
         )
     channels, height, width = table.shape
     return channels, height, width
 
 
 def stem_for(size: Sequence[int]) -> Stem:
-    """The stem that suits pictures of (h, w): the published one from 96 pixels on."""
-    return "imagenet" if min(size) >= 96 else "small"
+    """Return the stem for pictures of (height, width): the published one from 96 pixels on."""
+    return "imagenet" if min(size) >= PUBLISHED_SIDE else "small"
 
 
-def mixed(device: str | torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Half-width numbers (bfloat16) where a GPU computes; on CPUs, where they are slower, nothing."""
+def mixed_precision(device: str | torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Compute in bfloat16 on a GPU; do nothing on a CPU, where bfloat16 is slower."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16) if kind == "cuda" else contextlib.nullcontext()
 
 
-class Reader(nn.Module):
-    """A ResNet that reads one attribute of pictures (b, c, h, w) in 0 to 255: `forward` gives logits (b, classes)."""
+class PictureClassifier(nn.Module):
+    """A residual network for one attribute of pictures (b, c, h, w) in 0 to 255: `forward` gives logits (b, classes)."""
 
     def __init__(self, shape: Sequence[int], classes: int, blocks: Sequence[int] = RESNET10, width: int = 16) -> None:
         super().__init__()
         self.net = ResNet(blocks, classes, channels=shape[0], width=width, stem=stem_for(shape[1:]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(_unit_range(x))
+        return self.net(unit_range(x))
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """What the five convolutional stages say: (b, c, h, w) each."""
-        return self.net.activations(_unit_range(x))
+        """Return the outputs of the five convolutional stages: (b, c, h, w) each."""
+        return self.net.activations(unit_range(x))
 
 
-def train_reader(
-    table: Table,
-    attribute: str,
-    *,
-    seed: int,
-    epochs: int = 20,
-    batch: int = 64,
-    lr: float = 2e-3,
-    weight_decay: float = 1e-3,
-    blocks: Sequence[int] = RESNET10,
-    width: int = 16,
-    device: str = "cpu",
-    folder: Path | None = None,
-    log: Callable[[str], None] | None = None,
-    progress: Progress | None = None,
-) -> Reader:
-    """A reader of `attribute` learnt on the labelled pictures of `table` (AdamW, cosine schedule, cross-entropy), each batch
-    moved by up to two pixels. folder: where unfinished work is kept, to go on.
+@dataclass(frozen=True)
+class PictureOptions:
+    """How a network for pictures is made and trained: AdamW, cosine schedule, each batch shifted by up to two pixels.
 
-    Raises SordineError where the records are no pictures, and as `labelled` does.
+    Parameters
+    ----------
+    epochs, batch, lr, weight_decay
+        Length and rate of the training.
+    blocks
+        Residual blocks of each stage.
+    width
+        Channels of the first stage.
     """
+
+    epochs: int = 20
+    batch: int = 64
+    lr: float = 2e-3
+    weight_decay: float = 1e-3
+    blocks: Sequence[int] = RESNET10
+    width: int = 16
+
+
+def train_picture_classifier(
+    table: Table, attribute: str, options: PictureOptions | None = None, *, run: Run | None = None
+) -> PictureClassifier:
+    """Train a classifier of `attribute` on the labelled pictures of `table` (cross-entropy).
+
+    Parameters
+    ----------
+    table
+        The training pictures.
+    attribute
+        What is predicted.
+    options
+        The network, and length and rate of the training.
+    run
+        Seed, device and progress. In `run.folder` the training is saved and resumed.
+
+    Raises
+    ------
+    SordineError
+        Where the records are not pictures, and as `labelled` does.
+    """
+    options, run = options or PictureOptions(), run or Run()
     shape = picture_shape(table)
     known = labelled(table, attribute)
-    with seeded(seed, f"reader {attribute}"):
-        model = Reader(shape, len(table.classes[attribute]), blocks, width)
+    with seeded(run.seed, f"reader {attribute}"):
+        model = PictureClassifier(shape, len(table.classes[attribute]), options.blocks, options.width)
 
-        def read(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        def loss(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             return {"cross_entropy": functional.cross_entropy(model(x), y)}
 
-        fields = {"blocks": list(blocks), "width": width, "lr": lr, "weight_decay": weight_decay}
-        last = _learn(
-            model,
-            read,
-            known,
-            attribute,
-            f"reader of {attribute}",
-            fields,
-            seed,
-            epochs,
-            batch,
-            device,
-            folder,
-            progress,
-        )
-    if log and last is not None:
-        log(f"classifier of {attribute} on original pictures: cross-entropy {last:.3f}")
+        last = fit_pictures(model, loss, known, attribute, options, f"classifier of {attribute}", run)
+    if last is not None:
+        run.log(f"classifier of {attribute} on original pictures: cross-entropy {last:.3f}")
     return model.eval()
 
 
 def labelled(table: Table, attribute: str) -> Table:
-    """The records of `table` that a network can learn `attribute` on: those with a label of it.
+    """Return the records of `table` with a label of `attribute`.
 
-    Raises SordineError where the attribute is unknown, fewer than two records have a label, or all have the same.
+    Raises
+    ------
+    SordineError
+        Where the attribute is unknown, fewer than two records have a label, or all have the same one.
     """
     if attribute not in table.y:
-        raise SordineError(f"{table.source}: no attribute {attribute!r} to learn")
+        raise SordineError(f"{table.source}: there is no attribute {attribute!r} to train a classifier on")
     known = table.take(table.y[attribute] >= 0)
     if len(known) < 2:
-        raise SordineError(f"{table.source}: attribute {attribute!r} has {len(known)} labelled records; two are needed")
+        raise SordineError(
+            f"{table.source}: attribute {attribute!r} has {len(known)} labelled records; "
+            "training a classifier needs at least two"
+        )
     found = np.unique(known.y[attribute])
     if len(found) < 2:
         only = table.classes[attribute][int(found[0])]
         raise SordineError(
-            f"{table.source}: all {len(known):,} records to learn {attribute!r} on are of {only!r}: a network that tells "
-            "apart needs two at least"
+            f"{table.source}: all {len(known):,} labelled records of {attribute!r} belong to class {only!r}; "
+            "at least two classes are needed"
         )
     return known
 
 
-def _learn(
+def fit_pictures(
     model: nn.Module,
-    read: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    loss: Loss,
     table: Table,
     attribute: str,
+    options: PictureOptions,
     what: str,
-    fields: dict[str, Any],
-    seed: int,
-    epochs: int,
-    batch: int,
-    device: str,
-    folder: Path | None,
-    progress: Progress | None,
+    run: Run,
+    marks: Mapping[str, Any] | None = None,
 ) -> float | None:
+    """Train a network on shifted pictures, in place, on `run.device`.
+
+    Parameters
+    ----------
+    model
+        The network.
+    loss
+        Pictures (b, c, h, w) in 0 to 255 and class codes (b,) to the terms of the loss.
+    table
+        The training pictures, all with a label of `attribute`.
+    attribute
+        What is predicted.
+    options
+        Length and rate of the training.
+    what
+        Name of the work, for progress and messages.
+    run
+        Seed, device, folder and progress.
+    marks
+        Plain data that tells the checkpoint of this network from those of others.
+
+    Returns
+    -------
+    float or None
+        The cross-entropy of the last epoch; None where nothing is known of it.
+    """
     for name, value, low, high in (
-        ("epochs", epochs, 1, 1e9),
-        ("batch", batch, 2, 1e9),
-        ("lr", fields["lr"], 1e-12, 100),
+        ("epochs", options.epochs, 1, 1e9),
+        ("batch", options.batch, 2, 1e9),
+        ("lr", options.lr, 1e-12, 100),
     ):
         check_number(f"{what}: {name}", value, low, high)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    game = Alone(model, AdamW(fields["lr"], fields["weight_decay"]), epochs)
+    model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    game = SinglePlayer(model, adamw(options.lr, options.weight_decay), options.epochs)
 
-    def round_of(draw: Draw) -> dict[str, Tensor]:
+    def terms(draw: Draw) -> dict[str, Tensor]:
         records = draw()
-        with mixed(device):
-            return read(moved(records.x, draw.generator), records.y[attribute])
+        with mixed_precision(run.device):
+            return loss(shifted(records.x, draw.generator), records.y[attribute])
 
-    game.terms = round_of
-    start = int(numpy_rng(seed, "draw").integers(2**31))
-    draw = Draw(table, fit_batch(len(table), batch), (attribute,), seed=start, device=device)
-    made = {**fields, "epochs": epochs, "batch": batch, "seed": seed, "attribute": attribute}
-    file = checkpoint(folder, "pictures", made, table, (attribute,), device=device)
-    history = train(game, draw, epochs, what=what, file=file, progress=progress)
+    game.terms = terms
+    batch = fit_batch(len(table), options.batch)
+    draw = Draw(table, batch, (attribute,), seed=seed_for(run.seed, "draw"), device=run.device)
+    made = {**vars(options), "blocks": list(options.blocks), "seed": run.seed, "attribute": attribute, **(marks or {})}
+    file = checkpoint_file(run.folder, "pictures", made, table, (attribute,), device=run.device)
+    history = train(game, draw, options.epochs, what=what, file=file, run=run)
     return history[-1]["model/cross_entropy"] if history else None
 
 
-def moved(x: Tensor, random: torch.Generator, most: int = SHIFT) -> Tensor:
-    """A batch of pictures moved by the same few pixels up or down, left or right; edges are repeated."""
+def shifted(x: Tensor, random: torch.Generator, most: int = SHIFT) -> Tensor:
+    """Return a batch of pictures, all shifted by the same few pixels down and right; edges are repeated."""
     down, right = torch.randint(0, 2 * most + 1, (2,), generator=random).tolist()
     height, width = x.shape[-2:]
     padded = functional.pad(x, (most, most, most, most), mode="replicate")
     return padded[..., down : down + height, right : right + width]
 
 
-def _unit_range(x: Tensor) -> Tensor:
+def unit_range(x: Tensor) -> Tensor:
+    """Return pictures of 0 to 255 as 0 to 1, channels last in memory."""
     return (x.float() / WHITE).contiguous(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def outputs(say: Callable[[Tensor], Tensor], x: Any, *, block: int = 256, device: str = "cpu") -> np.ndarray:
-    """What a network says of many pictures (n, c, h, w) in 0 to 255: (n, ...) float32."""
-    parts = []
-    for start in range(0, len(x), block):
-        part = torch.from_numpy(np.array(x[start : start + block], dtype=np.float32)).to(device)
-        parts.append(say(part).float().cpu().numpy())
-    return np.concatenate(parts)
+def picture_outputs(model: Prepare, x: Any, *, block: int = BLOCK, device: str = "cpu") -> np.ndarray:
+    """Return the outputs of a network for many pictures (n, c, h, w) in 0 to 255: (n, ...) float32."""
+    return outputs(model, x, block=block, device=device)

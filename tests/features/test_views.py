@@ -14,8 +14,9 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.features.augmentation import operations as augment
 from sordine.features.augmentation.views import GENTLE, PAIRS, PUBLISHED, RawViews, ViewOptions, two_views
-from sordine.models.contrastive import train_agnostic
+from sordine.models.contrastive import AgnosticOptions, train_agnostic
 from sordine.models.training import Batch
+from sordine.run import Run
 
 NOTHING = ViewOptions(flip=0, jitter=0, grey=0, instant=1, crop=0, mask=0)
 
@@ -332,6 +333,8 @@ def test_the_agnostic_model_learns_on_raw_views(count: int) -> None:
     have, encode = folder(64), Averages()
     table = Table.of(encode(have.x, have.lengths), {})
     said: list[str] = []
-    model = train_agnostic(table, seed=0, epochs=2, views=RawViews(have, encode, count=count), log=said.append)
+    model = train_agnostic(
+        table, AgnosticOptions(epochs=2), views=RawViews(have, encode, count=count), run=Run(log=said.append)
+    )
     assert "NT-Xent" in said[0]
     assert torch.isfinite(model(torch.from_numpy(table.x))).all()

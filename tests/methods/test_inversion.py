@@ -22,11 +22,10 @@ from sordine.methods.fit import fit
 from sordine.methods.inversion.method import HUB, Inversion, Protecting
 from sordine.methods.registry import load, make
 from sordine.metrics.accuracy import accuracy
-from sordine.models.classifier import seeded
 from sordine.models.modifier import Modifier
 from sordine.models.networks.decoder import decoder_of
 from sordine.models.perceptual import Perceptual
-from sordine.models.training import Batch, Draw, play
+from sordine.models.training import Batch, Draw, play, seeded
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -228,9 +227,7 @@ def test_bits_depend_on_the_record_alone() -> None:
 
 
 def test_resuming_equals_never_having_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sordine.models.classifier.SAVE_SECONDS", math.inf
-    )  # on a busy day an epoch more would be saved
+    monkeypatch.setattr("sordine.models.training.SAVE_SECONDS", math.inf)  # on a busy day an epoch more would be saved
     table = squares(60)
     method = make("inversion", {**TINY, "steps": 48, "mu1": 0.1, "batch": 16})
 

@@ -21,8 +21,8 @@ from sordine.methods.mass.losses import (
 )
 from sordine.methods.mass.method import PRESETS, Information, Mass, MassModifier, Published, place
 from sordine.methods.registry import make
-from sordine.models.classifier import Classifier, accuracy_of, outputs, train_classifier
-from sordine.models.contrastive import Agnostic, train_agnostic
+from sordine.models.classifier import Classifier, ClassifierOptions, accuracy_of, outputs, train_classifier
+from sordine.models.contrastive import Agnostic, AgnosticOptions, train_agnostic
 from sordine.models.losses import agnostic, entropy_of_predictions, unit
 from sordine.models.modifier import open_modifier
 from sordine.models.training import Draw, play
@@ -111,10 +111,10 @@ def test_a_column_that_never_changes_is_left_as_it_is_and_shapes_return() -> Non
 def judged(table: Table) -> tuple[dict[str, Classifier], Agnostic, MassModifier]:
     modifier = placed(table)
     judges = {
-        name: train_classifier(table, name, seed=0, epochs=2, see=modifier.sphere).requires_grad_(False)
+        name: train_classifier(table, name, ClassifierOptions(epochs=2), prepare=modifier.sphere).requires_grad_(False)
         for name in table.attributes
     }
-    common = train_agnostic(table, seed=0, epochs=2, see=modifier.sphere).requires_grad_(False)
+    common = train_agnostic(table, AgnosticOptions(epochs=2), prepare=modifier.sphere).requires_grad_(False)
     return judges, common, modifier
 
 
@@ -206,9 +206,9 @@ def fitted() -> tuple[MassModifier, Table, Table]:
 def test_the_pretrained_classifier_fails_on_person_and_still_reads_word(fitted) -> None:
     modifier, train, unseen = fitted
     for attribute, role in (("person", "suppress"), ("word", "preserve")):
-        judge = train_classifier(train, attribute, seed=0, epochs=6, see=modifier.sphere)
+        judge = train_classifier(train, attribute, ClassifierOptions(epochs=6), prepare=modifier.sphere)
         y = unseen.y[attribute]
-        before = accuracy_of(outputs(judge, unseen.x, see=modifier.sphere), y)
+        before = accuracy_of(outputs(judge, unseen.x, prepare=modifier.sphere), y)
         out, _ = modifier.release(unseen.x, unseen.ids, KEY)
         after = accuracy_of(outputs(judge, out), y)
         guess = np.bincount(y).max() / len(y)

@@ -18,8 +18,7 @@ from sordine.methods.registry import make
 from sordine.methods.transport.method import typical
 from sordine.methods.transport.modifier import TransportModifier
 from sordine.metrics.information import exact_attack, joint
-from sordine.models.checkpoints import write_sealed
-from sordine.models.classifier import kept
+from sordine.models.checkpoints import read_checkpoint, write_sealed
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
@@ -233,7 +232,7 @@ def test_a_space_that_was_changed_is_learnt_again(table, tmp_path, method, how):
         safetensors.torch.save_file(spoiled(tensors, how), file, metadata=about)
     again = fit(table, policy, recipe, run=run)
     assert (transform(again, table, KEY).x == transform(first, table, KEY).x).all()
-    assert kept(file) is not None, "written anew"
+    assert read_checkpoint(file) is not None, "written anew"
 
 
 def test_what_is_shared_is_of_one_policy(table, tmp_path):

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from sordine.data.table import Table
-from sordine.models.checkpoints import resume_game, save_game
-from sordine.models.training import Draw, Player, play
+from sordine.models.training import Draw, Player, play, resume_game, save_game
 from tests.fixtures.clusters import clusters
 
 

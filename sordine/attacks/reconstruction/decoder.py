@@ -23,7 +23,6 @@ from sordine.data.table import Table
 from sordine.errors import SordineError, check_number
 from sordine.keys import numpy_rng
 from sordine.metrics.pictures import psnr, ssim
-from sordine.models.classifier import AdamW, Alone, seeded, train
 from sordine.models.losses import (
     decoder_fools,
     discriminator_tells,
@@ -35,9 +34,10 @@ from sordine.models.networks.mlp import mlp
 from sordine.models.networks.resnet import RESNET10, ResNet
 from sordine.models.networks.unet import UNet
 from sordine.models.perceptual import Perceptual
-from sordine.models.picture_classifier import WHITE, mixed, stem_for
-from sordine.models.training import Draw, Move, Player
+from sordine.models.picture_classifier import WHITE, mixed_precision, stem_for
+from sordine.models.training import Draw, Move, Player, SinglePlayer, adamw, seeded, train
 from sordine.models.verification import LoadedVerification, Verification, face_similarity
+from sordine.run import Run
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,7 +141,7 @@ class Rebuilding:
     def round(self, draw: Draw) -> Iterator[Move]:
         pairs = draw()
         x = self.pictures.index_select(0, pairs.rows.to(self.pictures.device)).float() * (2 / WHITE) - 1
-        with mixed(draw.device):
+        with mixed_precision(draw.device):
             x_hat = self.decoder(pairs.x).float()
         terms = {"pixel": pixel_reconstruction(x_hat, x)}  # eq. 1
         if self.mu1:
@@ -202,7 +202,7 @@ def train_decoder(
         game = Rebuilding(decoder, pictures, perceptual, mu1, mu2, rate, epochs)
         draw = Draw(table, min(batch, len(table)), seed=int(numpy_rng(seed, "pairs").integers(2**31)), device=device)
         draw.rounds = EPOCH
-        train(game, draw, epochs, what="decoder attack", progress=progress)
+        train(game, draw, epochs, what="decoder attack", run=Run(progress=progress))
     return decoder.eval()
 
 
@@ -260,7 +260,7 @@ def train_feature_attack(
         model = FeatureAttack(flat.shape[1], features.shape[1])
         model.mean, model.scale = _moments(flat[own], False)
         model.to(device)
-        game = Alone(model, AdamW(rate, 1e-2), max(1, round(steps / EPOCH)))
+        game = SinglePlayer(model, adamw(rate, 1e-2), max(1, round(steps / EPOCH)))
         target = torch.from_numpy(np.asarray(features, np.float32)).to(device)
         table = Table.of(flat[own], {}, source="pairs")
         rows = torch.from_numpy(own).to(device)

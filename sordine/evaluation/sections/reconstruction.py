@@ -18,12 +18,12 @@ from sordine.errors import SordineError
 from sordine.evaluation.release_checks import match
 from sordine.keys import Key
 from sordine.metrics.pictures import cosine_similarity
-from sordine.models.classifier import seeded
 from sordine.models.modifier import Modifier
-from sordine.models.picture_classifier import outputs, picture_shape
+from sordine.models.picture_classifier import picture_outputs, picture_shape
+from sordine.models.training import seeded
 from sordine.models.verification import LoadedVerification, Verification, load_verification, train_verification
 from sordine.policy import Policy
-from sordine.run import silent
+from sordine.run import Run, silent
 
 PAIRS, TRIED, WHITE_BOX = 4000, 500, 64
 GAN = 0.01  # mu1: small beside the pixel term, as a GAN's gradient does not shrink with the error
@@ -78,11 +78,13 @@ def reconstruct(
     if verification is not None:
         network = load_verification(verification).to(device)
     elif identity is not None:
-        network = train_verification(before.take(own), identity, seed=SEED, device=device, log=log, progress=progress)
+        network = train_verification(
+            before.take(own), identity, run=Run(seed=SEED, device=device, log=log, progress=progress)
+        )
     if network is not None:
-        wanted, said = (outputs(network, v, device=device) for v in (x_tried, x))
+        wanted, said = (picture_outputs(network, v, device=device) for v in (x_tried, x))
         attack = train_feature_attack(z, said, seed=SEED, device=device)
-        similar = cosine_similarity(outputs(attack, z_tried, device=device), wanted)
+        similar = cosine_similarity(picture_outputs(attack, z_tried, device=device), wanted)
     rebuilt, findings = {}, []
     if after.shape == before.shape:
         note = "The released pictures themselves, with nothing rebuilt."

@@ -27,11 +27,12 @@ from sordine.features.encoder.steady import named, read, steady, written
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
 from sordine.keys import numpy_rng
-from sordine.models.classifier import AdamW, checkpoint, seeded, train
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.losses import masked_mean, simclr
 from sordine.models.networks.mlp import mlp
 from sordine.models.pretrained import Frozen, exact, load, read_state
-from sordine.models.training import Draw, Move, Player
+from sordine.models.training import Draw, Move, Player, adamw, seeded, train
+from sordine.run import Run
 
 FEWEST = 16  # records that anything can be learnt from
 BANDS = 64
@@ -198,8 +199,8 @@ class Encoder:
         # What is not of the training: one that was cut off goes on under other axes too.
         fields = {k: v for k, v in asdict(self).items() if k not in ("weights", "steady")}
         fields |= {"epochs": epochs, "kind": kind, "seed": work.seed, "version": self.version}
-        file = checkpoint(work.folder, "encoder", fields, table, tuple(table.y))
-        history = train(game, draw, epochs, what="encoder", file=file, progress=work.progress)
+        file = checkpoint_file(work.folder, "encoder", fields, table, tuple(table.y))
+        history = train(game, draw, epochs, what="encoder", file=file, run=Run(progress=work.progress))
         if history:
             said = ", ".join(f"{term.rpartition('/')[2]} {value:.3f}" for term, value in history[-1].items())
             work.log(f"encoder: {epochs} epochs over {n} records: {said}")
@@ -274,7 +275,7 @@ class Contrast:
             return CosineAnnealingLR(optimiser, max(1, epochs))
 
         self.kind, self.lengths, self.learner = kind, lengths, learner
-        self.players = {"encoder": Player(learner, AdamW(LR, WEIGHT_DECAY), schedule)}
+        self.players = {"encoder": Player(learner, adamw(LR, WEIGHT_DECAY), schedule)}
 
     def round(self, draw: Draw) -> Iterator[Move]:
         """One batch: NT-Xent between two gentle views, and the cross-entropy of both views for every label."""

@@ -19,7 +19,7 @@ from sordine.keys import numpy_rng
 from sordine.methods.alignment.network import SPREAD, Aligned
 from sordine.methods.alignment.optimal_transport import centres, consensus, fill, match
 from sordine.metrics.information import joint
-from sordine.models.classifier import checkpoint, keep, kept
+from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -77,8 +77,8 @@ class Alignment:
         axes = min(self.axes, width, n - 1)
         space = Aligned(width, classes, min(TOLD, width, n - 1), axes, min(self.size, axes))
         fields = asdict(self) | {"seed": run.seed, "suppress": policy.suppress, "preserve": policy.preserve}
-        file = checkpoint(run.folder, "transport", fields, table, (*policy.suppress, *policy.preserve))
-        found = kept(file)
+        file = checkpoint_file(run.folder, "transport", fields, table, (*policy.suppress, *policy.preserve))
+        found = read_checkpoint(file)
         with contextlib.suppress(RuntimeError):  # somebody else's file: made again
             if found is not None:
                 space.load_state_dict(found)
@@ -94,7 +94,7 @@ class Alignment:
             level(space, ranks, secret)
         if self.rounds:
             self.agree(space, run, ranks, secret, strata)
-        keep(file, space.state_dict())
+        write_checkpoint(file, space.state_dict())
         return space
 
     def agree(self, space: Aligned, run: Run, ranks: Tensor, secret: Tensor, strata: Tensor) -> None:

@@ -46,7 +46,7 @@ from sordine.methods.base import check_fields, input_of
 from sordine.methods.flow.neighbours import Votes, circle, fingerprints
 from sordine.methods.flow.space_selection import Candidate, choose
 from sordine.methods.flow.witness import Witnesses
-from sordine.models.classifier import checkpoint, keep, kept
+from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
@@ -178,15 +178,15 @@ class Flow:
         own = {"seed": run.seed, "suppress": policy.suppress, "votes": self.votes_in(candidate.space)}
         fields = asdict(self) | asdict(candidate) | own
         fields |= {"noise": None, "limit": None, "strict": None, "rows": hashlib.blake2b(taught.tobytes()).hexdigest()}
-        file = checkpoint(run.folder, "flow", fields, table, policy.suppress)
-        found = kept(file)
+        file = checkpoint_file(run.folder, "flow", fields, table, policy.suppress)
+        found = read_checkpoint(file)
         try:
             modifier = None if found is None else self.made(found)
         except (KeyError, RuntimeError, ValueError):  # somebody else's file: made again
             modifier = None
         if modifier is None:
             modifier = self.flown(candidate, table, policy, run, x[taught], secret[taught], groupings)
-            keep(file, modifier.state_dict())
+            write_checkpoint(file, modifier.state_dict())
         modifier.sigma.fill_(self.noise_in(candidate.space))
         modifier.noise = modifier.size if self.noise_in(candidate.space) else 0
         return modifier

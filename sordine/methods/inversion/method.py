@@ -29,15 +29,23 @@ from sordine.errors import SordineError, check_number, nearest
 from sordine.methods.base import input_of
 from sordine.methods.inversion.losses import task_loss
 from sordine.metrics.accuracy import accuracy, majority, matthews
-from sordine.models.classifier import checkpoint, fit_batch, seeded, train
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.losses import decoder_fools, discriminator_tells, perceptual_distance, pixel_reconstruction
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.networks.decoder import Decoder, decoder_of, shapes_until
 from sordine.models.networks.resnet import CUTS, RESNET10, ResNet
 from sordine.models.networks.task import BLOCKS, Task
 from sordine.models.perceptual import Perceptual, perceptual_of, vgg16
-from sordine.models.picture_classifier import WHITE, mixed, outputs, picture_shape, stem_for, train_reader
-from sordine.models.training import Draw, Move, Player
+from sordine.models.picture_classifier import (
+    WHITE,
+    PictureOptions,
+    mixed_precision,
+    picture_outputs,
+    picture_shape,
+    stem_for,
+    train_picture_classifier,
+)
+from sordine.models.training import Draw, Move, Player, fit_batch, seeded, train
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -167,10 +175,10 @@ class Inversion:
                 "task": policy.preserve,
                 "public": hashlib.blake2b("\0".join(public.ids).encode()).hexdigest(),
             }
-            file = checkpoint(run.folder, "inversion", made, private, policy.preserve, device=run.device)
+            file = checkpoint_file(run.folder, "inversion", made, private, policy.preserve, device=run.device)
             watch = _Watch(game, private, run.folder, epochs) if run.folder and own.opposed else None
             try:
-                history = train(game, draw, epochs, what="inversion", file=file, progress=run.progress, watch=watch)
+                history = train(game, draw, epochs, what="inversion", file=file, run=run, watch=watch)
             except FloatingPointError as error:
                 raise SordineError(f"inversion: training diverged ({error}); lower lambda1, lambda2 or lr") from None
         modifier = InversionModifier(task.eval())
@@ -244,9 +252,8 @@ class Inversion:
             path = None if self.perceptual_weights == HUB else Path(self.perceptual_weights)
             return vgg16(path).to(run.device)
         attribute = self.perceptual_attribute or policy.preserve[0]
-        given: dict[str, Any] = {"epochs": self.perceptual_epochs, "width": self.perceptual_width, "seed": run.seed}
-        given |= {"device": run.device, "folder": run.folder, "log": run.log, "progress": run.progress}
-        reader = perceptual_of(train_reader(private, attribute, **given))
+        options = PictureOptions(epochs=self.perceptual_epochs, width=self.perceptual_width)
+        reader = perceptual_of(train_picture_classifier(private, attribute, options, run=run))
         return reader.even(signed(private.batch(slice(0, EVENED))).to(run.device))
 
 
@@ -286,7 +293,7 @@ class Protecting:
         for _ in range(own.decoder_steps if own.opposed else 0):
             public = draw("public").x
             x = signed(public)
-            with mixed(draw.device):
+            with mixed_precision(draw.device):
                 with torch.no_grad():
                     z = self.task.encode(public / WHITE)
                 x_hat = self.decoder(z).float()
@@ -301,7 +308,7 @@ class Protecting:
                 yield "discriminator", {"tells": discriminator_tells(real, false)}  # eq. 3
         private = draw()
         x = signed(private.x)
-        with mixed(draw.device):
+        with mixed_precision(draw.device):
             z = self.task.encode(private.x / WHITE)
             said = [logits.float() for logits in self.task.read(z)]
             x_hat = self.decoder(z).float() if own.opposed else x
@@ -352,7 +359,7 @@ def _figures(
     task, sides = modifier.task, {"private": private, "public": public}
     read: dict[str, dict[str, dict[str, float]]] = {}
     for side, table in sides.items():
-        said = outputs(lambda x: torch.cat(task.read(task.encode(x / WHITE)), 1), table.x, device=run.device)
+        said = picture_outputs(lambda x: torch.cat(task.read(task.encode(x / WHITE)), 1), table.x, device=run.device)
         places = np.cumsum(list(task.classes.values()))[:-1]
         for name, logits in zip(task.classes, np.split(said, places, 1), strict=True):
             truth = table.y.get(name)
@@ -373,7 +380,7 @@ def _figures(
         "task": read,
     }
     if game.fields.opposed:
-        rebuilt = outputs(lambda v: game.decoder(task.encode(v / WHITE)), public.x, device=run.device)
+        rebuilt = picture_outputs(lambda v: game.decoder(task.encode(v / WHITE)), public.x, device=run.device)
         made["decoder_error"] = float(np.square(rebuilt - x).mean())
     return made
 

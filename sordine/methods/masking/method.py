@@ -28,12 +28,12 @@ from sordine.errors import SordineError, check_number, nearest
 from sordine.methods.base import input_of
 from sordine.methods.masking.losses import obfuscator_loss, predictor_loss, revealed, top_share, withheld
 from sordine.methods.options import Widths
-from sordine.models.classifier import checkpoint, fit_batch, seeded, train
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.networks.convnet import ConvNet
 from sordine.models.networks.unet import UNet
-from sordine.models.picture_classifier import WHITE, mixed, outputs, picture_shape
-from sordine.models.training import Draw, Move, Player
+from sordine.models.picture_classifier import WHITE, mixed_precision, picture_outputs, picture_shape
+from sordine.models.training import Draw, Move, Player, fit_batch, seeded, train
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -227,10 +227,10 @@ class Masking:
             epochs = own.epochs(draw.rounds)
             game = MaskingGame(own, modifier, epochs)
             made = {"fields": asdict(own), "seed": run.seed}
-            file = checkpoint(run.folder, "masking", made, table, policy.preserve, device=run.device)
+            file = checkpoint_file(run.folder, "masking", made, table, policy.preserve, device=run.device)
             watch = _Watch(modifier, table, run.folder, epochs) if run.folder else None
             try:
-                history = train(game, draw, epochs, what="masking", file=file, progress=run.progress, watch=watch)
+                history = train(game, draw, epochs, what="masking", file=file, run=run, watch=watch)
             except FloatingPointError as error:
                 raise SordineError(f"masking: training diverged ({error}); lower lr") from None
         modifier.eval()
@@ -289,7 +289,7 @@ class MaskingGame:
             # Not in half width: bfloat16 has so few values near each other that most pixels would tie at the cut.
             m, top = self.modifier.masks(records.x)
             adversarial = move == "masker"
-            with mixed(draw.device):
+            with mixed_precision(draw.device):
                 seen = withheld(m, top, x) if adversarial else revealed(top, x)
                 with predictor.by_batch() if adversarial and self.by_batch else contextlib.nullcontext():
                     said = dict(zip(predictor.classes, predictor(seen), strict=True))
@@ -345,7 +345,7 @@ def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, fl
             1,
         )
 
-    found = outputs(measure, some.x, device=device)
+    found = picture_outputs(measure, some.x, device=device)
     names = list(modifier.predictor.classes)
     read: dict[str, dict[str, float]] = {}
     for i, name in enumerate(names):

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from sordine.data.statistics import prepared_moments
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
 from sordine.methods.base import input_of
@@ -39,23 +40,20 @@ from sordine.methods.mass.networks import Sphere, Step
 from sordine.methods.options import Weight, Widths, choices_of, each, read, weights_of
 from sordine.metrics.accuracy import majority
 from sordine.metrics.information import entropy, feasible
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.classifier import (
     BLOCK,
-    AdamW,
     Classifier,
-    See,
+    ClassifierOptions,
+    Prepare,
     accuracy_of,
-    checkpoint,
-    moments,
     outputs,
-    seeded,
-    train,
     train_classifier,
 )
-from sordine.models.contrastive import Agnostic, Originals, train_agnostic
+from sordine.models.contrastive import Agnostic, AgnosticOptions, PretrainedOutputs, train_agnostic
 from sordine.models.losses import agnostic, entropy_of_predictions, masked_mean
 from sordine.models.modifier import Card, Modifier, Release
-from sordine.models.training import Batch, Draw, Game, Move, Player
+from sordine.models.training import Batch, Draw, Game, Move, Player, adamw, seeded, train
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -196,8 +194,8 @@ class Mass:
                 game = Published(own, modifier, judges, common, policy, table)
             draw = Draw(table, min(int(own.number("batch")), len(table)), attributes, seed=run.seed, device=run.device)
             made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
-            file = checkpoint(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
-            history = train(game, draw, own.epochs, what="modifier", file=file, progress=run.progress)
+            file = checkpoint_file(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
+            history = train(game, draw, own.epochs, what="modifier", file=file, run=run)
         modifier.eval()
         modifier.card = Card(
             method="mass",
@@ -232,17 +230,17 @@ class Mass:
         self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
     ) -> tuple[dict[str, Classifier], Agnostic | None]:
         # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
-        given: dict[str, Any] = {"seed": run.seed, "see": sphere, "device": run.device, "folder": run.folder}
-        given |= {"log": run.log, "progress": run.progress}
-        judges = {a: train_classifier(table, a, epochs=self.classifier_epochs, **given) for a in attributes}
+        options = ClassifierOptions(epochs=self.classifier_epochs)
+        judges = {a: train_classifier(table, a, options, prepare=sphere, run=run) for a in attributes}
         for judge in judges.values():
             judge.requires_grad_(False)
         if not self.w_agnostic:
             return judges, None
-        views: dict[str, Any] = {"dropout": self.agnostic_dropout, "noise": self.agnostic_noise}
-        if run.raw_views is not None:
-            views["views"] = run.raw_views(table)
-        common = train_agnostic(table, epochs=self.agnostic_epochs, tau=self.agnostic_tau, **views, **given)
+        agnostic_options = AgnosticOptions(
+            dropout=self.agnostic_dropout, noise=self.agnostic_noise, epochs=self.agnostic_epochs, tau=self.agnostic_tau
+        )
+        views = None if run.raw_views is None else run.raw_views(table)
+        common = train_agnostic(table, agnostic_options, views=views, prepare=sphere, run=run)
         return judges, common.requires_grad_(False)
 
     def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
@@ -277,14 +275,14 @@ class Published:
     ) -> None:
         self.fields, self.modifier, self.judges, self.common, self.policy = fields, modifier, judges, common, policy
         self.w_s, self.h_s, self.w_r, self.kind = fields.terms_of(policy)
-        says: dict[str, See] = {
+        says: dict[str, Prepare] = {
             name: judge.features if self.kind[name] == "cosine" else judge
             for name, judge in judges.items()
             if self.kind[name] != "cross_entropy"
         }
         if common is not None:
             says[AGNOSTIC] = common
-        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
+        self.originals = PretrainedOutputs(says, table, modifier.sphere, modifier.sphere.mean.device)
         self.players = {"modifier": _player(modifier.step, fields)}
 
     def round(self, draw: Draw) -> Iterator[Move]:
@@ -335,8 +333,8 @@ class Information:
     ) -> None:
         self.fields, self.modifier, self.common, self.policy, self.goals = fields, modifier, common, policy, goals
         self.readers = {name: copy.deepcopy(judge).requires_grad_(True) for name, judge in judges.items()}
-        says: dict[str, See] = {} if common is None else {AGNOSTIC: common}
-        self.originals = Originals(says, table, modifier.sphere, modifier.sphere.mean.device)
+        says: dict[str, Prepare] = {} if common is None else {AGNOSTIC: common}
+        self.originals = PretrainedOutputs(says, table, modifier.sphere, modifier.sphere.mean.device)
         self.players = {
             "modifier": _player(modifier.step, fields),
             **{f"read {name}": _player(reader, fields) for name, reader in self.readers.items()},
@@ -364,7 +362,7 @@ class Information:
 
 def place(modifier: MassModifier, table: Table, device: str) -> None:
     """Fit the sphere to the training records: standardised, then of one radius; unit vectors are left as they are."""
-    mean, deviation, unit = moments(table, device=device)
+    mean, deviation, unit = prepared_moments(table, device=device)
     if unit:
         return
     sphere = modifier.sphere
@@ -382,7 +380,7 @@ _SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
 
 
 def _player(module: torch.nn.Module, fields: Mass) -> Player:
-    optimiser = AdamW(fields.number("lr"), fields.weight_decay)
+    optimiser = adamw(fields.number("lr"), fields.weight_decay)
     return Player(module, optimiser, lambda o: CosineAnnealingLR(o, fields.epochs))
 
 
@@ -408,7 +406,7 @@ def _figures(
 
     said: dict[str, dict[str, float]] = {}
     for when, see in (("before", sphere), ("after", release)):
-        logits = {name: outputs(judge, table.x, see=see, device=run.device) for name, judge in judges.items()}
+        logits = {name: outputs(judge, table.x, prepare=see, device=run.device) for name, judge in judges.items()}
         said[f"pretrained_accuracy_{when}"] = {n: accuracy_of(v, table.y[n]) for n, v in logits.items()}
         blur = {n: entropy_of_predictions(torch.from_numpy(v)).mean() for n, v in logits.items()}
         said[f"pretrained_entropy_nats_{when}"] = {n: float(v) for n, v in blur.items()}

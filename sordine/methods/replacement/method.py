@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from sordine.data.statistics import prepared_moments
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number, nearest
 from sordine.keys import numpy_rng
@@ -27,11 +28,11 @@ from sordine.methods.replacement.losses import distance_l2, distance_mean_square
 from sordine.methods.replacement.modifier import ReplacementModifier, watcher
 from sordine.methods.replacement.networks import Stage
 from sordine.methods.replacement.training import Criterion, Editing, Replacing, Sight
-from sordine.models.classifier import checkpoint, fit_batch, moments, seeded, train
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.modifier import Card
 from sordine.models.networks.resnet import RESNET10, RESNET18
 from sordine.models.picture_classifier import picture_shape
-from sordine.models.training import Draw, Game, Player
+from sordine.models.training import Draw, Game, Player, fit_batch, seeded, train
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -260,11 +261,11 @@ class Replacement:
         epochs = int(self.number("epochs")) or max(1, -(-STEPS // draw.rounds))
         game = self._game(stage, sight, modifier, epochs, run.device)
         made = {"fields": asdict(self), "seed": run.seed, "stage": policy.suppress[: last + 1]}
-        file = checkpoint(run.folder, f"replacement-{last + 1}", made, table, policy.suppress)
+        file = checkpoint_file(run.folder, f"replacement-{last + 1}", made, table, policy.suppress)
         watch = watcher(modifier, table, epochs, run)
         what = f"replacement of {attribute}"
         try:
-            return train(game, draw, epochs, what=what, file=file, progress=run.progress, watch=watch)
+            return train(game, draw, epochs, what=what, file=file, run=run, watch=watch)
         except FloatingPointError as error:
             raise SordineError(f"replacement: training diverged ({error}); lower lr or penalty") from None
 
@@ -348,7 +349,7 @@ def _modifier(table: Table, stages: list[Stage], device: str) -> ReplacementModi
     # Around the stages fitted so far and the one that is to be; standardised by the training records.
     modifier = ReplacementModifier(table.shape, stages, table.pictures)
     if not modifier.are_pictures:
-        mean, deviation, _ = moments(table)
+        mean, deviation, _ = prepared_moments(table)
         modifier.mean.copy_(mean)
         modifier.scale.copy_(deviation)
     modifier.to(device)

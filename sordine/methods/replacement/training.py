@@ -28,7 +28,7 @@ from sordine.methods.replacement.losses import (
     wrong_class,
 )
 from sordine.methods.replacement.networks import Stage
-from sordine.models.picture_classifier import mixed
+from sordine.models.picture_classifier import mixed_precision
 from sordine.models.training import Batch, Draw, Move, Player
 
 Criterion = Literal["entropy", "likelihood"]
@@ -97,25 +97,25 @@ class Replacing:
         z = draw.noise(len(x), self.stage.noise)
         x_filtered = x_new = x
         if self.reader is not None:
-            with mixed(x.device):
+            with mixed_precision(x.device):
                 x_filtered = self.stage.filtered(x, z)
                 said = self.reader(x_filtered).float()
             over = budget(self.sight.distance(x_filtered, x), self.epsilons[0], self.penalty)
             yield "filter", {self.criterion: self._fooled(said, s, draw), "over budget": over}
         if self.judge is not None:
             s_new = self.sight.synthetic(self.stage, len(x), draw)
-            with mixed(x.device):
+            with mixed_precision(x.device):
                 x_new = self.stage.generated(x_filtered.detach(), s_new, z)
                 said = self.judge(x_new).float()
             over = budget(self.sight.distance(x_new, x), self.epsilons[1], self.penalty)
             yield "generator", {"insert": insert(said, s_new), "over budget": over}
         if self.reader is not None:
-            with mixed(x.device):
+            with mixed_precision(x.device):
                 said = self.reader(x_filtered.detach()).float()
             yield "filter discriminator", {"read": filter_discriminator(said, s)}
         if self.judge is not None:
             # One pass for both: batch norm then tells nobody which half is real.
-            with mixed(x.device):
+            with mixed_precision(x.device):
                 of_new, of_real = self.judge(torch.cat([x_new.detach(), x])).float().chunk(2)
             told = generator_discriminator(of_new, of_real, s, self.sight.classes)
             yield "generator discriminator", {"tell": told}
@@ -162,7 +162,7 @@ class Editing:
             x, s = self.sight.onto(records.x, draw), self.sight.labels(records)
             s_new = self.sight.synthetic(self.stage, len(x), draw)
             z = draw.noise(len(x), self.stage.noise)
-            with torch.no_grad(), mixed(x.device):
+            with torch.no_grad(), mixed_precision(x.device):
                 x_new = self.stage.generated(x, s_new, z)
             # The penalty is a second derivative, computed in full width.
             real, classes = self.critic(x)
@@ -178,7 +178,7 @@ class Editing:
                     "class": domain_classification(classes, s),
                 },
             )
-        with mixed(x.device):
+        with mixed_precision(x.device):
             x_new = self.stage.generated(x, s_new, z)
             fake, classes = (v.float() for v in self.critic(x_new))
             back = self.stage.generated(x_new, s.clamp_min(0), z)

@@ -29,11 +29,10 @@ from sordine.methods.substitution.losses import (
     preserved_match,
 )
 from sordine.metrics.information import joint
-from sordine.models.checkpoints import resume_game, save_game
 from sordine.models.losses import unit
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.networks.mlp import mlp
-from sordine.models.training import Draw, Move, Player, play
+from sordine.models.training import Draw, Move, Player, play, resume_game, save_game
 from sordine.policy import Policy
 from sordine.run import Run
 

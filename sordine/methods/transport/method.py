@@ -92,10 +92,7 @@ class Transport:
         )
         strata = torch.from_numpy(kept)
         space = self.alignment.learn(table, policy, run, x, secret, strata)
-        readers = [
-            train_classifier(table, u, seed=run.seed, device=run.device, folder=run.folder, progress=run.progress).cpu()
-            for u in policy.preserve
-        ]
+        readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
         modifier = self.balance(space, readers, x, secret, strata)
         if self.cells > len(usable) // FEWEST:
             run.log(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +16,16 @@ from sordine.models.networks.decoder import Decoder, decoder_of, shapes_until
 from sordine.models.networks.inception_resnet import InceptionResnet
 from sordine.models.networks.resnet import CUTS, RESNET10, RESNET18, RESNET50, ResNet
 from sordine.models.perceptual import perceptual_of, vgg16
-from sordine.models.picture_classifier import Reader, moved, outputs, picture_shape, train_reader
+from sordine.models.picture_classifier import (
+    PictureClassifier,
+    PictureOptions,
+    picture_outputs,
+    picture_shape,
+    shifted,
+    train_picture_classifier,
+)
 from sordine.models.verification import Verification, face_similarity, load_verification, train_verification
+from sordine.run import Run
 
 
 def patterns(n: int = 240, seed: int = 0, people: int = 4, side: int = 16) -> Table:
@@ -33,22 +41,25 @@ def patterns(n: int = 240, seed: int = 0, people: int = 4, side: int = 16) -> Ta
     return Table.of(x, {"person": person, "bar": np.array(["down", "across"])[down]}, source="patterns")
 
 
+SMALL = PictureOptions(epochs=6, width=8, batch=32)
+
+
 def test_a_reader_learns_its_attribute_and_its_seed_decides_it() -> None:
     train, test = patterns(), patterns(80, 1)
-    one, two = (train_reader(train, "bar", seed=s, epochs=6, width=8, batch=32) for s in (0, 0))
-    said = outputs(one, test.x)
+    one, two = (train_picture_classifier(train, "bar", SMALL, run=Run(seed=s)) for s in (0, 0))
+    said = picture_outputs(one, test.x)
     assert said.shape == (80, 2)
     assert (said.argmax(1) == test.y["bar"]).mean() > 0.9
-    assert said.tobytes() == outputs(two, test.x, block=256).tobytes()
+    assert said.tobytes() == picture_outputs(two, test.x, block=256).tobytes()
     assert [a.shape[1] for a in one.activations(test.batch(slice(0, 2)))] == [8, 8, 16, 32, 64]
 
 
 def test_the_verification_network_tells_people_apart() -> None:
     train, test = patterns(), patterns(80, 1)
-    model = train_verification(train, "person", seed=0, epochs=10, width=8, batch=32)
-    said = outputs(model, test.x)
+    model = train_verification(train, "person", replace(SMALL, epochs=10))
+    said = picture_outputs(model, test.x)
     np.testing.assert_allclose(np.linalg.norm(said, axis=1), 1, atol=1e-5)
-    assert (outputs(model.classify, test.x).argmax(1) == test.y["person"]).mean() > 0.9
+    assert (picture_outputs(model.classify, test.x).argmax(1) == test.y["person"]).mean() > 0.9
     cosines, people = said @ said.T, test.y["person"]
     alike = people[:, None] == people
     own, apart = alike & ~np.eye(80, dtype=bool), ~alike
@@ -60,11 +71,12 @@ def test_the_verification_network_tells_people_apart() -> None:
 
 def test_training_goes_on_from_its_folder(tmp_path: Path) -> None:
     table = patterns(60)
-    made: dict[str, Any] = {"seed": 0, "epochs": 2, "width": 8, "batch": 32, "folder": tmp_path}
-    first = train_reader(table, "bar", **made)
-    asked = []
-    again = train_reader(table, "bar", progress=lambda what, done, of: asked.append(done), **made)
-    assert not asked  # nothing was trained again
+    options = replace(SMALL, epochs=2)
+    first = train_picture_classifier(table, "bar", options, run=Run(folder=tmp_path))
+    steps: list[int] = []
+    run = Run(folder=tmp_path, progress=lambda what, done, of: steps.append(done))
+    again = train_picture_classifier(table, "bar", options, run=run)
+    assert not steps  # nothing was trained again
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
 
 
@@ -74,10 +86,10 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     few = Table.of(table.x[:3], {"a": [0, None, None]})
     alone = Table.of(table.x, {"person": ["ann"] * 19 + [None]})
     for call, says in (
-        (lambda: train_reader(table, "nobody", seed=0), "no attribute 'nobody'"),
-        (lambda: train_verification(few, "a", seed=0), "has 1 labelled records"),
-        (lambda: train_verification(alone, "person", seed=0), "all 19 records to learn 'person' on are of 'ann'"),
-        (lambda: train_reader(alone, "person", seed=0), "all 19 records to learn 'person' on are of 'ann'"),
+        (lambda: train_picture_classifier(table, "nobody"), "nobody"),
+        (lambda: train_verification(few, "a"), "1 labelled"),
+        (lambda: train_verification(alone, "person"), "ann"),
+        (lambda: train_picture_classifier(alone, "person"), "ann"),
         (lambda: picture_shape(vectors), "are not pictures"),
         (lambda: vgg16(tmp_path / "vgg16.pth"), "does not exist"),
         (lambda: load_verification(tmp_path / "facenet.pt"), "does not exist"),
@@ -131,14 +143,14 @@ def test_facenet_takes_its_published_file(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "facenet-random.pt")
     model = load_verification(tmp_path / "facenet-random.pt")
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 24, 24)).astype(np.uint8)
-    said = outputs(model, x)
+    said = picture_outputs(model, x)
     assert said.shape == (2, 512)
     np.testing.assert_allclose(np.linalg.norm(said, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(face_similarity(model, x, x), 1, atol=1e-5)
-    assert outputs(model, x[:, :1]).shape == (2, 512)  # grey
+    assert picture_outputs(model, x[:, :1]).shape == (2, 512)  # grey
 
 
-@pytest.mark.parametrize("kind", [Reader, Verification])
+@pytest.mark.parametrize("kind", [PictureClassifier, Verification])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_perceptual_network_says_what_its_readers_stages_say(kind: type, channels: int) -> None:
     torch.manual_seed(0)
@@ -160,7 +172,7 @@ def test_the_perceptual_network_says_what_its_readers_stages_say(kind: type, cha
 
 def test_evened_stages_vary_as_much_as_pixels() -> None:
     torch.manual_seed(0)
-    see = perceptual_of(Reader((3, 16, 16), 3, width=8).eval())
+    see = perceptual_of(PictureClassifier((3, 16, 16), 3, width=8).eval())
     x = torch.rand(32, 3, 16, 16) * 2 - 1
     varies = [float(s.var(0, correction=0).mean()) for s in see.even(x)(x)]
     pixels = float(x.var(0, correction=0).mean())
@@ -206,7 +218,7 @@ def test_a_batch_is_moved_as_one_and_by_little() -> None:
     seen = set()
     random = torch.Generator().manual_seed(0)
     for _ in range(60):
-        y = moved(x, random)
+        y = shifted(x, random)
         assert y.shape == x.shape
         assert torch.equal(y[0], y[1])
         down, right = (int(v) - 4 for v in y[0, 0].nonzero()[0])

@@ -2,17 +2,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from sordine.data.statistics import identity, prepared_moments
+from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.models.classifier import Classifier, accuracy_of, fit_batch, moments, outputs, train_classifier
-from sordine.models.contrastive import Agnostic, Originals, train_agnostic
-from sordine.models.training import Batch
+from sordine.models.classifier import Classifier, ClassifierOptions, Prepare, accuracy_of, outputs, train_classifier
+from sordine.models.contrastive import Agnostic, AgnosticOptions, PretrainedOutputs, train_agnostic
+from sordine.models.training import Batch, Views, fit_batch
+from sordine.run import Run
 from tests.fixtures.clusters import clusters
+
+
+def fit_classifier(
+    table: Table, attribute: str, epochs: int = 100, prepare: Prepare = identity, **run: Any
+) -> Classifier:
+    return train_classifier(table, attribute, ClassifierOptions(epochs=epochs), prepare=prepare, run=Run(**run))
+
+
+def fit_agnostic(table: Table, epochs: int = 100, views: Views | None = None, **run: Any) -> Agnostic:
+    return train_agnostic(table, AgnosticOptions(epochs=epochs), views=views, run=Run(**run))
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -54,18 +68,18 @@ def test_moments_are_those_of_what_is_shown_and_unit_vectors_are_noticed() -> No
     x = np.random.default_rng(0).normal(5000, 2, (5000, 3)).astype(np.float32)
     x[:, 1] = 7
     table = replace(clusters(50), x=x, ids=np.arange(5000).astype(str))
-    mean, deviation, unit = moments(table)
+    mean, deviation, unit = prepared_moments(table)
     assert np.allclose(mean, x.mean(0, dtype=np.float64), atol=1e-3)
     assert np.allclose(deviation, x.std(0, dtype=np.float64), rtol=1e-3)
     assert deviation[1] == 0
     assert not unit
-    assert torch.allclose(moments(table, lambda v: 2 * v)[1], 2 * deviation)
-    assert moments(table.with_x(x / np.linalg.norm(x, axis=1, keepdims=True)))[2]
+    assert torch.allclose(prepared_moments(table, lambda v: 2 * v)[1], 2 * deviation)
+    assert prepared_moments(table.with_x(x / np.linalg.norm(x, axis=1, keepdims=True)))[2]
 
 
 def test_a_classifier_reads_unseen_records_in_the_tables_own_scale_and_shape() -> None:
     table = clusters(500)
-    model = train_classifier(table.take(np.arange(350)), "word", seed=0, epochs=8)
+    model = fit_classifier(table.take(np.arange(350)), "word", seed=0, epochs=8)
     assert not model.training
     unseen = table.take(np.arange(350, 500))
     flat = outputs(model, unseen.x)
@@ -76,12 +90,12 @@ def test_a_classifier_reads_unseen_records_in_the_tables_own_scale_and_shape() -
 def test_unit_vectors_are_not_standardised_again() -> None:
     table = clusters(100)
     x = table.flat()
-    unit = train_classifier(
+    unit = fit_classifier(
         table.with_x(x / np.linalg.norm(x, axis=1, keepdims=True)), "word", seed=0, epochs=1
     ).standardise
     assert (unit.mean == 0).all()
     assert (unit.scale == 1).all()
-    other = train_classifier(table, "word", seed=0, epochs=1).standardise
+    other = fit_classifier(table, "word", seed=0, epochs=1).standardise
     assert torch.allclose(other.mean, torch.from_numpy(x.mean(0)), atol=1e-4)
 
 
@@ -91,12 +105,12 @@ def test_unlabelled_records_teach_nothing() -> None:
     labels[100:] = -1
     half = replace(table, y={**table.y, "word": labels})
     alone = table.take(np.arange(100))
-    assert same(train_classifier(half, "word", seed=3, epochs=2), train_classifier(alone, "word", seed=3, epochs=2))
+    assert same(fit_classifier(half, "word", seed=3, epochs=2), fit_classifier(alone, "word", seed=3, epochs=2))
     labels[1:] = -1
-    with pytest.raises(SordineError, match="'word' has 1 labelled"):
-        train_classifier(half, "word", seed=0)
-    with pytest.raises(SordineError, match="no attribute 'wrd'"):
-        train_classifier(half, "wrd", seed=0)
+    with pytest.raises(SordineError, match="'word'"):
+        fit_classifier(half, "word", seed=0)
+    with pytest.raises(SordineError, match="'wrd'"):
+        fit_classifier(half, "wrd", seed=0)
 
 
 def test_accuracy_leaves_unlabelled_records_out() -> None:
@@ -116,21 +130,21 @@ def test_the_callers_random_numbers_go_on_untouched() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train_classifier(clusters(60), "word", seed=0, epochs=1)
-    train_agnostic(clusters(60), seed=0, epochs=1)
+    fit_classifier(clusters(60), "word", seed=0, epochs=1)
+    fit_agnostic(clusters(60), seed=0, epochs=1)
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("train", [train_classifier, train_agnostic])
+@pytest.mark.parametrize("train", [fit_classifier, fit_agnostic])
 def test_an_interrupted_training_ends_with_the_same_weights(train, tmp_path: Path) -> None:
     table = clusters(120)
-    known = {"attribute": "word"} if train is train_classifier else {}
+    known = {"attribute": "word"} if train is fit_classifier else {}
     whole = train(table, **known, seed=1, epochs=8)
     with pytest.raises(Stop):
         train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=stop_after(6))  # saved after 5
-    seen: list[int] = []
-    again = train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=lambda _, done, of: seen.append(done))
-    assert seen == [6, 7, 8]
+    epochs: list[int] = []
+    again = train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=lambda _, done, of: epochs.append(done))
+    assert epochs == [6, 7, 8]
     assert same(whole, again)
     finished = train(table, **known, seed=1, epochs=8, folder=tmp_path, progress=stop_after(8))  # nothing left to do
     assert same(whole, finished)
@@ -139,18 +153,18 @@ def test_an_interrupted_training_ends_with_the_same_weights(train, tmp_path: Pat
 
 def test_other_records_or_labels_are_another_training(tmp_path: Path) -> None:
     table = clusters(120)
-    train_classifier(table, "word", seed=1, epochs=1, folder=tmp_path)
-    train_classifier(table.with_x(table.x + 1), "word", seed=1, epochs=1, folder=tmp_path)
-    train_classifier(table, "person", seed=1, epochs=1, folder=tmp_path)
-    train_classifier(table, "word", seed=1, epochs=1, folder=tmp_path, see=lambda x: 2 * x)
-    train_classifier(table, "word", seed=1, epochs=1, folder=tmp_path)  # known already
+    fit_classifier(table, "word", seed=1, epochs=1, folder=tmp_path)
+    fit_classifier(table.with_x(table.x + 1), "word", seed=1, epochs=1, folder=tmp_path)
+    fit_classifier(table, "person", seed=1, epochs=1, folder=tmp_path)
+    fit_classifier(table, "word", seed=1, epochs=1, folder=tmp_path, prepare=lambda x: 2 * x)
+    fit_classifier(table, "word", seed=1, epochs=1, folder=tmp_path)  # known already
     assert len(list(tmp_path.glob("classifier-*.safetensors"))) == 4
 
 
 def test_the_agnostic_model_tells_records_apart_and_finds_a_disturbed_one_again() -> None:
     table = clusters(300)
     terms: list[str] = []
-    model = train_agnostic(table, seed=0, epochs=10, log=terms.append)
+    model = fit_agnostic(table, seed=0, epochs=10, log=terms.append)
     assert "NT-Xent" in terms[0]
     shaken = table.x + 0.3 * table.x.std(0) * np.random.default_rng(0).normal(size=table.x.shape).astype(np.float32)
     p, q = (torch.nn.functional.normalize(torch.from_numpy(outputs(model, x))) for x in (table.x, shaken))
@@ -165,18 +179,18 @@ def test_views_of_the_raw_media_may_be_plugged_in() -> None:
         asked.append(batch.rows)
         return batch.x, batch.x + 0.1 * torch.randn(batch.x.shape, generator=random)
 
-    train_agnostic(table, seed=0, epochs=2, views=views)
+    fit_agnostic(table, seed=0, epochs=2, views=views)
     assert len(torch.cat(asked).unique()) > 40
 
 
-def test_originals_are_said_alike_from_memory_and_from_a_file(tmp_path: Path) -> None:
+def test_outputs_for_originals_are_the_same_from_memory_and_from_a_file(tmp_path: Path) -> None:
     table = clusters(60)
-    model = train_classifier(table, "word", seed=0, epochs=1).requires_grad_(False)
+    model = fit_classifier(table, "word", seed=0, epochs=1).requires_grad_(False)
     np.save(tmp_path / "x.npy", table.x)
     mapped = table.with_x(np.load(tmp_path / "x.npy", mmap_mode="r"))
     rows = torch.tensor([3, 1, 59])
     x = table.batch(rows.numpy())
-    kept, fresh = (Originals({"word": model}, t, lambda v: v, "cpu") for t in (table, mapped))
-    assert set(kept.kept) == {"word"}
-    assert not fresh.kept
-    assert torch.allclose(kept("word", x, rows), fresh("word", x, rows), atol=1e-5)
+    stored, fresh = (PretrainedOutputs({"word": model}, t, lambda v: v, "cpu") for t in (table, mapped))
+    assert set(stored.known) == {"word"}
+    assert not fresh.known
+    assert torch.allclose(stored("word", x, rows), fresh("word", x, rows), atol=1e-5)
