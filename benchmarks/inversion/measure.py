@@ -25,6 +25,7 @@ from benchmarks.inversion.cases import (
     Fit,
     more,
 )
+from benchmarks.paper_measures import lda_score, mean_matthews, within_between
 from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder, train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.attacks.runner import Budget
@@ -35,7 +36,7 @@ from sordine.methods.fit import fit
 from sordine.methods.inversion.method import Inversion, InversionModifier
 from sordine.methods.registry import load, make
 from sordine.metrics.accuracy import majority
-from sordine.metrics.pictures import cosine_similarity, lda_score, mean_matthews, within_between
+from sordine.metrics.pictures import cosine_similarity
 from sordine.models.perceptual import Perceptual
 from sordine.models.picture_classifier import PictureOptions, picture_outputs
 from sordine.models.verification import Verification, face_similarity, train_verification

@@ -16,6 +16,7 @@ from scipy.special import softmax
 from benchmarks.harness import Store, Unit
 from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
+from benchmarks.paper_measures import cmap, mean_square
 from sordine.attacks.runner import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.obscure import obscure_folder
@@ -27,7 +28,8 @@ from sordine.features.extract import extract
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
-from sordine.metrics.accuracy import cmap, l2_distance, majority, mean_square, prediction_entropy
+from sordine.metrics.accuracy import majority, prediction_entropy
+from sordine.metrics.distortion import l2_distance
 from sordine.models.classifier import accuracy_of, outputs, train_classifier
 from sordine.models.training import Views
 from sordine.policy import Policy

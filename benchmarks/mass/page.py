@@ -9,7 +9,7 @@ from benchmarks.mass.cases import CASES, OWN, STAND_INS, Case
 from benchmarks.mass.checks import checks
 from benchmarks.mass.measure import SUBSTITUTION, unit_of
 from benchmarks.mass.paper import TABLES, Config, PaperTable, Row
-from sordine.metrics.accuracy import relative_suppression
+from benchmarks.paper_measures import relative_suppression
 
 HEAD = """# MaSS, table by table
 

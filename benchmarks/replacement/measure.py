@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from benchmarks.harness import Store, Unit
+from benchmarks.paper_measures import attribute_correlation, privacy_loss, success, utility_score_plane
 from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
 from sordine.attacks import resnet as pictures
 from sordine.attacks.base import Secret, Trial
@@ -30,7 +31,6 @@ from sordine.methods.registry import make
 from sordine.methods.replacement.modifier import ReplacementModifier
 from sordine.metrics.accuracy import accuracy, majority
 from sordine.metrics.nag import wilson
-from sordine.metrics.pictures import attribute_correlation, privacy_loss, success, utility_score_plane
 from sordine.models.picture_classifier import (
     PictureClassifier,
     PictureOptions,

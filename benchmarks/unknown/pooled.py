@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.metrics.nag import nag, nag_interval, readable, resolvable
+from sordine.metrics.nag import nag, nag_interval, nag_is_defined, resolvable
 
 Part = Mapping[str, Any]
 
@@ -79,7 +79,7 @@ def _figure(
     first, last = max(was, key=lambda a: was[a]), max(now, key=lambda a: now[a])
     before, after = was[first], now[last]
     guess = max(float(s[3] / s[0]) for s in by.values())
-    told = readable(before, guess, n)
+    told = nag_is_defined(before, guess, n)
     pairs = by[last][4] if first == last else 0.0  # attackers of two families: not known
     correlation = (float(pairs / by[last][0]), float(by[last][5] / by[last][0]), float(by[first][6] / by[first][0]))
     interval = nag_interval(after, before, guess, n, correlation=correlation, classes=classes)

@@ -11,7 +11,7 @@ import numpy as np
 from sordine.attacks.results import ExactFinding
 from sordine.data.table import Table
 from sordine.keys import numpy_rng
-from sordine.metrics.information import exact_attack, exact_guess, joint, permuted_attack
+from sordine.metrics.information import joint, optimal_accuracy, optimal_baseline, permuted_accuracy
 from sordine.models.modifier import Modifier
 
 
@@ -43,14 +43,14 @@ def exact(
         column = None if codes is None else codes[usable]
         classes = int(secret.max()) + 1
         rng = numpy_rng(0, "permuted attack")
-        chance = permuted_attack(some, secret, classes, column, permutations, rng)
+        chance = permuted_accuracy(some, secret, classes, column, permutations, rng)
         found.append(
             ExactFinding(
                 attributes=names,
                 kept=beside,
                 on=on,
-                accuracy=exact_attack(some, secret, classes, column),
-                guess=exact_guess(secret, column),
+                accuracy=optimal_accuracy(some, secret, classes, column),
+                guess=optimal_baseline(secret, column),
                 permuted=float(chance.mean()),
                 permuted_high=float(np.quantile(chance, 0.95)),
                 records=len(secret),

@@ -16,7 +16,7 @@ from sordine.attacks.runner import Scene
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.metrics.accuracy import accuracy, majority
-from sordine.metrics.nag import correlations, nag, nag_interval, readable, wilson
+from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
 from sordine.models.modifier import Modifier
 
 Known = tuple[np.ndarray, np.ndarray]  # P(j | x) of the records (n, M), which j each release of them is (q, n)
@@ -94,7 +94,7 @@ def query(
         one=accuracy(truth, single),
         after=now,
         guess=guess,
-        nag=nag(now, was, guess) if readable(was, guess, n) else None,
+        nag=nag(now, was, guess) if nag_is_defined(was, guess, n) else None,
         low=None if interval is None else interval[0],
         high=None if interval is None else interval[1],
         after_interval=wilson(now * n, n),

@@ -1,4 +1,4 @@
-"""Atomic writes, content addresses and the cache folder."""
+"""Atomic writes, a lock for folders, hashes of files and the cache folder."""
 
 from __future__ import annotations
 
@@ -11,38 +11,66 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from sordine.errors import SordineError, WriteError
 
 KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raise SordineError where `path` exists and `force` was not given; and, forced or not, where it is a key or a device,
-    or lies inside a modifier's directory, which is to ship as it was made."""
+    """Check that a path may be written.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    force
+        Whether an existing file or folder may be replaced.
+
+    Raises
+    ------
+    SordineError
+        Where the path exists without `force`; and always where it is a key or a device, or lies inside the directory of
+        a modifier, which must stay as it was written.
+    """
     if (path.parent / "modifier.json").exists():
-        raise SordineError(
-            f"{path} would lie inside the modifier {path.parent}, which ships as it is: name another place"
-        )
+        raise SordineError(f"{path} lies inside the modifier {path.parent}, which must not change; choose another path")
     if not path.exists():
         return
     if not (path.is_file() or path.is_dir()):
-        raise SordineError(f"{path} is neither a file nor a folder: it is not replaced")
+        raise SordineError(f"{path} is neither a file nor a folder and is not replaced; choose another path")
     try:
         if path.is_file() and path.stat().st_size == KEY_FILE_BYTES and KEY_FILE.fullmatch(path.read_bytes()):
-            raise SordineError(f"{path} is a key: it is never replaced")
+            raise SordineError(f"{path} is a key and is never replaced; choose another path")
     except PermissionError:
-        raise SordineError(f"{path} cannot be read (permission denied) and may be a key: it is not replaced") from None
+        raise SordineError(
+            f"{path} may be a key and cannot be checked (permission denied); choose another path"
+        ) from None
     if not force:
-        raise SordineError(f"{path} exists; give --force to replace it")
+        raise SordineError(f"{path} exists; use --force to replace it")
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
+    """Give a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
 
-    The block may make it a file or a directory. A directory that is replaced is moved aside first and removed after,
-    so that at no moment half an output stands in place. Raises SordineError where the path is refused (`refuse_existing`),
-    WriteError where the folder cannot be written or the disk is full.
+    The block may make a file or a folder. A folder that is replaced is moved aside first and removed afterwards, so
+    that an incomplete output is never at `path`.
+
+    Parameters
+    ----------
+    path
+        Where the output belongs.
+    force
+        Whether an existing output is replaced.
+
+    Raises
+    ------
+    SordineError
+        Where `refuse_existing` refuses the path.
+    WriteError
+        Where the folder cannot be written or the disk is full.
     """
     path = Path(path)
     refuse_existing(path, force)
@@ -53,7 +81,7 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
         temporary = holder / path.name
         try:
             yield temporary
-            refuse_existing(path, force)  # somebody may have written there meanwhile
+            refuse_existing(path, force)  # another process may have written there meanwhile
             if path.is_dir() and not path.is_symlink():
                 os.rename(path, holder / "replaced")
             os.replace(temporary, path)
@@ -65,20 +93,47 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+@contextlib.contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file during the block, against other processes.
+
+    Parameters
+    ----------
+    path
+        The lock file; it is created where it is missing.
+    message
+        Of the error where another process holds the lock.
+
+    Raises
+    ------
+    SordineError
+        With `message`, where another process holds the lock.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise SordineError(message) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def content_address(path: str | Path) -> str:
-    """BLAKE2b-160 of a file's bytes, in hexadecimal."""
+    """Return BLAKE2b-160 of the bytes of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal: what manifests hold."""
+    """Return SHA-256 of the bytes of a file, in hexadecimal, as manifests have it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where streamed tables live: `SORDINE_CACHE`, else the user's cache folder."""
+    """Return the folder of mapped tables and decoded media: `SORDINE_CACHE`, else in the user's cache folder."""
     root = os.environ.get("SORDINE_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sordine"
     )
@@ -86,11 +141,11 @@ def cache_folder() -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise SordineError where a folder is not there and cannot be made, or cannot be written."""
+    """Raise SordineError where a folder does not exist and cannot be created, or cannot be written."""
     above = folder
     while not above.exists():
         above = above.parent
     if not above.is_dir():
         raise SordineError(f"cannot write to {folder}: {above} is not a folder")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise SordineError(f"cannot write to {folder}: permission denied")
+        raise SordineError(f"cannot write to {folder}: permission denied for {above}")

@@ -1,39 +1,47 @@
-"""Released records that are copies of original ones, known by their bits: whose they are, and what that alone tells."""
+"""Digests of records, to find released records that are exact copies of originals."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sordine.data.table_io import rows_at_once
-
-DIGEST = 16  # bytes: two of a billion different vectors share a digest with a probability under 1e-20
-BLOCK = 4096
+DIGEST_BYTES = 16  # two of a billion different records share a digest with a probability under 1e-20
 
 
 def digests(blocks: Iterable[np.ndarray]) -> list[bytes]:
-    """A digest of each record's bits: (b, *shape) float32 blocks -> one a record, the same only for the same bits."""
+    """Return a digest of the float32 bits of each record; equal only for equal records.
+
+    Parameters
+    ----------
+    blocks
+        Records in blocks (b, *shape), for example from `sordine.data.table.blocks_of`.
+    """
     return [
-        hashlib.blake2b(record.data, digest_size=DIGEST).digest()
+        hashlib.blake2b(record.data, digest_size=DIGEST_BYTES).digest()
         for block in blocks
         for record in np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1)
     ]
 
 
-def blocks_of(x: Any) -> Iterator[np.ndarray]:
-    """Records (n, *shape), a block at a time."""
-    most = min(BLOCK, rows_at_once(x.shape[1:]))
-    return (np.asarray(x[start : start + most], np.float32) for start in range(0, len(x), most))
-
-
 def owners(released: Sequence[bytes], table: Sequence[bytes], ids: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Whose vector each released one is, by `digests`: rows of the table (n,) int64, -1 where it is nobody's.
+    """Return, for each released record, the row of the table that it is an exact copy of.
 
-    Of several records with the same vector it is the one whose id sorts first: the choice says nothing of the record that
-    was replaced.
+    Of several equal rows it is the one whose id sorts first, so that the choice does not depend on which record was
+    replaced.
+
+    Parameters
+    ----------
+    released, table
+        `digests` of the released records and of the table.
+    ids
+        Ids of the table.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) int64 rows, -1 where the record is no copy.
     """
     wanted = set(released)
     first: dict[bytes, int] = {}

@@ -1,39 +1,46 @@
-"""Means, spreads and covariances of a table, read in blocks: float64 sums, so that size costs no accuracy."""
+"""Means and standard deviations of records, in blocks: sums in float64, so that many records cost no accuracy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sordine.data.table import Table
+if TYPE_CHECKING:
+    from sordine.data.table import Table
 
 BLOCK_ROWS, BLOCK_BYTES = 16384, 1 << 28
 PREPARED_ROWS = 4096
 
 
-def blocks(table: Table) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, x (b, width) float64) over the whole table."""
-    most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (8 * table.width)))
-    for start in range(0, len(table), most):
-        rows = slice(start, min(start + most, len(table)))
-        x = np.asarray(table.x[rows], dtype=np.float64)
-        yield rows, x.reshape(len(x), -1)
+def blocks(x: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (rows, block) over all records, each block (b, width) float64.
+
+    Parameters
+    ----------
+    x
+        Records (n, *shape): an array, a mapped array or `Rows`.
+    """
+    width = int(np.prod(x.shape[1:], dtype=np.int64))
+    most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (8 * max(1, width))))
+    for start in range(0, len(x), most):
+        rows = slice(start, min(start + most, len(x)))
+        block = np.asarray(x[rows], dtype=np.float64)
+        yield rows, block.reshape(len(block), -1)
 
 
-def moments(table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Each column's mean and standard deviation: two (width,) float64 arrays. Two passes, so that a large mean does not
-    drown a small spread."""
-    mean = np.zeros(table.width)
-    for _, x in blocks(table):
-        mean += x.sum(0)
-    mean /= len(table)
-    square = np.zeros(table.width)
-    for _, x in blocks(table):
-        square += ((x - mean) ** 2).sum(0)
-    return mean, np.sqrt(square / len(table))
+def moments(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation of each number of the records.
+
+    Two passes, so that a large mean does not hide a small deviation; the deviation of a constant number is exactly 0.
+
+    Parameters
+    ----------
+    x
+        Records (n, *shape): an array, a mapped array or `Rows`.
 
 
 def identity(x: Tensor) -> Tensor:
@@ -58,7 +65,7 @@ def prepared_moments(
     Returns
     -------
     mean, deviation
-        (width,) float32 each, on the CPU. A deviation below a millionth of the largest one is 0.
+@@@        (width,) float32 each, on the CPU. A deviation below a millionth of the largest one is 0.
     unit
         Whether the norm of every record is 1, within a thousandth.
     """
@@ -78,3 +85,15 @@ def prepared_moments(
     deviation = (squares / len(table) - mean.square()).clamp_min(0).sqrt()
     deviation[deviation < 1e-6 * deviation.max()] = 0
     return (mean + origin).float(), deviation.float(), unit
+===        (width,) float64 each.
+    """
+    width = int(np.prod(x.shape[1:], dtype=np.int64))
+    mean = np.zeros(width)
+    for _, block in blocks(x):
+        mean += block.sum(0)
+    mean /= len(x)
+    square = np.zeros(width)
+    for _, block in blocks(x):
+        square += ((block - mean) ** 2).sum(0)
+    return mean, np.sqrt(square / len(x))
+@@@

@@ -1,4 +1,4 @@
-"""Table: records, their labels, and which side of the split each one is on."""
+"""Table: records, their labels, and the side of the split that each record is on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from sordine.data.splits import keyed_ranks, stratified_parts, whole_groups
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
 from sordine.policy import Policy
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 100
 LARGEST = 1e15  # squares of larger numbers, summed over a table, leave the range of float32
-BLOCK_BYTES = 1 << 26  # of records that are looked at together
-TEST_SHARE = 4  # every fourth record is tried, three are trained on
+BLOCK_BYTES = 1 << 26  # of records that are processed at a time
+TEST_SHARE = 4  # one record in four is a test record
 
 
 class Rows:
-    """Some rows of an array that stays where it is (mapped from a file, say): indexing reads only what is asked for."""
+    """Some rows of a mapped array: indexing loads only the rows that are indexed.
+
+    Parameters
+    ----------
+    base
+        The whole array, for example mapped from a file.
+    index
+        Positions of the rows in it.
+    """
 
     def __init__(self, base: np.ndarray, index: np.ndarray) -> None:
         self.base, self.index = base, index
@@ -44,7 +53,7 @@ class Rows:
 
 
 def are_pictures(shape: Sequence[int], dtype: Any) -> bool:
-    """Whether records of this shape and dtype are pictures: (1 or 3 channels, height, width) uint8, values 0 to 255."""
+    """Return whether records of this shape and dtype are pictures: (1 or 3 channels, height, width) uint8."""
     return np.dtype(dtype) == np.uint8 and len(shape) == 3 and shape[0] in (1, 3)
 
 
@@ -52,15 +61,33 @@ def are_pictures(shape: Sequence[int], dtype: Any) -> bool:
 class Table:
     """A data set of n records.
 
-    x: (n, *shape) float32, or uint8 pictures; an array, a mapped file or `Rows` of one.
-    y: attribute name -> (n,) int64 class codes, -1 where unlabelled. classes: attribute name -> class names by code.
-    The constructor takes codes as they are; `Table.of`, `from_pandas` and `read` take labels as values, of which -1 is a
-    class like any other, and make codes of them.
-    ids: (n,) unique strings. split: (n,) bool, True where the record is trained on; None where not yet decided.
-    group: (n,) int64; records of one group stay on one side of the split. source: where the table came from, for people.
-    features: names of the columns that x was read from. notes: what was left out on reading, and why, in sentences.
-    extra: of a release that is audited, the columns that were left out: (n,) numbers or strings.
-    rows_of: where the ids are row numbers, a digest of the table whose rows they count (`rows_digest`); "" where ids were given.
+    The constructor takes class codes. `Table.of`, `from_pandas` and `read` take labels as values, of which -1 is a
+    class like any other, and encode them.
+
+    Attributes
+    ----------
+    x
+        (n, *shape) float32, or uint8 pictures: an array, a mapped array or `Rows`.
+    y
+        Attribute name -> (n,) int64 class codes, -1 where unlabelled.
+    ids
+        (n,) unique strings.
+    classes
+        Attribute name -> class names by code.
+    split
+        (n,) bool, True for training records; None where not yet decided.
+    group
+        (n,) int64; records of one group stay on one side of the split.
+    source
+        Where the table came from, for messages.
+    features
+        Names of the columns that x was made from.
+    notes
+        Which columns were left out, and why, in sentences.
+    extra
+        Columns of an audited release that were left out: (n,) numbers or strings.
+    rows_of
+        Where the ids are row numbers, a digest of the table that they count (`rows_digest`); "" where ids were given.
     """
 
     x: Any
@@ -85,7 +112,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """How many numbers one record has."""
+        """Number of values in one record."""
         return int(np.prod(self.shape))
 
     @property
@@ -95,7 +122,7 @@ class Table:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the labelled properties, in the table's order."""
+        """Names of the attributes, in the order of the table."""
         return tuple(self.y)
 
     @classmethod
@@ -110,18 +137,36 @@ class Table:
         source: str = "memory",
         check: bool = True,
     ) -> Table:
-        """A table from arrays.
+        """Return a table made of arrays.
 
-        x: (n, *shape). attributes: name -> n labels of any plain type, as values and not as codes: None, NaN, pandas' NA
-        and "" mean unlabelled, every other value is a class, -1 too (the constructor takes codes). ids: unique strings, by
-        default row numbers. split: "train" or "test" each. group: n labels. check=False lets NaN and repeated ids pass (the
-        audit reads broken releases so). Raises SordineError naming the first record or column that is wrong.
+        Parameters
+        ----------
+        x
+            (n, *shape).
+        attributes
+            Name -> n labels of any plain type, as values and not as codes: None, NaN, pandas' NA and "" mean
+            unlabelled; every other value is a class, -1 too.
+        ids
+            Unique strings; by default row numbers.
+        split
+            "train" or "test" for each record.
+        group
+            n labels.
+        source
+            Where the arrays came from, for messages.
+        check
+            False accepts NaN and repeated ids; the audit loads broken releases this way.
+
+        Raises
+        ------
+        SordineError
+            Where a record or a column is wrong; the message names the first one.
         """
         if isinstance(x, np.ndarray) and x.dtype != np.uint8:
             x = np.asarray(x, dtype=np.float32)
         n = len(x)
         if n == 0:
-            raise SordineError(f"{source}: the table has no records")
+            raise SordineError(f"{source}: the table has no records; at least one is needed")
         names = np.array([f"row-{i:07d}" for i in range(n)] if ids is None else [str(i) for i in ids], dtype=object)
         for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
             if column is not None and len(column) != n:
@@ -147,15 +192,31 @@ class Table:
     def from_pandas(
         cls, frame: pd.DataFrame, features: Sequence[str] | None = None, *, source: str = "data frame"
     ) -> Table:
-        """A table from a pandas DataFrame: `features` name the numeric columns of x (by default every float column);
-        `id`, `split` and `group` are read where present; other columns of at most 100 classes are attributes."""
+        """Return a table made of a pandas DataFrame.
+
+        `id`, `split` and `group` are used where present. Other columns of at most 100 classes are attributes.
+
+        Parameters
+        ----------
+        frame
+            One row a record.
+        features
+            Numeric columns that make x; by default every column of floats.
+        source
+            Where the frame came from, for messages.
+
+        Raises
+        ------
+        SordineError
+            Where a named column is missing, no column is numeric, or a record is wrong.
+        """
         if features is None:
             features = [str(c) for c in frame.columns if frame[c].dtype.kind == "f"]
         missing = [c for c in features if c not in frame.columns]
         if missing:
             raise SordineError(f"{source}: no column {missing[0]!r}; {nearest(missing[0], map(str, frame.columns))}")
         if not len(features):
-            raise SordineError(f"{source}: no feature column; name them with features=")
+            raise SordineError(f"{source}: no column of floats; name the feature columns with features=")
         special = {name: frame[name].tolist() if name in frame.columns else None for name in ("id", "split", "group")}
         rest = [c for c in frame.columns if c not in {*features, "id", "split", "group"}]
         attributes = {
@@ -183,7 +244,7 @@ class Table:
         check: bool = True,
         log: Callable[[str], None] | None = None,
     ) -> Table:
-        """Read a Parquet or CSV file; see `sordine.data.table_io.read_table`."""
+        """Return the table in a Parquet or CSV file; see `sordine.data.table_io.read_table`."""
         from sordine.data.table_io import read_table
 
         return read_table(path, features, named=named, like=like, check=check, log=log)
@@ -195,7 +256,7 @@ class Table:
         write_table(self, path, force=force)
 
     def take(self, rows: np.ndarray) -> Table:
-        """The table of some rows (positions or a mask); x is not copied when it is mapped from a file."""
+        """Return the table of some rows (positions or a mask); a mapped x is not copied."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         base = self.x
         if isinstance(base, Rows):
@@ -215,117 +276,134 @@ class Table:
         )
 
     def part(self, side: Literal["train", "test"]) -> Table:
-        """One side of the split. Raises SordineError where there is no split yet or the side is empty."""
+        """Return one side of the split.
+
+        Raises
+        ------
+        SordineError
+            Where the split is not decided or the side is empty.
+        """
         return self.take(self._side(side))
 
     def _side(self, side: Literal["train", "test"]) -> np.ndarray:
         if self.split is None:
-            raise SordineError(f"{self.source}: the table has no split yet")
+            raise SordineError(f"{self.source}: the table has no split; call with_split first")
         rows = self.split if side == "train" else ~self.split
         if not rows.any():
-            raise SordineError(f"{self.source}: the split leaves no {side} record")
+            raise SordineError(f"{self.source}: the split has no {side} record; change column 'split' or 'group'")
         return rows
 
     def require_labels(self, names: Sequence[str], side: Literal["train", "test"], *, together: bool = False) -> None:
-        """Raise SordineError, naming attribute and side, where no record of that side of the split has a label of one of these
-        attributes; `together`: where none has a label of every one of them."""
-        rows, what = self._side(side), "training" if side == "train" else "unseen"
+        """Check that attributes are labelled on one side of the split.
+
+        Parameters
+        ----------
+        names
+            Attributes.
+        side
+            Of the split.
+        together
+            Whether some record must have a label of every one of them.
+
+        Raises
+        ------
+        SordineError
+            Where no record has the labels; the message names the attribute and the side.
+        """
+        rows = self._side(side)
         known = [self.y[name][rows] >= 0 for name in names]
-        remedy = "label some, or divide the records otherwise (columns 'split' and 'group')"
+        remedy = "label some records, or choose another split (columns 'split' and 'group')"
         for name, has in zip(names, known, strict=True):
             if not has.any():
-                raise SordineError(f"{self.source}: none of the {what} records has a label of {name!r}: {remedy}")
+                raise SordineError(f"{self.source}: no {side} record has a label of {name!r}; {remedy}")
         if together and names and not np.logical_and.reduce(known).any():
             every = " and ".join(map(repr, names))
-            raise SordineError(f"{self.source}: none of the {what} records has a label of {every} at once: {remedy}")
+            raise SordineError(f"{self.source}: no {side} record has a label of {every} at once; {remedy}")
 
     def batch(self, rows: np.ndarray | slice) -> torch.Tensor:
-        """Records as a float32 tensor (b, *shape), in the table's own scale."""
+        """Return some records as a float32 tensor (b, *shape), unscaled."""
         return torch.from_numpy(np.array(self.x[rows], dtype=np.float32))
 
     def flat(self) -> np.ndarray:
-        """All records as (n, width) float32: reads a mapped table into memory."""
+        """Return all records as (n, width) float32; a mapped x is loaded into memory."""
         return np.asarray(self.x, dtype=np.float32).reshape(len(self), -1)
 
     def with_x(self, x: Any) -> Table:
-        """The same records with other contents."""
+        """Return the same records with another x."""
         return replace(self, x=x)
 
     def with_split(self, policy: Policy, key: Key) -> Table:
-        """This table with its split decided: its own; else whole groups; else 75/25, stratified over the suppressed and
-        preserved attributes together, in keyed order (row order does not matter).
+        """Return this table with its split decided.
 
-        Raises SordineError where a side would be empty.
+        A split that the table has stays. Otherwise whole groups are test records, where there are groups; otherwise one
+        record in four is, stratified over the suppressed and preserved attributes. The order of rows does not matter.
+
+        Parameters
+        ----------
+        policy
+            Its suppressed and preserved attributes are the strata.
+        key
+            Key of the draw.
+
+        Raises
+        ------
+        SordineError
+            Where a side would be empty.
         """
         if self.split is not None:
             split = self.split
         elif self.group is not None:
-            split = split_by_group(self.group, self.ids, key)
+            split = ~whole_groups(key, "split", self.ids, self.group, len(self) / TEST_SHARE)
         else:
             strata = [self.y[name] for name in (*policy.suppress, *policy.preserve) if name in self.y]
-            rank = np.empty(len(self), np.int64)
-            rank[key.order("split", self.ids)] = np.arange(len(self))
-            # Sorted by class and, within it, by key: every fourth record of that list takes its share of each class.
-            order = np.lexsort((rank, *strata))
-            split = np.ones(len(self), bool)
-            split[order[TEST_SHARE - 1 :: TEST_SHARE]] = False
+            split = stratified_parts(keyed_ranks(key, "split", self.ids), strata, TEST_SHARE) != TEST_SHARE - 1
         for side, rows in (("train", split), ("test", ~split)):
             if not rows.any():
-                raise SordineError(f"{self.source}: the split leaves no {side} record")
+                raise SordineError(f"{self.source}: {len(self)} records give no {side} record; add records")
         return replace(self, split=split)
 
     def require(self, policy: Policy) -> Policy:
-        """The policy resolved on this table, after checking that every suppressed or preserved attribute can be worked with.
+        """Return the policy resolved on this table, after checking each suppressed or preserved attribute.
 
-        Raises SordineError for an unknown attribute, one that nobody labelled, one with a single class, or one with a
-        class of one record (it cannot be on both sides of a split).
+        Raises
+        ------
+        SordineError
+            For an unknown attribute, one without labels, one with a single class, or one with a class of one record
+            (that record cannot be on both sides of a split).
         """
         for name in (*policy.suppress, *policy.preserve):
             why = [note for note in self.notes if note.startswith(f"column {name!r} is left out")]
             if name not in self.y and why:
-                raise SordineError(f"{self.source}: {name!r} cannot serve as an attribute: {why[0]}")
+                raise SordineError(f"{self.source}: {name!r} cannot be an attribute: {why[0]}")
         resolved = policy.resolve(self.attributes)
         for name in (*resolved.suppress, *resolved.preserve):
-            counts = np.bincount(self.y[name][self.y[name] >= 0], minlength=len(self.classes[name]))
-            if not counts.any():
-                raise SordineError(f"{self.source}: attribute {name!r} has no label at all")
-            if (counts > 0).sum() < 2:
-                only = self.classes[name][int(counts.argmax())]
-                raise SordineError(
-                    f"{self.source}: attribute {name!r} has one class only ({only!r}): nothing to tell apart"
-                )
-            lonely = np.flatnonzero(counts == 1)
-            if len(lonely):
-                more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-                raise SordineError(
-                    f"{self.source}: class {self.classes[name][int(lonely[0])]!r} of attribute {name!r}{more} has one record; "
-                    "at least two are needed: merge it, drop it or leave its label empty"
-                )
+            self._require_classes(name)
         return resolved
 
-
-def split_by_group(group: np.ndarray, ids: np.ndarray, key: Key) -> np.ndarray:
-    """Whole groups, in keyed order, until a quarter of the records is held back: (n,) bool, True for training."""
-    names, first, codes = np.unique(group, return_index=True, return_inverse=True)
-    if len(names) < 2:
-        raise SordineError("the column 'group' has one group only: it cannot be split")
-    counts = np.bincount(codes)
-    # A group is known by its smallest id, so that row order does not matter.
-    smallest = [min(ids[codes == g]) for g in range(len(names))] if len(names) <= 1000 else [str(ids[i]) for i in first]
-    held = 0
-    test = np.zeros(len(names), bool)
-    for g in key.order("split", smallest):
-        if held >= len(group) / TEST_SHARE or test.sum() == len(names) - 1:
-            break
-        test[g] = True
-        held += counts[g]
-    return ~test[codes]
+    def _require_classes(self, name: str) -> None:
+        """Raise SordineError where an attribute has fewer than two classes, or a class of one record."""
+        where = f"{self.source}: attribute {name!r}"
+        counts = np.bincount(self.y[name][self.y[name] >= 0], minlength=len(self.classes[name]))
+        if not counts.any():
+            raise SordineError(f"{where} has no labels; label some records, or remove it from the policy")
+        if (counts > 0).sum() < 2:
+            only = self.classes[name][int(counts.argmax())]
+            raise SordineError(
+                f"{where} has one class only ({only!r}); at least two are needed, so remove it from the policy"
+            )
+        single = np.flatnonzero(counts == 1)
+        if len(single):
+            more = f" (and {len(single) - 1} more)" if len(single) > 1 else ""
+            raise SordineError(
+                f"{where}: class {self.classes[name][int(single[0])]!r}{more} has one record; at least two are needed: "
+                "merge the class, drop the record or leave its label empty"
+            )
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value given as a label says that there is none: None, NaN, NaT, pandas' NA or an empty string.
+    """Return whether a label is missing: None, NaN, NaT, pandas' NA or an empty string.
 
-    Every other value is a class, -1 among them.
+    Every other value is a class, also -1.
     """
     if value is None or type(value).__name__ == "NAType":
         return True
@@ -333,14 +411,21 @@ def is_missing(value: Any) -> bool:
 
 
 def blocks_of(x: Any) -> Iterator[np.ndarray]:
-    """Records (n, *shape) in the table's own type, a block at a time."""
+    """Yield records (n, *shape) in blocks of at most `BLOCK_BYTES` as float32, in their own type."""
     most = max(1, BLOCK_BYTES // (4 * max(1, int(np.prod(x.shape[1:], dtype=np.int64)))))
     return (np.asarray(x[start : start + most]) for start in range(0, len(x), most))
 
 
 def rows_digest(blocks: Iterable[np.ndarray], features: Sequence[str] = ("x",)) -> str:
-    """A digest of records and their order, in hexadecimal: (b, *shape) blocks, whatever their sizes. Where each feature has a
-    column of its own, the order of the columns makes no difference."""
+    """Return a digest of records and their order, in hexadecimal.
+
+    Parameters
+    ----------
+    blocks
+        Records in blocks (b, *shape); the sizes of the blocks make no difference.
+    features
+        Names of the columns. Where each feature has its own column, their order makes no difference.
+    """
     digest = hashlib.blake2b(digest_size=20)
     order = np.argsort(np.array(features))
     for block in blocks:
@@ -350,12 +435,12 @@ def rows_digest(blocks: Iterable[np.ndarray], features: Sequence[str] = ("x",)) 
 
 
 def encode(column: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class codes of labels given as values, and the names of the classes.
+    """Return the class codes of labels given as values, and the names of the classes.
 
     Parameters
     ----------
     column
-        n labels. One that `is_missing` is unlabelled; every other value, -1 among them, is a class.
+        n labels. One that `is_missing` is unlabelled; every other value, also -1, is a class.
 
     Returns
     -------
@@ -373,38 +458,45 @@ def encode(column: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, .
 
 
 def read_split(column: Sequence[Any] | np.ndarray, source: str) -> np.ndarray:
-    """(n,) bool, True for "train". Raises SordineError for any value but "train" and "test", or an empty side."""
+    """Return a column of "train" and "test" as (n,) bool, True for "train".
+
+    Raises
+    ------
+    SordineError
+        For any other value, or where a side is empty.
+    """
     values = [str(v) for v in column]
-    strange = set(values) - {"train", "test"}
-    if strange:
-        raise SordineError(f"{source}: column 'split' holds {min(strange)!r}; only 'train' and 'test' are known")
+    unknown = set(values) - {"train", "test"}
+    if unknown:
+        raise SordineError(f"{source}: column 'split' contains {min(unknown)!r}; use 'train' and 'test' only")
     split = np.array([v == "train" for v in values])
     for side, rows in (("train", split), ("test", ~split)):
         if not rows.any():
-            raise SordineError(f"{source}: column 'split' leaves no {side} record")
+            raise SordineError(f"{source}: column 'split' has no {side!r} record; at least one is needed")
     return split
 
 
 def check_ids(ids: np.ndarray, source: str) -> None:
-    """Raise SordineError naming the first id that stands twice."""
+    """Raise SordineError, naming the first one, where an id occurs twice."""
     if len(set(ids)) == len(ids):
         return
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, name in enumerate(ids):
-        if name in seen:
-            raise SordineError(f"{source}: id {name!r} stands twice (again in row {i}); ids must be unique")
-        seen.add(name)
+        if name in earlier:
+            raise SordineError(f"{source}: id {name!r} occurs twice (again in row {i}); ids must be unique")
+        earlier.add(name)
 
 
 def check_finite(x: Any, ids: Sequence[str] | np.ndarray, source: str, block: int = 65536) -> None:
-    """Raise SordineError naming the first record that holds NaN, infinity or a number too large to compute with."""
+    """Raise SordineError, naming the first one, where a record has NaN, infinity or a number beyond 1e15."""
     if x.dtype == np.uint8:
         return
     for start in range(0, len(x), block):
         part = np.asarray(x[start : start + block]).reshape(min(block, len(x) - start), -1)
-        bad = ~(np.abs(part) < LARGEST).all(1)  # not below: NaN too
+        bad = ~(np.abs(part) < LARGEST).all(1)  # also true of NaN
         if bad.any():
             row = start + int(bad.argmax())
             raise SordineError(
-                f"{source}: record {ids[row]!r} (row {row}) holds NaN or infinity, or a number beyond {LARGEST:g}, among its features"
+                f"{source}: record {ids[row]!r} (row {row}) contains NaN, infinity or a number beyond {LARGEST:g}; "
+                "replace the value or remove the record"
             )

@@ -1,4 +1,4 @@
-"""Tables in files: Parquet and CSV in, Parquet out, in blocks, so that none needs to fit in memory."""
+"""Read tables from Parquet and CSV files and write Parquet, in blocks, so that no table needs to fit in memory."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ from sordine.data.mapped_array import MappedArray
 from sordine.data.table import MAX_CLASSES, Table, are_pictures, blocks_of, check_finite, check_ids, rows_digest
 from sordine.errors import SordineError, nearest
 
-ROWS = "sordine.rows"  # the note of a file whose ids are the row numbers of another: which one, by `Table.rows_of`
+ROWS = "sordine.rows"  # metadata of a file whose ids are row numbers of a table: the digest `Table.rows_of`
 RESERVED = ("id", "split", "group")
 BLOCK_ROWS = 8192
-BLOCK_BYTES = 1 << 26  # of a block's x as float32: fewer rows of wide records are read at a time
+BLOCK_BYTES = 1 << 26  # size of a block of x as float32; limits the rows of wide records
 LABELS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer)
-# Blocks are gathered until they make a row group of so many rows or bytes: tiny groups cost every reader.
+# Blocks are joined until a row group has so many rows or bytes: many tiny groups make every reader slow.
 GROUP_ROWS, GROUP_BYTES = 2048, 1 << 24
 
 
 def memory_limit() -> int:
-    """Bytes of x that are held in memory (`SORDINE_MEMORY`, default 1 GiB); a larger table is mapped from the cache."""
+    """Return how many bytes of x may be in memory (`SORDINE_MEMORY`, default 1 GiB); a larger x is mapped."""
     given = os.environ.get("SORDINE_MEMORY", str(1 << 30))
     if not given.isdecimal():
-        raise SordineError(f"SORDINE_MEMORY is {given!r}; it is a number of bytes")
+        raise SordineError(f"SORDINE_MEMORY is {given!r}; set it to a number of bytes")
     return int(given)
 
 
 def rows_at_once(shape: Sequence[int]) -> int:
-    """How many records of this shape make a block: at most BLOCK_ROWS, and BLOCK_BYTES as float32; at least one."""
+    """Return how many records of this shape make a block: at most BLOCK_ROWS and BLOCK_BYTES, at least one."""
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * int(np.prod(shape, dtype=np.int64)))))
 
 
 def feature_type(shape: Sequence[int], dtype: Any = np.float32) -> pa.DataType:
-    """Arrow type of the column x of records of this shape: a fixed-size list of float32; the fixed-shape tensor type
-    where a record has more than one axis, of uint8 where the records are pictures (`table.are_pictures`)."""
+    """Return the Arrow type of the column x of records of this shape.
+
+    A fixed-size list of float32 for records with one axis; else the fixed-shape tensor type, of uint8 for pictures
+    (`are_pictures`) and of float32 otherwise.
+    """
     shape = tuple(int(s) for s in shape)
     if len(shape) == 1:
         return pa.list_(pa.float32(), shape[0])
@@ -53,8 +56,7 @@ def feature_type(shape: Sequence[int], dtype: Any = np.float32) -> pa.DataType:
 
 
 def feature_array(x: np.ndarray) -> pa.Array:
-    """(n, *shape) -> an Arrow array of `feature_type(shape, x.dtype)`, without a copy where x is contiguous and has that
-    type already."""
+    """Return records (n, *shape) as an Arrow array of `feature_type`, without a copy where type and layout allow."""
     dtype = np.uint8 if are_pictures(x.shape[1:], x.dtype) else np.float32
     flat = pa.array(np.ascontiguousarray(x, dtype=dtype).reshape(-1))
     storage = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(x.shape[1:])))
@@ -64,81 +66,106 @@ def feature_array(x: np.ndarray) -> pa.Array:
 
 
 class TableFile:
-    """An open Parquet or CSV file: what its columns are, and its rows in blocks. Nothing of x is read until asked for.
+    """An open Parquet or CSV file: its columns, and its rows in blocks. x is loaded block by block only.
 
-    features: the columns that make x (a name with * stands for all that match); shape: of one record; dtype: of x, uint8 of
-    pictures (one tensor column of uint8 with 1 or 3 channels), else float32; rows: how many records; other: every other
-    column's name.
-    lenient: of several list columns take x (a release that is audited may hold more than it should).
-    Raises SordineError where the file is missing, unreadable, or its features can't be told.
+    Parameters
+    ----------
+    path
+        The file.
+    features
+        Names of the columns that make x; a name with * stands for all that match. By default the one list column.
+    lenient
+        Of several list columns, take x. The audit uses this: a release may have more columns than it should.
+
+    Attributes
+    ----------
+    features, shape, dtype
+        Names of the columns of x, the shape of one record, and its type: uint8 for pictures, else float32.
+    rows
+        Number of records.
+    other
+        Names of the other columns.
+
+    Raises
+    ------
+    SordineError
+        Where the file is missing or unreadable, or its features cannot be determined.
     """
 
     def __init__(self, path: str | Path, features: Sequence[str] = (), *, lenient: bool = False) -> None:
         self.path = Path(path)
         if self.path.is_dir():
-            raise SordineError(f"{path} is a folder; make a table of it first with sordine extract")
+            raise SordineError(f"{path} is a folder; make a table from it with sordine extract")
         if not self.path.exists():
-            raise SordineError(f"{path} does not exist")
+            raise SordineError(f"{path} does not exist; check the path")
         self._csv: pa.Table | None = None
         self._parquet: pq.ParquetFile | None = None
         try:
             if self.path.suffix.lower() == ".csv":
                 self._csv = pyarrow.csv.read_csv(self.path)
             else:
-                # page by page, unbuffered: a row group of any size costs a page of memory
+                # Unbuffered, page by page: a row group of any size needs the memory of one page.
                 self._parquet = pq.ParquetFile(self.path, memory_map=True, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
             first = str(error).splitlines()[0]
-            raise SordineError(f"{path} cannot be read as a table: {first}") from None
+            raise SordineError(f"{path} cannot be read as a table (Parquet or CSV): {first}") from None
         self.schema: pa.Schema = self._csv.schema if self._csv is not None else self._parquet.schema_arrow  # type: ignore[union-attr]
         self.rows: int = self._csv.num_rows if self._csv is not None else self._parquet.metadata.num_rows  # type: ignore[union-attr]
-        doubled = [n for n in self.schema.names if self.schema.names.count(n) > 1]
-        if doubled:
-            raise SordineError(f"{path}: column {doubled[0]!r} stands twice")
+        repeated = [n for n in self.schema.names if self.schema.names.count(n) > 1]
+        if repeated:
+            raise SordineError(f"{path}: column {repeated[0]!r} occurs twice; rename or remove one")
         if self.rows == 0:
-            raise SordineError(f"{path}: the table has no records")
+            raise SordineError(f"{path}: the table has no records; at least one is needed")
         named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
         self.features, self.shape = self._find_features(tuple(named), lenient)
         pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
         self.dtype = np.dtype(np.uint8 if pictures else np.float32)
         self.other = [name for name in self.schema.names if name not in self.features]
 
-    def _find_features(self, asked: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        names = self.schema.names
-        for name in asked:
-            if asked.count(name) > 1:
-                raise SordineError(f"{self.path}: column {name!r} is named twice as a feature")
-            if name not in names:
-                raise SordineError(f"{self.path}: no column {name!r}; {nearest(name, names)}")
-        vectors = [n for n in names if _is_vector(self.schema.field(n).type)]
-        if not asked and lenient and "x" in vectors:
-            vectors = ["x"]
-        chosen = asked or tuple(vectors[:2])
-        if not chosen:
-            raise SordineError(
-                f"{self.path}: no feature column; name the columns with --features (such as 'f*'), "
-                "or make one with sordine extract --extractor columns"
-            )
-        if not asked and len(vectors) > 1:
-            raise SordineError(
-                f"{self.path}: several list columns ({', '.join(vectors[:6])}{', ...' if len(vectors) > 6 else ''}): "
-                "name one, or the channels, with --features"
-            )
+    def _find_features(self, named: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """Return the names of the feature columns and the shape of one record."""
+        chosen = self._named_features(named) if named else self._only_vector(lenient)
         kinds = {_is_vector(self.schema.field(n).type) for n in chosen}
         if kinds == {True}:
             shapes = [self._record_shape(n) for n in chosen]
             if len(set(shapes)) > 1:
                 raise SordineError(
-                    f"{self.path}: columns {chosen[0]!r} and {chosen[1]!r} hold lists of different lengths"
+                    f"{self.path}: columns {chosen[0]!r} and {chosen[1]!r} have lists of different lengths; channels "
+                    "need one length"
                 )
-            return tuple(chosen), shapes[0] if len(chosen) == 1 else (len(chosen), *shapes[0])
+            return chosen, shapes[0] if len(chosen) == 1 else (len(chosen), *shapes[0])
         if kinds == {False}:
             for name in chosen:
                 kind = self.schema.field(name).type
                 if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-                    raise SordineError(f"{self.path}: column {name!r} is {kind}, not a number: it cannot be a feature")
-            return tuple(chosen), (len(chosen),)
-        raise SordineError(f"{self.path}: features are either list columns or numbers, not both")
+                    raise SordineError(f"{self.path}: column {name!r} is {kind}; a feature must be numeric")
+            return chosen, (len(chosen),)
+        raise SordineError(f"{self.path}: --features names list columns and single numbers; name one kind only")
+
+    def _named_features(self, named: tuple[str, ...]) -> tuple[str, ...]:
+        for name in named:
+            if named.count(name) > 1:
+                raise SordineError(f"{self.path}: column {name!r} is named twice as a feature; name it once")
+            if name not in self.schema.names:
+                raise SordineError(f"{self.path}: no column {name!r}; {nearest(name, self.schema.names)}")
+        return named
+
+    def _only_vector(self, lenient: bool) -> tuple[str, ...]:
+        """Return the name of the one list column."""
+        vectors = [n for n in self.schema.names if _is_vector(self.schema.field(n).type)]
+        if lenient and "x" in vectors:
+            return ("x",)
+        if not vectors:
+            raise SordineError(
+                f"{self.path}: no feature column; name the columns with --features (such as 'f*'), "
+                "or make one with sordine extract --extractor columns"
+            )
+        if len(vectors) > 1:
+            names = ", ".join(vectors[:6]) + (", ..." if len(vectors) > 6 else "")
+            raise SordineError(
+                f"{self.path}: several list columns ({names}); name one, or the channels, with --features"
+            )
+        return (vectors[0],)
 
     def _record_shape(self, name: str) -> tuple[int, ...]:
         kind = self.schema.field(name).type
@@ -148,12 +175,19 @@ class TableFile:
             return (kind.list_size,)
         first = next(self.blocks([name], 1)).column(0)
         if first.null_count or len(first[0]) == 0:
-            raise SordineError(f"{self.path}: row 0 of column {name!r} is empty")
+            raise SordineError(f"{self.path}: column {name!r} is empty in row 0; every record needs its features")
         return (len(first[0]),)
 
     def blocks(self, columns: Sequence[str] | None = None, rows: int | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in order, at most `rows` at a time, of the named columns (all by default). rows: by default BLOCK_ROWS,
-        fewer where wide features are read (`rows_at_once`)."""
+        """Yield the rows in order.
+
+        Parameters
+        ----------
+        columns
+            Names of the columns; by default all.
+        rows
+            Rows of a block at most; by default BLOCK_ROWS, fewer for wide features (`rows_at_once`).
+        """
         if rows is None:
             wide = columns is None or not set(columns).isdisjoint(self.features)
             rows = rows_at_once(self.shape) if wide else BLOCK_ROWS
@@ -168,44 +202,58 @@ class TableFile:
                     batch_size=rows, columns=list(columns) if columns is not None else None
                 )
         except (pa.ArrowInvalid, OSError) as error:
-            raise SordineError(f"{self.path} cannot be read to its end: {str(error).splitlines()[0]}") from None
+            raise SordineError(f"{self.path} cannot be read to the end: {str(error).splitlines()[0]}") from None
 
     def x(self, block: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
-        """The features of a block as (b, *shape) of `dtype`. Raises SordineError for a missing or odd-sized list, or a
-        picture in which a number is missing."""
-        parts = []
-        for name in self.features:
-            column = block.column(block.schema.get_field_index(name))
-            if isinstance(column, pa.ExtensionArray):
-                column = column.storage
-            vector = _is_vector(column.type)
-            if column.null_count:
-                row = first_row + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-                raise SordineError(f"{self.path}: column {name!r} is empty in row {row}")
-            if vector:
-                length = self.shape[-1] if len(self.features) > 1 else int(np.prod(self.shape))
-                if not pa.types.is_fixed_size_list(column.type):
-                    odd = pc.not_equal(pc.list_value_length(column), length).to_numpy(zero_copy_only=False)
-                    if odd.any():
-                        row = first_row + int(odd.argmax())
-                        raise SordineError(f"{self.path}: column {name!r} has a list of another length in row {row}")
-                column = column.flatten()
-                if self.dtype == np.uint8 and column.null_count:  # a float would be NaN, and found later
-                    gone = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-                    raise SordineError(
-                        f"{self.path}: column {name!r} lacks a number in row {first_row + gone // length}"
-                    )
-            kind = pa.uint8() if self.dtype == np.uint8 else pa.float32()
-            array = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
-            parts.append(array.reshape(len(block), -1))
+        """Return the features of a block as (b, *shape) of `dtype`.
+
+        Parameters
+        ----------
+        block
+            Rows from `blocks`.
+        first_row
+            Row number of its first row, for messages.
+
+        Raises
+        ------
+        SordineError
+            For a missing list, a list of another length, or a picture with a missing value.
+        """
+        parts = [self._part(block, name, first_row) for name in self.features]
         if len(parts) == 1:
             return parts[0].reshape(len(block), *self.shape)
         if len(self.shape) == 1:
             return np.concatenate(parts, axis=1)
         return np.stack(parts, axis=1).reshape(len(block), *self.shape)
 
+    def _part(self, block: pa.RecordBatch, name: str, first_row: int) -> np.ndarray:
+        """Return one feature column of a block as (b, width)."""
+        column = block.column(block.schema.get_field_index(name))
+        if isinstance(column, pa.ExtensionArray):
+            column = column.storage
+        if column.null_count:
+            row = first_row + _first(column.is_null())
+            raise SordineError(f"{self.path}: column {name!r} is empty in row {row}; every record needs its features")
+        if _is_vector(column.type):
+            length = self.shape[-1] if len(self.features) > 1 else int(np.prod(self.shape))
+            if not pa.types.is_fixed_size_list(column.type):
+                other = pc.not_equal(pc.list_value_length(column), length)
+                if pc.any(other).as_py():
+                    row = first_row + _first(other)
+                    raise SordineError(
+                        f"{self.path}: column {name!r} has a list of another length in row {row}; {length} values "
+                        "expected"
+                    )
+            column = column.flatten()
+            if self.dtype == np.uint8 and column.null_count:  # a missing float becomes NaN, which is found later
+                row = first_row + _first(column.is_null()) // length
+                raise SordineError(f"{self.path}: column {name!r} has a missing value in row {row}")
+        kind = pa.uint8() if self.dtype == np.uint8 else pa.float32()
+        array: np.ndarray = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
+        return array.reshape(len(block), -1)
+
     def rows_of(self, x: Any = None) -> str:
-        """`Table.rows_of` of this file: "" where its ids were given. x: its records, where they are at hand already."""
+        """Return `Table.rows_of` of this file: "" where its ids were given. x: its records, if already loaded."""
         if "id" in self.other:
             return str(read_note(self.path, ROWS).get("of", ""))
         return rows_digest(self._records() if x is None else blocks_of(x), self.features)
@@ -215,6 +263,11 @@ class TableFile:
         for block in self.blocks(self.features):
             yield self.x(block, first)
             first += len(block)
+
+
+def _first(mask: pa.Array) -> int:
+    """Return the position of the first true value."""
+    return int(np.flatnonzero(mask.to_numpy(zero_copy_only=False))[0])
 
 
 def _is_vector(kind: pa.DataType) -> bool:
@@ -238,14 +291,31 @@ def read_table(
     check: bool = True,
     log: Callable[[str], None] | None = None,
 ) -> Table:
-    """Read a table file: x into memory, or mapped from a content-addressed cache when it is larger than `memory_limit`;
-    pictures stay uint8, one byte a number, and all else is float32.
+    """Return the table in a Parquet or CSV file.
 
-    `id`, `split` and `group` are read where present; every other string, boolean or integer column of at most 100
-    classes is an attribute, and those `named` however many they have (a data set may hold a thousand people); what is left
-    out stands in the table's notes. check=False lets NaN, repeated ids and odd splits pass: the audit reports them instead.
-    like: a table whose feature columns, where they are the same, give theirs their order, which is said to `log`.
-    Raises SordineError naming the file and the row or column that is wrong.
+    x is loaded into memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
+    stay uint8; everything else becomes float32. `id`, `split` and `group` are used where present. Every other string,
+    boolean or integer column of at most 100 classes is an attribute. What is left out is in the notes of the table.
+
+    Parameters
+    ----------
+    path
+        The file.
+    features
+        Names of the columns that make x; see `TableFile`.
+    named
+        Attributes that may have more than 100 classes.
+    like
+        A table whose order of feature columns is used, where it has the same ones; `log` takes a line.
+    check
+        False accepts NaN, repeated ids and wrong splits; the audit reports them instead.
+    log
+        Takes one line.
+
+    Raises
+    ------
+    SordineError
+        Where a row or a column is wrong; the message names the file and the row or column.
     """
     file = TableFile(path, features, lenient=not check)
     source = str(file.path.name)
@@ -279,16 +349,35 @@ def read_table(
 def read_ids(
     columns: pa.Table | pa.RecordBatch, rows: int, first_row: int = 0, *, source: str = "table", check: bool = True
 ) -> np.ndarray:
-    """The column `id` as strings, or row numbers where there is none: (rows,) object. check=False: a missing id is ""."""
+    """Return the column `id` as strings, or row numbers where there is none.
+
+    Parameters
+    ----------
+    columns
+        Some rows of a file.
+    rows
+        How many there are.
+    first_row
+        Row number of the first one.
+    source
+        Name of the file, for messages.
+    check
+        False gives a missing id as "".
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows,) object.
+    """
     if "id" not in columns.schema.names:
         return np.array([f"row-{first_row + i:07d}" for i in range(rows)], dtype=object)
     column = columns.column(columns.schema.get_field_index("id"))
     if column.null_count and check:
-        raise SordineError(f"{source}: column 'id' is empty in {column.null_count} rows")
+        raise SordineError(f"{source}: column 'id' is empty in {column.null_count} rows; every record needs an id")
     try:
         return np.array([i or "" for i in column.cast(pa.string()).to_pylist()], dtype=object)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise SordineError(f"{source}: column 'id' ({column.type}) does not hold text") from None
+        raise SordineError(f"{source}: column 'id' is {column.type}; ids must be text or whole numbers") from None
 
 
 def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
@@ -297,7 +386,7 @@ def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
         x = np.empty(shape, file.dtype)
         _fill(x, file, ids, check)
         return x
-    # Everything that decides x: another table, selection or order of features has another address.
+    # Everything that x depends on: another table, selection or order of features has another address.
     source = {"table": content_address(file.path), "kind": file.path.suffix.lower(), "features": list(file.features)}
     cached = MappedArray.of(source, shape, file.dtype)
     found = cached.read()
@@ -321,7 +410,7 @@ def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
 def _read_attributes(
     columns: pa.Table, named: Sequence[str], keep_all: bool
 ) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
-    # Attributes by name, notes on what is left out, and (keep_all) what was left out, for the audit of a release.
+    """Return the attributes by name, notes on what is left out and, for the audit of a release, what is left out."""
     attributes, notes, extra = dict[str, list[Any]](), list[str](), dict[str, np.ndarray]()
     for name in columns.schema.names:
         if name in RESERVED:
@@ -331,14 +420,15 @@ def _read_attributes(
             column = column.cast(column.type.value_type)
         kind = column.type
         if pa.types.is_floating(kind):
-            notes.append(f"column {name!r} is left out: it holds decimal numbers, not classes")
+            notes.append(f"column {name!r} is left out: its values are decimal numbers, not classes")
             if keep_all:
                 extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif not any(is_a(kind) for is_a in LABELS):
-            notes.append(f"column {name!r} is left out: {kind} is not a kind of label")
+            notes.append(f"column {name!r} is left out: labels cannot be of type {kind}")
         elif name not in named and (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
             notes.append(
-                f"column {name!r} is left out: {count} different values are more than {MAX_CLASSES} classes (unless it is named)"
+                f"column {name!r} is left out: it has {count} different values, more than {MAX_CLASSES} classes; name "
+                "it in the policy to use it"
             )
             if keep_all:
                 number = pa.types.is_integer(kind)
@@ -350,12 +440,30 @@ def _read_attributes(
 
 
 def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:
-    """Write blocks as one Parquet file, atomically; the number of rows. Vectors are stored plain (they do not compress),
-    pictures by their differences, other columns by dictionary; small blocks share a row group.
-    Raises SordineError where the file exists without `force` or cannot be written."""
+    """Write blocks as one Parquet file, atomically, and return the number of rows.
+
+    Vectors are stored plain, because they do not compress; pictures by their differences; other columns by dictionary.
+    Small blocks share a row group.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    schema
+        Of the blocks.
+    blocks
+        The rows.
+    force
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    SordineError
+        Where the file exists without `force`, or cannot be written.
+    """
     refuse_existing(Path(path), force)
     plain = [f.name for f in schema if _is_vector(f.type)]
-    # Parquet knows no number under 32 bits: plain, a pixel would take four bytes. A column is named by its leaf here.
+    # Parquet has no type under 32 bits: stored plain, a pixel would take four bytes. The option needs the leaf's name.
     pixels = [f"{n}.list.element" for n in plain if _is_pictures(schema.field(n).type)]
     rows = 0
     with (
@@ -376,7 +484,7 @@ def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.Record
 
 
 def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Consecutive blocks put together until they make a row group; which ones depends on the blocks alone."""
+    """Yield consecutive blocks joined into row groups."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for block in blocks:
@@ -390,12 +498,12 @@ def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
-    """Write a Table as one Parquet file: id, split, the attributes as strings, and x; and whose row numbers ids are."""
+    """Write a table as one Parquet file: id, split, group, the attributes as strings, and x; see `Table.write`."""
     columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
     if table.split is not None:
         columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
     if table.group is not None:
-        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1 is of no group
+        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1: no group
     for name, codes in table.y.items():
         names = table.classes[name]
         columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
@@ -413,17 +521,17 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
 
 
 def rows_note(rows_of: str) -> dict[str, str]:
-    """Metadata of a file whose ids are row numbers of the table with that digest; empty where ids were given."""
+    """Return the metadata of a file whose ids are row numbers of the table with that digest; empty for other ids."""
     return {ROWS: json.dumps({"of": rows_of})} if rows_of else {}
 
 
 def reordered(source: str, other: str) -> str:
-    """The line that says that columns were put in order."""
-    return f"{source}: the feature columns stand in another order than in {other}; they were matched by name"
+    """Return the log line of reordered feature columns."""
+    return f"{source}: the feature columns are in another order than in {other}; they were matched by name"
 
 
 def read_note(path: str | Path, name: str) -> dict[str, Any]:
-    """A JSON note that Sordine left in a Parquet file's metadata under `name`; empty where there is none."""
+    """Return the JSON that Sordine stored in the metadata of a Parquet file under `name`; empty where there is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
         return dict(json.loads(metadata.get(name.encode(), b"{}")))

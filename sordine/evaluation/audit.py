@@ -23,6 +23,7 @@ from sordine.attacks.registry import ON_PICTURES, reads, suited
 from sordine.attacks.results import ExactFinding, Finding, PretrainedFinding, Role
 from sordine.attacks.runner import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, strangers, together, trials
 from sordine.data.matching import same_columns, same_records
+from sordine.data.statistics import moments
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.estimate import besides, releases_drawn
@@ -33,9 +34,10 @@ from sordine.evaluation.release_checks import Match, columns, contents, match, n
 from sordine.evaluation.report import Flaw, Headline, Report
 from sordine.evaluation.sections.person_sentences import qualified, sentences
 from sordine.evaluation.sections.persons_and_queries import Harder, harder, unit_of
-from sordine.evaluation.sections.projection import cloud, distortion
+from sordine.evaluation.sections.projection import cloud
 from sordine.evaluation.verdict import judge
 from sordine.keys import Key
+from sordine.metrics.distortion import distortion
 from sordine.metrics.information import Entanglement, entanglement
 from sordine.models.modifier import Modifier, one_thread_each, versions
 from sordine.policy import Policy
@@ -149,7 +151,7 @@ def audit(
         if modifier is not None and modifier.discrete:
             known = _exact(modifier, before, policy, beside, budget, notes)
         around = cloud(before, after, list(roles), budget.cloud, originals)
-        moved = distortion(before, after)
+        moved = distortion(before.x, after, moments(before.x)[1])
         with _one_thread():
             given = {"modifier": modifier, "key": key, "person": person, "memory": store, "device": device, "log": log}
             asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
@@ -221,7 +223,7 @@ def _entanglement(table: Table, policy: Policy, headlines: Sequence[Headline], u
     # An attribute that nobody labelled says nothing about others.
     names = {role: [n for n in some if (table.y[n] >= 0).any()] for role, some in policy.roles()}
     seen = {h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"}
-    return entanglement(table.y, names["suppress"], names["preserve"], names["watch"], readable=seen, unseen=unseen)
+    return entanglement(table.y, names["suppress"], names["preserve"], names["watch"], originals=seen, test_records=unseen)
 
 
 def _about(modifier: Modifier) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from sordine.data.record_digests import blocks_of, digests, owners
-from sordine.data.table import Table
+from sordine.data.record_digests import digests, owners
+from sordine.data.table import Table, blocks_of
 from sordine.evaluation.report import Flaw
 from sordine.metrics.accuracy import majority
 from sordine.metrics.nag import wilson

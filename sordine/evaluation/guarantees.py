@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import percent
-from sordine.metrics.information import exact_bound
+from sordine.metrics.information import optimal_accuracy_bound
 from sordine.models.modifier import Modifier
 
 NOTHING = "Nothing is proved of this release: the figures are what these attackers read, and another may read more."
@@ -49,7 +49,7 @@ def _discrete(e: ExactFinding) -> str:
     beside = f" with {' and '.join(f'`{a}`' for a in e.kept)} beside it" if e.kept else ""
     return (
         f"Proved, if nothing was fitted on the {e.records:,} unseen records, their features included, and further ones come from "
-        f"where they came from: no attacker at all, with the modifier in hand and without the key, reads more than {percent(exact_bound(e.accuracy, e.records))} of "
+        f"where they came from: no attacker at all, with the modifier in hand and without the key, reads more than {percent(optimal_accuracy_bound(e.accuracy, e.records))} of "
         f"{names} from one draw of one record{beside} ({percent(e.guess)} by "
         "guessing; wrong in at most one of twenty draws of the unseen records; most of what lies between is that they are few)."
     )

@@ -13,7 +13,7 @@ from sordine.attacks.results import ExactFinding, Finding, Role
 from sordine.attacks.runner import Budget, Piece, Reading
 from sordine.evaluation.report import Headline
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
-from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, readable, resolvable, wilson
+from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
 
 Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
 
@@ -58,9 +58,9 @@ def _compare(before: _Read, after: _Read, classes: int, paired: tuple[float, flo
     n, guess = len(truth), majority(truth)
     was, now = before.accuracy, after.accuracy
     interval = nag_interval(now, was, guess, n, correlation=paired, classes=classes)
-    share = nag(now, was, guess) if readable(was, guess, n) else None
+    share = nag(now, was, guess) if nag_is_defined(was, guess, n) else None
     present = len(np.unique(truth))
-    readable_balanced = readable(before.balanced, 1 / present, n)
+    readable_balanced = nag_is_defined(before.balanced, 1 / present, n)
     return {
         "before": was,
         "after": now,

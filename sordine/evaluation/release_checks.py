@@ -17,7 +17,7 @@ from sordine.data.table_io import rows_at_once
 from sordine.evaluation.report import Flaw
 from sordine.keys import numpy_rng
 from sordine.metrics.accuracy import majority
-from sordine.metrics.information import best_from
+from sordine.metrics.information import accuracy_from_labels
 from sordine.policy import Policy
 
 SURE = 4.0  # standard deviations above what permuted labels show: many things are tried
@@ -184,8 +184,8 @@ def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
     if len(truth) < 2 or len(np.unique(codes)) < 2 or majority(truth) == 1:
         return None
     rng = numpy_rng(0, "column tells")
-    chance = np.array([best_from(rng.permutation(truth), codes) for _ in range(DRAWS)])
-    found = best_from(truth, codes)
+    chance = np.array([accuracy_from_labels(rng.permutation(truth), codes) for _ in range(DRAWS)])
+    found = accuracy_from_labels(truth, codes)
     if found <= chance.mean() + SURE * chance.std() + 1e-9 or chance.mean() >= 1:
         return None
     return float((found - chance.mean()) / (1 - chance.mean()))

@@ -58,7 +58,7 @@ def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run
     assert table.split is not None
     if policy.suppress:
         found = information.entanglement(
-            table.y, policy.suppress, policy.preserve, policy.watch, unseen=int((~table.split).sum())
+            table.y, policy.suppress, policy.preserve, policy.watch, test_records=int((~table.split).sum())
         )
         for sentence in beforehand(found, int((~table.split).sum())):
             run.log(sentence)
@@ -134,14 +134,14 @@ def exact_figures(modifier: Modifier, table: Table, policy: Policy, seed: int) -
             labels = information.joint([part.y[a] for a in attributes])
             columns = information.joint([part.y[a] for a in kept]) if kept else None
             classes = int(labels.max()) + 1
-            permuted = information.permuted_attack(p, labels, classes, columns, 20, numpy_rng(seed, "permuted"))
+            permuted = information.permuted_accuracy(p, labels, classes, columns, 20, numpy_rng(seed, "permuted"))
             figures.append(
                 {
                     "attributes": list(attributes),
                     "kept": list(kept),
                     "on": on,
-                    "accuracy": float(information.exact_attack(p, labels, classes, columns)),
-                    "guess": float(information.exact_guess(labels, columns)),
+                    "accuracy": float(information.optimal_accuracy(p, labels, classes, columns)),
+                    "guess": float(information.optimal_baseline(labels, columns)),
                     "permuted": float(permuted.mean()),
                     "permuted_high": float(np.quantile(permuted, 0.95)),
                     "records": len(part),

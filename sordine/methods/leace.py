@@ -120,8 +120,8 @@ class Leace:
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Two passes for the moments, one for the covariances; memory is width^2, whatever the number of records."""
-        fitter = LeaceFitter(moments(table)[0], [len(table.classes[s]) for s in policy.suppress])
-        for rows, x in blocks(table):
+        fitter = LeaceFitter(moments(table.x)[0], [len(table.classes[s]) for s in policy.suppress])
+        for rows, x in blocks(table.x):
             fitter.update(x, [table.y[s][rows] for s in policy.suppress])
         mean, right, left = fitter.solve()
         modifier = LeaceModifier(table.width, right.shape[1])

@@ -55,7 +55,7 @@ class Noise:
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
         """Measure each column's spread; nothing is trained."""
         modifier = NoiseModifier(table.width)
-        spread = moments(table)[1] if self.unit == "standard" else np.ones(table.width)
+        spread = moments(table.x)[1] if self.unit == "standard" else np.ones(table.width)
         modifier.scale = torch.from_numpy((self.sigma * spread).astype(np.float32))
         modifier.card = Card("noise", asdict(self), {r: list(n) for r, n in policy.roles()}, input_of(table))
         return modifier

@@ -1,6 +1,6 @@
-"""Pure functions (truth, prediction) -> float, and the normalised accuracy gain with its interval.
+"""The normalised accuracy gain (NAG) and its interval.
 
-Labels are int64 with -1 for unlabelled: those records drop out of every figure. Shares lie in [0, 1].
+Shares lie in [0, 1]. `n` counts distinct records, not records times seeds.
 """
 
 from __future__ import annotations
@@ -12,21 +12,31 @@ import numpy as np
 from scipy.special import ndtri
 
 from sordine.errors import SordineError
-from sordine.metrics.accuracy import _labelled
-
-# --------------------------------------------------------------------------------------------- intervals and NAG
+from sordine.metrics.accuracy import labelled
 
 
 def _z(confidence: float) -> float:
     if not 0 < confidence < 1:
-        raise SordineError(f"metrics: confidence lies between 0 and 1, not at {confidence}")
+        raise SordineError(f"metrics: confidence is {confidence}; it must lie between 0 and 1")
     return float(ndtri((1 + confidence) / 2))
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share, (low, high). n: distinct records; (0, 1) where there are none.
+    """Return Wilson's score interval of a share.
 
-    successes may be fractional: the mean over seeds times the distinct records.
+    Parameters
+    ----------
+    successes
+        How often the event occurred. May be fractional: the mean over seeds times the distinct records.
+    n
+        Number of distinct records.
+    confidence
+        Between 0 and 1.
+
+    Returns
+    -------
+    low, high
+        In [0, 1]; (0, 1) where there is no record.
     """
     z = _z(confidence)
     if n <= 0:
@@ -38,29 +48,42 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
 
 
-def nag(after: float, before: float, guess: float) -> float:
-    """Normalised accuracy gain, unclipped: (after - guess) / (before - guess). NaN where before equals guess."""
-    return (after - guess) / (before - guess) if before != guess else math.nan
+def nag(after: float, before: float, baseline: float) -> float:
+    """Return the normalised accuracy gain, unclipped: (after - baseline) / (before - baseline).
+
+    NaN where `before` equals the baseline.
+    """
+    return (after - baseline) / (before - baseline) if before != baseline else math.nan
 
 
 def balanced_nag(after: float, before: float, classes: int) -> float:
-    """NAG of balanced accuracies, where guessing gets 1 / classes."""
+    """Return the NAG of balanced accuracies, whose baseline is 1 / classes."""
     return nag(after, before, 1 / classes)
 
 
-def readable(before: float, guess: float, n: float) -> bool:
-    """Whether `before` stands at least two standard errors above the guess on n distinct records: else NAG is undefined."""
-    if n <= 0 or before <= guess:
+def nag_is_defined(before: float, baseline: float, n: float) -> bool:
+    """Return whether `before` exceeds the baseline by two standard errors on n distinct records; NAG needs that."""
+    if n <= 0 or before <= baseline:
         return False
-    return before - guess >= 2 * math.sqrt((before * (1 - before) + guess * (1 - guess)) / n)
+    return before - baseline >= 2 * math.sqrt((before * (1 - before) + baseline * (1 - baseline)) / n)
 
 
 def correlations(truth: np.ndarray, after: np.ndarray, before: np.ndarray) -> tuple[float, float, float]:
-    """How three events go together over records: (after, before), (after, guess), (before, guess), for `nag_interval`.
+    """Return the correlations over records of three events, for `nag_interval`.
 
-    The events are: predicted right after, predicted right before, of the majority class. 0 where an event is constant.
+    The events are: correct on released records, correct on originals, of the majority class.
+
+    Parameters
+    ----------
+    truth, after, before
+        (n,) labels, and predictions from released and from original records.
+
+    Returns
+    -------
+    tuple of float
+        Of (after, before), (after, baseline) and (before, baseline); 0 where an event is constant.
     """
-    truth, after, before = _labelled(truth, after, before)
+    truth, after, before = labelled(truth, after, before)
     values, counts = np.unique(truth, return_counts=True)
     events = np.stack([after == truth, before == truth, truth == values[counts.argmax()]]).astype(np.float64)
     events -= events.mean(1, keepdims=True)
@@ -73,59 +96,91 @@ def correlations(truth: np.ndarray, after: np.ndarray, before: np.ndarray) -> tu
 def nag_interval(
     after: float,
     before: float,
-    guess: float,
+    baseline: float,
     n: float,
     *,
     confidence: float = 0.95,
     correlation: tuple[float, float, float] = (0.0, 0.0, 0.0),
     classes: int | None = None,
 ) -> tuple[float, float] | None:
-    """Interval of NAG, unclipped, from three shares measured on the same n DISTINCT records (not records times seeds).
+    """Return the interval of NAG, unclipped, from three shares measured on the same n distinct records.
 
-    NAG is the theta at which T(theta) = after - theta * before - (1 - theta) * guess is 0. The interval holds every
-    theta whose own interval of T holds 0 (Fieller's argument); that of T joins the three Wilson intervals by the method
-    of variance estimates recovery (MOVER; Zou and Donner, 2008): the distances of the shares from those Wilson limits
-    that lie towards T = 0, weighted by 1, theta and 1 - theta, added as root of squares. So the guess's error counts
-    once where it enters twice, and small n or shares near 0 and 1 stay honest.
+    NAG is the theta at which T(theta) = after - theta * before - (1 - theta) * baseline is 0. The interval holds every
+    theta whose own interval of T holds 0 (Fieller's argument). The interval of T joins the three Wilson intervals by
+    the method of variance estimates recovery (MOVER; Zou and Donner, 2008). It adds up, as the root of squares, the
+    distances of the shares from the Wilson limits that lie towards T = 0, weighted by 1, theta and 1 - theta. So the
+    error of the baseline counts once although it enters twice, and the interval is right for small n and shares near 0
+    and 1.
 
-    The majority class is picked on the same records, so that of many even classes it is a lucky one and its share too
-    high: an attacker at chance would look better suppressed than chance. The interval therefore spans both the guess as
-    measured and the lowest guess that would be expected to look like it, `unlucky_guess`. (Of two even classes the guess
-    errs upwards only: the interval keeps its confidence, and nearly all of its misses fall above it.)
+    The majority class is chosen on the same records. Of many equally frequent classes, its measured share is too
+    high, and an attacker at chance would look better suppressed than chance. The interval therefore covers the
+    measured baseline and `corrected_baseline`. With two equally frequent classes the baseline errs upwards only: the
+    interval keeps its confidence, and nearly all of its misses lie above it.
 
-    correlation: from `correlations`, of (after, before), (after, guess), (before, guess). The default, none, is wider
-    than needed where the two attackers err on the same records, and too narrow for one that is right on rare classes only.
-    classes: how many the attribute has; the true guess is then never put below 1 / classes.
-    None where `before` is not `readable`, or so nearly not that no finite interval exists.
+    Parameters
+    ----------
+    after, before
+        Accuracy on released records and on originals.
+    baseline
+        Share of the most frequent class among the tested records.
+    n
+        Number of distinct tested records.
+    confidence
+        Between 0 and 1.
+    correlation
+        From `correlations`. The default, no correlation, gives an interval that is wider than needed where both
+        attackers err on the same records, and too narrow for an attacker that is correct on rare classes only.
+    classes
+        Number of classes of the attribute; the corrected baseline is then at least 1 / classes.
+
+    Returns
+    -------
+    tuple of float or None
+        (low, high); None where `nag_is_defined` is false, or so nearly false that no finite interval exists.
     """
-    if not readable(before, guess, n):
+    if not nag_is_defined(before, baseline, n):
         return None
-    guesses = (guess, unlucky_guess(guess, n, classes))
-    intervals = [_interval(after, before, g, n, confidence, correlation) for g in guesses]
+    baselines = (baseline, corrected_baseline(baseline, n, classes))
+    intervals = [_interval(after, before, b, n, confidence, correlation) for b in baselines]
     found = [i for i in intervals if i is not None]
     if len(found) < len(intervals):
         return None
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-def unlucky_guess(guess: float, n: float, classes: int | None = None) -> float:
-    """The lowest true majority share g whose measured one is, on average, `guess` on n records; never above `guess`.
+def corrected_baseline(baseline: float, n: float, classes: int | None = None) -> float:
+    """Return the lowest true majority share whose expected measured share on n records is `baseline`.
 
-    At most m = 1 / g classes can share g; where all do, the largest of m shares lies above g by the expected maximum of
-    m normal draws (Blom's approximation) that sum to zero. No class can rival a share above one half.
+    At most m = 1 / g classes can each have the share g. Where m do, the largest of their measured shares exceeds g by
+    the expected maximum of m normal draws (Blom's approximation) that sum to zero. No other class can reach a share
+    above one half.
+
+    Parameters
+    ----------
+    baseline
+        Measured share of the most frequent class.
+    n
+        Number of distinct records.
+    classes
+        Number of classes of the attribute; the result is then at least 1 / classes.
+
+    Returns
+    -------
+    float
+        At most `baseline`.
     """
-    floor = min(1 / classes if classes else 1 / max(n, 1), guess)
-    g = np.linspace(floor, guess, 512)
+    floor = min(1 / classes if classes else 1 / max(n, 1), baseline)
+    g = np.linspace(floor, baseline, 512)
     m = np.floor(1 / np.maximum(g, 1e-12) + 1e-9)
     highest = ndtri((m - 0.375) / (m + 0.25)) * np.sqrt(m / np.maximum(m - 1, 1))
     expected = g + np.where(m > 1, highest, 0.0) * np.sqrt(g * (1 - g) / n)
-    return float(g[np.argmax(expected >= guess)])  # the last entry always is: expected is never below g
+    return float(g[np.argmax(expected >= baseline)])  # the last entry always is: expected is never below g
 
 
 def _interval(
-    after: float, before: float, guess: float, n: float, confidence: float, correlation: tuple[float, float, float]
+    after: float, before: float, baseline: float, n: float, confidence: float, correlation: tuple[float, float, float]
 ) -> tuple[float, float] | None:
-    shares = (after, before, guess)
+    shares = (after, before, baseline)
     limits = [wilson(share * n, n, confidence) for share in shares]
     outside = _outside(shares, limits, correlation)
     low, high = _edge(outside, nag(*shares), -1.0), _edge(outside, nag(*shares), 1.0)
@@ -137,13 +192,13 @@ def _outside(
     limits: list[tuple[float, float]],
     correlation: tuple[float, float, float],
 ) -> Callable[[float], float]:
-    # -> a function of theta, negative inside the interval and positive outside of it.
-    after, before, guess = shares
+    """Return a function of theta that is negative inside the interval and positive outside of it."""
+    after, before, baseline = shares
 
     def outside(theta: float) -> float:
         weights = (1.0, -theta, theta - 1.0)
-        total = weights[0] * after + weights[1] * before + weights[2] * guess
-        # T above 0 asks how far T could fall: every term towards its smaller end; T below 0 the other way round.
+        total = weights[0] * after + weights[1] * before + weights[2] * baseline
+        # Where T is above 0, each term moves towards its smaller limit; where T is below 0, towards its larger one.
         spreads = []
         for weight, share, (low, high) in zip(weights, shares, limits, strict=True):
             falls = (weight > 0) == (total > 0)
@@ -157,7 +212,7 @@ def _outside(
 
 
 def _edge(outside: Callable[[float], float], inside: float, direction: float) -> float | None:
-    # Walk out in doubling steps, then halve. None where the set has no edge on this side.
+    """Return where the interval ends on one side: doubling steps, then bisection. None where it has no end there."""
     step, near = 1 / 64, inside
     while outside(far := inside + direction * step) <= 0:
         near, step = far, 2 * step
@@ -172,12 +227,28 @@ def _edge(outside: Callable[[float], float], inside: float, direction: float) ->
     return (near + far) / 2
 
 
-def resolvable(before: float, guess: float, n: float, confidence: float = 0.95) -> float | None:
-    """The smallest upper bound on NAG that n distinct records can certify, even from an attacker exactly at the guess.
+def resolvable(before: float, baseline: float, n: float, confidence: float = 0.95) -> float | None:
+    """Return the smallest leakage that n distinct records can show.
 
-    None where `before` is not `readable` on so many records.
+    It is the upper limit of the interval of NAG for an attacker whose accuracy equals the baseline.
+
+    Parameters
+    ----------
+    before
+        Accuracy on originals.
+    baseline
+        Share of the most frequent class among the tested records.
+    n
+        Number of distinct tested records.
+    confidence
+        Between 0 and 1.
+
+    Returns
+    -------
+    float or None
+        An upper bound on NAG; None where `nag_is_defined` is false.
     """
-    if not readable(before, guess, n):
+    if not nag_is_defined(before, baseline, n):
         return None
-    interval = _interval(guess, before, guess, n, confidence, (0.0, 0.0, 0.0))
+    interval = _interval(baseline, before, baseline, n, confidence, (0.0, 0.0, 0.0))
     return None if interval is None else interval[1]

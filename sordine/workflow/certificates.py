@@ -23,7 +23,7 @@ import numpy as np
 from sordine.attacks.runner import Budget, Piece, Reading
 from sordine.evaluation.headlines import Readings
 from sordine.metrics.accuracy import accuracy, majority
-from sordine.metrics.nag import correlations, nag, nag_interval, readable, resolvable, wilson
+from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
 
 CONFIDENCE = 0.95  # of the two-sided interval whose upper end counts, as in reports
 
@@ -197,7 +197,7 @@ def _told(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[
         before = _reads(readings, 0, attribute, setting, budget)
         if before:
             best = max(before.values(), key=_accuracy)
-            if readable(_accuracy(best), majority(best[0].truth), len(best[0].truth)):
+            if nag_is_defined(_accuracy(best), majority(best[0].truth), len(best[0].truth)):
                 told[setting] = best
     return told if {"A", "B"} & set(told) else {}
 

@@ -16,7 +16,7 @@ from sordine.errors import SordineError
 from sordine.evaluation.headlines import Readings
 from sordine.keys import Key
 from sordine.methods.fit import fit
-from sordine.metrics.information import decided
+from sordine.metrics.information import is_decided
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run, silent
@@ -79,7 +79,7 @@ class Halves:
         useful = tuple(a for a in told if a not in policy.suppress)
         kind = "preserved" if policy.preserve else "watched"
         # What a suppressed attribute decides is leakage under another name; a limit must not be met by telling more of it.
-        leaks = tuple(a for a in useful if kind == "watched" and decided(train.y, a, policy.suppress))
+        leaks = tuple(a for a in useful if kind == "watched" and is_decided(train.y, a, policy.suppress))
         useful = tuple(a for a in useful if a not in leaks)
         measure = f"mean of what is {kind}: {', '.join(useful)}" if useful else "minus the distortion"
         if leaks:

@@ -36,7 +36,7 @@ from sordine.evaluation.report import Comparison, Failed, Report
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.verdict import judge
 from sordine.methods.registry import load
-from sordine.metrics.information import decided
+from sordine.metrics.information import is_decided
 from sordine.models.modifier import Modifier, versions
 from sordine.policy import Policy
 from sordine.run import Run, silent
@@ -154,7 +154,7 @@ def sweep(
         if i not in failed:
             report = from_json((point / REPORT).read_bytes())
             swept.append(Swept(rung, report, point / MODIFIER))
-    leaks = [a for a in policy.watch if decided(table.y, a, policy.suppress)]
+    leaks = [a for a in policy.watch if is_decided(table.y, a, policy.suppress)]
     try:
         found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
     except SordineError as error:

@@ -218,8 +218,8 @@ WRONG_TABLES: dict[str, tuple[dict[str, Any], str]] = {
     "one class": ({"speaker": ["ann"] * 240}, "one class"),
     "a class of one record": ({"speaker": ["eve"] + ["ann", "bob"] * 119 + ["ann"]}, "'eve'"),
     "no label": ({"speaker": pa.array([None] * 240, pa.string())}, "no label"),
-    "an id twice": ({"id": [f"r{i}" for i in range(239)] + ["r0"]}, "'r0' stands twice"),
-    "an empty split": ({"split": ["train"] * 240}, "no test record"),
+    "an id twice": ({"id": [f"r{i}" for i in range(239)] + ["r0"]}, "'r0'"),
+    "an empty split": ({"split": ["train"] * 240}, "'test'"),
     "a strange split": ({"split": ["train", "valid"] * 120}, "'valid'"),
     "no features": ({"x": None}, "--features"),
     "a column too few": ({"speaker": None}, "'speaker'"),
@@ -308,7 +308,7 @@ def test_transform_refuses_what_does_not_fit(made: Path, table: Path, refused: E
     (tmp_path / "m.key").write_bytes((made / "m.key").read_bytes())
     narrow = changed(table, x=pa.FixedSizeListArray.from_arrays(pa.array(people().flat()[:, :5].reshape(-1)), 5))
     assert "shape (5,)" in refused("transform", m, narrow, "-o", out)
-    assert "stands twice" in refused("transform", m, changed(table, id=["r0"] * 240), "-o", out)
+    assert "unique" in refused("transform", m, changed(table, id=["r0"] * 240), "-o", out)
     weights = (m / "modifier.safetensors").read_bytes()
     (m / "modifier.safetensors").write_bytes(weights[:-7])
     assert "truncated" in refused("transform", m, table, "-o", out)

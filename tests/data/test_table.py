@@ -231,19 +231,19 @@ def test_groups_stay_on_one_side():
     for g in range(9):
         assert len(set(split[grouped.group == g])) == 1
     one = Table.of(table.x, {"word": table.y["word"]}, group=["g"] * 400)
-    with pytest.raises(SordineError, match="one group only"):
+    with pytest.raises(SordineError, match="only one group"):
         one.with_split(Policy(("word",)), KEY)
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"id": ["a", "a", "b"]}, "id 'a' stands twice"),
+        ({"id": ["a", "a", "b"]}, "id 'a'"),
         ({"x": [[1.0, 2.0], [float("nan"), 1.0], [1.0, 1.0]]}, "row 1.* NaN"),
         ({"x": [[1.0, 2.0], [3.0], [1.0, 1.0]]}, "another length in row 1"),
         ({"x": [[1.0, 2.0], None, [1.0, 1.0]]}, "empty in row 1"),
         ({"split": ["train", "test", "dev"]}, "'dev'"),
-        ({"split": ["train", "train", "train"]}, "no test record"),
+        ({"split": ["train", "train", "train"]}, "'test'"),
     ],
 )
 def test_bad_tables_give_one_line(tmp_path, columns, message):
@@ -260,16 +260,16 @@ def test_labels_are_required_of_a_side():
     table = dataclasses.replace(Table.of(np.eye(4), y), split=split)
     table.require_labels(("a", "c"), "train")
     table.require_labels(("a", "c"), "test", together=True)
-    with pytest.raises(SordineError, match="none of the unseen records has a label of 'b': label some, or"):
+    with pytest.raises(SordineError, match="no test record has a label of 'b'"):
         table.require_labels(("a", "b"), "test")
-    with pytest.raises(SordineError, match="none of the training records has a label of 'a' and 'c' at once"):
+    with pytest.raises(SordineError, match="no train record has a label of 'a' and 'c'"):
         table.require_labels(("a", "c"), "train", together=True)
 
 
 def test_bad_policies_on_a_table():
     x = np.eye(4)
     table = Table.of(x, {"one": ["a"] * 4, "none": [None] * 4, "lone": list("aabc"), "fine": list("aabb")})
-    for name, message in [("one", "one class only"), ("none", "no label at all"), ("lone", "has one record")]:
+    for name, message in [("one", "one class only"), ("none", "no labels"), ("lone", "has one record")]:
         with pytest.raises(SordineError, match=message):
             table.require(Policy((name,)))
     assert table.require(Policy(("fine",))).watch == ("one", "none", "lone")

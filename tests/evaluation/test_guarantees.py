@@ -11,7 +11,7 @@ from sordine.evaluation.headlines import percent
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import METHODS, make
-from sordine.metrics.information import exact_bound
+from sordine.metrics.information import optimal_accuracy_bound
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
@@ -39,7 +39,7 @@ def test_a_report_says_what_is_proved(name):
     if name == "transport":
         # The kept column leaves beside the record, and who reads both reads more: that is what is bounded.
         (unseen,) = (e for e in report.exact if e.on == "unseen" and e.kept)
-        bound = percent(exact_bound(unseen.accuracy, unseen.records))
+        bound = percent(optimal_accuracy_bound(unseen.accuracy, unseen.records))
         assert f"{bound} of `person` from one draw of one record with `word` beside it" in report.proved[0]
         assert f"total variation of {percent(modifier.card.fit['uneven'])}" in report.proved[1]
         assert "several records of one person" in report.proved[-1]

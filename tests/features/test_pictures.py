@@ -169,7 +169,7 @@ def test_a_picture_that_lacks_a_pixel_is_named(tmp_path):
     lists = pa.FixedSizeListArray.from_arrays(values, 12)
     column = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), (3, 2, 2)), lists)
     pq.write_table(pa.table({"x": column}), tmp_path / "t.parquet")
-    with pytest.raises(SordineError, match="'x' lacks a number in row 1"):
+    with pytest.raises(SordineError, match="'x' .* row 1"):
         Table.read(tmp_path / "t.parquet")
 
 
@@ -330,7 +330,7 @@ def test_every_method_takes_pictures_and_gives_pictures(tmp_path, name, settings
 
 def test_statistics_of_bytes_do_not_wrap():
     table = squares(40)
-    mean, spread = moments(table)
+    mean, spread = moments(table.x)
     flat = table.x.reshape(40, -1).astype(np.float64)
     assert np.allclose(mean, flat.mean(0))
     assert np.allclose(spread, flat.std(0))

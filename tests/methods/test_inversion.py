@@ -155,14 +155,14 @@ def test_without_weights_no_decoder_takes_part() -> None:
 
 def test_public_pictures_are_a_keyed_share_and_whole_groups() -> None:
     table = squares(100)
-    rows = public_rows(table, 0.2, Run(key=KEY))
+    rows = public_rows(KEY, table.ids, None, 0.2)
     assert rows.sum() == 20
     order = np.random.default_rng(1).permutation(100)
-    again = public_rows(table.take(order), 0.2, Run(key=KEY))
+    again = public_rows(KEY, table.ids[order], None, 0.2)
     assert set(table.ids[rows]) == set(table.ids[order][again])
-    assert (public_rows(table, 0.2, Run(key=Key.of_seed(1))) != rows).any()
+    assert (public_rows(Key.of_seed(1), table.ids, None, 0.2) != rows).any()
     grouped = Table.of(table.x, {"corner": table.y["corner"]}, ids=table.ids, group=np.arange(100) // 10)
-    rows = public_rows(grouped, 0.25, Run(key=KEY))
+    rows = public_rows(KEY, grouped.ids, grouped.group, 0.25)
     assert rows.sum() == 30  # whole groups until the share is reached
     assert grouped.group is not None
     assert not set(grouped.group[rows]) & set(grouped.group[~rows])
@@ -345,7 +345,7 @@ def test_a_fresh_decoder_does_worse_and_the_task_is_read_as_well() -> None:
     fields = {**TINY, "fc": 32, "hidden": 32, "cut": "conv4", "steps": 150, "batch": 32}
     fields |= {"public_share": 0.4, "decoder_lr": 2e-3, "decoder_steps": 4}
     train, test = table.part("train"), table.part("test")
-    given = public_rows(train, 0.4, Run(key=KEY))
+    given = public_rows(KEY, train.ids, train.group, 0.4)
     psnr, read = [], []
     for lambda1 in (0.0, 1.0):
         modifier = fit(table, policy, make("inversion", {**fields, "lambda1": lambda1}), run=Run(key=KEY))

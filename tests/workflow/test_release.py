@@ -210,7 +210,7 @@ def test_a_suppressed_column_is_refused(tmp_path: Path) -> None:
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:
     table = pq.read_table(transformed(tmp_path / "t.parquet", 20))
     pq.write_table(pa.concat_tables([table, table]), tmp_path / "t.parquet")
-    refused("stands twice", tmp_path / "t.parquet", tmp_path / "out")
+    refused("twice", tmp_path / "t.parquet", tmp_path / "out")
 
 
 @pytest.mark.parametrize("level", ["leaks", "broken"])

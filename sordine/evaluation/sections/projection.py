@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sordine.attacks.principal_axes import WIDEST, Axes, moments, principal_axes
+from sordine.attacks.principal_axes import WIDEST, Axes, principal_axes
 from sordine.data.table import Table
 from sordine.evaluation.report import Cloud
 from sordine.keys import Key
-from sordine.metrics.accuracy import l2_distance
-
-BLOCK = 1 << 22  # numbers compared at a time
 
 
 def cloud(before: Table, after: np.ndarray, attributes: list[str], most: int, originals: bool) -> Cloud | None:
@@ -50,26 +47,3 @@ def _plane(base: np.ndarray, picked: np.ndarray) -> Axes:
     z = ((base - mean) / scale)[picked].astype(np.float64)
     along = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
     return Axes(mean, scale, along)
-
-
-def distortion(before: Table, after: np.ndarray) -> dict[str, float]:
-    """How far released records (n, *shape) lie from their originals, in the table's own units and, `relative_rms`, in each
-    number's standard deviations; empty where they are of another shape."""
-    if before.x.shape != after.shape:
-        return {}
-    flat, moved = before.flat(), after.reshape(len(after), -1)
-    _, scale = moments(flat)
-    varies = scale > 0
-    l2, absolute, relative = np.zeros(3)
-    step = max(1, BLOCK // flat.shape[1])  # several copies of all wide records are more than a machine may have
-    for start in range(0, len(flat), step):
-        one, other = flat[start : start + step], moved[start : start + step]
-        away = (other - one).astype(np.float64)
-        l2 += l2_distance(one, other) * len(one)
-        absolute += np.abs(away).sum()
-        relative += np.square(away[:, varies] / scale[varies]).sum()
-    return {
-        "l2": float(l2 / len(flat)),
-        "mean_absolute": float(absolute / flat.size),
-        "relative_rms": float(np.sqrt(relative / (len(flat) * varies.sum()))) if varies.any() else 0.0,
-    }

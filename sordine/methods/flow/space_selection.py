@@ -23,7 +23,7 @@ from torch import Tensor
 
 from sordine.errors import SordineError
 from sordine.keys import numpy_rng
-from sordine.metrics.nag import nag, readable
+from sordine.metrics.nag import nag, nag_is_defined
 from sordine.run import Run
 
 Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its labels; tried on, its labels
@@ -199,7 +199,7 @@ def legible(sides: Sequence[Side]) -> float | None:
     if any(len(np.unique(side[1])) < 2 for side in sides):
         return None
     before = best(np.concatenate([hits(*side) for side in sides], 1), strict=False)
-    return before if readable(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
+    return before if nag_is_defined(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
 
 
 def choose(

@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine.data.media.contact_sheet import contact_sheet
-from sordine.data.splits import public_rows, shared
+from sordine.data.matching import shared_record
+from sordine.data.splits import public_rows
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number, nearest
 from sordine.methods.base import input_of
@@ -230,14 +231,14 @@ class Inversion:
                 raise SordineError(
                     f"{run.pool.source}: the pool's records have shape {run.pool.shape}, the table's {table.shape}"
                 )
-            own = shared(table, run.pool)
+            own = shared_record(table, run.pool)
             if own is not None:
                 raise SordineError(
                     f"{run.pool.source}: the pool holds the table's own record {own!r}: public ones are others"
                 )
             private, public = table, run.pool
         else:
-            given = public_rows(table, self.public_share, run)
+            given = public_rows(run.key, table.ids, table.group, self.public_share)
             private, public = table.take(~given), table.take(given)
         for name, side in (("X1, private", private), ("X2, public", public)):
             if len(side) < 2:

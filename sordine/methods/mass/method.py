@@ -39,7 +39,7 @@ from sordine.methods.mass.losses import (
 from sordine.methods.mass.networks import Sphere, Step
 from sordine.methods.options import Weight, Widths, choices_of, each, read, weights_of
 from sordine.metrics.accuracy import majority
-from sordine.metrics.information import entropy, feasible
+from sordine.metrics.information import entropy, infeasible_bounds
 from sordine.models.checkpoints import checkpoint_file
 from sordine.models.classifier import (
     BLOCK,
@@ -253,7 +253,7 @@ class Mass:
             for name, weight in weights_of(bound, names, f"mass: {field}").items()
         }
         bits = {name: bound / math.log(2) for name, (_, bound) in goals.items()}
-        wrong = feasible(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
+        wrong = infeasible_bounds(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
         if wrong:
             raise SordineError("mass: the bounds cannot hold together: " + " ".join(wrong))
         return goals

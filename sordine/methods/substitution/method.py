@@ -238,7 +238,7 @@ class Substitution:
     ) -> Embeddings:
         """f and g by Adam with a cosine schedule over whole epochs."""
         net = Embeddings(table.width, self.hidden, self.size)
-        mean, spread = moments(table)
+        mean, spread = moments(table.x)
         net.mean = torch.from_numpy(mean.astype(np.float32))
         net.spread = torch.from_numpy(np.where(spread > 0, spread, 1).astype(np.float32))
         net.to(run.device)
