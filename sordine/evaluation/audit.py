@@ -223,7 +223,9 @@ def _entanglement(table: Table, policy: Policy, headlines: Sequence[Headline], u
     # An attribute that nobody labelled says nothing about others.
     names = {role: [n for n in some if (table.y[n] >= 0).any()] for role, some in policy.roles()}
     seen = {h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"}
-    return entanglement(table.y, names["suppress"], names["preserve"], names["watch"], originals=seen, test_records=unseen)
+    return entanglement(
+        table.y, names["suppress"], names["preserve"], names["watch"], originals=seen, test_records=unseen
+    )
 
 
 def _about(modifier: Modifier) -> dict[str, Any]:

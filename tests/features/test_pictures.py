@@ -169,7 +169,7 @@ def test_a_picture_that_lacks_a_pixel_is_named(tmp_path):
     lists = pa.FixedSizeListArray.from_arrays(values, 12)
     column = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), (3, 2, 2)), lists)
     pq.write_table(pa.table({"x": column}), tmp_path / "t.parquet")
-    with pytest.raises(SordineError, match="'x' .* row 1"):
+    with pytest.raises(SordineError, match=r"'x' .* row 1"):
         Table.read(tmp_path / "t.parquet")
 
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.matching import shared_record
+from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.splits import public_rows
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number, nearest
