@@ -237,11 +237,11 @@ def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path
         sweep(people(), Policy((), ("word",)), ladder, folder=tmp_path, budget=FAST)
 
 
-@pytest.mark.parametrize(("side", "what"), [(True, "training"), (False, "unseen")])
+@pytest.mark.parametrize(("side", "what"), [(True, "train"), (False, "test")])
 def test_a_side_without_a_label_is_refused_before_anything_is_read(tmp_path: Path, side: bool, what: str) -> None:
     table = people(80)
     bare = replace(table, y={**table.y, "speaker": np.where(table.split == side, -1, table.y["speaker"])})
-    with pytest.raises(SordineError, match=f"none of the {what} records has a label of 'speaker'"):
+    with pytest.raises(SordineError, match=f"no {what} record has a label of 'speaker'"):
         sweep(bare, POLICY, search.rungs("noise", {}, ("sigma", [1.0, 2.0])), folder=tmp_path / "s", budget=FAST)
     assert not (tmp_path / "s").exists()
 
