@@ -42,6 +42,21 @@ def moments(x: Any) -> tuple[np.ndarray, np.ndarray]:
     x
         Records (n, *shape): an array, a mapped array or `Rows`.
 
+    Returns
+    -------
+    mean, deviation
+        (width,) float64 each.
+    """
+    width = int(np.prod(x.shape[1:], dtype=np.int64))
+    mean = np.zeros(width)
+    for _, block in blocks(x):
+        mean += block.sum(0)
+    mean /= len(x)
+    square = np.zeros(width)
+    for _, block in blocks(x):
+        square += ((block - mean) ** 2).sum(0)
+    return mean, np.sqrt(square / len(x))
+
 
 def identity(x: Tensor) -> Tensor:
     """Return the records as they are: the default of functions that prepare records."""
@@ -65,7 +80,7 @@ def prepared_moments(
     Returns
     -------
     mean, deviation
-@@@        (width,) float32 each, on the CPU. A deviation below a millionth of the largest one is 0.
+        (width,) float32 each, on the CPU. A deviation below a millionth of the largest one is 0.
     unit
         Whether the norm of every record is 1, within a thousandth.
     """
@@ -85,15 +100,3 @@ def prepared_moments(
     deviation = (squares / len(table) - mean.square()).clamp_min(0).sqrt()
     deviation[deviation < 1e-6 * deviation.max()] = 0
     return (mean + origin).float(), deviation.float(), unit
-===        (width,) float64 each.
-    """
-    width = int(np.prod(x.shape[1:], dtype=np.int64))
-    mean = np.zeros(width)
-    for _, block in blocks(x):
-        mean += block.sum(0)
-    mean /= len(x)
-    square = np.zeros(width)
-    for _, block in blocks(x):
-        square += ((block - mean) ** 2).sum(0)
-    return mean, np.sqrt(square / len(x))
-@@@
