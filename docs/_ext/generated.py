@@ -25,7 +25,7 @@ from typing import Any
 HOME = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```\{generated\}[ \t]*(?P<words>[^\n]*)\n```[ \t]*$", re.M)
 
-# ------------------------------------------------------------------------------------------------ docstrings, leniently
+# ------------------------------------------------------------------------------------ docstrings, leniently
 
 
 def sections(text: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ def entries(section: str) -> dict[str, str]:
 
 
 def descriptions(cls: type, names: list[str]) -> dict[str, str]:
-    """Field -> its description: from numpydoc sections, from a string below the field, or from `name: text` in prose."""
+    """Return field -> description: from numpydoc sections, a string below the field, or `name: text` in prose."""
     parts = sections(cls.__doc__ or "")
     found = {**entries(parts.get("Attributes", "")), **entries(parts.get("Parameters", ""))}
     found = {name: text for name, text in found.items() if name in names and text}
@@ -100,7 +100,7 @@ def summary(thing: Any) -> str:
     return re.split(r"(?<=[.:]) (?=[A-Z`])", text)[0]
 
 
-# ------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------ tables
 
 
 def cell(text: Any) -> str:
@@ -171,7 +171,7 @@ def options_of(cls: type) -> str:
     return table(["option", "default", "value", "what it does"], rows)
 
 
-# -------------------------------------------------------------------------------------------------------- the registries
+# ------------------------------------------------------------------------------------ the registries
 
 
 def find(*places: str) -> Any:
@@ -255,7 +255,7 @@ def plain(text: str) -> str:
     return text.replace("*", r"\*").replace("<", "&lt;")
 
 
-# ------------------------------------------------------------------------------------------------------ the command line
+# ------------------------------------------------------------------------------------ the command line
 
 
 def cli() -> str:
@@ -305,7 +305,7 @@ def shown_default(option: Any) -> str:
     return f"`{value}`"
 
 
-# ---------------------------------------------------------------------------------------------------------- the job file
+# ------------------------------------------------------------------------------------ the job file
 
 
 def job() -> str:
@@ -366,7 +366,7 @@ def report_schema() -> str:
     return "\n".join(parts)
 
 
-# ------------------------------------------------------------------------------------------------------------ equations
+# ------------------------------------------------------------------------------------ equations
 
 PAPERS = {
     "mass": "MaSS",
@@ -415,7 +415,7 @@ def equation_rows(path: Path) -> list[list[str]]:
     return rows
 
 
-# ---------------------------------------------------------------------------------------------------------- public names
+# ------------------------------------------------------------------------------------ public names
 
 GROUPS = {
     "Describe the data and the policy": ("Table", "Policy", "ALL_OTHERS", "Key", "Run"),
