@@ -19,7 +19,7 @@ from benchmarks.mass.paper import Config, Raw
 from benchmarks.paper_measures import cmap, mean_square
 from sordine.attacks.runner import Budget
 from sordine.data.layouts.registry import open_media
-from sordine.data.media.obscure import obscure_folder
+from sordine.data.media.obscure.folder import obscure_folder
 from sordine.data.statistics import identity
 from sordine.data.table import Table
 from sordine.errors import SordineError

@@ -40,11 +40,13 @@ def obscure(given: ObscureCommandOptions) -> None:
     """Obscure media files without training: a baseline to audit beside a method."""
     paths.check_output(given.output, False, given.source, given.key, directory=True)
     from sordine.data.layouts.registry import open_media
-    from sordine.data.media.obscure import check, make, obscure_folder
+    from sordine.data.media.obscure.folder import check, obscure_folder
+    from sordine.data.media.obscure.styles import STYLES
+    from sordine.run import Run
     from sordine.workflow.key_files import key_for_fit
 
     options = parsing.assignments(given.options)
-    tool = make(given.style, options)
+    tool = STYLES.make(given.style, options)
     with given.console() as console:
         media = open_media(given.source, given.layout, parsing.assignments(given.layout_options, "--layout-option"))
         check(media, given.output, given.style, tool)
@@ -54,10 +56,7 @@ def obscure(given: ObscureCommandOptions) -> None:
                 given.output,
                 given.style,
                 options,
-                key=key,
-                workers=given.workers,
                 skip_bad=given.skip_bad,
-                log=console.log,
-                progress=console.bar("obscure"),
+                run=Run(key=key, workers=given.workers, progress=console.progress),
             )
         console.say(f"{given.output}: {done.files:,} obscured files")

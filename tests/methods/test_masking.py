@@ -16,8 +16,7 @@ from benchmarks.masking.cases import CASES, COMPARED, SWEEP, rows_of
 from benchmarks.masking.measure import file_of
 from benchmarks.masking.page import pace, rates
 from benchmarks.masking.paper import TABLES
-from sordine.data.media.obscure import Block, BlurCentre
-from sordine.data.media.obscure import make as obscure
+from sordine.data.media.obscure.styles import STYLES, Block, BlurCentre
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -398,10 +397,10 @@ def test_a_share_that_is_none_is_refused(tool: type[Block] | type[BlurCentre], s
 
 
 def test_the_baselines_have_names_on_the_command_line() -> None:
-    assert obscure("block", {"share": "0.4"}) == Block(share=0.4)
-    assert obscure("blur_centre", {"sigma": "2", "kernel": "13"}) == BlurCentre(kernel=13, sigma=2.0)
+    assert STYLES.make("block", {"share": "0.4"}) == Block(share=0.4)
+    assert STYLES.make("blur_centre", {"sigma": "2", "kernel": "13"}) == BlurCentre(kernel=13, sigma=2.0)
     with pytest.raises(SordineError, match="odd"):
-        obscure("blur_centre", {"kernel": "4"})
+        STYLES.make("blur_centre", {"kernel": "4"})
 
 
 # ------------------------------------------------------------------------------------------------- the results' arithmetic
