@@ -28,7 +28,6 @@ ALL = [*RUN, HOME / "CONTRIBUTING.md", *sorted(p for p in DOCS.glob("**/*.md") i
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.M | re.S)
 MARK = re.compile(r"<!--\s*(not run: [^>]+?|slow|file: [^>]+?)\s*-->")
 MOST_NOT_RUN = 8
-COMING = {"inspect", "protect"}
 
 
 @dataclass(frozen=True)
