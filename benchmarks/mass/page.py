@@ -29,7 +29,7 @@ records of the worst of four attacker families (logistic, nearest neighbours, tr
 records (setting A; for substitution the worst of settings A, B and C for what is suppressed); in brackets its NAG: 0 is nothing left of
 what attackers read in the originals, 1 is all of it.
 *guess* is the share of the commonest class. The last row of some tables, *substitution*, is not in the paper: see
-[its page](../methods/substitution.md).
+[its page](../guide/methods/substitution.md).
 
 **What does not hold, and why.** An attribute that the suppressed one decides (FSDD's accent, EmoDB's gender) cannot be kept while the other
 goes unless it is named: the agnostic term then follows the speaker. In UTKFace age and race go together (Cramer's V .24), so that

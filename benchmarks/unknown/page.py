@@ -103,7 +103,7 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
     yield (
         "Decided by the figures below, not by hand. Leakage is the worst retrained attacker's NAG over settings A, B and C; utility is NAG in "
         "setting A. *So far*: not all folds and keys have been measured. (3, that `--max-leakage` keeps its promise, is shown by "
-        "tests/test_search.py, see [search](../search.md); 4, what ten points of a sweep share, in [sweep](sweep.md).)\n"
+        "tests/test_search.py, see [search](../guide/limits.md); 4, what ten points of a sweep share, in [sweep](sweep.md).)\n"
     )
     one = [c for c in made if c.number == 1]
     sayings = [f"`{name}` on {reached_on(lines)}" for name, lines in ((BESIDE, other), (NEW, one)) if reached_on(lines)]
@@ -347,7 +347,7 @@ def how(found: Parts) -> Iterator[str]:
         "that were not steady, under the line. Emotion and speaker go together there, and evening takes what they share.\n"
     )
     yield (
-        f"**Steady numbers** (`steady`, see [extractors](../extractors.md#encoder)) were taken for emodb and utkface after `{BESIDE}` had fallen short of plain ones. By the same audit, five folds: "
+        f"**Steady numbers** (`steady`, see [extractors](../guide/extractors.md#encoder)) were taken for emodb and utkface after `{BESIDE}` had fallen short of plain ones. By the same audit, five folds: "
         "emodb gender 0.180 [0.05, 0.30] (B), speaker 0.078 [0.00, 0.21] (B), 0.854 kept (five keys in every setting); utkface 0.062 [0.01, 0.11] (A), 0.854 kept; and "
         f"`{NEW}` kept 0.349 and 0.279 (version of 22 November 2026, where the figures are). No label has a say in them; which changes they are steady under was chosen knowing what is suppressed. "
         "Of the plain originals there were read in setting A, for what the tables above say of steady ones: emodb speaker 94.6, gender 99.6, emotion 85.4, sentence 93.1 %; utkface gender 80.2, age_group 55.1, race 69.6 %. "
@@ -361,7 +361,7 @@ def how(found: Parts) -> Iterator[str]:
     if machines := machine(found):
         yield (
             f"A support vector machine has no part in the standard audit (in the paranoid one it has), nor a say in `{BESIDE}`'s choice of a space. From records held back for that choice, of a fit that "
-            f"lacks them, it read, in NAG (means over folds; the more of two suppressed attributes): {machines}. See [what is read all the same](../methods/flow.md).\n"
+            f"lacks them, it read, in NAG (means over folds; the more of two suppressed attributes): {machines}. See [what is read all the same](../guide/methods/flow.md).\n"
         )
 
 

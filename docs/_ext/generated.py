@@ -189,6 +189,7 @@ REGISTRIES = {
     "method": ("sordine.methods.registry:METHODS",),
     "extractor": ("sordine.features.registry:EXTRACTORS",),
     "obscure": (
+        "sordine.data.media.obscure.styles:STYLES",
         "sordine.data.media.obscure:STYLES",
         "sordine.data.media.obscure:OBSCURES",
         "sordine.data.media.obscure:OBSCURE",

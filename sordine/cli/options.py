@@ -105,7 +105,7 @@ ExtractorName = Annotated[
         "-e",
         "--extractor",
         metavar="NAME",
-        help="How files or columns become vectors (docs/features.md).",
+        help="How files or columns become vectors (docs/guide/extractors.md).",
         autocompletion=extractors,
     ),
 ]

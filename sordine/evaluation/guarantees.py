@@ -1,4 +1,4 @@
-"""What is proved of a release, under which assumptions, in sentences: nothing beyond it may be claimed (docs/threat-models.md)."""
+"""What is proved of a release, under which assumptions, in sentences: nothing beyond it may be claimed (docs/guide/threat-model.md)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A setting of a method is certified where EVERY attacker, in every setting of the
 has an interval whose upper end is at most the limit. That is an intersection-union test: if the true leakage of one attacker
 lies above the limit, that attacker's own interval has to miss it, which happens in about (1 - confidence) / 2 of draws,
 however many attackers there are. So no correction for their number is needed, and the luckiest of them only makes it stricter.
-"About": the interval is approximate, and the best attacker on the originals is picked on the same records; docs/search.md
+"About": the interval is approximate, and the best attacker on the originals is picked on the same records; docs/research/certificates.md
 gives what was measured.
 
 Several settings of a method are tried in an order that is fixed beforehand, from the most private to the most useful, and the

@@ -405,12 +405,12 @@ def _with_consequences(found: Inspection, table: Table, policy: Policy | None, r
     assert split is not None
     unseen = int((~split).sum())
     known = {role: [n for n in names if n in labelled] for role, names in asked.roles()}
-    linked = entanglement(table.y, known["suppress"], known["preserve"], known["watch"], unseen=unseen)
+    linked = entanglement(table.y, known["suppress"], known["preserve"], known["watch"], test_records=unseen)
     found = replace(found, entangled=linked, unseen=unseen)
     if policy is None:
         return found
     name = default_method(policy)
-    return replace(found, method=name, method_reason=f"the default where none is named (docs/methods/{name}.md)")
+    return replace(found, method=name, method_reason=f"the default where none is named (docs/guide/methods/{name}.md)")
 
 
 def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:

@@ -96,13 +96,13 @@ class Job(_Part):
     source: Path
     """A table (Parquet or CSV), or a media folder or raw table for `extractor` to read."""
     extractor: str | None = None
-    """What makes vectors of the source (docs/features.md, docs/extractors.md); leave it out for a table of vectors."""
+    """What makes vectors of the source (docs/guide/extractors.md); leave it out for a table of vectors."""
     options: dict[str, Setting] = {}
     """Options of the extractor."""
     weights: Path | None = None
     """A file of weights for the extractor; by default it finds its own, or learns them from the source."""
     layout: str | None = None
-    """The data set whose layout the media folder has (docs/layouts.md); by default it is found out."""
+    """The data set whose layout the media folder has (docs/guide/layouts.md); by default it is found out."""
     layout_options: dict[str, Setting] = {}
     """Options of the layout."""
     features: Names = ()

@@ -48,7 +48,7 @@ class ExtractOptions:
     Parameters
     ----------
     extractor
-        Name of the extractor (docs/features.md).
+        Name of the extractor (docs/guide/extractors.md).
     options
         Its options, as text.
     weights
@@ -322,7 +322,7 @@ def fit(
     if records is None:
         records = read_records(table, policy, options, run)
     if options.method is None:
-        run.log(f"method {name}: the default where none is named (docs/methods/{name}.md)")
+        run.log(f"method {name}: the default where none is named (docs/guide/methods/{name}.md)")
     run = _with_materials(table, records, policy, options, run)
     policy = records.require(policy)
     if options.limits is None:

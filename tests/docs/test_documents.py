@@ -190,7 +190,6 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(file), f"{target} in {path.relative_to(HOME)}"
 
 
-@pytest.mark.xfail(reason="messages still name earlier pages", strict=False)
 def test_documents_named_in_the_code_exist() -> None:
     for path in [*(HOME / "sordine").glob("**/*.py"), *(HOME / "benchmarks").glob("**/*.py")]:
         for name in re.findall(r"docs/[\w./-]+\.(?:md|json)", path.read_text(encoding="utf-8")):

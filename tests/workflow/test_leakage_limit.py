@@ -183,7 +183,7 @@ def test_the_lowest_limit_of_even_classes_is_what_so_many_records_resolve() -> N
 def test_the_lowest_limits_of_a_thousand_records_are_those_of_the_docs(
     weights: tuple[float, ...], least: float
 ) -> None:
-    """docs/search.md: what `fit` is expected to certify of a thousand records read to 97 %."""
+    """docs/research/certificates.md: what `fit` is expected to certify of a thousand records read to 97 %."""
     truth = np.repeat(np.arange(len(weights)), np.round(1000 * np.array(weights)).astype(int))
     rng = np.random.default_rng(0)
     before = {"mlp": response(rng, truth, weights, 0.95)}

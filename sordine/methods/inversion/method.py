@@ -6,7 +6,7 @@
 
 z = Enc(x) is what is released. D's is eq. 3 corrected: as printed, D(x) and D(Dec(z)) are exchanged. Eqs. 7 and 8 print X1
 under the decoder's losses; figure 2 and the text have the adversary learn on X2 alone, as here. What another decoder
-rebuilds from z is measured afterwards: see docs/methods/inversion.md.
+rebuilds from z is measured afterwards: see docs/guide/methods/inversion.md.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class InversionModifier(Modifier):
 
 @dataclass(frozen=True)
 class Inversion:
-    """The inversion paper's protector. A field left at None takes the preset's value; docs/methods/inversion.md has them all.
+    """The inversion paper's protector. A field left at None takes the preset's value; docs/guide/methods/inversion.md has them all.
 
     Raises SordineError where a choice is unknown or a number is out of range.
     """

@@ -6,7 +6,7 @@
 
 Released are x's own values where m_topK is above 0 (`hard`, the default), or x_p itself (`soft`); the paper says both. No
 label but the task's takes part, so nothing is suppressed by name: what the kept pixels tell of a person stays in them.
-See docs/methods/masking.md.
+See docs/guide/methods/masking.md.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class MaskingModifier(Modifier):
 
 @dataclass(frozen=True)
 class Masking:
-    """The masking paper's method. A field left at None takes the preset's value; docs/methods/masking.md has them all.
+    """The masking paper's method. A field left at None takes the preset's value; docs/guide/methods/masking.md has them all.
 
     keep: K, per cent of the pixels. adversarial: without, the paper's non-adversarial baseline. release: the kept pixels
     as they are (hard), or times their soft values, as in training. steps: predictor steps, of which `predictor_steps` go with

@@ -3,7 +3,7 @@
 The modifier is eq. 1, a residual step on the unit sphere: v' = n(v + n(MLP(v))). It learns to send pretrained
 classifiers of the suppressed attributes astray (eq. 3) while staying near (eq. 4), staying itself for a representation
 that knows no attribute (eq. 7), and staying itself for classifiers of the preserved attributes (eq. 8). None of that
-keeps an attacker who retrains from reading what was suppressed: see docs/methods/mass.md.
+keeps an attacker who retrains from reading what was suppressed: see docs/guide/methods/mass.md.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class MassModifier(Modifier):
 
 @dataclass(frozen=True)
 class Mass:
-    """MaSS. A field left at None takes the preset's value (by default the form's): docs/methods/mass.md has them all.
+    """MaSS. A field left at None takes the preset's value (by default the form's): docs/guide/methods/mass.md has them all.
 
     Raises SordineError where a choice is unknown or a number is out of range.
     """

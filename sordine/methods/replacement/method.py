@@ -3,7 +3,7 @@
     x' = f(x, z1)        x'' = g(x', s', z2)        s' ~ p(s'), independent of x
 
 Both learn against discriminators within a distortion budget (Algorithm 1). Several attributes are replaced one after the
-other, each stage fitted on what the stages before release. See docs/methods/replacement.md.
+other, each stage fitted on what the stages before release. See docs/guide/methods/replacement.md.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ NOTES: dict[str, str] = {
 @dataclass(frozen=True)
 class Replacement:
     """Filter, generator and their discriminators. A field left at None takes the preset's value; epochs 0 means as many as
-    make 1,500 rounds. docs/methods/replacement.md has every field. Raises SordineError where a choice is unknown or a
+    make 1,500 rounds. docs/guide/methods/replacement.md has every field. Raises SordineError where a choice is unknown or a
     number out of range.
     """
 
