@@ -1,1 +1,1 @@
-"""The command line. One file a command."""
+"""The command line: the application, what commands share, and one file per command."""

@@ -82,7 +82,7 @@ def _check(given: CompareOptions) -> None:
 
 
 def comparison_lines(found: Comparison) -> list[str]:
-    """Return the points of a comparison, one a line; * marks those that no other point beats in both figures."""
+    """Return the points of a comparison, one per line; * marks those that no other point beats in both figures."""
     from sordine.evaluation.comparison import settings
     from sordine.evaluation.page.tradeoff_plot import UNLIKE, useful
 

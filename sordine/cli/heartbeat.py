@@ -60,7 +60,7 @@ class Heartbeat:
         """Return a line that says how far the work is."""
         now = self._clock()
         if self._stage is None:
-            return f"still working, {duration(now - self._started)} so far"
+            return f"still working after {_elapsed(now - self._started)}"
         head = f"{self._stage}: {self._done:,} of {self._total:,} done"
         began, before = self._begun
         if self._done <= before:
@@ -101,3 +101,7 @@ def duration(seconds: float) -> str:
         return "1 minute"
     tens = max(10, 10 * round(seconds / 10))
     return f"{tens} seconds"
+
+
+def _elapsed(seconds: float) -> str:
+    return f"{round(seconds)} seconds" if seconds < 300 else f"{round(seconds / 60)} minutes"

@@ -193,7 +193,7 @@ def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> Non
 
 
 def curve_lines(found: Comparison) -> list[str]:
-    """Return the points of a sweep, one a line; * marks the undominated, and a level those that leak or are broken."""
+    """Return the points of a sweep, one per line; * marks the undominated, and a level those that leak or are broken."""
     from sordine.evaluation.comparison import settings
     from sordine.evaluation.page.tradeoff_plot import useful
 

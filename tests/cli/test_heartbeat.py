@@ -84,7 +84,7 @@ def test_the_first_report_gives_no_estimate(heartbeat: Heartbeat, clock: Clock) 
 def test_work_without_reports_prints_lines_too(heartbeat: Heartbeat, lines: list[str], clock: Clock) -> None:
     clock.now += 120
     heartbeat.beat()
-    assert lines == ["still working, 2 minutes so far"]
+    assert lines == ["still working after 120 seconds"]
 
 
 def test_other_lines_count(heartbeat: Heartbeat, lines: list[str], clock: Clock) -> None:
