@@ -10,7 +10,7 @@ project = "Sordine"
 author = "The Sordine contributors"
 copyright = "The Sordine contributors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "generated"]
-exclude_patterns = ["_ext", "_static"]
+exclude_patterns = ["_ext", "_static", "images/*.py"]
 source_suffix = {".md": "markdown"}
 
 # Markdown
