@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -98,13 +99,13 @@ class SweepOptions(Common):
 @takes(SweepOptions)
 def sweep(given: SweepOptions) -> None:
     """Plot leakage against utility for several strengths of one or more methods."""
-    from sordine.workflow.sweep_folder import require_own
+    from sordine.workflow.stages import require_sweep_folder
 
     policy = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
     if given.watch is None and policy.preserve:  # each watched attribute costs attacks, and the plot needs none
         policy = Policy(policy.suppress, policy.preserve, ())
     _check_paths(given)
-    require_own(given.work)
+    require_sweep_folder(given.work)
     _check_outputs(given)
     candidates = _candidates(given, policy)
     with given.console() as console:
@@ -155,27 +156,27 @@ def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Rung], cons
     """Run the sweep and write its outputs."""
     from sordine.data.table import Table
     from sordine.workflow.key_files import key_for_fit
+    from sordine.workflow.stages import folder_of_sweep, has_points, remove_sweep
     from sordine.workflow.sweep import sweep as sweep_table
-    from sordine.workflow.sweep_folder import fitted, held, take_away
 
     budget = parsing.budget(given.budget, parsing.names(given.attacks))
-    run = Run(check_device(given.device), given.seed, progress=console.progress)
+    run = Run(check_device(given.device), given.seed, progress=console.progress, workers=given.workers)
     records = Table.read(given.table, parsing.names(given.features), named=policy.named)
     for note in records.notes:
         console.log(note)
     records.require(policy)
     key_name = given.output.with_suffix("")
-    with held(given.work), key_for_fit(key_name, given.key, console.log, lambda: fitted(given.work)) as key:
+    made_before = partial(has_points, given.work)
+    with folder_of_sweep(given.work), key_for_fit(key_name, given.key, console.log, made_before) as key:
         run = replace(run, key=key)
-        how: Mapping[str, Any] = {"budget": budget, "workers": given.workers}
         try:
-            found, made = sweep_table(records, policy, candidates, run, folder=given.work, **how)
+            found, made = sweep_table(records, policy, candidates, run, folder=given.work, budget=budget)
         except Exception:
-            if fitted(given.work):
+            if has_points(given.work):
                 console.log(f"{given.work}: the fitted points; the same sweep continues from them")
             raise
         _write(given, found, made)
-        if not found.failed and not take_away(given.work):
+        if not found.failed and not remove_sweep(given.work):
             console.log(f"{given.work} is left in place: it contains other files than the sweep's")
     return found
 

@@ -1,8 +1,8 @@
-"""A job's stages, one after another: each leaves a record of what it was made from, so that a job resumes where it stopped
-and a changed setting does again what depends on it, and no more.
+"""Folders of work that can be resumed: the stages of a job, and the points of a sweep.
 
-A record, OUT/stages/NAME.json, holds a stage's inputs (settings, content addresses, versions) and the SHA-256 of its
-outputs. A stage is done where its record says the same inputs and its outputs are what they were.
+A stage leaves a record, FOLDER/stages/NAME.json, of its inputs (options, content addresses, versions) and of the SHA-256
+of its outputs. A stage is done where its record names the same inputs and its outputs are unchanged. So a job or a sweep
+continues where it stopped, and a changed option repeats the stages that depend on it and no others.
 """
 
 from __future__ import annotations
@@ -10,37 +10,52 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sordine.data.files import atomic, content_address, sha256
+from sordine.data.files import atomic, content_address, locked, sha256
 from sordine.errors import SordineError
 
-try:
-    import fcntl
-except ImportError:  # no such thing on Windows: two runs in one folder are then not told apart
-    fcntl = None  # type: ignore[assignment]
-
-RECORDS = "stages"
+RECORDS, LOCK = "stages", "lock"
+MARK, POINTS, SHARED = "sordine-sweep", "points", "shared"
+REPORT, MODIFIER = "report.json", "modifier"
+MARK_TEXT = f"`sordine sweep` made this folder, and removes its {POINTS}/ and {SHARED}/ when it is done.\n"
+POINT_NAME = re.compile(r".+-[0-9a-f]{16}")
+POINT_OUTPUTS = {"fit": (MODIFIER,), "audit": (REPORT,)}
 
 
 @dataclass
 class Stages:
-    """The stages of one job in one folder. outputs: stage -> the files and folders it makes, in the order of the flow."""
+    """The stages of one folder.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    outputs
+        Stage -> names of the files and folders that it makes, in the order of the stages.
+    force
+        Repeat every stage.
+    log
+        Takes one line for each stage.
+    hashes
+        SHA-256 by output, of the stages that are done.
+    """
 
     out: Path
-    outputs: dict[str, tuple[str, ...]]
+    outputs: Mapping[str, tuple[str, ...]]
     force: bool
     log: Callable[[str], None]
     hashes: dict[str, str] = field(default_factory=dict)
 
     def do(self, name: str, inputs: dict[str, Any], work: Callable[[], object]) -> bool:
-        """Do a stage unless it is done already; whether it was done now.
+        """Do a stage unless it is done already, and return whether it was done now.
 
-        Where its outputs are others than before, what later stages made of them is taken away.
+        Where its outputs differ from before, the outputs of later stages are removed.
         """
         inputs = json.loads(json.dumps(inputs, default=str))
         before = self._record(name)
@@ -61,22 +76,18 @@ class Stages:
         return True
 
     def forget(self, name: str) -> None:
-        """Take a stage's outputs and its record away."""
+        """Remove the outputs and the record of a stage."""
         (self.out / RECORDS / f"{name}.json").unlink(missing_ok=True)
         for output in self.outputs[name]:
-            path = self.out / output
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(self.out / output)
 
     def unfinished(self, name: str, inputs: dict[str, Any]) -> Path:
-        """Where a stage keeps work that is not finished: another folder for other inputs."""
+        """Return the folder for the unfinished work of a stage: another one for other inputs."""
         text = json.dumps(inputs, default=str, sort_keys=True)
         return self.out / RECORDS / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def tidy(self, name: str) -> None:
-        """Take away what unfinished tries of a stage kept."""
+        """Remove the unfinished work of a stage."""
         for folder in (self.out / RECORDS).glob(f"{name}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,31 +102,8 @@ class Stages:
         return {output: fingerprint(path) for output, path in paths.items() if path.exists()}
 
 
-@contextlib.contextmanager
-def folder_of_job(out: Path) -> Iterator[None]:
-    """The job's folder, made where it is not there and held against a second run; temporary files of a killed run go.
-
-    Raises SordineError where the folder holds other things than a job's, or another run is at work in it.
-    """
-    if out.exists() and not out.is_dir():
-        raise SordineError(f"{out} is a file; the job needs a folder")
-    if out.exists() and any(out.iterdir()) and not (out / RECORDS).is_dir():
-        raise SordineError(f"{out} exists and no job was run in it: name another folder with --out")
-    (out / RECORDS).mkdir(parents=True, exist_ok=True)
-    with open(out / RECORDS / "lock", "w", encoding="ascii") as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise SordineError(f"another run is at work in {out}") from None
-        for folder in (out, out / RECORDS):
-            for left in folder.glob(".*.part"):
-                shutil.rmtree(left, ignore_errors=True)
-        yield
-
-
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, or of the names and hashes of a folder's files."""
+    """Return the SHA-256 of a file, or of the names and hashes of the files in a folder."""
     if path.is_file():
         return sha256(path)
     lines = [f"{p.relative_to(path)}\0{sha256(p)}\n" for p in sorted(path.rglob("*")) if p.is_file()]
@@ -123,13 +111,122 @@ def fingerprint(path: Path) -> str:
 
 
 def address(source: Path) -> str:
-    """What tells that a source has changed: a file's content address; of a media folder, its metadata's content and every
-    file's name, size and time of change (reading gigabytes of clips to find that none has changed would cost too much)."""
+    """Return a text that differs where a source has changed.
+
+    Of a file it depends on the contents. Of a media folder it depends on the contents of the metadata, and on name,
+    size and modification time of every file: hashing gigabytes of media on each run would take too long.
+    """
     if source.is_file():
         return content_address(source)
     digest = hashlib.blake2b(digest_size=20)
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         stat = path.stat()
-        told = content_address(path) if path.name.startswith("metadata.") else f"{stat.st_size} {stat.st_mtime_ns}"
-        digest.update(f"{path.relative_to(source)}\0{told}\n".encode())
+        state = content_address(path) if path.name.startswith("metadata.") else f"{stat.st_size} {stat.st_mtime_ns}"
+        digest.update(f"{path.relative_to(source)}\0{state}\n".encode())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def folder_of_job(out: Path) -> Iterator[None]:
+    """Create and lock the folder of a job during the block, and remove temporary files of an interrupted run.
+
+    Raises
+    ------
+    SordineError
+        Where the folder holds other things than a job's, or another process runs a job in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise SordineError(f"{out} is a file, and the job needs a folder: choose another one with --out")
+    if out.exists() and any(out.iterdir()) and not (out / RECORDS).is_dir():
+        raise SordineError(f"{out} exists and is not the folder of a job: choose another one with --out")
+    (out / RECORDS).mkdir(parents=True, exist_ok=True)
+    with locked(out / RECORDS / LOCK, f"another process runs a job in {out}"):
+        _remove_temporary(out, out / RECORDS)
+        yield
+
+
+def require_sweep_folder(folder: Path) -> None:
+    """Raise SordineError where a folder is a file, or holds files and was not made by a sweep."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise SordineError(
+            f"{folder} is not a folder, and the sweep needs a folder of that name: choose another page with -o"
+        )
+    if folder.is_dir() and not (folder / MARK).is_file() and any(folder.iterdir()):
+        raise SordineError(
+            f"{folder} was not made by a sweep (it has no file {MARK}), and the sweep needs a folder of that name: "
+            "choose another page with -o"
+        )
+
+
+@contextlib.contextmanager
+def folder_of_sweep(folder: Path) -> Iterator[None]:
+    """Create, mark and lock the folder of a sweep during the block, and remove temporary files of an interrupted run.
+
+    Where the block fails before any point was fitted, a folder that this call made is removed again.
+
+    Raises
+    ------
+    SordineError
+        Where the folder is not a sweep's, or another process runs a sweep in it.
+    """
+    require_sweep_folder(folder)
+    missing = [above for above in folder.absolute().parents if not above.exists()]
+    mark = folder / MARK
+    new = not mark.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if new:
+        mark.write_text(MARK_TEXT, encoding="utf-8")
+    with locked(folder / LOCK, f"another process runs a sweep in {folder}"):
+        if not mark.exists():  # that sweep has ended since
+            raise SordineError(f"another sweep has just ended in {folder}: try again")
+        points = [p for p in (folder / POINTS).glob("*") if POINT_NAME.fullmatch(p.name)]
+        _remove_temporary(folder / SHARED, *points, *(p / RECORDS for p in points))
+        try:
+            yield
+        except Exception:
+            if new and not has_points(folder):
+                remove_sweep(folder)
+                for above in missing:
+                    _remove_if_empty(above)
+            raise
+
+
+def has_points(folder: Path) -> bool:
+    """Return whether the folder of a sweep holds a fitted point."""
+    return any((folder / POINTS).glob(f"*/{MODIFIER}"))
+
+
+def remove_sweep(folder: Path) -> bool:
+    """Remove what a sweep made, and its folder where nothing else is in it. Return whether the folder is gone."""
+    for point in (folder / POINTS).glob("*"):
+        if POINT_NAME.fullmatch(point.name) and not point.is_symlink():
+            stages = Stages(point, POINT_OUTPUTS, False, lambda line: None)
+            for name in POINT_OUTPUTS:
+                stages.forget(name)
+            _remove_temporary(point, point / RECORDS)
+            _remove_if_empty(point / RECORDS)
+            _remove_if_empty(point)
+    _remove_if_empty(folder / POINTS)
+    shutil.rmtree(folder / SHARED, ignore_errors=True)
+    for name in (MARK, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    _remove_if_empty(folder)
+    return not folder.exists()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_temporary(*folders: Path) -> None:
+    for folder in folders:
+        for part in folder.glob(".*.part"):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
