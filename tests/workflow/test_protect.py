@@ -1,0 +1,166 @@
+"""Protect and inspect: the extractor that suits a source, a job from a few arguments, and what an inspection finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from sordine.data.table import Table
+from sordine.errors import SordineError
+from sordine.policy import Policy
+from sordine.run import Run
+from sordine.workflow import inspection
+from sordine.workflow.inspection import inspect, suited_extractor, suited_to_columns
+from sordine.workflow.job import read_job
+from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, run_job
+
+POLICY = Policy(("speaker",), ("word",))
+N = 240
+
+
+def people(**more: Any) -> Table:
+    """Records in which the speaker moves the first half of the columns and the word the second; sex follows speaker."""
+    rng = np.random.default_rng(0)
+    speaker, word = rng.integers(0, 3, N), rng.integers(0, 2, N)
+    x = rng.normal(size=(N, 8)).astype(np.float32)
+    x[:, :4] += 3 * np.eye(4)[speaker]
+    x[:, 4:] += 3 * np.eye(4)[word]
+    names = {"speaker": np.array(["ann", "bob", "cy"])[speaker], "word": np.array(["yes", "no"])[word]}
+    return Table.of(x, names | {"sex": np.array(["f", "m", "m"])[speaker]}, ids=[f"r{i}" for i in range(N)], **more)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    people().write(tmp_path / "t.parquet")
+    return tmp_path / "t.parquet"
+
+
+def schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (schema(id=pa.string(), x=pa.list_(pa.float32(), 8), sex=pa.string()), None),
+        (schema(x=pa.fixed_shape_tensor(pa.uint8(), (3, 8, 8)), sex=pa.string()), None),
+        (schema(ax=pa.list_(pa.float32()), ay=pa.list_(pa.float32()), act=pa.string()), "windows"),
+        (schema(age=pa.int64(), job=pa.string()), "columns"),
+        (schema(words=pa.list_(pa.string()), job=pa.string()), "columns"),
+    ],
+)
+def test_list_columns_decide_the_extractor(columns: pa.Schema, name: str | None) -> None:
+    assert suited_to_columns(columns, "t.parquet").name == name
+
+
+def test_the_attributes_of_the_policy_do_not_enter_the_vectors(tmp_path: Path) -> None:
+    columns = {"age": np.arange(40), "sex": ["f", "m"] * 20, "job": ["a", "b", "c", "d"] * 10}
+    pa.csv.write_csv(pa.table(columns), tmp_path / "adult.csv")
+    found = suited_extractor(tmp_path / "adult.csv", Policy(("sex",), ("job",)))
+    assert (found.name, found.options) == ("columns", {"labels": "sex,job"})
+    assert suited_extractor(tmp_path, None).options == {}
+
+
+@pytest.mark.parametrize(("suffix", "name"), [("wav", "logmel"), ("png", "pixels"), ("mp4", "pixels")])
+def test_media_decide_the_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, name: str) -> None:
+    files = [f"{i}.{suffix}" for i in range(4)]
+    for file in files:
+        (tmp_path / file).touch()
+    pa.csv.write_csv(pa.table({"file_name": files, "sex": ["f", "m"] * 2}), tmp_path / "metadata.csv")
+    assert suited_extractor(tmp_path).name == name
+    monkeypatch.setattr(inspection, "ENOUGH_FOR_ENCODER", 4)
+    assert suited_extractor(tmp_path).name == ("logmel" if suffix == "wav" else "encoder")
+
+
+def test_protect_leaves_its_job_and_continues(table: Path) -> None:
+    out, lines = table.parent / "out", list[str]()
+    options = ProtectOptions(method="leace", budget="quick")
+    first = protect(table, POLICY, out, options, Run(log=lines.append))
+    assert first.report is not None
+    assert sum(line.endswith(" ...") for line in lines) >= 3
+    job = read_job(out / JOB)
+    assert (job.source.resolve(), job.method, job.policy_of()) == (table, "leace", POLICY)
+    lines.clear()
+    again = protect(table, POLICY, out, options, Run(log=lines.append))
+    assert again.released == first.released
+    assert not any(line.endswith(" ...") for line in lines), "everything is done already"
+    assert run_job(job, run=Run(log=lines.append)).out == out
+    assert not any(line.endswith(" ...") for line in lines), "the job file is the same job"
+
+
+def test_protect_withholds_a_release_that_leaks(table: Path) -> None:
+    out = table.parent / "out"
+    found = protect(table, POLICY, out, ProtectOptions(method="nothing", budget="quick", max_leakage=0.1))
+    assert found.failed
+    assert found.withheld
+    assert not (out / RELEASE).exists()
+
+
+def test_protect_refuses_a_folder_of_other_files(table: Path) -> None:
+    (table.parent / "mine").mkdir()
+    (table.parent / "mine" / "notes.txt").touch()
+    with pytest.raises(SordineError, match="mine"):
+        protect(table, POLICY, table.parent / "mine")
+    assert [p.name for p in (table.parent / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_an_inspection_counts_records_classes_and_damage(table: Path) -> None:
+    columns = pq.read_table(table)
+    x = np.array(columns["x"].to_pylist(), np.float32)
+    x[:3, 0] = np.nan
+    ids = ["twice", "twice", *columns["id"].to_pylist()[2:]]
+    broken = columns.set_column(columns.schema.get_field_index("id"), "id", pa.array(ids))
+    place = columns.schema.get_field_index("x")
+    pq.write_table(broken.set_column(place, "x", pa.FixedSizeListArray.from_arrays(x.ravel(), 8)), table)
+    found = inspect(table)
+    assert (found.records, found.shape, found.kind) == (N, (8,), "table")
+    assert (found.not_finite, found.repeated_ids) == (3, 2)
+    speaker = next(a for a in found.attributes if a.name == "speaker")
+    assert (speaker.classes, speaker.labelled, speaker.role) == (3, N, "")
+    assert sum(share for _, share in speaker.shares) == pytest.approx(1)
+    assert speaker.baseline == max(share for _, share in speaker.shares)
+    assert any("determines 100% of `sex`" in line for line in found.lines())
+
+
+def test_an_inspection_under_a_policy_says_what_follows(table: Path) -> None:
+    found = inspect(table, POLICY, measure=False)
+    assert {a.name: a.role for a in found.attributes} == {"speaker": "suppress", "word": "preserve", "sex": "watch"}
+    assert found.method
+    assert found.entangled is not None
+    least = found.entangled.smallest["speaker"]
+    assert least is not None
+    assert 0 < least < 1
+    assert found.unseen == N // 4
+    assert found.estimate.fit is None
+    with pytest.raises(SordineError, match="speeker"):
+        inspect(table, Policy(("speeker",)), measure=False)
+
+
+def test_run_times_are_measured_on_a_sample(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "SAMPLE", 120)
+    monkeypatch.setattr(inspection, "default_method", lambda policy: "leace")
+    monkeypatch.setattr(inspection, "Budget", inspection.Budget.quick)
+    found = inspect(table, POLICY)
+    assert found.estimate.fit is not None
+    assert found.estimate.fit > 0
+    assert found.estimate.audit is not None
+    assert found.estimate.audit > 0
+
+
+def test_a_media_folder_is_inspected_before_its_extraction(tmp_path: Path) -> None:
+    files = [f"{i}.wav" for i in range(60)]
+    for file in files:
+        (tmp_path / file).touch()
+    people = ["ann", "bob", "cy"] * 20
+    pa.csv.write_csv(pa.table({"file_name": files, "speaker": people, "group": people}), tmp_path / "metadata.csv")
+    found = inspect(tmp_path, Policy(("speaker",)))
+    assert (found.kind, found.records, found.shape, found.groups) == ("audio", 60, (), 3)
+    assert found.extractor.name == "logmel"
+    assert found.estimate.fit is None
+    assert [a.name for a in found.attributes] == ["speaker"]
