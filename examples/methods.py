@@ -1,21 +1,20 @@
-"""Every method on one small made-up table, with what a retrained attacker reads afterwards. Run it: python examples/methods.py"""
+"""Fit six methods to one synthetic table, and compare a pretrained with a retrained attacker.
+
+Run: python examples/methods.py
+"""
 
 import numpy as np
 
-from sordine import Key, Policy, Table, audit, fit, transform
-from sordine.attacks.runner import Budget
-from sordine.methods.registry import make
-from sordine.run import Run
+from sordine import Budget, Key, Policy, Run, Table, audit, fit, make_method, transform
 
 rng = np.random.default_rng(0)
 speaker, word = rng.integers(0, 4, 1500), rng.integers(0, 3, 1500)
 x = rng.normal(size=(1500, 16))
 x += 2 * rng.normal(size=(4, 16))[speaker] + 2 * rng.normal(size=(3, 16))[word]
-table = Table.of(x, {"speaker": speaker, "word": word}, source="made up")
+table = Table.of(x, {"speaker": speaker, "word": word}, source="synthetic")
 policy, key = Policy(suppress=("speaker",), preserve=("word",)), Key.of_seed(0)
-quick = Budget(families=("logistic", "neighbours"), settings=("A",))
 
-SETTINGS = {
+OPTIONS = {
     "nothing": {},
     "noise": {"sigma": 2.0},
     "leace": {},
@@ -23,11 +22,13 @@ SETTINGS = {
     "substitution": {"hidden": 64, "size": 32},
     "transport": {},
 }
-for name, settings in SETTINGS.items():
-    modifier = fit(table, policy, make(name, settings), run=Run(key=key))
-    report = audit(table, transform(modifier, table, key), policy, modifier=modifier, key=key, budget=quick)
-    read = {h.attribute: h.after for h in report.headlines}
-    fooled = {p.attribute: p.after for p in report.pretrained}
+for name, options in OPTIONS.items():
+    modifier = fit(table, policy, make_method(name, options), run=Run(key=key))
+    released = transform(modifier, table, key)
+    report = audit(table, released, policy, modifier=modifier, key=key, budget=Budget.named("quick"))
+    retrained = {line.attribute: line.after for line in report.headlines}
+    pretrained = {line.attribute: line.after for line in report.pretrained}
     print(
-        f"{name:<13} speaker {read['speaker']:.2f} retrained, {fooled['speaker']:.2f} pretrained; word {read['word']:.2f}"
+        f"{name:<13} accuracy of speaker: {retrained['speaker']:.2f} retrained, {pretrained['speaker']:.2f} pretrained; "
+        f"of word: {retrained['word']:.2f}"
     )

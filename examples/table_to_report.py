@@ -1,19 +1,18 @@
-"""The whole flow in Python: a table in, a released table and a report out. Run it: python examples/table_to_report.py TABLE.parquet"""
+"""Fit, transform, audit: a table in, a report out.
+
+Run: python examples/table_to_report.py TABLE.parquet SUPPRESSED [PRESERVED]
+"""
 
 import sys
-from pathlib import Path
 
-from sordine import Key, Policy, Table, audit, fit
-from sordine.evaluation.report_file import write_report
-from sordine.run import Run
-from sordine.workflow.transform import transform_file
+from sordine import Key, Policy, Run, Table, audit, fit, transform, write_report
 
 table = Table.read(sys.argv[1])
-policy = Policy(suppress=("speaker",), preserve=("digit",))
-key = Key.fresh()  # keep it: key.write("modifier.key")
-modifier = fit(table, policy, run=Run(key=key, log=print))
+policy = Policy(suppress=(sys.argv[2],), preserve=tuple(sys.argv[3:]))
+key = Key.fresh()  # key.write("modifier.key") stores it; never share it
+modifier = fit(table, policy, run=Run(key=key))
 modifier.save("modifier")
-transform_file(modifier, sys.argv[1], "released.parquet", key=key)  # no suppressed column in it
-report = audit(table, Table.read("released.parquet"), policy, modifier=modifier, key=key)
-write_report(report, Path("report.html"), Path("report.json"))
+released = transform(modifier, table, key)
+report = audit(table, released, policy, modifier=modifier, key=key)
+write_report(report, html="report.html", json="report.json")
 print(report.verdict.title, *report.verdict.sentences, sep="\n")
