@@ -346,8 +346,8 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert any("400 labelled records more" in note for note in report["made"]["notes"])
     for wrong, told in (
         (["audit", t, x, "-s", "who", "--more", own], "--modifier"),
-        (["audit", t, x, "-s", "who", "--budget", "thorough"], "no budget 'thorough'"),
-        (["audit", t, x, "--modifier", m, *quick, "--person", "who"], "the budget quick reads single records only"),
+        (["audit", t, x, "-s", "who", "--budget", "thorough"], "'thorough'"),
+        (["audit", t, x, "--modifier", m, *quick, "--person", "who"], "--budget standard"),
         (["audit", t, x, "--modifier", m, *quick[2:], "--person", "whom"], "'who'"),
         (["audit", t, x, "--modifier", m, *quick, "--more", t], "is one of the audited records"),
         (["audit", t, x, "--modifier", m, *quick, "--more", str(tmp_path / "no.parquet")], "does not exist"),
