@@ -462,7 +462,11 @@ def _check(job: Job, out: Path) -> None:
     check_device(job.device)
     _check_release(job, method)
     if isinstance(job.audit, AuditPart):
-        budget_of(job.audit)
+        budget = budget_of(job.audit)
+        if job.audit.person is not None and not budget.person:
+            raise SordineError(
+                f"audit.person: the budget {budget.name} attacks single records only; use budget: standard"
+            )
     if job.key is not None:
         Key.read(job.key)
     for what, path in (("source", job.source), ("pool", job.pool)):

@@ -369,7 +369,10 @@ def test_in_a_job_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     path.write_text(head + "audit: {more: no.parquet}\n")
     with pytest.raises(SordineError, match=r"audit.more: .*no.parquet does not exist"):
         read_job(path)
-    path.write_text(head + "audit: {budget: quick, settings: A, pretrained: false, person: who, more: own.parquet}\n")
+    path.write_text(head + "audit: {budget: quick, person: who}\n")
+    assert main(["run", str(path)]) == 2
+    assert not (tmp_path / "out").exists()
+    path.write_text(head + "audit: {budget: quick, settings: A, pretrained: false, more: own.parquet}\n")
     asked = read_job(path).audit
     assert isinstance(asked, AuditPart)
     assert asked.more == tmp_path / "own.parquet"
