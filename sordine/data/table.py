@@ -137,7 +137,7 @@ class Table:
         source: str = "memory",
         check: bool = True,
     ) -> Table:
-        """Return a table made of arrays.
+        """Return a table of arrays.
 
         Parameters
         ----------
@@ -148,12 +148,10 @@ class Table:
             unlabelled; every other value is a class, -1 too.
         ids
             Unique strings; by default row numbers.
-        split
-            "train" or "test" for each record.
-        group
-            n labels.
+        split, group
+            "train" or "test" for each record, and n labels.
         source
-            Where the arrays came from, for messages.
+            Origin, for messages.
         check
             False accepts NaN and repeated ids; the audit loads broken releases this way.
 
@@ -167,7 +165,7 @@ class Table:
         n = len(x)
         if n == 0:
             raise SordineError(f"{source}: the table has no records; at least one is needed")
-        names = np.array([f"row-{i:07d}" for i in range(n)] if ids is None else [str(i) for i in ids], dtype=object)
+        names = np.array(row_ids(n) if ids is None else [str(i) for i in ids], dtype=object)
         for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
             if column is not None and len(column) != n:
                 raise SordineError(f"{source}: column {what!r} has {len(column)} values for {n} records")
@@ -398,6 +396,11 @@ class Table:
                 f"{where}: class {self.classes[name][int(single[0])]!r}{more} has one record; at least two are needed: "
                 "merge the class, drop the record or leave its label empty"
             )
+
+
+def row_ids(n: int, first: int = 0) -> list[str]:
+    """Return row numbers as ids."""
+    return [f"row-{i:07d}" for i in range(first, first + n)]
 
 
 def is_missing(value: Any) -> bool:

@@ -18,7 +18,16 @@ import pyarrow.parquet as pq
 
 from sordine.data.files import atomic, content_address, refuse_existing
 from sordine.data.mapped_array import MappedArray
-from sordine.data.table import MAX_CLASSES, Table, are_pictures, blocks_of, check_finite, check_ids, rows_digest
+from sordine.data.table import (
+    MAX_CLASSES,
+    Table,
+    are_pictures,
+    blocks_of,
+    check_finite,
+    check_ids,
+    row_ids,
+    rows_digest,
+)
 from sordine.errors import SordineError, nearest
 
 ROWS = "sordine.rows"  # metadata of a file whose ids are row numbers of a table: the digest `Table.rows_of`
@@ -252,6 +261,11 @@ class TableFile:
         array: np.ndarray = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
         return array.reshape(len(block), -1)
 
+    def others(self) -> pa.Table:
+        """Return the columns that are not features."""
+        schema = pa.schema([self.schema.field(n) for n in self.other])
+        return pa.Table.from_batches(list(self.blocks(self.other)), schema)
+
     def rows_of(self, x: Any = None) -> str:
         """Return `Table.rows_of` of this file: "" where its ids were given. x: its records, if already loaded."""
         if "id" in self.other:
@@ -293,24 +307,22 @@ def read_table(
 ) -> Table:
     """Return the table in a Parquet or CSV file.
 
-    x is loaded into memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
+    x is in memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
     stay uint8; everything else becomes float32. `id`, `split` and `group` are used where present. Every other string,
     boolean or integer column of at most 100 classes is an attribute. What is left out is in the notes of the table.
 
     Parameters
     ----------
-    path
-        The file.
-    features
-        Names of the columns that make x; see `TableFile`.
+    path, features
+        The file, and the names of the columns that make x; see `TableFile`.
     named
         Attributes that may have more than 100 classes.
     like
-        A table whose order of feature columns is used, where it has the same ones; `log` takes a line.
+        A table whose order of feature columns is used, where it has the same ones.
     check
         False accepts NaN, repeated ids and wrong splits; the audit reports them instead.
     log
-        Takes one line.
+        Takes a line where the order changes.
 
     Raises
     ------
@@ -318,19 +330,19 @@ def read_table(
         Where a row or a column is wrong; the message names the file and the row or column.
     """
     file = TableFile(path, features, lenient=not check)
-    source = str(file.path.name)
+    source = file.path.name
     if like is not None and file.features != like.features and set(file.features) == set(like.features):
         file.features = like.features
         if log is not None:
             log(reordered(source, like.source))
-    others = pa.Table.from_batches(list(file.blocks(file.other)), pa.schema([file.schema.field(n) for n in file.other]))
+    others = file.others()
     ids = read_ids(others, file.rows, source=source, check=check)
     if check:
         check_ids(ids, source)
     x = _read_x(file, ids, check)
     attributes, notes, extra = _read_attributes(others, named, keep_all=not check)
     split = others["split"].to_pylist() if "split" in file.other else None
-    if not check and split is not None and set(map(str, split)) != {"train", "test"}:
+    if not check and set(map(str, split or ())) != {"train", "test"}:
         split = None
     table = Table.of(
         np.empty((file.rows, 1), np.float32),
@@ -370,7 +382,7 @@ def read_ids(
         (rows,) object.
     """
     if "id" not in columns.schema.names:
-        return np.array([f"row-{first_row + i:07d}" for i in range(rows)], dtype=object)
+        return np.array(row_ids(rows, first_row), dtype=object)
     column = columns.column(columns.schema.get_field_index("id"))
     if column.null_count and check:
         raise SordineError(f"{source}: column 'id' is empty in {column.null_count} rows; every record needs an id")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sordine.attacks.runner import Budget
 from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
-from sordine.data.layouts.registry import MARKS, MOTION, open_media
+from sordine.data.layouts.registry import MOTION, has_motion_files, open_media
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media, kind_of
 from sordine.data.table import Table
@@ -221,7 +221,7 @@ def suited_extractor(
 def is_motion(source: Path, layout: str | None) -> bool:
     """Return whether a source is a folder of MotionSense, which is a table of sensor windows."""
     found = source.is_dir() and layout is None and metadata_file(source) is None
-    return layout == MOTION or (found and any(next(source.glob(mark), None) for mark in MARKS[MOTION]))
+    return layout == MOTION or (found and has_motion_files(source))
 
 
 def is_media(source: Path, layout: str | None) -> bool:

@@ -1,1 +1,1 @@
-"""The folder layouts of published data sets. One file a data set."""
+"""The folder layouts of published data sets, one file a data set; `registry` lists them."""

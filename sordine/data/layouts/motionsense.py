@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from sordine.data.layouts.reading import TEST, TRAIN, checked, first_file, first_folder, folders_in, names_in, rows
+from sordine.data.layouts.reading import TEST, TRAIN, check_choice, first_file, first_folder, folders_in, names_in, rows
 from sordine.errors import SordineError
 
 RECORDINGS = (
@@ -21,6 +22,7 @@ RECORDINGS = (
     "A_DeviceMotion_data",
     "data/A_DeviceMotion_data",
 )
+MARKS = ("A_DeviceMotion_data", "data/A_DeviceMotion_data")  # a folder with one of these has this layout
 PEOPLE = ("data_subjects_info.csv", "data/data_subjects_info.csv")
 ACTIVITIES = {
     "dws": "downstairs",
@@ -54,22 +56,35 @@ def read_motion(
     test_trials: Iterable[int] = (),
     group: Literal["none", "recording", "trial"] = "none",
 ) -> pa.Table:
-    """`A_DeviceMotion_data/<activity>_<trial>/sub_<n>.csv` with `data_subjects_info.csv`, cut into windows.
+    """Return the windows of MotionSense as a table for the extractor `windows`.
 
-    A table for the extractor `windows`: id, subject ("sub_01"), activity, trial, window (its number in the recording),
-    gender, age, height_cm, weight_kg, and six list columns of `window` float32: acc_* in g (userAcceleration), gyro_* in
-    rad/s (rotationRate). Windows begin every `step` samples from the start of a recording; the incomplete rest is dropped.
-    trials: which to read (they are numbered 1 to 16 over all activities, without 10), by default all. test_trials: gives the
-    column `split`; the set's authors test on the short trials 11 to 16. group: a column that keeps the windows of one
-    recording together, or of one trial of all people. Windows that overlap are only honest with one of the two.
-    Raises SordineError naming the file where one is wrong, or where no recording is as long as a window.
+    The folder has `A_DeviceMotion_data/<activity>_<trial>/sub_<n>.csv` with `data_subjects_info.csv`. Columns: id,
+    subject ("sub_01"), activity, trial, window (its number in the recording), gender, age, height_cm, weight_kg, and
+    six list columns of `window` float32: acc_* in g (userAcceleration) and gyro_* in rad/s (rotationRate).
+
     Source: mmalekzadeh/motion-sense (files and columns); Malekzadeh et al., IoTDI 2019.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    window, step
+        Samples of a window, and from one window to the next, at 50 Hz; an incomplete last window is dropped.
+    trials
+        Trials to use, numbered 1 to 16 over all activities, without 10; by default all.
+    test_trials
+        Trials of the test side, which give the column `split`. The authors test on the short trials 11 to 16.
+    group
+        Adds a column that joins the windows of one recording, or of one trial of all people. Overlapping windows need
+        one of the two for a fair test.
+
+    Raises
+    ------
+    SordineError
+        Where a file is wrong, or no recording is as long as a window.
     """
     root = Path(root)
-    checked("group", group, ("none", "recording", "trial"))
-    for option, value in (("window", window), ("step", step)):
-        if not isinstance(value, int) or value < 1:
-            raise SordineError(f"{option}={value!r} is not a whole number from 1 up")
+    _check_options(group, window=window, step=step)
     home = first_folder(root, RECORDINGS, "folder of recordings")
     people = _people(root)
     folders = _folders(home)
@@ -77,42 +92,83 @@ def read_motion(
     tested = _known(test_trials, "test_trials", folders)
     columns: dict[str, list[Any]] = defaultdict(list)
     signals: dict[str, list[np.ndarray]] = {name: [] for name in CHANNELS}
-    for (activity, trial), folder in sorted(folders.items(), key=lambda item: (item[0][1], item[0][0])):
-        if trial not in wanted:
-            continue
-        for number, name in sorted(_recordings(home / folder)):
-            path = home / folder / name
-            if number not in people:
-                raise SordineError(f"{root} does not describe the person of {path}")
-            samples = _samples(path)
-            starts = range(0, len(samples) - window + 1, step)
-            for at, channel in enumerate(CHANNELS):
-                signals[channel] += [samples[s : s + window, at] for s in starts]
-            who, n = f"sub_{number:02d}", len(starts)
-            columns["id"] += [f"{who}/{folder}/{w:03d}" for w in range(n)]
-            columns["subject"] += [who] * n
-            columns["activity"] += [ACTIVITIES[activity]] * n
-            columns["trial"] += [trial] * n
-            columns["window"] += range(n)
-            for label, value in people[number].items():
-                columns[label] += [value] * n
-            if tested:
-                columns["split"] += [TEST if trial in tested else TRAIN] * n
-            if group != "none":
-                columns["group"] += [f"{who}/{folder}" if group == "recording" else folder] * n
+    for recording in _all_recordings(home, folders, wanted):
+        if recording.person not in people:
+            raise SordineError(f"{root} does not describe person {recording.person} of {recording.path}; add a row")
+        samples = _samples(recording.path)
+        starts = range(0, len(samples) - window + 1, step)
+        for at, channel in enumerate(CHANNELS):
+            signals[channel] += [samples[s : s + window, at] for s in starts]
+        for name, values in recording.columns(len(starts), people[recording.person]).items():
+            columns[name] += values
+        if tested:
+            columns["split"] += [TEST if recording.trial in tested else TRAIN] * len(starts)
+        if group != "none":
+            columns["group"] += [recording.name if group == "recording" else recording.path.parent.name] * len(starts)
+    return _table(columns, signals, window, home)
+
+
+def _check_options(group: str, **sizes: Any) -> None:
+    check_choice("group", group, ("none", "recording", "trial"))
+    for option, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise SordineError(f"{option}={value!r}; it must be a whole number of at least 1")
+
+
+def _table(columns: dict[str, list[Any]], signals: dict[str, list[np.ndarray]], window: int, home: Path) -> pa.Table:
+    """Return the columns and the windows of each channel as a table."""
     if not columns["id"]:
-        raise SordineError(f"{home} has no recording of {window} samples or more in the trials asked for")
+        raise SordineError(f"{home} has no recording of {window} samples or more in these trials; use a smaller window")
     made = {name: pa.array(values) for name, values in columns.items()}
-    for channel, pieces in signals.items():
-        flat = pa.array(np.concatenate(pieces), pa.float32())
+    for channel, windows in signals.items():
+        flat = pa.array(np.concatenate(windows), pa.float32())
         made[channel] = pa.FixedSizeListArray.from_arrays(flat, window)
     return pa.table(made)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """One recording: its file, person, activity (short form) and trial."""
+
+    path: Path
+    person: int
+    activity: str
+    trial: int
+
+    @property
+    def subject(self) -> str:
+        """The person as in the column `subject`."""
+        return f"sub_{self.person:02d}"
+
+    @property
+    def name(self) -> str:
+        """The person and the folder, unique."""
+        return f"{self.subject}/{self.path.parent.name}"
+
+    def columns(self, n: int, labels: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return the columns of its n windows."""
+        return {
+            "id": [f"{self.name}/{w:03d}" for w in range(n)],
+            "subject": [self.subject] * n,
+            "activity": [ACTIVITIES[self.activity]] * n,
+            "trial": [self.trial] * n,
+            "window": list(range(n)),
+            **{label: [value] * n for label, value in labels.items()},
+        }
+
+
+def _all_recordings(home: Path, folders: dict[tuple[str, int], str], wanted: set[int]) -> Iterator[_Recording]:
+    """Yield the recordings of the wanted trials, by trial, activity and person."""
+    for (activity, trial), folder in sorted(folders.items(), key=lambda item: (item[0][1], item[0][0])):
+        if trial in wanted:
+            for person, name in sorted(_recordings(home / folder)):
+                yield _Recording(home / folder / name, person, activity, trial)
 
 
 def _people(root: Path) -> dict[int, dict[str, Any]]:
     path = first_file(root, PEOPLE)
     if path is None:
-        raise SordineError(f"{root} has none of {', '.join(PEOPLE)}")
+        raise SordineError(f"{root} has none of {', '.join(PEOPLE)}; add one")
     people = {}
     for line, row in rows(path, ("code", "gender", *NUMBERS.values())):
         for name in ("code", *NUMBERS.values()):
@@ -126,40 +182,40 @@ def _people(root: Path) -> dict[int, dict[str, Any]]:
 
 
 def _folders(home: Path) -> dict[tuple[str, int], str]:
-    """(Activity, trial) -> the folder of its recordings."""
+    """Return the folder of each (activity, trial)."""
     found = {}
     for name in folders_in(home):
         match = _FOLDER.fullmatch(name)
         if not match or match[1] not in ACTIVITIES:
-            raise SordineError(f"{home / name} is not called <activity>_<trial>; activities: {', '.join(ACTIVITIES)}")
+            raise SordineError(f"{home / name} is not named <activity>_<trial>; activities: {', '.join(ACTIVITIES)}")
         found[match[1], int(match[2])] = name
     if not found:
-        raise SordineError(f"{home} has no folder called <activity>_<trial>")
+        raise SordineError(f"{home} has no folder named <activity>_<trial>")
     return found
 
 
 def _known(trials: Iterable[int], option: str, folders: dict[tuple[str, int], str]) -> set[int]:
     there = {trial for _, trial in folders}
-    asked = set(trials)
-    for trial in sorted(asked):
+    chosen = set(trials)
+    for trial in sorted(chosen):
         if trial not in there:
             raise SordineError(f"{option}: there is no trial {trial}; known: {', '.join(map(str, sorted(there)))}")
-    return asked
+    return chosen
 
 
 def _recordings(folder: Path) -> list[tuple[int, str]]:
-    """(Number of the person, file name) of each recording."""
+    """Return (number of the person, file name) of each recording."""
     found = []
     for name in names_in(folder):
         match = _FILE.fullmatch(name)
         if not match:
-            raise SordineError(f"{folder / name} is not called sub_<number>.csv")
+            raise SordineError(f"{folder / name} is not named sub_<number>.csv")
         found.append((int(match[1]), name))
     return found
 
 
 def _samples(path: Path) -> np.ndarray:
-    """The six channels of one recording: (samples, 6) float32."""
+    """Return the six channels of one recording: (samples, 6) float32."""
     try:
         options = pa.csv.ConvertOptions(
             include_columns=list(CHANNELS.values()), column_types=dict.fromkeys(CHANNELS.values(), pa.float64())

@@ -1,4 +1,4 @@
-"""What lies in a folder, read with one look at each directory, and the files that label it, read line by line."""
+"""Helpers of the layouts: list folders, and load the files with the labels line by line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TRAIN, TEST, VALIDATION = "train", "test", "validation"
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of the files right in a folder, hidden ones left out; empty where there is no such folder.
+    """Return the names of the files in a folder, without hidden ones; empty where there is no such folder.
 
-    One look at the folder: no file is looked at by itself.
+    The folder is listed once; no file is opened or checked by itself.
     """
     try:
         with os.scandir(folder) as entries:
@@ -35,7 +35,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Names of the folders right in a folder, sorted, hidden ones left out; empty where there is no such folder."""
+    """Return the sorted names of the folders in a folder, without hidden ones; empty where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
@@ -46,33 +46,33 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def walk(root: Path) -> list[str]:
-    """Every file under a folder, relative to it, with "/" between the parts, sorted; hidden ones left out."""
+    """Return every file below a folder, sorted, relative to it with "/" between the parts, without hidden ones."""
     found: list[str] = []
     pending = [""]
     while pending:
         inside = pending.pop()
-        # A folder that is linked into itself would never end, so links to folders are not followed.
+        # Links to folders are not followed: a folder that is linked into itself would never end.
         found += [inside + name for name in names_in(root / inside)]
         pending += [f"{inside}{name}/" for name in folders_in(root / inside) if not (root / inside / name).is_symlink()]
     return sorted(found)
 
 
 def first_folder(root: Path, names: Iterable[str], what: str) -> Path:
-    """The first of the folders that exists. Raises SordineError naming them all where none does."""
+    """Return the first of the folders that exists. Raises SordineError, naming them all, where none does."""
     names = list(names)
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise SordineError(f"{root} has no {what}: looked for {', '.join(n + '/' for n in names)}")
+    raise SordineError(f"{root} has no {what}; add one of {', '.join(n + '/' for n in names)}")
 
 
 def first_file(root: Path, names: Iterable[str]) -> Path | None:
-    """The first of the files that exists, None where none does."""
+    """Return the first of the files that exists, or None."""
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file in UTF-8 that are not blank, without their ends, with their numbers from 1.
+    """Yield (number from 1, line) for the lines of a UTF-8 file that are not blank.
 
     Raises SordineError where the file is missing or is no text.
     """
@@ -90,9 +90,9 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def rows(path: Path, needed: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table with a header, as column -> text without spaces around it, with their line numbers.
+    """Yield (line number, column -> stripped text) for the rows of a table with a header.
 
-    Raises SordineError where a needed column is missing or a line has more or fewer fields than the header.
+    Raises SordineError where a needed column is missing, or a line has more or fewer fields than the header.
     """
     header: list[str] | None = None
     for number, line in lines(path):
@@ -103,15 +103,15 @@ def rows(path: Path, needed: Sequence[str], delimiter: str = ",") -> Iterator[tu
                 if name not in header:
                     raise SordineError(f"{path} has no column {name!r}; {nearest(name, header)}")
         elif len(fields) != len(header):
-            raise SordineError(f"{path} line {number}: {len(fields)} fields where the header has {len(header)}")
+            raise SordineError(f"{path} line {number}: {len(fields)} fields, but the header has {len(header)}")
         else:
             yield number, dict(zip(header, fields, strict=True))
     if header is None:
-        raise SordineError(f"{path} is empty")
+        raise SordineError(f"{path} is empty; it needs a header and rows")
 
 
 def parsed(path: Path) -> Any:
-    """What a JSON file holds. Raises SordineError naming the line where it is no JSON."""
+    """Return the content of a JSON file. Raises SordineError, naming the line, where it is no JSON."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             return json.load(file)
@@ -126,7 +126,7 @@ def parsed(path: Path) -> Any:
 
 
 def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    """Columns of text (and of whole numbers) as a table; None is a missing label."""
+    """Return columns of text or whole numbers as a table; None is a missing label."""
     made = {}
     for name, values in columns.items():
         numbers = len(values) > 0 and all(isinstance(v, int) for v in values)
@@ -134,15 +134,30 @@ def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
     return pa.table(made)
 
 
-def present(records: pa.Table, there: Collection[str], where: Path, missing: Missing) -> tuple[pa.Table, list[str]]:
-    """The records whose files are there, and notes where some are not or are listed again.
+def existing_records(
+    records: pa.Table, there: Collection[str], where: Path, missing: Missing
+) -> tuple[pa.Table, list[str]]:
+    """Return the records whose files exist, and notes on those that do not or are listed twice.
 
-    A file that is listed twice keeps its first record, or the two could not be told apart. where: the file that lists them, named in messages. Raises SordineError with how many are missing unless
-    missing="skip", where none is there, and where no record is listed.
+    Parameters
+    ----------
+    records
+        With the column `file_name`. Of two records of one file, the first is used.
+    there
+        The files that exist.
+    where
+        The file that lists the records, for messages.
+    missing
+        Whether a missing file is an error or is left out ("skip").
+
+    Raises
+    ------
+    SordineError
+        Where a file is missing and `missing` is "error", where all are missing, and where no record is listed.
     """
-    checked("missing", missing, ("error", "skip"))
+    check_choice("missing", missing, ("error", "skip"))
     if not records.num_rows:
-        raise SordineError(f"{where} lists no record to read")
+        raise SordineError(f"{where} lists no records; at least one is needed")
     names = records[FILE_NAME].to_pylist()
     good = [name in there for name in names]
     notes = []
@@ -150,7 +165,7 @@ def present(records: pa.Table, there: Collection[str], where: Path, missing: Mis
         first_at = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
         fresh = [first_at[name] == row for row, name in enumerate(names)]
         records = records.filter(pa.array(fresh))
-        notes.append(f"{fresh.count(False)} records name a file again: only its first record is kept.")
+        notes.append(f"{fresh.count(False)} records are left out: their file has an earlier record.")
         good = [g for g, f in zip(good, fresh, strict=True) if f]
         names = records[FILE_NAME].to_pylist()
     absent = good.count(False)
@@ -158,47 +173,54 @@ def present(records: pa.Table, there: Collection[str], where: Path, missing: Mis
         return records, notes
     first = names[good.index(False)]
     if missing == "error" or absent == len(names):
-        advice = "" if absent == len(names) else '; missing="skip" leaves them out'
+        advice = "" if absent == len(names) else '; use missing="skip" to leave them out'
         raise SordineError(f"{where} lists {first}, which does not exist ({absent} of {len(names)} missing){advice}")
-    notes.append(f"{absent} of {len(names)} records name a file that is not there: left out.")
+    notes.append(f"{absent} of {len(names)} records are left out: their file does not exist.")
     return records.filter(pa.array(good)), notes
 
 
-def sides(records: pa.Table, usage: Sequence[str], validation: Validation) -> tuple[pa.Table, list[str]]:
-    """The records with `usage` ("train", "validation" or "test") and `split`, for a set with three parts.
+def with_usage(records: pa.Table, usage: Sequence[str], validation: Validation) -> tuple[pa.Table, list[str]]:
+    """Return the records of a set with three parts with the columns `usage` and `split`, and a note.
 
-    validation: on which side of the split its part goes, or "drop". Returns a note on it too.
+    Parameters
+    ----------
+    records
+        The records.
+    usage
+        "train", "validation" or "test" for each.
+    validation
+        The side of the split of the validation part, or "drop".
     """
-    checked("validation", validation, ("train", "test", "drop"))
+    check_choice("validation", validation, ("train", "test", "drop"))
     table = records.append_column("usage", pa.array(usage, pa.string()))
     table = table.append_column("split", pa.array([validation if u == VALIDATION else u for u in usage], pa.string()))
     n = list(usage).count(VALIDATION)
     if validation == "drop":
         keep = [u != VALIDATION for u in usage]
-        return table.filter(pa.array(keep, pa.bool_())), [f"{n} records for validation: left out."] if n else []
-    return table, [f"{n} records for validation stand on the {validation} side of the split."] if n else []
+        return table.filter(pa.array(keep, pa.bool_())), [f"{n} validation records are left out."] if n else []
+    return table, [f"{n} validation records are on the {validation} side of the split."] if n else []
 
 
-def checked(option: str, value: object, known: Iterable[str]) -> None:
-    """Raise SordineError where an option has none of its known values."""
+def check_choice(option: str, value: object, known: Iterable[str]) -> None:
+    """Raise SordineError where an option has an unknown value."""
     known = list(known)
     if value not in known:
         hint = nearest(value, known) if isinstance(value, str) else f"known: {', '.join(known)}"
         raise SordineError(f"{option}={value!r} is not known; {hint}")
 
 
-def chosen(option: str, value: str | Iterable[object], known: Iterable[str]) -> tuple[str, ...]:
-    """The names that an option lists, given one by one or as text with commas between.
+def chosen_names(option: str, value: str | Iterable[object], known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that an option lists, as a sequence or as text with commas.
 
-    Raises SordineError where it lists none, one twice, or one that is not known.
+    Raises SordineError where it lists none, one twice, or an unknown one.
     """
     known = list(known)
     names = tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else tuple(map(str, value))
     if not names or not all(names):
-        raise SordineError(f"{option} names nothing")
+        raise SordineError(f"{option} is empty; give at least one of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise SordineError(f"{option}: {name!r} is not known; {nearest(name, known)}")
         if names.count(name) > 1:
-            raise SordineError(f"{option} names {name!r} twice")
+            raise SordineError(f"{option} has {name!r} twice; give it once")
     return names

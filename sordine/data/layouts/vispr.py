@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sordine.data.layouts.reading import (
     TEST,
@@ -12,18 +13,17 @@ from sordine.data.layouts.reading import (
     VALIDATION,
     Missing,
     Validation,
-    checked,
+    existing_records,
     names_in,
     parsed,
-    present,
-    sides,
     table_of,
+    with_usage,
 )
 from sordine.data.media.kinds import IMAGE, Media
 from sordine.errors import SordineError
 
 PARTS = {"train2017": TRAIN, "val2017": VALIDATION, "test2017": TEST}
-# The five attributes of PA-HMDB51 in VISPR's own terms: there is no single one for a face or for a relationship.
+# The five attributes of PA-HMDB51 as attributes of VISPR, which has several for a face and a relationship.
 FIVE = {
     "skin_color": ("a17_color",),
     "face": ("a9_face_complete", "a10_face_partial"),
@@ -52,53 +52,67 @@ ATTRIBUTES = (
 ANNOTATIONS = ("{}", "annotations/{}", "{}_anno", "{}_annotation", "{}_annotations", "{}_anno/{}")
 
 
-def read(
-    root: Path,
-    *,
-    attributes: Literal["five", "all"] = "five",
-    validation: Validation = "train",
-    missing: Missing = "error",
-) -> Media:
-    """`train2017/`, `val2017/` and `test2017/`, as many as are there, of pictures and their annotations.
+@dataclass(frozen=True)
+class Vispr:
+    """VISPR: `train2017/`, `val2017/` and `test2017/`, those that exist, with pictures and their annotations.
 
-    An annotation is JSON with `labels`, a list of attribute ids, and lies beside its picture under the same name, or in
-    `annotations/<part>/`, `<part>_anno/`, `<part>_annotation(s)/`. Columns are "yes" or "no".
-    attributes: "five" has skin_color, face, gender, nudity and relationship, each present where one of VISPR's own is: the
-    seven attributes that work on PA-HMDB51 takes from VISPR (a17_color; a9_face_complete or a10_face_partial; a4_gender;
-    a12_semi_nudity; a64_rel_personal or a65_rel_social). "all" has the 68 by their own names.
-    validation: on which side of the split `val2017` goes. missing: of annotations whose picture is not there; a picture
-    without annotation is left out and said.
-    Raises SordineError where a file is wrong, or names an attribute that VISPR does not have.
-    Source: tribhuvanesh/vpa and Orekondy, Schiele and Fritz, arXiv 1703.10660; the seven as in Wu et al., arXiv
-    1906.05675, and code around it.
+    An annotation is JSON with `labels`, a list of attribute ids. It lies beside its picture under the same name, or in
+    `annotations/<part>/`, `<part>_anno/` or `<part>_annotation(s)/`. Columns are "yes" or "no". A picture without an
+    annotation is left out and counted in the notes.
+
+    Source: tribhuvanesh/vpa and Orekondy, Schiele and Fritz, arXiv 1703.10660; the choice of seven attributes as in Wu
+    et al., arXiv 1906.05675, and code around it.
+
+    Parameters
+    ----------
+    attributes
+        `five` has skin_color, face, gender, nudity and relationship, each "yes" where one of VISPR's own attributes is
+        present: the seven that work on PA-HMDB51 takes from VISPR (a17_color; a9_face_complete or a10_face_partial;
+        a4_gender; a12_semi_nudity; a64_rel_personal or a65_rel_social). `all` has the 68 by their own names.
+    validation
+        Side of `val2017`: `train`, `test` or `drop`.
+    missing
+        `error` or `skip`, for annotations without a picture.
     """
-    checked("attributes", attributes, ("five", "all"))
-    wanted = FIVE if attributes == "five" else {name: (name,) for name in ATTRIBUTES}
-    known = set(ATTRIBUTES)
-    columns: dict[str, list[str]] = defaultdict(list)
-    usage, there, unlabelled = [], set[str](), 0
-    parts = [part for part in PARTS if (root / part).is_dir()]
-    if not parts:
-        raise SordineError(f"{root} has none of {', '.join(p + '/' for p in PARTS)}")
-    for part in parts:
-        home, notes_of = _annotations(root, part)
-        pictures = {name.rpartition(".")[0]: name for name in names_in(root / part) if _is_picture(name)}
-        there |= {f"{part}/{name}" for name in pictures.values()}
-        unlabelled += len(pictures.keys() - {name.removesuffix(".json") for name in notes_of})
-        for name in notes_of:
-            stem = name.removesuffix(".json")
-            labels = _labels(home / name, known)
-            columns["file_name"].append(f"{part}/{pictures.get(stem, stem + '.jpg')}")
-            for column, any_of in wanted.items():
-                columns[column].append("no" if labels.isdisjoint(any_of) else "yes")
-            usage.append(PARTS[part])
-    records, more = sides(table_of(columns), usage, validation)
-    records, notes = present(records, there, root, missing)
-    if unlabelled:
-        notes.append(f"{unlabelled} pictures have no annotation: left out.")
-    if absent := [part for part in PARTS if part not in parts]:
-        notes.append(f"The folder has no {' and no '.join(absent)}.")
-    return Media(root, "image", records, tuple(notes + more))
+
+    attributes: Literal["five", "all"] = "five"
+    validation: Validation = "train"
+    missing: Missing = "error"
+
+    marks: ClassVar[tuple[str, ...]] = (
+        "train2017/*.json",
+        "annotations/train2017",
+        "train2017_anno",
+        "train2017_annotation",
+    )
+
+    def read(self, root: Path) -> Media:
+        """Return the pictures. Raises SordineError where a file is wrong, or names an unknown attribute."""
+        wanted = FIVE if self.attributes == "five" else {name: (name,) for name in ATTRIBUTES}
+        columns: dict[str, list[str]] = defaultdict(list)
+        usage, there, unlabelled = [], set[str](), 0
+        parts = [part for part in PARTS if (root / part).is_dir()]
+        if not parts:
+            raise SordineError(f"{root} has none of {', '.join(p + '/' for p in PARTS)}; add one")
+        for part in parts:
+            home, files = _annotations(root, part)
+            pictures = {name.rpartition(".")[0]: name for name in names_in(root / part) if _is_picture(name)}
+            there |= {f"{part}/{name}" for name in pictures.values()}
+            unlabelled += len(pictures.keys() - {name.removesuffix(".json") for name in files})
+            for name in files:
+                stem = name.removesuffix(".json")
+                labels = _labels(home / name)
+                columns["file_name"].append(f"{part}/{pictures.get(stem, stem + '.jpg')}")
+                for column, any_of in wanted.items():
+                    columns[column].append("no" if labels.isdisjoint(any_of) else "yes")
+                usage.append(PARTS[part])
+        records, more = with_usage(table_of(columns), usage, self.validation)
+        records, notes = existing_records(records, there, root, self.missing)
+        if unlabelled:
+            notes.append(f"{unlabelled} pictures are left out: they have no annotation.")
+        if absent := [part for part in PARTS if part not in parts]:
+            notes.append(f"The folder has no {' and no '.join(absent)}.")
+        return Media(root, "image", records, tuple(notes + more))
 
 
 def _annotations(root: Path, part: str) -> tuple[Path, list[str]]:
@@ -107,19 +121,20 @@ def _annotations(root: Path, part: str) -> tuple[Path, list[str]]:
         found = sorted(name for name in names_in(home) if name.endswith(".json"))
         if found:
             return home, found
-    tried = ", ".join(pattern.format(part, part) + "/" for pattern in ANNOTATIONS)
-    raise SordineError(f"{root} has no annotations of {part}: looked for .json files in {tried}")
+    places = ", ".join(pattern.format(part, part) + "/" for pattern in ANNOTATIONS)
+    raise SordineError(f"{root} has no annotations of {part}; put .json files in one of {places}")
 
 
 def _is_picture(name: str) -> bool:
     return "." + name.rpartition(".")[2].lower() in IMAGE
 
 
-def _labels(path: Path, known: set[str]) -> set[str]:
+def _labels(path: Path) -> set[str]:
+    """Return the attributes of one annotation."""
     found = parsed(path)
     labels = found.get("labels") if isinstance(found, dict) else None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise SordineError(f"{path} has no list of labels")
-    if odd := set(labels) - known:
-        raise SordineError(f"{path} names {min(odd)}, which is no attribute of VISPR")
+        raise SordineError(f"{path} needs a list named 'labels' of attribute names")
+    if unknown := set(labels).difference(ATTRIBUTES):
+        raise SordineError(f"{path}: {min(unknown)} is not an attribute of VISPR")
     return set(labels)
