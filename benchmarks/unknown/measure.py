@@ -116,7 +116,7 @@ class Bench:
     ) -> dict[str, Any]:
         """The standard audit of one release."""
         first = part == "key0"  # the exact attack is on the channel, whatever the key: computed once
-        released = transform(modifier, side, Key.of_seed(int(part.removeprefix("key"))), workers=1)
+        released = transform(modifier, side, Key.of_seed(int(part.removeprefix("key"))), run=Run(workers=1))
         report = audit(
             side,
             released,
@@ -143,7 +143,7 @@ class Bench:
         self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
     ) -> dict[str, Any]:
         """Several records of one person together, and, in the first fold, several releases of each record."""
-        released = transform(modifier, side, Key.of_seed(0), workers=1)
+        released = transform(modifier, side, Key.of_seed(0), run=Run(workers=1))
         queries = QUERIES if group.fold == 0 else 0
         found = harder(
             dataclasses.replace(side, x=np.asarray(side.x, np.float32)),

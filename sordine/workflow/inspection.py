@@ -432,7 +432,7 @@ def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:
             times.append(time.monotonic() - began)
             sizes.append(min(size, len(train)))
         began = time.monotonic()
-        released = transform(modifier, some, run.key)
+        released = transform(modifier, some, run.key, run=quiet)
         audit(some, released, policy, modifier=modifier, key=run.key, budget=Budget(), device=run.device)
         attacked = time.monotonic() - began
     except SordineError as error:

@@ -36,9 +36,7 @@ from sordine.workflow.leakage_limit import fit_under
 from sordine.workflow.release.media import release_media, release_pictures
 from sordine.workflow.release.table import Released
 from sordine.workflow.release.table import release as release_table
-from sordine.workflow.transform import Transformed, transform_file
-
-WORKERS = 2  # threads where the run leaves the choice to the task
+from sordine.workflow.transform import WORKERS, Transformed, TransformOptions, transform_file
 
 
 @dataclass(frozen=True)
@@ -111,25 +109,6 @@ class FitOptions:
     along: tuple[str, Sequence[Any]] | None = None
     budget: Budget | None = None
     copies: bool = False
-
-
-@dataclass(frozen=True)
-class TransformOptions:
-    """What is written beside the transformed records.
-
-    Parameters
-    ----------
-    features
-        Feature columns of the table; empty takes those of the fit.
-    keep
-        Columns to write; None writes the preserved attributes. A suppressed attribute is refused.
-    masks
-        Folder for each picture's mask, for a method that masks; None writes none.
-    """
-
-    features: tuple[str, ...] = ()
-    keep: tuple[str, ...] | None = None
-    masks: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -394,20 +373,8 @@ def transform(
         Where the table does not fit the modifier. Nothing is written.
     """
     run = run or Run()
-    return transform_file(
-        load(modifier),
-        table,
-        output,
-        key=run.key,
-        fit_key=fit_key,
-        features=options.features,
-        keep=options.keep,
-        masks=options.masks,
-        workers=run.workers or WORKERS,
-        force=force,
-        log=run.log,
-        progress=partial(run.step, "transform"),
-    )
+    options = options if fit_key is None else replace(options, fit_key=fit_key)
+    return transform_file(load(modifier), table, output, key=run.key, options=options, run=run, force=force)
 
 
 def audit(

@@ -211,7 +211,7 @@ class _Sweep:
 
         def work() -> None:
             modifier = load(point.folder / MODIFIER)
-            released = transform(modifier, self.table, self.run.key, workers=self.run.workers or 2)
+            released = transform(modifier, self.table, self.run.key, run=replace(self.run, log=silent))
             _require_finite(released)
             report = audit(
                 self.table,

@@ -1,17 +1,13 @@
-"""Transform: records through a modifier, from table to table or from file to file in blocks that never fill memory."""
+"""Apply a modifier to records: from table to table, or from file to file in blocks that never fill memory."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import hashlib
 import json
-import os
-import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,45 +19,82 @@ from sordine.data.table import Table, check_finite
 from sordine.data.table_io import TableFile, feature_array, feature_type, read_ids, reordered, rows_note, write_blocks
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
-from sordine.models.modifier import PEAK, Modifier, one_thread_each
-from sordine.run import silent
+from sordine.models.modifier import Modifier, one_thread_each
+from sordine.run import Run, accepts_run_keywords
+from sordine.workflow.masks import check_masks_folder, name_masks, write_masks
 
 NOTE = "sordine.transform"
 FIT = "the table of the fit"
-MASKS = "metadata.csv"  # in a folder of masks: which file is whose
-MASK_COLUMNS = ["file_name", "id"]
-LONGEST_NAME = 120
+WORKERS = 2  # threads where the run leaves the choice to the task
+
+
+@dataclass(frozen=True)
+class TransformOptions:
+    """What is written beside the transformed records.
+
+    Parameters
+    ----------
+    features
+        Feature columns of the table; empty takes those of the fit.
+    keep
+        Columns to write; None writes the preserved attributes. A suppressed attribute is refused.
+    masks
+        Folder for each picture's mask, for a method that masks; None writes none. The files are named after the records'
+        ids, so the folder must stay with the owner, as the output must.
+    fit_key
+        Key of the fit where the draws have another one; it says which records were fitted on, for the column `split`.
+    """
+
+    features: tuple[str, ...] = ()
+    keep: tuple[str, ...] | None = None
+    masks: Path | None = None
+    fit_key: Key | None = None
 
 
 @dataclass(frozen=True)
 class Transformed:
-    """What `transform_file` did: rows written, columns kept beside id, split and x."""
+    """What `transform_file` wrote: the number of rows, and the columns beside id, split and x."""
 
     rows: int
     kept: tuple[str, ...]
 
 
+@accepts_run_keywords
 def transform(
-    modifier: Modifier,
-    table: Table,
-    key: Key,
-    *,
-    keep: Sequence[str] | None = None,
-    workers: int = 2,
-    log: Callable[[str], None] = silent,
+    modifier: Modifier, table: Table, key: Key, *, keep: Sequence[str] | None = None, run: Run | None = None
 ) -> Table:
-    """Released records as a table in memory: the same ids and split, x' for x, and the kept attributes' labels. Pictures
-    give uint8 pictures, in whole numbers, where the modifier releases pictures.
+    """Return the released records of a table in memory.
 
-    keep: attributes to carry along, by default the preserved ones; a suppressed one never is. log: takes a line where named
-    feature columns come in another order than at the fit: they are matched by name.
-    Raises SordineError where the records have another shape or other feature columns than those of the fit, or an attribute
-    can't be kept.
+    Parameters
+    ----------
+    modifier
+        The fitted modifier.
+    table
+        Records of the shape of the fit. Feature columns are matched by name.
+    key
+        Secret key of the draws.
+    keep
+        Attributes to carry along; None carries the preserved ones. A suppressed attribute is refused.
+    run
+        Workers and log.
+
+    Returns
+    -------
+    Table
+        The same ids and split, x' for x, and the labels of the carried attributes. Pictures are uint8 where the modifier
+        releases pictures.
+
+    Raises
+    ------
+    SordineError
+        Where the records have another shape or other feature columns than those of the fit, or an attribute cannot be
+        carried along.
     """
-    table = same_columns(table, modifier.features, FIT, log=log)
+    run = run or Run()
+    table = same_columns(table, modifier.features, FIT, log=run.log)
     modifier.check_input(table.shape, table.source, str(table.x.dtype))
     kept = _kept(modifier, table.attributes, keep, table.source)
-    x, _ = modifier.release(table.x, table.ids, key, workers=workers)
+    x, _ = modifier.release(table.x, table.ids, key, workers=run.workers or WORKERS)
     return replace(
         table,
         x=x,
@@ -74,7 +107,7 @@ def transform(
 
 
 def _kept(modifier: Modifier, columns: Sequence[str], keep: Sequence[str] | None, source: str) -> tuple[str, ...]:
-    """The columns to carry along; raises SordineError for one that is missing or suppressed."""
+    """The columns to carry along. Raises SordineError for one that is missing or suppressed."""
     policy = modifier.card.policy
     if keep is None:
         return tuple(c for c in policy.get("preserve", []) if c in columns)
@@ -82,182 +115,163 @@ def _kept(modifier: Modifier, columns: Sequence[str], keep: Sequence[str] | None
         if name not in columns:
             raise SordineError(f"{source}: no column {name!r} to keep; {nearest(name, columns)}")
         if name in policy.get("suppress", []):
-            raise SordineError(f"{name!r} is suppressed: it is never written beside a released record")
+            raise SordineError(f"{source}: column {name!r} is suppressed, so it is not written beside released records")
     return tuple(keep)
 
 
+@accepts_run_keywords
 def transform_file(
     modifier: Modifier,
     source: str | Path,
     output: str | Path,
     *,
     key: Key,
-    fit_key: Key | None = None,
-    features: Sequence[str] = (),
-    keep: Sequence[str] | None = None,
-    masks: Path | None = None,
-    workers: int = 2,
+    options: TransformOptions | None = None,
+    run: Run | None = None,
     force: bool = False,
-    log: Callable[[str], None] = silent,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Transformed:
-    """Stream a table file through a modifier into a Parquet file: id, split, the kept columns and x.
+    """Stream a table file through a modifier into a Parquet file with id, split, the kept columns and x.
 
-    keep: columns to carry along, by default the preserved attributes; a suppressed attribute is never written.
-    fit_key: the key of the fit where `key` is another: it tells which records were fitted on, for the column `split`.
-    masks: a folder for each record's mask, where the modifier masks pictures: grey PNG (255 is kept, 0 is not) named by the
-    record's id (`file_names`), and metadata.csv, which says whose each is. It tells ids: it stays with the owner, as the output does.
-    Each block is a pure function of its records, so neither `workers` nor row order changes a bit of any record.
-    Feature columns are matched by name with those of the fit, whatever their order.
-    Raises SordineError, with nothing written, where columns are missing or additional, ids repeat, records hold NaN or do not fit, or
-    masks are asked of a modifier that gives none.
+    Each block is a pure function of its records, so neither the number of workers nor the order of the rows changes a bit
+    of any record.
+
+    Parameters
+    ----------
+    modifier
+        The fitted modifier.
+    source, output
+        Table to read (Parquet or CSV), and Parquet file to write. Feature columns are matched by name with the fit's.
+    key
+        Secret key of the draws.
+    options
+        Columns to write, masks, and the key of the fit.
+    run
+        Workers, log and progress.
+    force
+        Replace an existing output.
+
+    Raises
+    ------
+    SordineError
+        Where columns are missing, ids repeat, records contain NaN or do not fit, or masks are requested of a modifier
+        that gives none. Nothing is written.
     """
-    output = Path(output)
+    output, options, run = Path(output), options or TransformOptions(), run or Run()
     refuse_existing(output, force)
-    if masks is not None:
-        _ready_for_masks(masks, output, force)
-    file = TableFile(source, features or _features_of(modifier, source))
-    if column_order(file.features, modifier.features, str(source), FIT) is not None:
-        log(reordered(str(source), FIT))
-        file.features = modifier.features
-    modifier.check_input(file.shape, str(source), str(file.dtype))
-    kept = _kept(modifier, file.other, keep, str(source))
-    kept = tuple(c for c in kept if c not in ("id", "split"))
-    known = next((k for k in (fit_key, key) if k is not None and k.fingerprint == modifier.card.key), None)
-    own_split = "split" in file.other
-    if not own_split and known is None:
-        log(
-            "the key of the fit is not at hand: the column 'split' is left out, so an audit can't tell fitted from unseen"
-        )
-    schema = pa.schema(
-        [
-            pa.field("id", pa.string()),
-            *([pa.field("split", pa.string())] if own_split or known is not None else []),
-            *(pa.field(c, _plain_type(file.schema.field(c).type)) for c in kept),
-            pa.field("x", feature_type(modifier.output_shape, modifier.output_dtype)),
-        ],
-        metadata={NOTE: json.dumps(note_of(modifier, key, kept)), **rows_note(file.rows_of())},
-    )
-    hashes: list[np.ndarray] = []
-    columns = list(dict.fromkeys([*(n for n in ("id", "split") if n in file.other), *kept, *file.features]))
-
-    def one(block: pa.RecordBatch, first: int, folder: Path | None) -> pa.RecordBatch:
-        ids = read_ids(block, len(block), first, source=str(source))
-        x = file.x(block, first)
-        check_finite(x, ids, str(source))
-        made = modifier.released(x, ids, key)
-        check_finite(made.x, ids, f"{source}, after the modifier")
-        if folder is not None and made.mask is None:
-            raise SordineError(f"{modifier.card.method} gives no masks: leave out --masks")
-        if folder is not None and made.mask is not None:
-            _write_masks(folder, first, made.mask)
-        parts = [pa.array(ids.tolist(), pa.string())]
-        if own_split:
-            parts.append(block.column(block.schema.get_field_index("split")).cast(pa.string()))
-        elif known is not None:
-            parts.append(pa.array(np.where(modifier.was_fitted_on(ids, known), "train", "test").tolist(), pa.string()))
-        parts += [
-            block.column(block.schema.get_field_index(c)).cast(_plain_type(file.schema.field(c).type)) for c in kept
-        ]
-        hashes.append(key.digest("repeated id", ids, 8).view("<u8")[:, 0])
-        return pa.record_batch([*parts, feature_array(made.x)], schema=schema)
-
-    def blocks(folder: Path | None, whose: list[str]) -> Iterator[pa.RecordBatch]:
-        waiting: deque[Future[pa.RecordBatch]] = deque()
-        done = first = 0
-
-        def oldest() -> Iterator[pa.RecordBatch]:
-            nonlocal done
-            written = waiting.popleft().result()
-            if folder is not None:
-                whose.extend(written.column(0).to_pylist())
-            yield written
-            done += len(written)
-            if progress:
-                progress(done, file.rows)
-
-        with one_thread_each(workers) as pool:
-            for block in file.blocks(columns, modifier.block):
-                waiting.append(pool.submit(one, block, first, folder))
-                first += len(block)
-                if len(waiting) > workers + 1:
-                    yield from oldest()
-            while waiting:
-                yield from oldest()
-        every = np.concatenate(hashes)
-        if len(np.unique(every)) < len(every):
-            raise SordineError(f"{source}: an id stands twice; ids must be unique")
-
-    with contextlib.nullcontext() if masks is None else atomic(masks, force=force) as folder:
-        whose: list[str] = []
+    if options.masks is not None:
+        check_masks_folder(options.masks, output, force)
+    stream = _Stream.open(modifier, source, key, options, run)
+    with contextlib.nullcontext() if options.masks is None else atomic(options.masks, force=force) as folder:
         if folder is not None:
             folder.mkdir()
-        rows = write_blocks(output, schema, blocks(folder, whose), force=force)
+            stream.masks = folder
+        rows = write_blocks(output, stream.schema, stream.blocks(run), force=force)
         if folder is not None:
-            _name_masks(folder, whose)
-    return Transformed(rows, kept)
+            name_masks(folder, stream.ids)
+    return Transformed(rows, stream.kept)
 
 
-def _ready_for_masks(masks: Path, output: Path, force: bool) -> None:
-    """Raise SordineError where masks cannot go there: only an empty folder, or an earlier folder of masks, is replaced."""
-    refuse_existing(masks, force)
-    here, there = masks.resolve(), output.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise SordineError(f"{masks} and {output} lie within each other: name another folder for the masks")
-    if not masks.exists():
-        return
-    try:
-        with open(masks / MASKS, encoding="utf-8", newline="") as listed:
-            head, *rows = list(csv.reader(listed))
-        known = {MASKS, *(row[0] for row in rows)} if head == MASK_COLUMNS else set()
-    except (OSError, ValueError, IndexError):
-        known = set()
-    if not masks.is_dir() or {p.name for p in masks.iterdir()} - known:
-        raise SordineError(f"{masks} holds something else than masks: it is not replaced, not even with --force")
+@dataclass
+class _Stream:
+    """A table file on its way through a modifier."""
 
+    modifier: Modifier
+    file: TableFile
+    key: Key
+    fit_key: Key | None  # the key of the fit, where it is known
+    kept: tuple[str, ...]
+    schema: pa.Schema
+    masks: Path | None = None
+    hashes: list[np.ndarray] = field(default_factory=list)  # of ids, to find repeated ones
+    ids: list[str] = field(default_factory=list)  # in the order of the rows, where masks are written
 
-def file_names(ids: Sequence[str], suffix: str) -> dict[str, str]:
-    """A safe name for a file of each of these records: what is plain of its id, and `suffix`, unless the id ends in that already.
-    Where those of several are alike, be it but for capitals, which some disks do not tell apart, a hash of the id is added."""
-    plain = {}
-    for name in ids:
-        stem = name[: -len(suffix)] if name.lower().endswith(suffix) else name
-        plain[name] = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip(".-")[:LONGEST_NAME] or "record"
-    alike = Counter(stem.lower() for stem in plain.values())
-    # No plain name holds a tilde, so none is another's with its hash.
-    return {
-        name: f"{stem}{suffix}"
-        if alike[stem.lower()] == 1
-        else f"{stem}~{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}{suffix}"
-        for name, stem in plain.items()
-    }
+    @classmethod
+    def open(cls, modifier: Modifier, source: str | Path, key: Key, options: TransformOptions, run: Run) -> _Stream:
+        file = TableFile(source, options.features or _features_of(modifier, source))
+        if column_order(file.features, modifier.features, str(source), FIT) is not None:
+            run.log(reordered(str(source), FIT))
+            file.features = modifier.features
+        modifier.check_input(file.shape, str(source), str(file.dtype))
+        kept = _kept(modifier, file.other, options.keep, str(source))
+        kept = tuple(c for c in kept if c not in ("id", "split"))
+        keys = (k for k in (options.fit_key, key) if k is not None)
+        known = next((k for k in keys if k.fingerprint == modifier.card.key), None)
+        has_split = "split" in file.other or known is not None
+        if not has_split:
+            run.log(
+                f"{source}: the key of the fit is not known, so the column 'split' is left out, and an audit cannot "
+                "separate fitted from unseen records"
+            )
+        schema = pa.schema(
+            [
+                pa.field("id", pa.string()),
+                *([pa.field("split", pa.string())] if has_split else []),
+                *(pa.field(c, _plain_type(file.schema.field(c).type)) for c in kept),
+                pa.field("x", feature_type(modifier.output_shape, modifier.output_dtype)),
+            ],
+            metadata={NOTE: json.dumps(note_of(modifier, key, kept)), **rows_note(file.rows_of())},
+        )
+        return cls(modifier, file, key, known, kept, schema)
 
+    def transform(self, block: pa.RecordBatch, first: int) -> pa.RecordBatch:
+        """One block of the output. first: the row that the block begins with."""
+        source = str(self.file.path)
+        ids = read_ids(block, len(block), first, source=source)
+        x = self.file.x(block, first)
+        check_finite(x, ids, source)
+        made = self.modifier.released(x, ids, self.key)
+        check_finite(made.x, ids, f"{source}, after the modifier")
+        if self.masks is not None:
+            if made.mask is None:
+                raise SordineError(f"{self.modifier.card.method} gives no masks: leave out --masks")
+            write_masks(self.masks, first, made.mask)
+        columns = [pa.array(ids.tolist(), pa.string()), *self._split(block, ids)]
+        columns += [_plain_column(self.file, block, name) for name in self.kept]
+        self.hashes.append(self.key.digest("repeated id", ids, 8).view("<u8")[:, 0])
+        return pa.record_batch([*columns, feature_array(made.x)], schema=self.schema)
 
-def _unnamed(row: int) -> str:
-    return f"~{row}.png"  # as no mask will be called
+    def _split(self, block: pa.RecordBatch, ids: np.ndarray) -> list[pa.Array]:
+        """The column `split`: the table's own, else that of the fit; none where neither is known."""
+        if "split" in self.file.other:
+            return [block.column(block.schema.get_field_index("split")).cast(pa.string())]
+        if self.fit_key is None:
+            return []
+        fitted = self.modifier.was_fitted_on(ids, self.fit_key)
+        return [pa.array(np.where(fitted, "train", "test").tolist(), pa.string())]
 
+    def blocks(self, run: Run) -> Iterator[pa.RecordBatch]:
+        """The blocks of the output in order; a few are computed at a time."""
+        workers = run.workers or WORKERS
+        names = list(
+            dict.fromkeys([*(n for n in ("id", "split") if n in self.file.other), *self.kept, *self.file.features])
+        )
+        waiting: deque[Future[pa.RecordBatch]] = deque()
+        done = first = 0
+        with one_thread_each(workers) as pool:
+            for block in self.file.blocks(names, self.modifier.block):
+                waiting.append(pool.submit(self.transform, block, first))
+                first += len(block)
+                if len(waiting) > workers + 1:
+                    yield (made := self._finished(waiting))
+                    done += len(made)
+                    run.step("transform", done, self.file.rows)
+            while waiting:
+                yield (made := self._finished(waiting))
+                done += len(made)
+                run.step("transform", done, self.file.rows)
+        every = np.concatenate(self.hashes)
+        if len(np.unique(every)) < len(every):
+            raise SordineError(f"{self.file.path}: two records have the same id; ids must be unique")
 
-def _write_masks(folder: Path, first: int, masks: np.ndarray) -> None:
-    """Masks (b, 1, h, w) from 0 to 1 of the rows from `first` on as grey PNG files, unnamed."""
-    from sordine.data.media.write import write_picture
-
-    grey = np.clip(np.rint(masks * PEAK), 0, PEAK).astype(np.uint8)
-    for row, mask in enumerate(grey, first):
-        write_picture(mask, folder / _unnamed(row))
-
-
-def _name_masks(folder: Path, ids: Sequence[str]) -> None:
-    """Call every row's mask after its record, now that all ids are known, and say whose each is."""
-    names = file_names(ids, ".png")
-    for row, name in enumerate(ids):
-        os.rename(folder / _unnamed(row), folder / names[name])
-    with open(folder / MASKS, "w", encoding="utf-8", newline="") as listed:
-        rows = ([names[name], name] for name in ids)
-        csv.writer(listed, lineterminator="\n").writerows([MASK_COLUMNS, *rows])
+    def _finished(self, waiting: deque[Future[pa.RecordBatch]]) -> pa.RecordBatch:
+        made = waiting.popleft().result()
+        if self.masks is not None:
+            self.ids.extend(made.column(0).to_pylist())
+        return made
 
 
 def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, object]:
-    """What a transformed file says of itself, for the audit and the release: no id, no label, no path."""
+    """Return what a transformed file says about itself, for the audit and the release: no id, no label, no path."""
     card = modifier.card
     return {
         "method": card.method,
@@ -269,9 +283,14 @@ def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, obje
 
 
 def _features_of(modifier: Modifier, source: str | Path) -> tuple[str, ...]:
-    """The feature columns that the modifier was fitted on, where this file has them."""
+    """The feature columns of the fit, where they are several and the source is a file."""
     return modifier.features if Path(source).is_file() and len(modifier.features) > 1 else ()
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _plain_column(file: TableFile, block: pa.RecordBatch, name: str) -> pa.Array:
+    column = block.column(block.schema.get_field_index(name))
+    return column.cast(_plain_type(file.schema.field(name).type))

@@ -24,7 +24,7 @@ from sordine.methods.registry import make
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run
-from sordine.workflow.transform import transform, transform_file
+from sordine.workflow.transform import TransformOptions, transform, transform_file
 from tests.fixtures.clusters import clusters
 
 POLICY = Policy(("person",), ("word",), ())
@@ -60,15 +60,19 @@ def csv(folder: Path, name: str, made: pd.DataFrame) -> Path:
 def test_columns_in_another_order_are_put_right_and_said(tmp_path: Path, fitted: Modifier) -> None:
     right, other = csv(tmp_path, "a.csv", frame()), csv(tmp_path, "b.csv", turned(frame()))
     said: list[str] = []
-    transform_file(fitted, right, tmp_path / "a.parquet", key=KEY, features=("f*",), log=said.append)
+    transform_file(
+        fitted, right, tmp_path / "a.parquet", key=KEY, options=TransformOptions(("f*",)), run=Run(log=said.append)
+    )
     assert said == []
-    transform_file(fitted, other, tmp_path / "b.parquet", key=KEY, features=("f*",), log=said.append)
+    transform_file(
+        fitted, other, tmp_path / "b.parquet", key=KEY, options=TransformOptions(("f*",)), run=Run(log=said.append)
+    )
     assert len(said) == 1
     transform_file(fitted, other, tmp_path / "c.parquet", key=KEY)  # found by the card alone
     first, second, third = (pq.read_table(tmp_path / f"{n}.parquet")["x"] for n in "abc")
     assert first == second == third
     in_memory: list[str] = []
-    made = transform(fitted, Table.from_pandas(turned(frame())), KEY, log=in_memory.append)
+    made = transform(fitted, Table.from_pandas(turned(frame())), KEY, run=Run(log=in_memory.append))
     assert np.array_equal(made.x, transform(fitted, Table.from_pandas(frame()), KEY).x)
     assert len(in_memory) == 1
 
@@ -85,7 +89,12 @@ def test_a_missing_or_additional_column_is_refused_by_name(tmp_path: Path, fitte
     wrong = change(frame())
     with pytest.raises(SordineError, match=f"'{named}'"):
         transform_file(
-            fitted, csv(tmp_path, "t.csv", wrong), tmp_path / "o.parquet", key=KEY, features=("f*",), force=True
+            fitted,
+            csv(tmp_path, "t.csv", wrong),
+            tmp_path / "o.parquet",
+            key=KEY,
+            options=TransformOptions(("f*",)),
+            force=True,
         )
     assert not (tmp_path / "o.parquet").exists()
     with pytest.raises(SordineError, match=f"'{named}'"):

@@ -37,9 +37,10 @@ from sordine.methods.registry import load, make
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
+from sordine.workflow.masks import file_names
 from sordine.workflow.release.media import release_pictures
 from sordine.workflow.release.table import links_beside, release
-from sordine.workflow.transform import file_names, transform, transform_file
+from sordine.workflow.transform import TransformOptions, transform, transform_file
 from tests.methods.test_methods import unbound
 
 KEY = Key.of_seed(0)
@@ -257,7 +258,9 @@ def test_a_block_is_of_the_modifiers_size_and_changes_no_bit(tmp_path):
     assert (x == alone).all()
     table.write(tmp_path / "t.parquet")
     for workers in (1, 3):
-        transform_file(modifier, tmp_path / "t.parquet", tmp_path / f"r{workers}.parquet", key=KEY, workers=workers)
+        transform_file(
+            modifier, tmp_path / "t.parquet", tmp_path / f"r{workers}.parquet", key=KEY, run=Run(workers=workers)
+        )
     assert (tmp_path / "r1.parquet").read_bytes() == (tmp_path / "r3.parquet").read_bytes()
     assert (Table.read(tmp_path / "r1.parquet").x == x).all()
 
@@ -344,8 +347,8 @@ def test_masks_are_grey_pictures_beside_the_working_copy(tmp_path):
     table = squares(12)
     table.write(tmp_path / "t.parquet")
     masks = tmp_path / "masks"
-    given = {"key": KEY, "masks": masks}
-    transform_file(ready(Masking, table), tmp_path / "t.parquet", tmp_path / "r.parquet", workers=3, **given)
+    given: dict[str, Any] = {"key": KEY, "options": TransformOptions(masks=masks)}
+    transform_file(ready(Masking, table), tmp_path / "t.parquet", tmp_path / "r.parquet", run=Run(workers=3), **given)
     with open(masks / "metadata.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == table.ids.tolist()
@@ -370,9 +373,21 @@ def test_masks_of_a_modifier_without_any_leave_nothing(tmp_path):
     table.write(tmp_path / "t.parquet")
     modifier = ready(Bright, table)
     with pytest.raises(SordineError, match="gives no masks"):
-        transform_file(modifier, tmp_path / "t.parquet", tmp_path / "r.parquet", key=KEY, masks=tmp_path / "m")
+        transform_file(
+            modifier,
+            tmp_path / "t.parquet",
+            tmp_path / "r.parquet",
+            key=KEY,
+            options=TransformOptions(masks=tmp_path / "m"),
+        )
     with pytest.raises(SordineError, match="lie within each other"):
-        transform_file(modifier, tmp_path / "t.parquet", tmp_path / "m/r.parquet", key=KEY, masks=tmp_path / "m")
+        transform_file(
+            modifier,
+            tmp_path / "t.parquet",
+            tmp_path / "m/r.parquet",
+            key=KEY,
+            options=TransformOptions(masks=tmp_path / "m"),
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
 
 
@@ -406,7 +421,7 @@ def test_masks_of_ids_that_look_alike_are_all_there(tmp_path):
     masks = tmp_path / "masks"
     made = ready(Masking, table)
     made.block = 2  # names are told apart across blocks
-    transform_file(made, tmp_path / "t.parquet", tmp_path / "r.parquet", key=KEY, masks=masks)
+    transform_file(made, tmp_path / "t.parquet", tmp_path / "r.parquet", key=KEY, options=TransformOptions(masks=masks))
     with open(masks / "metadata.csv", newline="") as file:
         rows = {row["id"]: row["file_name"] for row in csv.DictReader(file)}
     assert list(rows) == list(ids)
@@ -499,7 +514,7 @@ def test_from_a_folder_to_released_files_on_the_command_line(tmp_path, monkeypat
     assert len(list((tmp_path / "out/data").glob("*.png"))) == 40
     capsys.readouterr()
     for words, message in (
-        ("release r.parquet -o other --pictures --media media --table t.parquet", "--pictures and --media"),
+        ("release r.parquet -o other --pictures --media media --table t.parquet", "--pictures"),
         ("transform noisy t.parquet -o r2.parquet --masks masks", "noise gives no masks"),
     ):
         assert main(shlex.split(words)) == 2

@@ -113,8 +113,8 @@ def test_bits_depend_on_record_and_key_alone(name, tables, fitted):
     released = transform(modifier, table, KEY).x
     order = np.random.default_rng(0).permutation(len(table))
     assert (transform(modifier, table.take(order), KEY).x == released[order]).all()
-    assert (transform(modifier, table.take(order[:7]), KEY, workers=1).x == released[order[:7]]).all()
-    assert (transform(modifier, table, KEY, workers=3).x == released).all()
+    assert (transform(modifier, table.take(order[:7]), KEY, run=Run(workers=1)).x == released[order[:7]]).all()
+    assert (transform(modifier, table, KEY, run=Run(workers=3)).x == released).all()
     other = transform(modifier, table, Key.of_seed(1)).x
     assert (other != released).any() == METHODS[name].stochastic
 

@@ -14,7 +14,7 @@ from sordine.methods.registry import make
 from sordine.models.modifier import BLOCK
 from sordine.policy import Policy
 from sordine.run import Run
-from sordine.workflow.transform import transform_file
+from sordine.workflow.transform import TransformOptions, transform_file
 from tests.fixtures.clusters import clusters
 
 KEY = Key.of_seed(0)
@@ -53,10 +53,16 @@ def test_no_bit_depends_on_order_batches_or_workers(tmp_path, table, modifier):
         tmp_path / "b.parquet",
         row_group_size=777,
     )
-    one = transform_file(modifier, tmp_path / "a.parquet", tmp_path / "a1.parquet", key=KEY, workers=1)
-    transform_file(modifier, tmp_path / "a.parquet", tmp_path / "a3.parquet", key=KEY, workers=3)
-    transform_file(modifier, tmp_path / "b.parquet", tmp_path / "b2.parquet", key=KEY, workers=2)
-    transform_file(modifier, tmp_path / "a.parquet", tmp_path / "other.parquet", key=Key.of_seed(1), fit_key=KEY)
+    one = transform_file(modifier, tmp_path / "a.parquet", tmp_path / "a1.parquet", key=KEY, run=Run(workers=1))
+    transform_file(modifier, tmp_path / "a.parquet", tmp_path / "a3.parquet", key=KEY, run=Run(workers=3))
+    transform_file(modifier, tmp_path / "b.parquet", tmp_path / "b2.parquet", key=KEY, run=Run(workers=2))
+    transform_file(
+        modifier,
+        tmp_path / "a.parquet",
+        tmp_path / "other.parquet",
+        key=Key.of_seed(1),
+        options=TransformOptions(fit_key=KEY),
+    )
     assert one.rows == len(table)
     first = rows_by_id(tmp_path / "a1.parquet")
     assert first == rows_by_id(tmp_path / "a3.parquet") == rows_by_id(tmp_path / "b2.parquet")
@@ -72,12 +78,22 @@ def test_what_is_kept_and_what_never_is(tmp_path, table, modifier):
     split = table.with_split(POLICY, KEY).split
     assert (np.array(out["split"].to_pylist()) == np.where(split, "train", "test")).all()
     assert read_note(tmp_path / "t.parquet", "sordine.transform")["policy"]["suppress"] == ["person"]
-    transform_file(modifier, tmp_path / "a.parquet", tmp_path / "u.parquet", key=KEY, keep=["sex"])
+    transform_file(
+        modifier, tmp_path / "a.parquet", tmp_path / "u.parquet", key=KEY, options=TransformOptions(keep=("sex",))
+    )
     assert pq.read_schema(tmp_path / "u.parquet").names == ["id", "split", "sex", "x"]
     with pytest.raises(SordineError, match="'person' is suppressed"):
-        transform_file(modifier, tmp_path / "a.parquet", tmp_path / "v.parquet", key=KEY, keep=["person"])
+        transform_file(
+            modifier,
+            tmp_path / "a.parquet",
+            tmp_path / "v.parquet",
+            key=KEY,
+            options=TransformOptions(keep=("person",)),
+        )
     lines: list[str] = []
-    transform_file(modifier, tmp_path / "a.parquet", tmp_path / "w.parquet", key=Key.of_seed(1), log=lines.append)
+    transform_file(
+        modifier, tmp_path / "a.parquet", tmp_path / "w.parquet", key=Key.of_seed(1), run=Run(log=lines.append)
+    )
     assert "split" not in pq.read_schema(tmp_path / "w.parquet").names
     assert "key of the fit" in lines[0]
 
@@ -86,7 +102,7 @@ def test_what_is_kept_and_what_never_is(tmp_path, table, modifier):
     ("spoil", "message"),
     [
         (lambda x, ids: x.__setitem__((BLOCK + 5, 2), np.nan), "NaN"),
-        (lambda x, ids: ids.__setitem__(-1, ids[0]), "id stands twice"),
+        (lambda x, ids: ids.__setitem__(-1, ids[0]), "same id"),
     ],
 )
 def test_bad_records_leave_nothing_behind(tmp_path, table, modifier, spoil, message):
