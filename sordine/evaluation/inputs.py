@@ -182,7 +182,7 @@ def extract_pair(
             weights = made.fitted or weights
             read = Table.read(Path(scratch) / f"{name}.parquet", named=named if first else ())
             tables.append(replace(read, source=Path(folder).name))
-    words = ["--extractor", extractor, *(f"--set={k}={v}" for k, v in (options or {}).items())]
+    words = ["--extractor", extractor, *(f"--option={k}={v}" for k, v in (options or {}).items())]
     words += _layout_words(layout, layout_options)
     words += [*given, *(["--skip-bad"] if skip_bad else [])]
     pair = _paired(tables[0], tables[1], source, released, log)
@@ -226,7 +226,10 @@ def _sees_all(asked: str, weights: str | Path | None) -> None:
 
 
 def _layout_words(layout: str | None, options: Mapping[str, str] | None) -> list[str]:
-    return [*(["--layout", layout] if layout else []), *(f"--layout-set={k}={v}" for k, v in (options or {}).items())]
+    return [
+        *(["--layout", layout] if layout else []),
+        *(f"--layout-option={k}={v}" for k, v in (options or {}).items()),
+    ]
 
 
 def _missing(of: Media, other: Media, names: Iterable[str]) -> str | None:

@@ -8,7 +8,6 @@ is not touched. `certify` says what may be concluded of it, and why the walk alo
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sordine.data.table import Table
-from sordine.errors import SordineError, nearest
+from sordine.errors import SordineError
 from sordine.methods.base import Method
-from sordine.methods.registry import METHODS, make
+from sordine.methods.registry import make
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run
@@ -76,7 +75,7 @@ def rungs(
     if field is None:
         return [Rung(name, make(name, settings))]
     if field in settings:
-        raise SordineError(f"{field} is fixed by --set and is what varies along {name}: leave one of them out")
+        raise SordineError(f"{field} is fixed by --option and is what varies for {name}: leave one of them out")
     if len(set(values)) < len(values) or not values:
         raise SordineError(f"along {field}: values must be there and differ, not {', '.join(map(_plain, values))}")
     if points is not None and points < len(values):
@@ -87,41 +86,6 @@ def rungs(
     if len(set(read)) < len(read):  # "1" and "1.0" are one
         raise SordineError(f"along {field}: values must differ, not {', '.join(map(_plain, read))}")
     return [Rung(name, method, field, getattr(method, field)) for method in made]
-
-
-def limits_of(asked: str, suppress: Sequence[str]) -> dict[str, float]:
-    """Limits (NAG) by suppressed attribute from "0.05", for all of them, or "speaker=0.05,gender=0.1", which names each.
-
-    Raises SordineError for anything else.
-    """
-    if not suppress:
-        raise SordineError("--max-leakage is a limit of what is suppressed: name that with -s")
-    if "=" not in asked:
-        return dict.fromkeys(suppress, _limit(asked))
-    found: dict[str, float] = {}
-    for part in asked.split(","):
-        name, equals, value = part.rpartition("=")  # a name may hold one
-        name, value = (name, value) if equals else (part, "")
-        name = name if name in suppress else name.strip()
-        if name not in suppress:
-            raise SordineError(f"--max-leakage: {name!r} is not suppressed; {nearest(name, suppress)}")
-        if name in found:
-            raise SordineError(f"--max-leakage: {name!r} is given twice")
-        found[name] = _limit(value)
-    missing = [name for name in suppress if name not in found]
-    if missing:
-        raise SordineError(f"--max-leakage gives no limit for {missing[0]!r}, which is suppressed too")
-    return {name: found[name] for name in suppress}
-
-
-def _limit(value: str) -> float:
-    try:
-        limit = float(value)
-    except ValueError:
-        limit = math.nan
-    if not 0 < limit < 1:
-        raise SordineError(f"--max-leakage takes a number between 0 and 1, not {value.strip()!r}")
-    return limit
 
 
 def checked_limits(limit: Any, suppress: Sequence[str]) -> dict[str, float]:
@@ -267,39 +231,6 @@ def _folder(run: Run) -> Iterator[Run]:
         return
     with tempfile.TemporaryDirectory(prefix="sordine-limit-") as folder:
         yield replace(run, folder=Path(folder))
-
-
-def budget_of(name: str, families: Sequence[str] = ()) -> Budget:
-    """An audit's budget by its name, with other families of attackers where some are named. Raises SordineError for a name
-    that there is not."""
-    from sordine.attacks.runner import Budget
-
-    return Budget.named(name, **({"families": tuple(families)} if families else {}))
-
-
-def along_of(asked: str) -> tuple[str, tuple[str, ...]]:
-    """--along field=v1,v2,... as a field and its values. Raises SordineError for anything else."""
-    field, equals, values = asked.partition("=")
-    found = tuple(v.strip() for v in values.split(",") if v.strip())
-    if not equals or not field.strip() or not found:
-        raise SordineError(f"--along takes FIELD=VALUE,VALUE,..., not {asked!r}")
-    return field.strip().replace("-", "_"), found
-
-
-def settings_of(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """--set FIELD=VALUE for several methods: each gets the fields it has. Raises SordineError for one that none has."""
-    made: dict[str, dict[str, Any]] = {}
-    known: dict[str, None] = {}
-    for name in names:
-        if name not in METHODS:
-            raise SordineError(f"no method {name!r}; {nearest(name, METHODS)}")
-        own = dict.fromkeys(f.name for f in dataclasses.fields(METHODS[name]))
-        known |= own
-        made[name] = {field: value for field, value in settings.items() if field in own}
-    for field in settings:
-        if field not in known:
-            raise SordineError(f"no field {field!r} of {', '.join(names)}; {nearest(field, known)}")
-    return made
 
 
 def _plain(value: Any) -> str:

@@ -369,7 +369,7 @@ def test_audit_of_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert any("'000.png'" in note for note in report.table["notes"])
     assert report.gallery is not None
     assert len(report.gallery.samples) == 8
-    assert "--extractor pixels --set=components=8" in report.made["command"]
+    assert "--extractor pixels --option=components=8" in report.made["command"]
     assert "released_sha256" not in report.made
     assert not [f for f in report.flaws if f.severity != "note"]
     assert "sordine release" not in json.dumps([f.message for f in report.flaws])
