@@ -1,4 +1,4 @@
-"""The two ways in which Sordine stops: the user's input is wrong, or there is nothing it could do about it."""
+"""Errors that a user can cause or resolve, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 
 
 class SordineError(Exception):
-    """The input or the call is wrong. The message is one line that says what and where; the command line exits with 2."""
+    """The input or the call is wrong.
+
+    The message is one line: what is wrong, where, and what to do. The command line exits with code 2.
+    """
 
 
 class WriteError(SordineError):
-    """Something could not be written: the folder is closed, the disk is full. No fault of what was asked for."""
+    """An output cannot be written: no permission, or the disk is full."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the known name nearest to `name`, or listing the known ones: ends an error message."""
+    """Return the end of an error message: the known name nearest to `name`, or all known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:

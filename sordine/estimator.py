@@ -21,16 +21,37 @@ from sordine.run import Run
 
 
 class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Fits a modifier on X and its attributes; `transform` releases records, without labels.
+    """Remove attributes from X: fit a modifier with labels, then transform records without labels.
 
-    method: a name in `sordine.methods.registry.METHODS`, None for the one that holds best for the policy. suppress, preserve:
-    names of attributes (or a single one); positions of columns where the attributes come as a nameless array. settings:
-    fields of the method. seed: of the training. key: a `Key` or the path of a key file; None makes one anew at each fit.
-    device: where to train. workers: threads of `transform`; the result does not depend on it.
+    Columns of a data frame are matched by name: `transform` refuses other names, or another order, than in `fit`.
 
-    Columns of a data frame are matched by name: `transform` refuses other names, or another order, than at the fit.
+    Parameters
+    ----------
+    method
+        Name of the method. None takes the default for the policy.
+    suppress, preserve
+        Names of attributes, or a single one; positions of columns if the attributes are an array.
+    settings
+        Options of the method.
+    seed
+        Seed of training.
+    key
+        A `Key`, or the path of a key file. None makes a new key in each fit.
+    device
+        Device of training: "cpu", "cuda" or "cuda:N".
+    workers
+        Threads of `transform`. They do not change the result.
 
-    After `fit`: modifier_ (a `Modifier`), key_ (its `Key`: secret), n_features_in_, and feature_names_in_ where X had them.
+    Attributes
+    ----------
+    modifier_
+        The fitted `Modifier`.
+    key_
+        Its secret `Key`.
+    n_features_in_
+        Number of columns of X.
+    feature_names_in_
+        Their names, where X is a data frame.
     """
 
     def __init__(
@@ -55,13 +76,30 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.workers = workers
 
     def fit(self, X: Any, y: Any = None, attributes: Any = None, ids: Any = None) -> Suppressor:
-        """Fit on every record of X: (n, width).
+        """Fit the method to every record of X.
 
-        y or attributes: the labels, as a mapping or DataFrame name -> n labels, or as an array (n, k) whose columns are
-        the suppressed and then the preserved attributes (or are named by position in `suppress` and `preserve`). None and
-        NaN mean unlabelled; every other value is a class, -1 too. Inside a pipeline that ends in a predictor y is the
-        predictor's: pass `suppressor__attributes=`. ids: n unique strings.
-        Raises ValueError for an X of the wrong kind, SordineError for labels, methods or fields that do not fit.
+        Parameters
+        ----------
+        X
+            Records, (n, width).
+        y, attributes
+            Labels: a mapping or data frame of name -> n labels, or an array (n, k) with the suppressed and then the
+            preserved attributes as columns. None and NaN mean unlabelled; every other value is a class, also -1. In a
+            pipeline that ends in a predictor, y is the predictor's: pass `suppressor__attributes=`.
+        ids
+            n unique strings.
+
+        Returns
+        -------
+        Suppressor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If X is of the wrong kind.
+        SordineError
+            If labels, method or options do not fit.
         """
         records = _validated(self, X, reset=True)
         suppress, preserve = _roles(self.suppress), _roles(self.preserve)
@@ -70,11 +108,11 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         table = Table.of(records, {n: labels[n] for n in (*suppress, *preserve)}, ids=names, source="X")
         policy = table.require(Policy(suppress, preserve, ()))
         name = self.method if self.method is not None else default_method(policy)
-        recipe = make(name, self.settings)
-        if recipe.suppresses and not suppress:
+        chosen = make(name, self.settings)
+        if chosen.suppresses and not suppress:
             raise SordineError(f"method {name!r} needs at least one attribute to suppress")
         key = self.key if isinstance(self.key, Key) else Key.fresh() if self.key is None else Key.read(self.key)
-        modifier = recipe.fit(table, policy, Run(device=self.device, seed=self.seed, key=key))
+        modifier = chosen.fit(table, policy, Run(device=self.device, seed=self.seed, key=key))
         modifier.fitted = key.digest("fitted", table.ids, 8)
         modifier.card.key = key.fingerprint
         self.modifier_: Modifier = modifier
@@ -82,10 +120,15 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any, ids: Any = None) -> np.ndarray:
-        """Released records: (n, width) float32.
+        """Return released records: (n, width) float32.
 
-        ids: n strings; a draw depends on the key and the id alone. By default an id is a hash of the record's
-        content, so that the same record gives the same release however often it is asked for.
+        Parameters
+        ----------
+        X
+            Records, (n, width).
+        ids
+            n strings. A draw depends on the key and the id alone. By default an id is a hash of the record's content,
+            so that the same record always gives the same release.
         """
         check_is_fitted(self, "modifier_")
         records = _validated(self, X, reset=False)
@@ -108,7 +151,7 @@ class Suppressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _validated(estimator: Suppressor, X: Any, *, reset: bool) -> np.ndarray:
-    """X as (n, width) float32, finite; at the fit its width and names are kept, later they must be the same."""
+    """Return X as (n, width) float32, finite. `reset` stores its width and names; otherwise they must agree."""
     _check_columns(estimator, X, reset=reset)
     try:
         from sklearn.utils.validation import validate_data
@@ -120,8 +163,10 @@ def _validated(estimator: Suppressor, X: Any, *, reset: bool) -> np.ndarray:
 
 
 def _check_columns(estimator: Suppressor, X: Any, *, reset: bool) -> None:
-    """Raise ValueError where the columns of a data frame have other names, or another order, than at the fit: scikit-learn
-    compares names that are strings only."""
+    """Raise ValueError if a data frame has other columns than in `fit`, or another order.
+
+    scikit-learn compares names that are strings only.
+    """
     columns = getattr(X, "columns", None)
     names = None if columns is None else tuple(columns)
     if reset:
@@ -130,23 +175,23 @@ def _check_columns(estimator: Suppressor, X: Any, *, reset: bool) -> None:
         if all(isinstance(n, str) for n in (*names, *before)):
             return  # scikit-learn's own message says which
         strange = [n for n in (*before, *names) if n not in before or n not in names]
-        how = f"column {strange[0]!r} is not in both" if strange else "the same columns stand in another order"
-        raise ValueError(f"X has other columns than at the fit: {how}; give the columns of the fit, in their order")
+        how = f"column {strange[0]!r} is not in both" if strange else "the order differs"
+        raise ValueError(f"X has other columns than in fit: {how}. Pass the columns of fit, in their order.")
 
 
 def _roles(names: Any) -> tuple[str, ...]:
-    """Names (or positions) of attributes as strings."""
+    """Return names (or positions) of attributes as strings."""
     if isinstance(names, str | int):
         names = (names,)
     return tuple(str(n) for n in names)
 
 
 def _labels(given: Any, suppress: tuple[str, ...], preserve: tuple[str, ...]) -> dict[str, Any]:
-    """Attribute name -> labels, of every attribute that has a role."""
+    """Return attribute name -> labels for every suppressed or preserved attribute."""
     wanted = (*suppress, *preserve)
     if given is None:
         if wanted:
-            raise SordineError("fit needs the labels of the attributes: fit(X, attributes)")
+            raise SordineError("fit needs the labels of the attributes: call fit(X, attributes)")
         return {}
     found: dict[str, Any]
     if isinstance(given, Mapping) or hasattr(given, "columns"):
@@ -160,12 +205,12 @@ def _labels(given: Any, suppress: tuple[str, ...], preserve: tuple[str, ...]) ->
             found = dict(zip(wanted, columns.T, strict=True))
         else:
             raise SordineError(
-                f"attributes has {columns.shape[1]} nameless columns for {len(wanted)} names; "
+                f"attributes has {columns.shape[1]} columns without names for {len(wanted)} names; "
                 "pass a mapping or a DataFrame, or suppress and preserve by position"
             )
     for name in wanted:
         if name not in found:
-            raise SordineError(f"attributes has no {name!r}; {nearest(name, found)}")
+            raise SordineError(f"attributes lacks {name!r}; {nearest(name, found)}")
     return found
 
 
@@ -175,13 +220,13 @@ def _plain(column: Any) -> Sequence[Any]:
 
 
 def _content_ids(records: np.ndarray, *, unique: bool = False) -> list[str]:
-    """A hash of each record's content; `unique` numbers the repeats."""
+    """Return a hash of each record's content; `unique` numbers repeated ones."""
     names = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in records]
     if not unique:
         return names
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     numbered = []
     for name in names:
-        seen[name] += 1
-        numbered.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        counts[name] += 1
+        numbered.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
     return numbered

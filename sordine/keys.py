@@ -2,7 +2,7 @@
 
 The i-th number drawn for a record is the i-th word of SHAKE-256(key, purpose, id): an extendable-output function
 used as a counter-based generator. Nothing is shared between records, so a draw does not depend on batch size, on
-order or on how many workers took part, and one record's draws tell nothing about another's or about the key.
+order or on the number of workers, and the draws of one record disclose nothing about another's or about the key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class Key:
-    """A secret of 32 bytes. It never leaves the house; its `fingerprint` may."""
+    """A secret of 32 bytes. Never share it; its `fingerprint` may be shared.
+
+    Parameters
+    ----------
+    secret
+        The 32 bytes.
+    """
 
     secret: bytes = field(repr=False)
 
@@ -34,17 +40,23 @@ class Key:
 
     @classmethod
     def fresh(cls) -> Key:
-        """A new key from the operating system's randomness."""
+        """Return a new key from the operating system's random source."""
         return cls(secrets.token_bytes(KEY_BYTES))
 
     @classmethod
     def of_seed(cls, seed: int) -> Key:
-        """A key for tests, benchmarks and demos: NOT secret, the same for the same seed."""
+        """Return a key for tests, benchmarks and demos: NOT secret, the same for the same seed."""
         return cls(hashlib.sha256(b"sordine seed %d" % seed).digest())
 
     @classmethod
     def read(cls, path: str | Path) -> Key:
-        """Read a key file (64 hexadecimal digits). Raises SordineError where it is missing or malformed."""
+        """Return the key in a file of 64 hexadecimal digits.
+
+        Raises
+        ------
+        SordineError
+            If the file is missing or malformed.
+        """
         try:
             return cls(bytes.fromhex(Path(path).read_text(encoding="ascii").strip()))
         except FileNotFoundError:
@@ -58,21 +70,27 @@ class Key:
             raise SordineError(f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits") from None
 
     def write(self, path: str | Path) -> None:
-        """Write the key file, readable by its owner alone. Raises FileExistsError rather than overwrite a key."""
+        """Write the key file, readable by its owner alone.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists: a key is never overwritten.
+        """
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(self.secret.hex() + "\n")
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell two keys apart and give neither away."""
+        """16 hexadecimal digits that differ between keys and do not disclose the key."""
         return self.digest("fingerprint", ["key"])[0, :8].tobytes().hex()
 
     def _stream(self, purpose: str) -> hashlib._Hash:
         return hashlib.shake_256(self.secret + purpose.encode() + b"\0")
 
     def digest(self, purpose: str, ids: Iterable[str], size: int = 16) -> np.ndarray:
-        """Keyed hashes of ids: (n, size) uint8."""
+        """Return keyed hashes of ids: (n, size) uint8."""
         head = self._stream(purpose)
         parts = []
         for name in ids:
@@ -82,24 +100,27 @@ class Key:
         return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(parts), size)
 
     def uniform(self, purpose: str, ids: Sequence[str] | np.ndarray, count: int) -> np.ndarray:
-        """Independent uniform draws in the open interval (0, 1): (n, count) float64."""
+        """Return independent uniform draws in the open interval (0, 1): (n, count) float64."""
         words = self.digest(purpose, ids, 8 * count).view("<u8") if count else np.zeros((len(ids), 0), "<u8")
         return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
     def normal(self, purpose: str, ids: Sequence[str] | np.ndarray, count: int) -> np.ndarray:
-        """Independent standard normal draws: (n, count) float64, by inversion of `uniform`."""
+        """Return independent standard normal draws: (n, count) float64, by inversion of `uniform`."""
         return np.asarray(ndtri(self.uniform(purpose, ids, count)))
 
     def order(self, purpose: str, ids: Sequence[str] | np.ndarray) -> np.ndarray:
-        """A keyed random order of the ids: positions (n,) int64, independent of the order they came in."""
+        """Return a keyed random order of the ids: positions (n,) int64. It does not depend on their order."""
         words = self.digest(purpose, ids, 16)
         return np.lexsort(tuple(words.T[::-1]))
 
     def pseudonyms(self, ids: Sequence[str] | np.ndarray) -> list[str]:
-        """A pseudonym for each id: 32 hexadecimal digits (128 bits; a clash among a billion ids is improbable)."""
+        """Return a pseudonym for each id: 32 hexadecimal digits (128 bits, so collisions are improbable)."""
         return [row.tobytes().hex() for row in self.digest("pseudonym", ids, 16)]
 
 
 def numpy_rng(seed: int, purpose: str) -> np.random.Generator:
-    """A generator for training and auditing (never for a released record): the same for the same seed and purpose."""
+    """Return a generator for training and auditing, the same for the same seed and purpose.
+
+    Never use it for a released record.
+    """
     return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")])

@@ -1,4 +1,4 @@
-"""Policy: what must become unreadable, what must stay readable, and what the audit watches besides."""
+"""Policy: which attributes to suppress, to preserve and to watch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ ALL_OTHERS: Literal["all others"] = "all others"
 class Policy:
     """Which attributes to suppress, to preserve and to watch.
 
-    suppress: attributes that an attacker must not read from released records.
-    preserve: attributes that must stay readable; a method may use their labels.
-    watch: attributes hidden from the method and read by the audit; `ALL_OTHERS` (the default) means every attribute
+    Parameters
+    ----------
+    suppress
+        Attributes that must not be inferable from released records.
+    preserve
+        Attributes that must stay useful. A method may use their labels.
+    watch
+        Attributes hidden from the method and attacked by the audit. `ALL_OTHERS` (the default) means every attribute
         of the table that is neither suppressed nor preserved.
 
-    Raises SordineError where an attribute stands in two places, or twice in one.
+    Raises
+    ------
+    SordineError
+        If an attribute is named twice.
     """
 
     suppress: tuple[str, ...] = ()
@@ -35,28 +43,31 @@ class Policy:
             if isinstance(names, str):
                 names = (names,)
             object.__setattr__(self, role, tuple(names))
-        seen: dict[str, str] = {}
+        roles: dict[str, str] = {}
         for role, names in self.roles():
             for name in names:
-                if name in seen:
-                    where = f"twice under {role}" if seen[name] == role else f"under {seen[name]} and under {role}"
-                    raise SordineError(f"policy: attribute {name!r} stands {where}")
-                seen[name] = role
+                if name in roles:
+                    where = f"twice in {role}" if roles[name] == role else f"in {roles[name]} and in {role}"
+                    raise SordineError(f"policy: attribute {name!r} is {where}; name it once")
+                roles[name] = role
 
     def roles(self) -> list[tuple[str, tuple[str, ...]]]:
-        """(role, attribute names) for the three roles; an unresolved watch is empty."""
+        """Return (role, attribute names) of the three roles; `ALL_OTHERS` gives no names."""
         watch = () if self.watch == ALL_OTHERS else self.watch
         return [("suppress", self.suppress), ("preserve", self.preserve), ("watch", tuple(watch))]
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Every attribute that the policy names."""
+        """All attributes that the policy names."""
         return tuple(name for _, names in self.roles() for name in names)
 
     def resolve(self, attributes: Iterable[str]) -> Policy:
-        """This policy on a table that has `attributes`: unknown names are refused, `ALL_OTHERS` is filled in.
+        """Return the policy for a table with these attributes, with `ALL_OTHERS` replaced by names.
 
-        Raises SordineError naming the unknown attribute and the nearest known one.
+        Raises
+        ------
+        SordineError
+            If the table lacks an attribute. The message suggests the nearest name.
         """
         known = list(attributes)
         for role, names in self.roles():

@@ -7,9 +7,9 @@ from sordine.policy import ALL_OTHERS, Policy
 
 
 def test_overlaps_are_refused():
-    with pytest.raises(SordineError, match="'a' stands under suppress and under preserve"):
+    with pytest.raises(SordineError, match="'a'"):
         Policy(("a",), ("a",))
-    with pytest.raises(SordineError, match="twice under suppress"):
+    with pytest.raises(SordineError, match="twice"):
         Policy(("a", "a"))
 
 
