@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[dict[str, Any] | str, str]] = {
     "a number that is none": (plain(seed="many"), "job.yaml: seed: "),
     "a share above one": (plain(audit={"max_leakage": 3}), "job.yaml: audit.max_leakage: "),
     "a wrong kind": (plain(settings=[1]), "job.yaml: settings: "),
-    "both roles": (plain(policy={"suppress": ["word"], "preserve": ["word"]}), "'word' stands under suppress and"),
+    "both roles": (plain(policy={"suppress": ["word"], "preserve": ["word"]}), "attribute 'word'"),
     "no YAML": ("source: t.parquet\npolicy: {suppress: [speaker\nmethod: leace\n", "job.yaml, line 3: "),
     "a key twice": ("source: t.parquet\nseed: 1\nseed: 2\n", "job.yaml, line 3: key 'seed' stands twice"),
     "no mapping": ("- a\n", "is no job"),
