@@ -165,8 +165,8 @@ def summary(store: Store) -> str:
             nag(found["speaker"]),
         ]
         rows.append([*cells, percent(found["digit"]["after"]), nag(found["digit"])])
-    head = ["method", "speaker read by a pretrained classifier, %", "by a retrained attacker, %", "leakage (NAG)"]
-    return markdown_table([*head, "digit read by a retrained attacker, %", "utility (NAG)"], rows)
+    head = ["method", "speaker, accuracy of a pretrained classifier, %", "of a retrained attack, %", "leakage (NAG)"]
+    return markdown_table([*head, "digit, accuracy of a retrained attack, %", "utility (NAG)"], rows)
 
 
 def page(cases: dict[str, Any], store: Store, pooled: dict[str, Any]) -> str:

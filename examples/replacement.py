@@ -30,7 +30,7 @@ on_originals = np.mean(picture_outputs(fixed, unseen.x).argmax(1) == unseen.y["g
 on_released = np.mean(picture_outputs(fixed, after.x).argmax(1) == drawn)
 print(f"fixed classifier: own value of originals {on_originals:.2f}, drawn value of releases {on_released:.2f}")
 
-# Privacy: an attacker who is trained on released records.
+# Privacy: an attacker that is trained on released records.
 report = audit(table, released, policy, modifier=modifier, key=key, budget=Budget.named("quick"), pretrained=False)
 for line in report.headlines:
     print(line.sentence)
