@@ -30,10 +30,11 @@ from sordine.data.media.folder import read_metadata
 from sordine.data.media.image import Pictures
 from sordine.data.media.kinds import Kind, Media
 from sordine.data.media.video import Clips
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode
 from sordine.features.encoder.extractor import Encoder
 from sordine.features.logmel import LogMel
 from sordine.features.pixels import Pixels
+from sordine.run import Run
 
 HOME = Path(__file__).parent
 STORE = Store("encoder")
@@ -84,7 +85,7 @@ def vectors(tool: Any, media: Media) -> tuple[np.ndarray, dict[str, float]]:
     """What an extractor of decoded media makes of a folder, and the seconds of learning and encoding."""
     decoded = decode(media, tool.decoder(media.kind))
     start = time.monotonic()
-    encode: Encode = tool.fit(decoded, media, Work(seed=SEED, log=print))
+    encode: Encode = tool.fit(decoded, media, Run(seed=SEED, log=print))
     learnt = time.monotonic() - start
     start = time.monotonic()
     x = np.concatenate(

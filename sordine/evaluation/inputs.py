@@ -6,7 +6,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ from sordine.data.table_io import read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Flaw, Gallery, Report
 from sordine.evaluation.sections.gallery import gallery
-from sordine.features.extract import extract
+from sordine.features.extract import ExtractOptions, extract
+from sordine.features.registry import make_extractor
 from sordine.policy import Policy
-from sordine.run import silent
+from sordine.run import Run, silent
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,8 +141,7 @@ def extract_pair(
     Raises SordineError where either cannot be read, no name is in both, the originals' records are frames of videos, or
     the extractor is asked to be blind to something (`steady`).
     """
-    if extractor == "encoder":
-        _sees_all((options or {}).get("steady", ""), weights)
+    _check_hides_nothing(extractor, options, weights)
     given = [] if weights is None else ["--weights", Path(weights).name]
     source = open_media(Path(original), layout, layout_options)
     if any(frame is not None for frame in source.frames):
@@ -167,17 +166,15 @@ def extract_pair(
                 folder,
                 extractor,
                 Path(scratch) / f"{name}.parquet",
-                options=options,
-                layout=layout if first else None,
-                layout_options=layout_options if first else None,
-                labels=first,
-                weights=weights,
-                skip_bad=skip_bad,
-                device=device,
-                workers=workers,
-                log=said,
-                progress=None if progress is None else partial(progress, f"extract {name}"),
-                steps=progress,
+                ExtractOptions(
+                    options=options or {},
+                    layout=layout if first else None,
+                    layout_options=layout_options if first else None,
+                    labels=first,
+                    weights=weights,
+                    skip_bad=skip_bad,
+                ),
+                Run(device=device, workers=workers, log=said, progress=progress),
             )
             weights = made.fitted or weights
             read = Table.read(Path(scratch) / f"{name}.parquet", named=named if first else ())
@@ -213,15 +210,13 @@ def _paired(original: Table, anonymised: Table, source: Media, released: Media, 
     return Pair(kept, Table(after.x, {}, kept.ids, {}, source=anonymised.source), source, released)
 
 
-def _sees_all(asked: str, weights: str | Path | None) -> None:
-    """Raises SordineError for numbers that are made to tell little of something: attackers would not see it either."""
-    from sordine.features.encoder import steady
-
-    if steady.named(asked):
-        raise SordineError("steady: an audit of two folders is to see all that their files tell; leave it out")
-    if weights is not None and (under := steady.told(Path(weights))):
+def _check_hides_nothing(extractor: str, options: Mapping[str, str] | None, weights: str | Path | None) -> None:
+    """Raise SordineError where the extractor hides information, as the attackers would then miss it too."""
+    tool = make_extractor(extractor, {**(options or {}), **({} if weights is None else {"weights": str(weights)})})
+    if hidden := tool.hides_information():
         raise SordineError(
-            f"{weights} is steady under {under}: an audit of two folders is to see all that their files tell; take other weights"
+            f"extractor {extractor} hides {hidden} from the attackers, so it cannot be used to audit two folders; "
+            "remove the option `steady`, or use other weights"
         )
 
 

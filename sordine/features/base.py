@@ -1,8 +1,13 @@
-"""What an extractor is, and the layout that it makes of one source."""
+"""What an extractor is, and base classes that leave its author one or two functions to write.
+
+An extractor is one file with one class, and one line in `sordine.features.registry`. The class is a frozen dataclass whose
+fields are its options; it derives from `TableExtractor`, `SoundExtractor` or `NetworkExtractor`, or from `Extractor` itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -11,115 +16,341 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from sordine.data.media.cache import Decoded, Decoder
-from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.audio import read_clip
+from sordine.data.media.cache import Block, Decoded, Decoder, blocks
+from sordine.data.media.kinds import FILE_NAME, Kind, Media
+from sordine.errors import SordineError
+from sordine.features.rows import Encoded, batch_of, in_order
+from sordine.features.sources import CLIPS, RawTable, decoded, records_of, with_ids
+from sordine.run import Run
 
 Blocks = Callable[[], Iterable[pa.RecordBatch]]
+SourceKind = Kind | Literal["table"]
+WORKERS = 2  # where a run does not say
+
+
+def workers_of(run: Run) -> int:
+    """Return the number of threads of a run."""
+    return WORKERS if run.workers is None else run.workers
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How one source's records become vectors.
+class FeaturePlan:
+    """How the records of one source become x.
 
-    names: one name a number of x, in order. consumed: columns that do not stand beside x in the output.
-    encode: a block of records and the number of the first one (from 1) -> (n, width) float32; a pure function, so that
-        blocks may be encoded in any order by any number of workers. None where an extractor reads clips.
-    notes: what the user should know (columns left out and why). details: plain data for the output's metadata.
+    Parameters
+    ----------
+    shape
+        Of one record of x: (width,), or (channels, height, width) of a picture.
+    blocks
+        The schema of the output to its blocks, in the order of the source.
+    dtype
+        Of x.
+    names
+        One name for each number of a vector, or none.
+    consumed
+        Columns of the source that are not in the output.
+    notes
+        What the user should know, such as columns that are left out and why.
+    details
+        Plain data for the output's metadata.
+    learnt
+        Weights that were fitted on this source. Empty where nothing was fitted.
+    """
+
+    shape: tuple[int, ...]
+    blocks: Callable[[pa.Schema], Iterator[Encoded]]
+    dtype: Any = np.float32
+    names: tuple[str, ...] = ()
+    consumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    learnt: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Extractor(ABC):
+    """Turns a media folder or a raw table into records of x. Subclasses are frozen dataclasses; fields are options.
+
+    Attributes
+    ----------
+    reads
+        Kinds of source: "audio", "image", "video", "table".
+    version
+        Changes whenever the same input gives other numbers.
+    learns
+        Whether it is fitted on the source. Then it has a field `weights`, a file of an earlier fit to use instead.
+    weights
+        A file of weights; a field of extractors that take one.
+    by_frame
+        Whether each frame of a video is a record.
+    """
+
+    reads: ClassVar[tuple[SourceKind, ...]]
+    version: ClassVar[int]
+    learns: ClassVar[bool] = False
+    weights: Path | None = None
+    by_frame: bool = False
+
+    @abstractmethod
+    def plan(
+        self, source: Media | RawTable, run: Run, *, features: tuple[str, ...] = (), skip_bad: bool = False
+    ) -> FeaturePlan:
+        """Return how the records of a source become x, fitted on the source where the extractor learns.
+
+        Parameters
+        ----------
+        source
+            A media folder or a raw table, of a kind in `reads`.
+        run
+            Device, seed, workers, log, progress, and the folder of unfinished training.
+        features
+            Columns that the user named, for tables.
+        skip_bad
+            Whether files that cannot be decoded are left out.
+
+        Raises
+        ------
+        SordineError
+            Where the source does not suit.
+        """
+
+    def hides_information(self) -> str:
+        """Return what the numbers hide on purpose, such as "light", or "": an audit of two folders must not hide any."""
+        return ""
+
+
+# --------------------------------------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class TableMap:
+    """A map from the records of a raw table to vectors.
+
+    Parameters
+    ----------
+    names
+        One name for each number of a vector, in order.
+    encode
+        A block of records and the number of its first record (from 0) to (n, width) float32. A pure function: blocks are
+        encoded in any order by any number of workers.
+    consumed, notes, details
+        As in `FeaturePlan`.
     """
 
     names: tuple[str, ...]
-    encode: Callable[[pa.RecordBatch, int], np.ndarray] | None = None
+    encode: Callable[[pa.RecordBatch, int], np.ndarray]
     consumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
-        """How many numbers x has."""
+        """How many numbers a vector has."""
         return len(self.names)
 
 
-class Extractor(Protocol):
-    """A dataclass whose fields are its options. `version` changes whenever the same input gives other numbers."""
+class TableExtractor(Extractor):
+    """An extractor of raw tables: an author writes `fit_table`."""
 
-    reads: ClassVar[Literal["audio", "table"]]
-    version: ClassVar[int]
+    reads: ClassVar[tuple[SourceKind, ...]] = ("table",)
 
-    def plan(self, blocks: Blocks, features: tuple[str, ...], where: str) -> Layout:
-        """The layout for one source.
+    @abstractmethod
+    def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
+        """Return the map for one table.
 
-        blocks() starts a new pass over its records; features are the columns that the user named; `where` opens error
-        messages. Raises SordineError where the source does not suit.
+        Parameters
+        ----------
+        blocks
+            Starts a new pass over the records.
+        features
+            Columns that the user named.
+        where
+            Start of error messages.
         """
-        ...
+
+    def plan(
+        self, source: Media | RawTable, run: Run, *, features: tuple[str, ...] = (), skip_bad: bool = False
+    ) -> FeaturePlan:
+        """Return how the records of a raw table become vectors."""
+        assert isinstance(source, RawTable)
+        fitted = self.fit_table(source.blocks, features, str(source.path))
+
+        def made(schema: pa.Schema) -> Iterator[Encoded]:
+            def encode(block: pa.RecordBatch, row: int) -> Encoded:
+                if "id" in block.schema.names:
+                    ids = block.column("id").cast(pa.string())
+                else:
+                    ids = pa.array([f"row-{row + i:07d}" for i in range(len(block))], pa.string())
+                return Encoded(batch_of(block, ids, fitted.encode(block, row), schema), len(block))
+
+            return in_order(encode, source.blocks(), workers_of(run))
+
+        return FeaturePlan(
+            (fitted.width,),
+            made,
+            names=fitted.names,
+            consumed=fitted.consumed,
+            notes=fitted.notes,
+            details=fitted.details,
+        )
 
 
-class ClipExtractor(Extractor, Protocol):
-    """An extractor of sound: one clip at a time."""
+# --------------------------------------------------------------------------------------------- sound, clip by clip
 
+
+class SoundExtractor(Extractor):
+    """An extractor of whole sound clips: an author writes `names` and `clip`."""
+
+    reads: ClassVar[tuple[SourceKind, ...]] = ("audio",)
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Return one name for each number of a vector, in order."""
+
+    @abstractmethod
     def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
-        """The vector (width,) float32 of a waveform (n,) at `rate` samples per second."""
-        ...
+        """Return the vector (width,) float32 of a waveform (n,) at `rate` samples per second."""
+
+    def plan(
+        self, source: Media | RawTable, run: Run, *, features: tuple[str, ...] = (), skip_bad: bool = False
+    ) -> FeaturePlan:
+        """Return how the clips of a folder become vectors."""
+        assert isinstance(source, Media)
+        names = self.names()
+
+        def encode(block: pa.RecordBatch, schema: pa.Schema) -> Encoded:
+            good, vectors, bad = [], [], []
+            for i, name in enumerate(block.column(FILE_NAME).to_pylist()):
+                try:
+                    vectors.append(self.clip(*read_clip(source.root / name)))
+                    good.append(i)
+                except SordineError as error:
+                    bad.append((name, str(error)))
+            rest = block.take(pa.array(good, pa.int64()))
+            x = np.stack(vectors) if vectors else np.zeros((0, len(names)), np.float32)
+            return Encoded(batch_of(rest, rest.column("id"), x, schema), len(block), tuple(bad))
+
+        def made(schema: pa.Schema) -> Iterator[Encoded]:
+            return in_order(lambda block, row: encode(block, schema), records_of(source, CLIPS), workers_of(run))
+
+        return FeaturePlan((len(names),), made, names=names)
 
 
-@dataclass(frozen=True)
-class Work:
-    """The circumstances of an extraction: nothing in it but the seed changes the numbers.
-
-    folder: where unfinished training is kept, to resume. log: one line at a time. progress: (what, done, of).
-    """
-
-    device: str = "cpu"
-    seed: int = 0
-    workers: int = 2
-    folder: Path | None = None
-    log: Callable[[str], None] = lambda line: None
-    progress: Callable[[str, int, int], None] | None = None
+# --------------------------------------------------------------------------------------------- media by a network
 
 
 class Encode(Protocol):
-    """Decoded records to vectors: an extractor whose weights are there.
+    """A map from decoded records to x, with its weights in place."""
 
-    Where it gives other records than vectors of float32 (pictures), it has `shape`, of one record, and `dtype` too.
-    """
+    @property
+    def width(self) -> int:
+        """How many numbers a record of x has."""
+        ...
 
-    width: int
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one record of x."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of x."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Plain data for the output's metadata."""
+        ...
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """(b, *shape) as the decoder gives them, (b,) real samples or frames -> (b, width) float32 of norm 1.
+        """Return x of some records: (b, *shape) as decoded and (b,) real samples or frames to (b, *shape of x).
 
-        Pure: a record's vector does not depend on what came with it.
+        Pure: a record's x does not depend on the other records of the block. Vectors have norm 1.
         """
         ...
 
-    def weights(self) -> dict[str, Tensor]:
-        """What was learnt from the folder; empty where nothing was."""
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return what was fitted on the folder; empty where nothing was."""
         ...
 
 
-class MediaExtractor(Protocol):
-    """An extractor of media by a network or a learnt map: a frozen dataclass whose fields are its options.
+class NetworkExtractor(Extractor):
+    """An extractor of decoded media by a network or a fitted map: an author writes `decoder` and `open`, and `fit` where
+    it learns.
 
-    reads: kinds of media. block: records encoded at a time. learns: whether it is fitted on the folder itself; its fields
-    then include `weights: Path | None`, a file of what was learnt before, which is then used instead. One that has
-    `cached = True` reads the folder from the cache of decoded media although it learns nothing.
+    Attributes
+    ----------
+    cached
+        Whether the folder is decoded into the cache although nothing is fitted on it.
     """
 
-    reads: ClassVar[tuple[Kind, ...]]
-    version: ClassVar[int]
-    learns: ClassVar[bool]
+    cached: ClassVar[bool] = False
 
     @property
-    def block(self) -> int: ...
+    @abstractmethod
+    def block(self) -> int:
+        """Records that are encoded at a time; a class attribute in most extractors."""
 
+    @abstractmethod
     def decoder(self, kind: Kind) -> Decoder:
-        """How it wants the files of a folder of this kind."""
-        ...
+        """Return how the files of a folder of this kind are decoded."""
 
-    def open(self, kind: Kind, work: Work) -> Encode:
-        """Load the weights (of `weights`, where it learns). Raises SordineError, saying where to get what is missing."""
-        ...
+    @abstractmethod
+    def open(self, kind: Kind, run: Run) -> Encode:
+        """Load the weights, from `weights` where the extractor learns.
 
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
-        """Learn from the folder, where it learns. The labels are columns of `media.records`, at `decoded.rows`."""
-        ...
+        Raises
+        ------
+        SordineError
+            Where weights are missing; the message says where to get them.
+        """
+
+    def fit(self, decoded: Decoded, media: Media, run: Run) -> Encode:
+        """Fit on a folder. Labels are columns of `media.records`, at `decoded.rows`. The default fits nothing."""
+        return self.open(decoded.kind, run)
+
+    def plan(
+        self, source: Media | RawTable, run: Run, *, features: tuple[str, ...] = (), skip_bad: bool = False
+    ) -> FeaturePlan:
+        """Return how the files of a folder become x, after fitting where the extractor learns."""
+        assert isinstance(source, Media)
+        found: Decoded | None = None
+        learnt: Mapping[str, Tensor] = {}
+        decoder, workers = self.decoder(source.kind), workers_of(run)
+        fits = self.learns and self.weights is None
+        if fits or self.cached:
+            found = decoded(decoder, source, run, workers, skip_bad=skip_bad)
+        if fits:
+            assert found is not None
+            encode = self.fit(found, source, run)
+            learnt = encode.weights()
+        else:
+            encode = self.open(source.kind, run)
+
+        def made(schema: pa.Schema) -> Iterator[Encoded]:
+            parts = blocks(source, decoder, self.block, workers=workers) if found is None else _parts(found, self.block)
+            return _encoded(encode, source, parts, schema)
+
+        # The kind marks vectors: raw views of the media can be encoded like them. Pictures have a shape instead.
+        note = {"kind": source.kind} if len(encode.shape) == 1 else {"shape": encode.shape}
+        return FeaturePlan(encode.shape, made, encode.dtype, details={**note, **encode.details}, learnt=learnt)
+
+
+def _parts(found: Decoded, size: int) -> Iterator[Block]:
+    for start in range(0, len(found), size):
+        part = slice(start, start + size)
+        bad = found.bad if start == 0 else ()
+        yield Block(np.asarray(found.x[part]), found.lengths[part], found.rows[part], bad)
+
+
+def _encoded(encode: Encode, media: Media, parts: Iterable[Block], schema: pa.Schema) -> Iterator[Encoded]:
+    # Every record in order, as blocks of the output.
+    table, shape, dtype = with_ids(media), encode.shape, np.dtype(encode.dtype)
+    for block in parts:
+        rows = table.take(pa.array(block.rows)).combine_chunks()
+        part = rows.to_batches()[0] if len(block.rows) else pa.RecordBatch.from_pylist([], schema=table.schema)
+        x = encode(block.x, block.lengths) if len(block.rows) else np.zeros((0, *shape), dtype)
+        if dtype != np.uint8 and not np.isfinite(x).all():
+            at = int(block.rows[~np.isfinite(x).all(axis=1)][0])
+            raise SordineError(f"{media.path(at)}: the extractor's output contains NaN or infinity; check the file")
+        yield Encoded(batch_of(part, part.column("id"), x, schema), len(block.rows) + len(block.bad), block.bad)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from sordine.errors import SordineError, nearest
-from sordine.features.base import Blocks, Layout
+from sordine.features.base import Blocks, TableExtractor, TableMap
 
 NEVER = ("id", "split", "group")
 MISSING = "(missing)"
@@ -19,7 +20,7 @@ HEAVY = 2.0  # skewness from which a number is read through its signed logarithm
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(TableExtractor):
     """One number a class of each string, boolean or dictionary column, one or two a numeric column.
 
     A column's missing values are a class of their own. A number is standardised over all records (missing: 0, and an
@@ -32,16 +33,11 @@ class Columns:
     """
 
     labels: str = ""
-    max_classes: int = 100
+    max_classes: Annotated[int, Field(ge=1)] = 100
 
-    reads: ClassVar[Literal["audio", "table"]] = "table"
     version: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        if self.max_classes < 1:
-            raise SordineError(f"columns: max_classes={self.max_classes} is not 1 or more")
-
-    def plan(self, blocks: Blocks, features: tuple[str, ...], where: str) -> Layout:
+    def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
         """The layout for one table: the first pass, which counts classes and takes moments."""
         encoders: list[Number | Classes] = []
         notes: list[str] = []
@@ -69,7 +65,7 @@ class Columns:
         names = tuple(name for encoder in used for name in encoder.names)
         floats = tuple(e.name for e in used if isinstance(e, Number) and e.decimal)
         details = {"numbers": {e.name: e.scale() for e in used if isinstance(e, Number)}}
-        return Layout(names, encode, consumed=floats, notes=tuple(notes), details=details)
+        return TableMap(names, encode, consumed=floats, notes=tuple(notes), details=details)
 
     def _names(self, schema: pa.Schema, features: tuple[str, ...], where: str) -> tuple[str, ...]:
         labels = tuple(name.strip() for name in self.labels.split(",") if name.strip())

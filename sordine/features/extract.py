@@ -1,34 +1,85 @@
-"""Extractors: from a media folder or a raw table to a table of vectors or pictures. One file an extractor."""
+"""Turn a media folder or a raw table into a table of vectors or pictures."""
 
 from __future__ import annotations
 
+import functools
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from sordine.data.files import cache_folder, content_address, refuse_existing
+from sordine.data.files import cache_folder, content_address, refuse_existing, sha256
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
 from sordine.data.table_io import rows_note, write_blocks
 from sordine.errors import SordineError
-from sordine.features import sources as folders
-from sordine.features import table_sources as tables
-from sordine.features.base import Extractor, Layout, Work
-from sordine.features.registry import EXTRACTORS, NAMES_UP_TO, make_extractor
-from sordine.features.rows import checked, in_order, schema_of
+from sordine.features.base import Extractor, FeaturePlan, workers_of
+from sordine.features.registry import EXTRACTORS, make_extractor
+from sordine.features.rows import checked, schema_of
+from sordine.features.sources import RawTable, fitted_beside, of_table, open_table, save_learnt, table_in
+from sordine.run import RUN_KEYWORDS, Run
 
 NOTE = "sordine.extract"
+NAMES_UP_TO = 5000  # numbers of a vector whose names are written to the metadata
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What is extracted, and how.
+
+    Parameters
+    ----------
+    options
+        Options of the extractor, as text or values.
+    weights
+        A file that the extractor takes its weights from; short for the extractor's option of that name.
+    features
+        Columns to use, for extractors of tables. Empty lets the extractor choose.
+    layout
+        The data set whose layout the folder has (`sordine.data.layouts`). None detects it.
+    layout_options
+        Options of the layout.
+    labels
+        False takes a folder of files without any table beside them.
+    skip_bad
+        Leave out files that cannot be decoded instead of refusing the folder.
+    force
+        Replace an existing output.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | Path | None = None
+    features: Sequence[str] = ()
+    layout: str | None = None
+    layout_options: Mapping[str, Any] | None = None
+    labels: bool = True
+    skip_bad: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did: rows written, bad files left out (name, reason), numbers a record, seconds, notes.
+    """What `extract` wrote.
 
-    fitted: the file of what the extractor learnt from this folder, which extracts others in the same way (`weights`).
+    Attributes
+    ----------
+    rows
+        Records written.
+    skipped
+        Files that were left out: (name, reason).
+    width
+        Numbers of a record.
+    seconds
+        Time taken.
+    notes
+        What the user should know.
+    fitted
+        File of what the extractor fitted on this source; with it as `weights`, other sources are extracted alike.
     """
 
     rows: int
@@ -39,144 +90,170 @@ class Extracted:
     fitted: Path | None = None
 
 
+def _accepts_old_keywords(function: Callable[..., Extracted]) -> Callable[..., Extracted]:
+    # Version 0.1 had every option and every part of the run as a keyword of its own.
+    own = {f.name for f in fields(ExtractOptions)} - {"options"}
+    run_words = {*RUN_KEYWORDS, "folder", "steps"}
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Extracted:
+        old = {name: kwargs.pop(name) for name in list(kwargs) if name in own | run_words}
+        if old:
+            warnings.warn(
+                f"extract: {', '.join(old)} as keywords are deprecated; use ExtractOptions(...) and run=Run(...)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            kwargs["run"] = _run_of({k: v for k, v in old.items() if k in run_words}, kwargs.get("run") or Run())
+            given = kwargs.get("options")
+            options = given if isinstance(given, ExtractOptions) else ExtractOptions(options=given or {})
+            kwargs["options"] = replace(options, **{k: v for k, v in old.items() if k in own})
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _run_of(old: dict[str, Any], run: Run) -> Run:
+    # `progress` took (done, total) of the records, `steps` took (what, done, total) of decoding and training.
+    records, steps = old.pop("progress", None), old.pop("steps", None)
+    if records is not None or steps is not None:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what == "extract" and records is not None:
+                records(done, total)
+            if what != "extract" and steps is not None:
+                steps(what, done, total)
+
+        old["progress"] = progress
+    return replace(run, **old)
+
+
+@_accepts_old_keywords
 def extract(
     source: str | Path,
     extractor: str,
     output: str | Path,
-    *,
-    features: Sequence[str] = (),
-    options: Mapping[str, str] | None = None,
-    layout: str | None = None,
-    layout_options: Mapping[str, Any] | None = None,
-    labels: bool = True,
-    weights: str | Path | None = None,
-    skip_bad: bool = False,
-    workers: int = 2,
-    device: str = "cpu",
-    seed: int = 0,
-    folder: Path | None = None,
-    force: bool = False,
-    log: Callable[[str], None] = lambda line: None,
-    progress: Callable[[int, int], None] | None = None,
-    steps: Callable[[str, int, int], None] | None = None,
+    options: ExtractOptions | Mapping[str, Any] | None = None,
+    run: Run | None = None,
 ) -> Extracted:
-    """Turn a media folder or a raw table into a table file of vectors (or of pictures): id, the source's other columns, x.
+    """Turn a media folder or a raw table into a table file: id, the source's other columns, and x.
 
-    source: a media folder, a Parquet or CSV file, or a folder with one such file. features: the columns to read, for
-    extractors of tables. layout: the data set whose layout the folder has (`media.layouts`), by default found out.
-    labels: False reads a folder of files without any table beside them. weights: a file that the extractor takes its
-    weights from. skip_bad: leave out files that cannot be decoded instead of refusing the folder. workers: threads; the
-    output does not depend on it. device, seed: of an extractor that is a network. folder: where unfinished training is
-    kept, by default in the cache. log: one line at a time. progress: (records done, records in all). steps: (what, done, of) of decoding and training.
-    A pure map over blocks of records, written as they come: memory does not grow with the source (but a CSV file and a
-    folder's metadata are read whole).
-    Raises SordineError for wrong input, naming the file and the row or column; nothing is then written.
+    The blocks are written as they are computed, so memory does not grow with the source; only a CSV file and a folder's
+    metadata are read whole. The output does not depend on the number of workers.
+
+    Parameters
+    ----------
+    source
+        A media folder, a Parquet or CSV file, or a folder with one such file.
+    extractor
+        Name of an extractor (`sordine.features.registry`).
+    output
+        The Parquet file to write.
+    options
+        What is extracted, and how; or only the options of the extractor, as a mapping.
+    run
+        Device and seed of a network, number of workers, log and progress. In `run.folder`, by default the cache,
+        unfinished training is saved and resumed.
+
+    Returns
+    -------
+    Extracted
+        How many records were written, and what was left out.
+
+    Raises
+    ------
+    SordineError
+        For wrong input; the message names the file and the row or column. Nothing is then written.
     """
     start = time.monotonic()
-    output = Path(output)
-    given = dict(options or {}) | ({} if weights is None else {"weights": str(weights)})
-    tool = make_extractor(extractor, given)
-    if workers < 1:
-        raise SordineError(f"workers={workers}: at least one is needed")
-    refuse_existing(output, force)
+    output, run = Path(output), run or Run()
+    if not isinstance(options, ExtractOptions):
+        options = ExtractOptions(options=options or {})
+    weights = {} if options.weights is None else {"weights": str(options.weights)}
+    tool = make_extractor(extractor, {**options.options, **weights})
+    if workers_of(run) < 1:
+        raise SordineError(f"workers is {run.workers}; it must be at least 1")
+    refuse_existing(output, options.force)
+    opened = open_source(Path(source), extractor, tool, options)
+    if isinstance(opened, Media) and options.features:
+        raise SordineError(f"{opened.root}: {extractor} takes the files of a media folder; remove --features")
+    fitted = fitted_beside(output, extractor)
+    if tool.learns and tool.weights is None:
+        refuse_existing(fitted, options.force)
+    notes = list(opened.notes) if isinstance(opened, Media) else []
+    for line in notes:
+        run.log(line)
+    within = replace(run, folder=run.folder or cache_folder() / "training")
+    plan = tool.plan(opened, within, features=tuple(options.features), skip_bad=options.skip_bad)
+    for line in plan.notes:
+        run.log(line)
+    schema = _schema(extractor, tool, opened, plan)
     skipped: list[tuple[str, str]] = []
-    opened = open_source(Path(source), extractor, tool, layout, dict(layout_options or {}), labels)
-    learnt: dict[str, Any] = {}
-    if isinstance(opened, tables.Source):
-        plan = _plan(extractor, tool, opened, tuple(features), log)
-        schema = _schema(extractor, tool, opened.schema, plan, str(opened.path), ("id", *plan.consumed))
-        if "id" not in opened.schema.names and opened.path.is_file():
-            schema = schema.with_metadata({**schema.metadata, **rows_note(content_address(opened.path))})
-        encoded = in_order(tables.encoder_of(plan, schema), opened.blocks(), workers)
-        where, count, width, notes = str(opened.path), opened.rows, plan.width, plan.notes
-    else:
-        if features:
-            raise SordineError(
-                f"{opened.root}: {extractor} reads the files of a media folder, so no features can be named"
-            )
-        for line in opened.notes:
-            log(line)
-        where, count, notes = str(opened.root), len(opened), opened.notes
-        inner = ("id", FILE_NAME, FRAME)
-        if hasattr(tool, "clip"):
-            plan = tool.plan(lambda: folders.sources(opened), (), where)
-            schema = _schema(extractor, tool, opened.records.schema, plan, where, inner)
-            encoded = in_order(folders.clip_encoder(tool, opened, schema), folders.sources(opened), workers)
-            width = plan.width
-        else:
-            kept = folders.fitted_beside(output, extractor)
-            if tool.learns and tool.weights is None:
-                refuse_existing(kept, force)
-            work = Work(device, seed, workers, folder or cache_folder() / "training", log, steps)
-            network = folders.Network(tool, opened, work, skip_bad=skip_bad)
-            learnt, width = network.learnt, network.encode.width
-            columns, shape, dtype = opened.records.schema, network.shape, network.dtype
-            # `kind` says that views of the raw media can go the same way, to vectors: pictures are none.
-            note = {**({"kind": opened.kind} if len(shape) == 1 else {"shape": shape}), **folders.weights_note(tool)}
-            if under := getattr(network.encode, "steady", ""):  # the weights know, whatever the options say
-                note["steady"] = under
-                note["say"] = [
-                    f"the numbers are steady under {under.replace(',', ', ')}: what is read of the originals is read of these numbers"
-                ]
-            schema = schema_of(extractor, tool, columns, shape, where, without=inner, note=note, dtype=dtype)
-            encoded = network.encoded(schema)
-    ready = checked(encoded, skipped, where, count, skip_bad=skip_bad, progress=progress)
-    rows = write_blocks(output, schema, ready, force=force)
+    where, count = _where(opened), opened.rows if isinstance(opened, RawTable) else len(opened)
+    ready = checked(plan.blocks(schema), skipped, where, count, skip_bad=options.skip_bad, run=run)
+    rows = write_blocks(output, schema, ready, force=options.force)
     if skipped:
-        log(f"left out {len(skipped)} bad files of {count}: {', '.join(name for name, _ in skipped)}")
-    fitted = None
-    if learnt:
-        fitted = folders.fitted_beside(output, extractor)
-        folders.save_learnt(fitted, learnt, force=force)
-        log(
-            f"{fitted}: what {extractor} learnt here; it extracts other folders in the same way (--weights, with the same options)"
-        )
-    return Extracted(rows, tuple(skipped), width, time.monotonic() - start, tuple(notes), fitted)
+        run.log(f"left out {len(skipped)} bad files of {count}: {', '.join(name for name, _ in skipped)}")
+    if plan.learnt:
+        save_learnt(fitted, plan.learnt, force=options.force)
+        run.log(f"{fitted}: the fitted {extractor}. To extract other sources alike, use it with --weights")
+    return Extracted(
+        rows,
+        tuple(skipped),
+        int(np.prod(plan.shape)),
+        time.monotonic() - start,
+        (*notes, *plan.notes),
+        fitted if plan.learnt else None,
+    )
 
 
-def _reads(made: Any) -> tuple[str, ...]:
-    return (made.reads,) if isinstance(made.reads, str) else tuple(made.reads)
+def open_source(path: Path, name: str, tool: Extractor, options: ExtractOptions) -> Media | RawTable:
+    """Return the source in the form that the extractor takes.
 
-
-def open_source(
-    path: Path, name: str, tool: Any, layout: str | None, options: dict[str, Any], labels: bool
-) -> Media | tables.Source:
-    """The source in the form that the extractor reads. Raises SordineError where the two do not suit."""
+    Raises
+    ------
+    SordineError
+        Where the path does not exist, or the source does not suit the extractor.
+    """
     from sordine.data.layouts.motionsense import read_motion
     from sordine.data.layouts.registry import open_media
 
+    layout, layout_options = options.layout, dict(options.layout_options or {})
     if not path.exists():
         raise SordineError(f"{path} does not exist")
     if layout == "motionsense":
-        opened: Media | tables.Source = tables.of_table(read_motion(path, **options), path)
-    elif path.is_dir() and (metadata_file(path) is not None or layout is not None or _reads(tool) != ("table",)):
-        opened = open_media(path, layout, options, labels=labels)
-        if getattr(tool, "level", "video") == "frame" and FRAME not in opened.records.column_names:
+        opened: Media | RawTable = of_table(read_motion(path, **layout_options), path)
+    elif path.is_dir() and (metadata_file(path) is not None or layout is not None or tool.reads != ("table",)):
+        opened = open_media(path, layout, layout_options, labels=options.labels)
+        if tool.by_frame and FRAME not in opened.records.column_names:
             from sordine.data.media.video import by_frame
 
             opened = by_frame(opened)
     else:
-        opened = tables.open_source(tables.table_in(path) if path.is_dir() else path)
-    kind = "table" if isinstance(opened, tables.Source) else opened.kind
-    if kind not in _reads(tool):
-        suited = ", ".join(n for n, made in EXTRACTORS.items() if kind in _reads(made))
-        is_a = "a table" if kind == "table" else f"a folder of {WORDS[kind]}"
-        wants = " or ".join("the columns of a table" if r == "table" else WORDS[r] for r in _reads(tool))  # type: ignore[index]
-        raise SordineError(f"{name} reads {wants}, and {path} is {is_a}; for that: {suited}")
+        opened = open_table(table_in(path) if path.is_dir() else path)
+    kind = "table" if isinstance(opened, RawTable) else opened.kind
+    if kind not in tool.reads:
+        suited = ", ".join(n for n, made in EXTRACTORS.items() if kind in made.reads)
+        found = "a table" if isinstance(opened, RawTable) else f"a folder of {WORDS[opened.kind]}"
+        wanted = " or ".join("a table" if r == "table" else WORDS[r] for r in tool.reads)
+        raise SordineError(f"{path} is {found}, and extractor {name} takes {wanted}; use one of: {suited}")
     return opened
 
 
-def _plan(
-    name: str, tool: Extractor, source: tables.Source, features: tuple[str, ...], log: Callable[[str], None]
-) -> Layout:
-    plan = tool.plan(source.blocks, features, str(source.path))
-    for note in plan.notes:
-        log(note)
-    return plan
+def _where(source: Media | RawTable) -> str:
+    return str(source.path if isinstance(source, RawTable) else source.root)
 
 
-def _schema(name: str, tool: Any, columns: pa.Schema, plan: Layout, where: str, without: Sequence[str]) -> pa.Schema:
+def _schema(name: str, tool: Extractor, source: Media | RawTable, plan: FeaturePlan) -> pa.Schema:
     note: dict[str, Any] = dict(plan.details)
-    if plan.width < NAMES_UP_TO:
+    if plan.names and len(plan.names) < NAMES_UP_TO:
         note["names"] = list(plan.names)
-    return schema_of(name, tool, columns, (plan.width,), where, without=without, note=note)
+    if tool.weights is not None and Path(tool.weights).is_file():
+        note["weights_sha256"] = sha256(tool.weights)
+    table = isinstance(source, RawTable)
+    columns = source.schema if isinstance(source, RawTable) else source.records.schema
+    without = ("id", *plan.consumed, *(() if table else (FILE_NAME, FRAME)))
+    schema = schema_of(name, tool, columns, plan.shape, _where(source), without=without, note=note, dtype=plan.dtype)
+    if isinstance(source, RawTable) and "id" not in source.schema.names and source.path.is_file():
+        schema = schema.with_metadata({**schema.metadata, **rows_note(content_address(source.path))})
+    return schema

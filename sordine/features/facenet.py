@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.cache import Decoder
 from sordine.data.media.image import Pictures
-from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.models.networks.inception_resnet import SIDE, WIDTH, InceptionResnet
 from sordine.models.pretrained import (
     FACENET_MIDDLE,
@@ -24,12 +24,13 @@ from sordine.models.pretrained import (
     read_state,
     weights_file,
 )
+from sordine.run import Run
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
-class FaceNet:
+class FaceNet(NetworkExtractor):
     """512 numbers a picture. The whole picture is resized to 160 x 160: crop to the face beforehand.
 
     Pixels are (v - 127.5) / 128, the fixed standardisation that facenet-pytorch feeds these weights. (MaSS's appendix A
@@ -39,10 +40,9 @@ class FaceNet:
 
     weights: Path | None = None
 
-    reads: ClassVar[tuple[Kind, ...]] = ("image",)
+    reads: ClassVar[tuple[SourceKind, ...]] = ("image",)
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
-    learns: ClassVar[bool] = False
 
     def decoder(self, kind: Kind) -> Decoder:
         """Colour pictures of 160 x 160."""
@@ -50,19 +50,15 @@ class FaceNet:
             raise SordineError(f"facenet reads pictures, not {kind}")
         return Pictures(SIDE, SIDE)
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """Load the network. Raises SordineError, saying where its weights are to be had, where they are not here."""
         path = weights_file("facenet", self.weights, FACENET_URL)
         with torch.device("meta"):
             net = InceptionResnet()
         load(net, read_state(path), path, unused=("logits.",))
-        net.to(work.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def embed(x: Tensor, lengths: Tensor) -> Tensor:
             return net(((x.float() - FACENET_MIDDLE) / FACENET_SPREAD).contiguous(memory_format=torch.channels_last))
 
-        return Frozen(embed, WIDTH, BATCH, work.device)
-
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
-        """The same as `open`: it learns nothing here."""
-        return self.open(decoded.kind, work)
+        return Frozen(embed, WIDTH, BATCH, run.device)

@@ -7,18 +7,20 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sordine.data.media.audio import Waves
-from sordine.data.media.cache import Decoded, Decoder
-from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.cache import Decoder
+from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.models.pretrained import Frozen, hub_folder, load, read_state
 from sordine.models.torchvision_loader import installed, load_torchvision
+from sordine.run import Run
 
 RATE, SHORTEST, LONGEST_S, BATCH = 16000, 400, 60, 8
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -27,7 +29,7 @@ FLOOR = 1e-7  # added to a clip's variance, as the checkpoint's own preprocessin
 
 
 @dataclass(frozen=True)
-class Hubert:
+class Hubert(NetworkExtractor):
     """1,024 numbers a clip: the mean over time of the last hidden state.
 
     A clip comes to the network at 16 kHz, cut or padded with zeros at its end to `samples`, which are counted at
@@ -42,17 +44,14 @@ class Hubert:
 
     model: str = "facebook/hubert-large-ll60k"
     samples: int = 30000
-    count_rate: int = 48000
+    count_rate: Annotated[int, Field(ge=1000, le=192000)] = 48000
     weights: Path | None = None
 
-    reads: ClassVar[tuple[Kind, ...]] = ("audio",)
+    reads: ClassVar[tuple[SourceKind, ...]] = ("audio",)
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
-    learns: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 1000 <= self.count_rate <= 192000:
-            raise SordineError(f"hubert-large: count_rate={self.count_rate} is not between 1000 and 192000")
         if not SHORTEST <= self.length <= LONGEST_S * RATE:
             seconds = f"between {SHORTEST / RATE} and {LONGEST_S} seconds"
             raise SordineError(f"hubert-large: samples={self.samples} at {self.count_rate} Hz are not {seconds}")
@@ -68,7 +67,7 @@ class Hubert:
             raise SordineError(f"hubert-large reads sound, not {kind}")
         return Waves(RATE, self.length)
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
         if find_spec("transformers") is None:
             raise SordineError("transformers is not installed: pip install 'sordine[speech]'")
@@ -83,7 +82,7 @@ class Hubert:
             raise SordineError(f"{folder} holds neither {FILES[0]} nor {FILES[1]}")
         net = empty_hubert(config)
         load(net, plain_names(read_state(path)), path)
-        net.to(work.device)
+        net.to(run.device)
         normal = bool(sound.get("do_normalize"))
 
         def embed(x: Tensor, lengths: Tensor) -> Tensor:
@@ -92,11 +91,7 @@ class Hubert:
                 x = (x - mean) / (variance + FLOOR).sqrt()
             return net(x).last_hidden_state.mean(dim=1)
 
-        return Frozen(embed, int(config["hidden_size"]), BATCH, work.device)
-
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
-        """The same as `open`: it learns nothing here."""
-        return self.open(decoded.kind, work)
+        return Frozen(embed, int(config["hidden_size"]), BATCH, run.device)
 
 
 def empty_hubert(config: dict[str, Any]) -> nn.Module:

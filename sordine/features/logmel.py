@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from sordine.data.media.audio import resample
-from sordine.errors import SordineError
-from sordine.features.base import Blocks, Layout
+from sordine.features.base import SoundExtractor
 
 WINDOW_S, HOP_S, LOWEST_HZ = 0.025, 0.010, 60.0
 FLOOR = 1e-8  # above the rounding noise of 16-bit samples, so that packing and resampling leave no mark
 
 
 @dataclass(frozen=True)
-class LogMel:
+class LogMel(SoundExtractor):
     """bands x slices + 2 x bands numbers: 560 by default (40 x 12 log energies, 40 means, 40 standard deviations).
 
     rate: samples per second that every clip is brought to. bands: mel bands from 60 Hz to rate / 2. slices: equal parts
@@ -27,27 +27,18 @@ class LogMel:
     Raises SordineError where an option is out of range.
     """
 
-    rate: int = 8000
-    bands: int = 40
-    slices: int = 12
-    trim: float = 30.0
+    rate: Annotated[int, Field(ge=1000, le=192000)] = 8000
+    bands: Annotated[int, Field(ge=2, le=256)] = 40
+    slices: Annotated[int, Field(ge=1, le=1000)] = 12
+    trim: Annotated[float, Field(ge=0, le=200)] = 30.0
 
-    reads: ClassVar[Literal["audio", "table"]] = "audio"
     version: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        for name, low, high in (("rate", 1000, 192000), ("bands", 2, 256), ("slices", 1, 1000), ("trim", 0, 200)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SordineError(f"logmel: {name}={value} is not between {low} and {high}")
-
-    def plan(self, blocks: Blocks, features: tuple[str, ...], where: str) -> Layout:
-        """The layout: slice by slice the bands from low to high, then the bands' means, then their deviations."""
-        if features:
-            raise SordineError(f"{where}: logmel reads the files of a media folder, so no features can be named")
+    def names(self) -> tuple[str, ...]:
+        """Return the names: slice by slice the bands from low to high, then the bands' means, then their deviations."""
         grid = [f"slice{t:02d}.band{b:02d}" for t in range(self.slices) for b in range(self.bands)]
         stats = [f"{what}.band{b:02d}" for what in ("mean", "std") for b in range(self.bands)]
-        return Layout(tuple(grid + stats))
+        return tuple(grid + stats)
 
     def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
         """The vector (width,) float32 of a waveform (n,) at `rate` samples per second; silence gives finite numbers."""

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
-from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.cache import Decoder
 from sordine.data.media.image import Pictures
-from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
+from sordine.run import Run
 
 LARGEST = 1024  # pixels a side
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
 BLOCK, BLOCK_BYTES = 256, 1 << 24
 
 
 @dataclass(frozen=True)
-class AsPictures:
+class AsPictures(NetworkExtractor):
     """(3, height, width) uint8 a picture, values 0 to 255, or (1, height, width) where grey (luma, ITU-R BT.601).
 
     A picture is resized whole, so that its sides may change their ratio: crop beforehand what is to keep its shape.
@@ -28,20 +31,14 @@ class AsPictures:
     Raises SordineError where a side is not between 1 and 1024.
     """
 
-    size: int = 64
-    height: int | None = None
-    width: int | None = None
+    size: Side = 64
+    height: Side | None = None
+    width: Side | None = None
     grey: bool = False
 
-    reads: ClassVar[tuple[Kind, ...]] = ("image",)
+    reads: ClassVar[tuple[SourceKind, ...]] = ("image",)
     version: ClassVar[int] = 1
-    learns: ClassVar[bool] = False
     cached: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        for name, side in (("size", self.size), ("height", self.height), ("width", self.width)):
-            if side is not None and not 1 <= side <= LARGEST:
-                raise SordineError(f"pictures: {name}={side} is not between 1 and {LARGEST}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,13 +57,9 @@ class AsPictures:
         _, height, width = self.shape
         return Pictures(height, width, self.grey)
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """There are no weights to load."""
         return AsDecoded(self.shape)
-
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
-        """The same as `open`: nothing is learnt."""
-        return self.open(decoded.kind, work)
 
 
 class AsDecoded:
@@ -74,6 +67,7 @@ class AsDecoded:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.width, self.dtype = shape, math.prod(shape), np.dtype(np.uint8)
+        self.details: dict[str, Any] = {}
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """(b, *shape) -> the same."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,8 +18,9 @@ from sordine.data.media.image import Pictures
 from sordine.data.media.kinds import Kind, Media
 from sordine.data.media.video import Clips
 from sordine.errors import SordineError
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.models.pretrained import Frozen, read_state
+from sordine.run import Run
 
 WIDEST = 4096  # numbers a record before the projection: the covariance is exact, and takes 8 bytes x the square of it
 BATCH, COLUMNS = 256, 64
@@ -27,7 +29,7 @@ RANK = 1e-9  # of the largest variance: under it a component is rounding
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(NetworkExtractor):
     """At most `components` numbers a record: its small picture, seen along the folder's principal components.
 
     A picture is resized whole to `size` x `size`, so that its sides may change their ratio; its values are from 0 to 1.
@@ -44,11 +46,11 @@ class Pixels:
 
     size: int = 32
     grey: bool = False
-    components: int = 256
-    epsilon: float = 1e-3
+    components: Annotated[int, Field(ge=1, le=WIDEST)] = 256
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 1e-3
     weights: Path | None = None
 
-    reads: ClassVar[tuple[Kind, ...]] = ("image", "video")
+    reads: ClassVar[tuple[SourceKind, ...]] = ("image", "video")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
     learns: ClassVar[bool] = True
@@ -58,10 +60,6 @@ class Pixels:
         if not 2 <= self.size <= largest:
             colours = "grey" if self.grey else "colour"
             raise SordineError(f"pixels: size={self.size} is not between 2 and {largest} ({colours})")
-        if not 1 <= self.components <= WIDEST:
-            raise SordineError(f"pixels: components={self.components} is not between 1 and {WIDEST}")
-        if not 0 <= self.epsilon <= 1:
-            raise SordineError(f"pixels: epsilon={self.epsilon} is not between 0 and 1")
 
     @property
     def channels(self) -> int:
@@ -93,7 +91,7 @@ class Pixels:
         picture = still if self.grey else (x * share.unsqueeze(2)).sum(dim=1)
         return torch.cat([picture.flatten(1), moving.flatten(1)], dim=1)
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """The map of the file `weights`. Raises SordineError where none is named, or it is of other options."""
         if self.weights is None:
             raise SordineError("pixels learns from the folder itself; to use what it learnt before, give weights=FILE")
@@ -106,16 +104,16 @@ class Pixels:
         if not len(mean) == len(projection) == self.width(kind):
             made = f"{len(mean)} numbers a record, not from {self.width(kind)}"
             raise SordineError(f"{self.weights} was learnt with other options (size, grey) or media: from {made}")
-        return Whitened(self, mean, projection, work.device)
+        return Whitened(self, mean, projection, run.device)
 
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
+    def fit(self, decoded: Decoded, media: Media, run: Run) -> Encode:
         """Learn mean and projection, in blocks of records: memory does not grow with the folder.
 
         Some four times the covariance's size (8 bytes x width squared; 75 MB for the default pictures) and one block.
         Raises SordineError where there are fewer than two records to learn from, or they are all the same.
         """
         if self.weights is not None:
-            return self.open(decoded.kind, work)
+            return self.open(decoded.kind, run)
         rows = learning(decoded, media)
         if len(rows) < 2:
             raise SordineError(f"{media.root}: pixels learns from two records or more, and there are {len(rows)}")
@@ -126,18 +124,17 @@ class Pixels:
         for block, done in self._blocks(decoded, rows):
             block -= mean
             covariance += block.T @ block
-            if work.progress:
-                work.progress("pixels", done, len(rows))
+            run.step("pixels", done, len(rows))
         covariance /= len(rows) - 1
         variance, directions = principal(covariance, min(self.components, len(rows) - 1))
         if not len(variance):
             raise SordineError(f"{media.root}: pixels has nothing to learn, as all records look the same")
         share = variance.sum() / np.trace(covariance)
-        work.log(f"pixels: {len(variance)} components hold {share:.1%} of the variance of {len(rows)} records")
+        run.log(f"pixels: {len(variance)} components hold {share:.1%} of the variance of {len(rows)} records")
         projection = directions / np.sqrt(variance + self.epsilon * variance[0])
         # In rows, as a file would give it back: the order in memory can change the last digits of the product.
         learnt = torch.from_numpy(np.ascontiguousarray(projection, np.float32))
-        return Whitened(self, torch.from_numpy(mean.astype(np.float32)), learnt, work.device)
+        return Whitened(self, torch.from_numpy(mean.astype(np.float32)), learnt, run.device)
 
     def _blocks(self, decoded: Decoded, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """The learning records as (b, width) float64, and how many have been given so far."""

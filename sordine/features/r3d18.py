@@ -10,14 +10,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sordine.data.media.cache import Decoded, Decoder
+from sordine.data.media.cache import Decoder
 from sordine.data.media.image import Pictures
-from sordine.data.media.kinds import Kind, Media
+from sordine.data.media.kinds import Kind
 from sordine.data.media.video import Clips
 from sordine.errors import SordineError
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.models.pretrained import Frozen, load, read_state, weights_file
 from sordine.models.torchvision_loader import load_torchvision
+from sordine.run import Run
 
 URL = "https://download.pytorch.org/models/r3d_18-b3b3357e.pth"
 HASH = " (its SHA-256 begins with b3b3357e)"
@@ -27,7 +28,7 @@ MEAN, SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
 @dataclass(frozen=True)
-class R3D18:
+class R3D18(NetworkExtractor):
     """512 numbers a video, a frame or a picture: what the network's last pooling gives for 16 frames of 112 x 112.
 
     A video's clip is every other frame from its start, the last one repeated where it is short. A picture's is the
@@ -40,14 +41,14 @@ class R3D18:
     level: Literal["video", "frame"] = "video"
     weights: Path | None = None
 
-    reads: ClassVar[tuple[Kind, ...]] = ("video", "image")
+    reads: ClassVar[tuple[SourceKind, ...]] = ("video", "image")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
-    learns: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if self.level not in ("video", "frame"):
-            raise SordineError(f"r3d18: level={self.level!r} is neither 'video' nor 'frame'")
+    @property
+    def by_frame(self) -> bool:  # type: ignore[override]
+        """Whether each frame of a video is a record."""
+        return self.level == "frame"
 
     def decoder(self, kind: Kind) -> Decoder:
         """Clips of 16 frames, or colour pictures, of 112 x 112."""
@@ -59,7 +60,7 @@ class R3D18:
             raise SordineError(f"r3d18 reads videos and pictures, not {kind}")
         return Clips(SIDE, SIDE, FRAMES, STEP)
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
         path = weights_file("r3d18", self.weights, URL, HASH)
         load_torchvision()
@@ -67,15 +68,11 @@ class R3D18:
             net: nn.Module = importlib.import_module("torchvision.models.video").r3d_18(weights=None)
         net.fc = nn.Identity()
         load(net, read_state(path), path, unused=("fc.",))
-        net.to(work.device)
-        mean, spread = (torch.tensor(v, device=work.device).view(3, 1, 1, 1) for v in (MEAN, SPREAD))
+        net.to(run.device)
+        mean, spread = (torch.tensor(v, device=run.device).view(3, 1, 1, 1) for v in (MEAN, SPREAD))
 
         def embed(x: Tensor, lengths: Tensor) -> Tensor:
             clip = x.unsqueeze(1).expand(-1, FRAMES, -1, -1, -1) if kind == "image" else x
             return net((clip.transpose(1, 2).float() / 255 - mean) / spread)
 
-        return Frozen(embed, WIDTH, BATCH, work.device)
-
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
-        """The same as `open`: it learns nothing here."""
-        return self.open(decoded.kind, work)
+        return Frozen(embed, WIDTH, BATCH, run.device)

@@ -1,12 +1,12 @@
-"""Extractors: from a media folder or a raw table to a table of vectors or pictures. One file an extractor."""
+"""The extractors by name. A new one is its own file and one line here; `EXTRACTORS.register` adds one from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from sordine.errors import SordineError, nearest
+from sordine.data.registry import Registry
+from sordine.features.base import Extractor
 from sordine.features.columns import Columns
 from sordine.features.encoder.extractor import Encoder
 from sordine.features.facenet import FaceNet
@@ -17,34 +17,28 @@ from sordine.features.pixels import Pixels
 from sordine.features.r3d18 import R3D18
 from sordine.features.windows import Windows
 
-EXTRACTORS: dict[str, type[Any]] = {
-    "logmel": LogMel,
-    "windows": Windows,
-    "columns": Columns,
-    "pixels": Pixels,
-    "encoder": Encoder,
-    "facenet": FaceNet,
-    "hubert-large": Hubert,
-    "r3d18": R3D18,
-    "pictures": AsPictures,
-}
-NAMES_UP_TO = 5000
+EXTRACTORS: Registry[Extractor] = Registry(
+    "extractor",
+    {
+        "logmel": LogMel,
+        "windows": Windows,
+        "columns": Columns,
+        "pixels": Pixels,
+        "encoder": Encoder,
+        "facenet": FaceNet,
+        "hubert-large": Hubert,
+        "r3d18": R3D18,
+        "pictures": AsPictures,
+    },
+)
 
 
-def make_extractor(name: str, options: Mapping[str, str] | None = None) -> Any:
-    """The extractor of this name; options are its fields, given as text. Raises SordineError naming the nearest known."""
-    from pydantic import TypeAdapter, ValidationError
+def make_extractor(name: str, options: Mapping[str, Any] | None = None) -> Extractor:
+    """Return the extractor of this name; options are its fields, as text or values.
 
-    if name not in EXTRACTORS:
-        raise SordineError(f"no extractor is called {name!r}; {nearest(name, EXTRACTORS)}")
-    made = EXTRACTORS[name]
-    known = [f.name for f in fields(made)]
-    for option in options or {}:
-        if option not in known:
-            raise SordineError(f"{name} has no option {option!r}; {nearest(option, known)}")
-    try:
-        return TypeAdapter(made).validate_python(dict(options or {}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where, given = ".".join(map(str, first["loc"])), first.get("input")
-        raise SordineError(f"{name}: option {where}={given!r}: {first['msg'].lower()}") from None
+    Raises
+    ------
+    SordineError
+        For an unknown name or option, with the nearest known one, or for a value that does not fit.
+    """
+    return EXTRACTORS.make(name, options)

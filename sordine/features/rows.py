@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sordine.data.table_io import feature_array, feature_type
 from sordine.errors import SordineError
+from sordine.run import Run
 
 NOTE = b"sordine.extract"
 
@@ -76,7 +77,7 @@ def checked(
     rows: int,
     *,
     skip_bad: bool,
-    progress: Callable[[int, int], None] | None,
+    run: Run,
 ) -> Iterator[pa.RecordBatch]:
     """The blocks to write; bad records gather in `skipped`.
 
@@ -90,8 +91,7 @@ def checked(
             _check_ids(part.batch, seen, done, where)
             yield part.batch
         done += part.done
-        if progress:
-            progress(done, rows)
+        run.step("extract", done, rows)
     if skipped and (not skip_bad or len(skipped) == done):
         what = "bad file" if len(skipped) == 1 else "bad files"
         advice = "" if skip_bad else "; --skip-bad leaves bad files out"

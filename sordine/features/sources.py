@@ -1,125 +1,141 @@
-"""Media folders to tables: clip by clip (`logmel`), or decoded and put through a network a block at a time."""
+"""The two kinds of source: raw tables and media folders, block by block; and the files beside an output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import safetensors.torch
 from torch import Tensor
 
-from sordine.data.files import atomic, sha256
-from sordine.data.media.audio import read_clip
-from sordine.data.media.cache import Block, Decoded, blocks, decode
+from sordine.data.files import atomic
+from sordine.data.media.cache import Decoded, Decoder, decode
+from sordine.data.media.folder import read_csv
 from sordine.data.media.kinds import Media
 from sordine.errors import SordineError
-from sordine.features.base import ClipExtractor, Encode, MediaExtractor, Work
-from sordine.features.rows import Encoded, batch_of
+from sordine.run import Run
 
+BLOCK = 2048  # records of a table at a time: fixed, so that the output does not depend on the number of workers
 CLIPS = 64  # clips at a time
 
 
-def sources(media: Media) -> Iterator[pa.RecordBatch]:
-    """The folder's records with their ids, in blocks of clips."""
-    return iter(_with_ids(media).to_batches(CLIPS))
+# --------------------------------------------------------------------------------------------- tables
 
 
-def _with_ids(media: Media) -> pa.Table:
+@dataclass(frozen=True)
+class RawTable:
+    """A raw table.
+
+    Parameters
+    ----------
+    path
+        What it was read from.
+    schema
+        Its columns.
+    rows
+        How many records it has.
+    blocks
+        Starts a new pass over its records.
+    """
+
+    path: Path
+    schema: pa.Schema
+    rows: int
+    blocks: Callable[[], Iterator[pa.RecordBatch]]
+
+
+def table_in(folder: Path) -> Path:
+    """Return the only table file of a folder.
+
+    Raises
+    ------
+    SordineError
+        Where there is none, or more than one.
+    """
+    tables = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".parquet", ".csv") and p.is_file())
+    if len(tables) != 1:
+        found = f"{len(tables)} table files" if tables else "no table file"
+        raise SordineError(
+            f"folder {folder} has no metadata.csv and {found}; give a media folder, or name one table file"
+        )
+    return tables[0]
+
+
+def open_table(path: Path) -> RawTable:
+    """Return a table file as a source. Of a Parquet file, one block is in memory at a time.
+
+    Raises
+    ------
+    SordineError
+        Where the file is not a table, or is empty.
+    """
+    if path.suffix.lower() == ".csv":
+        return of_table(read_csv(path), path)
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise SordineError(f"{path} is not a Parquet or CSV table: {str(error).splitlines()[0]}") from None
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                yield from file.iter_batches(batch_size=BLOCK)
+        except (pa.ArrowException, OSError) as error:
+            raise SordineError(f"{path} is damaged or cut short: {str(error).splitlines()[0]}") from None
+
+    return _checked(RawTable(path, schema, rows, blocks))
+
+
+def of_table(table: pa.Table, path: Path) -> RawTable:
+    """Return a table in memory as a source; `path` is what it came from."""
+    return _checked(RawTable(path, table.schema, table.num_rows, lambda: iter(table.to_batches(BLOCK))))
+
+
+def _checked(source: RawTable) -> RawTable:
+    for name in source.schema.names:
+        if source.schema.names.count(name) > 1:
+            raise SordineError(f"{source.path}: two columns are named {name!r}; rename one")
+    if not source.rows:
+        raise SordineError(f"{source.path}: the table has no records")
+    return source
+
+
+# --------------------------------------------------------------------------------------------- media folders
+
+
+def with_ids(media: Media) -> pa.Table:
+    """Return the records of a folder, with their ids as the first column."""
     table = media.records.drop_columns([c for c in ("id",) if c in media.records.column_names])
     return table.add_column(0, "id", pa.array(media.ids, pa.string())).combine_chunks()
 
 
-def clip_encoder(tool: ClipExtractor, media: Media, schema: pa.Schema) -> Callable[[pa.RecordBatch, int], Encoded]:
-    """A block of records (with ids) to a block of the output, for an extractor of whole waveforms."""
-    width = schema.field("x").type.list_size
-
-    def encode(block: pa.RecordBatch, row: int) -> Encoded:
-        good, vectors, bad = [], [], []
-        for i, name in enumerate(block.column("file_name").to_pylist()):
-            try:
-                vectors.append(tool.clip(*read_clip(media.root / name)))
-                good.append(i)
-            except SordineError as error:
-                bad.append((name, str(error)))
-        rest = block.take(pa.array(good, pa.int64()))
-        x = np.stack(vectors) if vectors else np.zeros((0, width), np.float32)
-        return Encoded(batch_of(rest, rest.column("id"), x, schema), len(block), tuple(bad))
-
-    return encode
+def records_of(media: Media, size: int) -> Iterator[pa.RecordBatch]:
+    """Return the records of a folder, with their ids, in blocks of `size`."""
+    return iter(with_ids(media).to_batches(size))
 
 
-class Network:
-    """An extractor of decoded media, ready: `encode` has its weights, learnt from this very folder or loaded.
-
-    learnt: what it learnt here; empty where it was loaded or learns nothing. shape, dtype: of one record of x.
-    """
-
-    def __init__(self, tool: MediaExtractor, media: Media, work: Work, *, skip_bad: bool) -> None:
-        self.tool, self.media, self.work = tool, media, work
-        self.decoder = tool.decoder(media.kind)
-        self.decoded: Decoded | None = None
-        self.learnt: dict[str, Tensor] = {}
-        if tool.learns and getattr(tool, "weights", None) is None:
-            self.decoded = decoded(tool, media, work, skip_bad=skip_bad)
-            self.encode: Encode = tool.fit(self.decoded, media, work)
-            self.learnt = self.encode.weights()
-        else:
-            self.encode = tool.open(media.kind, work)
-            if getattr(tool, "cached", False):
-                self.decoded = decoded(tool, media, work, skip_bad=skip_bad)
-        self.shape: tuple[int, ...] = getattr(self.encode, "shape", (self.encode.width,))
-        self.dtype = np.dtype(getattr(self.encode, "dtype", np.float32))
-
-    def encoded(self, schema: pa.Schema) -> Iterator[Encoded]:
-        """Every record in order, as blocks of the output."""
-        table = _with_ids(self.media)
-        size = self.tool.block
-        for block in self._decoded_blocks(size):
-            rows = table.take(pa.array(block.rows)).combine_chunks()
-            part = rows.to_batches()[0] if len(block.rows) else pa.RecordBatch.from_pylist([], schema=table.schema)
-            x = self.encode(block.x, block.lengths) if len(block.rows) else np.zeros((0, *self.shape), self.dtype)
-            if self.dtype != np.uint8 and not np.isfinite(x).all():
-                at = int(block.rows[~np.isfinite(x).all(axis=1)][0])
-                raise SordineError(f"{self.media.path(at)}: the extractor gives numbers that are not finite")
-            yield Encoded(batch_of(part, part.column("id"), x, schema), len(block.rows) + len(block.bad), block.bad)
-
-    def _decoded_blocks(self, size: int) -> Iterator[Block]:
-        if self.decoded is None:
-            yield from blocks(self.media, self.decoder, size, workers=self.work.workers)
-            return
-        known = self.decoded
-        for start in range(0, len(known), size):
-            part = slice(start, start + size)
-            bad = known.bad if start == 0 else ()
-            yield Block(np.asarray(known.x[part]), known.lengths[part], known.rows[part], bad)
-
-
-def decoded(tool: MediaExtractor, media: Media, work: Work, *, skip_bad: bool) -> Decoded:
-    """The folder as the extractor wants it, from the cache or into it."""
+def decoded(decoder: Decoder, media: Media, run: Run, workers: int, *, skip_bad: bool) -> Decoded:
+    """Return the decoded files of a folder, from the cache where they are there."""
 
     def progress(done: int, of: int) -> None:
-        if work.progress:
-            work.progress("decode", done, of)
+        run.step("decode", done, of)
 
-    return decode(media, tool.decoder(media.kind), skip_bad=skip_bad, workers=work.workers, progress=progress)
+    return decode(media, decoder, skip_bad=skip_bad, workers=workers, progress=progress)
+
+
+# --------------------------------------------------------------------------------------------- fitted weights
 
 
 def fitted_beside(output: Path, name: str) -> Path:
-    """Where what an extractor has learnt is kept: TABLE.NAME.safetensors beside TABLE.parquet."""
+    """Return where the weights are that an extractor fits: TABLE.NAME.safetensors beside TABLE.parquet."""
     return output.with_name(f"{output.stem}.{name}.safetensors")
 
 
-def save_learnt(path: Path, learnt: dict[str, Tensor], *, force: bool) -> None:
-    """Write what an extractor has learnt, atomically."""
+def save_learnt(path: Path, learnt: Mapping[str, Tensor], *, force: bool) -> None:
+    """Write fitted weights, atomically."""
     with atomic(path, force=force) as temporary:
         safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in learnt.items()}, temporary)
-
-
-def weights_note(tool: Any) -> dict[str, Any]:
-    """For the output's metadata: the hash of the file of weights that was named, if one was."""
-    named = getattr(tool, "weights", None) if any(f.name == "weights" for f in fields(tool)) else None
-    return {} if named is None or not Path(named).is_file() else {"weights_sha256": sha256(named)}

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice, pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from sordine.errors import SordineError, nearest
-from sordine.features.base import Blocks, Layout
+from sordine.features.base import Blocks, TableExtractor, TableMap
 from sordine.features.logmel import pooling
 
 MOMENTS = ("mean", "log_std", "skew", "log_kurtosis", "min", "max", "median", "log_iqr", "log_rms", "log_change")
@@ -24,7 +25,7 @@ SHORTEST = 8
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(TableExtractor):
     """(C + M) x (15 + bands) + (C + M) (C + M - 1) / 2 numbers for C channels and M magnitudes.
 
     MotionSense (6 channels, 2 magnitudes, 16 bands): 8 x 31 + 28 = 276.
@@ -38,17 +39,12 @@ class Windows:
     Raises SordineError where an option is out of range.
     """
 
-    bands: int = 16
+    bands: Annotated[int, Field(ge=1, le=512)] = 16
     magnitudes: bool = True
 
-    reads: ClassVar[Literal["audio", "table"]] = "table"
     version: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.bands <= 512:
-            raise SordineError(f"windows: bands={self.bands} is not between 1 and 512")
-
-    def plan(self, blocks: Blocks, features: tuple[str, ...], where: str) -> Layout:
+    def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
         """The layout for one table: from its first record, which sets the length of a window."""
         first = next(iter(islice(blocks(), 1)))
         channels = _channels(first.schema, features, where)
@@ -73,7 +69,7 @@ class Windows:
             return self.measure(np.concatenate([x, *bundles], axis=1))
 
         details = {"channels": list(channels), "samples": lengths[0], "magnitudes": list(triples)}
-        return Layout(tuple(names), encode, consumed=channels, details=details)
+        return TableMap(tuple(names), encode, consumed=channels, details=details)
 
     def measure(self, x: np.ndarray) -> np.ndarray:
         """The numbers of windows (n, signals, samples) -> (n, width) float32. Each record by itself."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -125,6 +126,8 @@ class Frozen:
 
     def __init__(self, net: Callable[[Tensor, Tensor], Tensor], width: int, batch: int, device: str = "cpu") -> None:
         self.net, self.width, self.batch, self.device = net, width, batch, device
+        self.shape, self.dtype = (width,), np.dtype(np.float32)
+        self.details: dict[str, Any] = {}
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """(b, *shape), (b,) -> (b, width) float32 of norm 1 (0 where the network gives 0)."""

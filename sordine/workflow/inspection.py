@@ -24,7 +24,7 @@ from sordine.data.table import Table
 from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
-from sordine.features.table_sources import of_table, open_source, table_in
+from sordine.features.sources import of_table, open_table, table_in
 from sordine.methods.fit import fit
 from sordine.methods.registry import default_method
 from sordine.metrics.information import Entanglement, entanglement
@@ -214,7 +214,7 @@ def suited_extractor(
     if is_media(source, layout):
         return suited_to_media(open_media(source, layout, layout_options))
     path = table_in(source) if source.is_dir() else source
-    schema = pq.read_schema(path) if path.suffix.lower() != ".csv" else open_source(path).schema
+    schema = pq.read_schema(path) if path.suffix.lower() != ".csv" else open_table(path).schema
     return suited_to_columns(schema, path.name, policy)
 
 
@@ -353,7 +353,7 @@ def _opened(
     if is_motion(source, layout):
         opened = of_table(read_motion(source, **dict(layout_options or {})), source)
     else:
-        opened = open_source(table_in(source) if source.is_dir() else source)
+        opened = open_table(table_in(source) if source.is_dir() else source)
     columns = pa.Table.from_batches(list(opened.blocks()), opened.schema)
     columns = columns.drop_columns([f.name for f in opened.schema if _is_vector(f.type)])
     return "table", _labels_only(columns, named, source.name), choice

@@ -49,7 +49,7 @@ TABLE, MODIFIER, TRANSFORMED, PAGE, REPORT, RELEASE = (
 OUTPUTS = {
     "extract": (
         TABLE,
-        *(fitted_beside(Path(TABLE), n).name for n, e in EXTRACTORS.items() if getattr(e, "learns", False)),
+        *(fitted_beside(Path(TABLE), n).name for n, e in EXTRACTORS.items() if e.learns),
     ),
     "fit": (MODIFIER,),
     "transform": (TRANSFORMED,),

@@ -21,6 +21,7 @@ from sordine.evaluation.inputs import Pair
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.picture_sheets import reconstruction_sheet, sheets
 from sordine.evaluation.sections.reconstruction import reconstruct, sides
+from sordine.features import extract as extract_module
 from sordine.features.augmentation.raw_views import raw_views
 from sordine.features.extract import Extracted
 from sordine.features.extract import extract as extract_source
@@ -218,20 +219,16 @@ def extract(
         source,
         options.extractor,
         output,
-        features=options.features,
-        options=options.options,
-        layout=options.layout,
-        layout_options=options.layout_options,
-        weights=options.weights,
-        skip_bad=options.skip_bad,
-        device=check_device(run.device),
-        seed=run.seed,
-        workers=run.workers or WORKERS,
-        folder=run.folder,
-        force=force,
-        log=run.log,
-        progress=partial(run.step, "extract"),
-        steps=run.progress,
+        extract_module.ExtractOptions(
+            options=options.options,
+            weights=options.weights,
+            features=options.features,
+            layout=options.layout,
+            layout_options=options.layout_options,
+            skip_bad=options.skip_bad,
+            force=force,
+        ),
+        replace(run, device=check_device(run.device)),
     )
 
 
@@ -333,8 +330,7 @@ def _with_materials(table: Path, records: Table, policy: Policy, options: FitOpt
             options.views,
             layout=options.layout,
             layout_options=options.layout_options,
-            log=run.log,
-            progress=run.progress,
+            run=run,
         )
         run = replace(run, raw_views=views)
     return run

@@ -24,15 +24,17 @@ from sordine.data.media.folder import read_metadata
 from sordine.data.media.kinds import Media
 from sordine.errors import SordineError
 from sordine.features import hubert, pixels, r3d18
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode
 from sordine.features.facenet import FaceNet
 from sordine.features.hubert import Hubert
 from sordine.features.pixels import Pixels
 from sordine.features.r3d18 import R3D18
+from sordine.features.registry import make_extractor
 from sordine.models import pretrained as found
 from sordine.models import torchvision_loader as vision
 from sordine.models.networks.inception_resnet import Convolution, InceptionResnet, Residual
 from sordine.models.pretrained import FACENET_URL
+from sordine.run import Run
 from tests.fixtures.paths import ROOT
 
 DATA = os.environ.get("SORDINE_DATA")
@@ -212,7 +214,7 @@ def test_facenet_loads_the_true_format_and_normalises(tmp_path: Path, faces_stat
         save(faces_state, tmp_path / "with.pt"),
         save(without(faces_state, "logits."), tmp_path / "without.safetensors"),
     ]
-    vectors = [check_contract(FaceNet(weights=f).open("image", Work()), x, ones(3), 512) for f in files]
+    vectors = [check_contract(FaceNet(weights=f).open("image", Run()), x, ones(3), 512) for f in files]
     np.testing.assert_array_equal(*vectors)
     net = InceptionResnet(8631).eval()
     net.load_state_dict(faces_state)
@@ -227,7 +229,7 @@ def test_facenet_finds_its_file_in_either_cache(
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(SordineError) as error:
-        FaceNet().open("image", Work())
+        FaceNet().open("image", Run())
     message = one_line(error)
     assert FACENET_URL in message
     assert "weights=FILE" in message
@@ -235,7 +237,7 @@ def test_facenet_finds_its_file_in_either_cache(
     # where facenet-pytorch itself puts it
     (tmp_path / "checkpoints").mkdir()
     save(faces_state, tmp_path / "checkpoints" / "20180402-114759-vggface2.pt")
-    assert FaceNet().open("image", Work()).width == 512
+    assert FaceNet().open("image", Run()).width == 512
 
 
 def drop(state: dict[str, Tensor]) -> None:
@@ -266,7 +268,7 @@ def test_wrong_weights_are_refused_by_name(
     spoil(state)
     path = save(state, tmp_path / "wrong.safetensors")
     with pytest.raises(SordineError) as error:
-        FaceNet(weights=path).open("image", Work())
+        FaceNet(weights=path).open("image", Run())
     assert words in one_line(error)
     assert str(path) in one_line(error)
 
@@ -282,10 +284,10 @@ def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path):
     torch.save(nn.Linear(1, 1), hostile)
     for path in (garbage, empty, nested, hostile):
         with pytest.raises(SordineError) as error:
-            FaceNet(weights=path).open("image", Work())
+            FaceNet(weights=path).open("image", Run())
         assert str(path) in one_line(error)
     with pytest.raises(SordineError, match="does not exist"):
-        FaceNet(weights=tmp_path / "none.pt").open("image", Work())
+        FaceNet(weights=tmp_path / "none.pt").open("image", Run())
 
 
 def test_halves_and_unseen_counts_load(tmp_path: Path):
@@ -371,9 +373,9 @@ def test_r3d18_loads_the_true_format_and_repeats_pictures(tmp_path: Path):
     still = pictures(2, 112)
     clips = np.stack([np.repeat(still[:1], 16, axis=0), pictures(16, 112, seed=1)])
     path = save(without(state, "fc."), tmp_path / "without.safetensors")
-    v = check_contract(R3D18(weights=path).open("video", Work()), clips, np.array([16, 16]), 512)
+    v = check_contract(R3D18(weights=path).open("video", Run()), clips, np.array([16, 16]), 512)
     path = save(state, tmp_path / "with.pth")
-    pictured = R3D18(weights=path).open("image", Work())(still, ones(2))
+    pictured = R3D18(weights=path).open("image", Run())(still, ones(2))
     np.testing.assert_allclose(pictured[0], v[0], atol=1e-6)
     # torchvision's own standardisation, and what its classifier is given
     net.load_state_dict(state)
@@ -390,19 +392,19 @@ def test_r3d18_loads_the_true_format_and_repeats_pictures(tmp_path: Path):
 def test_r3d18_says_what_is_missing_and_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(SordineError) as error:
-        R3D18().open("video", Work())
+        R3D18().open("video", Run())
     for word in (r3d18.URL, "SHA-256 begins with b3b3357e", "weights=FILE"):
         assert word in one_line(error)
     if vision.installed():
         state = random_state(r3d18_shapes())
         del state["layer3.0.downsample.1.bias"]
         with pytest.raises(SordineError, match=r"no weights 'layer3\.0\.downsample\.1\.bias'"):
-            R3D18(weights=save(state, tmp_path / "wrong.pth")).open("video", Work())
+            R3D18(weights=save(state, tmp_path / "wrong.pth")).open("video", Run())
     for wrong in (lambda: R3D18(level="frame").decoder("image"), lambda: R3D18().decoder("audio")):
         with pytest.raises(SordineError, match="r3d18"):
             wrong()
-    with pytest.raises(SordineError, match="neither 'video' nor 'frame'"):
-        R3D18(level="clip")  # type: ignore[arg-type]
+    with pytest.raises(SordineError, match="level"):
+        make_extractor("r3d18", {"level": "clip"})
     assert R3D18(level="frame").decoder("video").shape == (16, 3, 112, 112)
 
 
@@ -469,7 +471,7 @@ def test_hubert_agrees_with_the_checkpoints_own_preprocessing(tmp_path: Path):
     for normalise in (True, False):
         folder = tmp_path / str(normalise)
         model = checkpoint(folder, normalise=normalise)
-        v = check_contract(Hubert(weights=folder).open("audio", Work()), x, np.full(11, 10000), 32)
+        v = check_contract(Hubert(weights=folder).open("audio", Run()), x, np.full(11, 10000), 32)
         prepare = transformers().Wav2Vec2FeatureExtractor.from_pretrained(folder)
         inputs = prepare(list(x), sampling_rate=16000, return_tensors="pt")["input_values"]
         with torch.inference_mode():
@@ -480,7 +482,7 @@ def test_hubert_agrees_with_the_checkpoints_own_preprocessing(tmp_path: Path):
 def test_hubert_loads_from_under_a_head_and_from_the_older_format(tmp_path: Path):
     x = waves(2)
     checkpoint(tmp_path / "plain")
-    plain = Hubert(weights=tmp_path / "plain").open("audio", Work())(x, np.full(2, 10000))
+    plain = Hubert(weights=tmp_path / "plain").open("audio", Run())(x, np.full(2, 10000))
     # the hub's file is from before torch 2: another format, other names for the weight norm
     older = tmp_path / "older"
     model = checkpoint(older)
@@ -493,10 +495,10 @@ def test_hubert_loads_from_under_a_head_and_from_the_older_format(tmp_path: Path
     assert "encoder.pos_conv_embed.conv.weight_g" in state
     torch.save(state, older / "pytorch_model.bin")
     (older / "model.safetensors").unlink()
-    np.testing.assert_array_equal(Hubert(weights=older).open("audio", Work())(x, np.full(2, 10000)), plain)
+    np.testing.assert_array_equal(Hubert(weights=older).open("audio", Run())(x, np.full(2, 10000)), plain)
     headed = tmp_path / "headed"
     model = checkpoint(headed, head="HubertForCTC")
-    v = Hubert(weights=headed).open("audio", Work())(x, np.full(2, 10000))
+    v = Hubert(weights=headed).open("audio", Run())(x, np.full(2, 10000))
     normal = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
     with torch.inference_mode():
         expected = model.hubert(torch.from_numpy(normal)).last_hidden_state.mean(dim=1).numpy()
@@ -525,16 +527,16 @@ def test_hubert_is_found_in_the_hubs_cache_and_missing_says_how_to_get_it(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(SordineError) as error:
-        Hubert().open("audio", Work())
+        Hubert().open("audio", Run())
     for word in ("hf download facebook/hubert-large-ll60k", "weights=FOLDER"):
         assert word in one_line(error)
     with pytest.raises(SordineError, match="no name of a checkpoint"):
-        Hubert(model="a/b/c").open("audio", Work())
+        Hubert(model="a/b/c").open("audio", Run())
     home = tmp_path / "models--facebook--hubert-large-ll60k"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text("0123abcd")
     checkpoint(home / "snapshots" / "0123abcd")
-    assert Hubert().open("audio", Work()).width == 32
+    assert Hubert().open("audio", Run()).width == 32
 
 
 def test_an_incomplete_or_foreign_checkpoint_is_one_line(tmp_path: Path):
@@ -543,7 +545,7 @@ def test_an_incomplete_or_foreign_checkpoint_is_one_line(tmp_path: Path):
 
     def refused(words: str) -> None:
         with pytest.raises(SordineError, match=words) as error:
-            Hubert(weights=tmp_path).open("audio", Work())
+            Hubert(weights=tmp_path).open("audio", Run())
         one_line(error)
 
     kept = safetensors.torch.load_file(tmp_path / "model.safetensors")
@@ -567,7 +569,7 @@ def test_an_incomplete_or_foreign_checkpoint_is_one_line(tmp_path: Path):
 @pytest.mark.parametrize("options", [{"samples": 10}, {"samples": 10**8}, {"count_rate": 0}])
 def test_hubert_refuses_options_out_of_range(options: dict[str, int]):
     with pytest.raises(SordineError, match="hubert-large"):
-        Hubert(**options)  # type: ignore[arg-type]
+        make_extractor("hubert-large", options)
 
 
 # pixels
@@ -594,7 +596,7 @@ def test_pixels_whiten_along_the_principal_components():
     x = pictures(n, size)
     decoded, media = folder_of(x, n)
     tool = Pixels(size=size, components=10, epsilon=0.0)
-    encode = tool.fit(decoded, media, Work())
+    encode = tool.fit(decoded, media, Run())
     v = check_contract(encode, x, ones(n), 10)
     flat = x.reshape(n, -1) / 255
     centred = flat - flat.mean(axis=0)
@@ -606,7 +608,7 @@ def test_pixels_whiten_along_the_principal_components():
     before = (torch.from_numpy(flat).float() - weights["mean"]) @ weights["projection"]
     torch.testing.assert_close(torch.cov(before.T), torch.eye(10), atol=2e-3, rtol=0)
     # epsilon leaves the later components smaller, by just so much
-    softer = Pixels(size=size, components=10, epsilon=0.5).fit(decoded, media, Work()).weights()["projection"]
+    softer = Pixels(size=size, components=10, epsilon=0.5).fit(decoded, media, Run()).weights()["projection"]
     ratio = softer.norm(dim=0) / weights["projection"].norm(dim=0)
     variance = s[:10] ** 2
     np.testing.assert_allclose(ratio.numpy(), np.sqrt(variance / (variance + 0.5 * variance[0])), rtol=1e-4)
@@ -621,11 +623,11 @@ def test_pixels_stream_and_learn_from_the_training_side_only(monkeypatch: pytest
     monkeypatch.setattr(pixels, "BATCH", 16)
     watched = Watched(x)
     decoded, media = folder_of(watched, n, split=sides)
-    learnt = Pixels(size=size).fit(decoded, media, Work(log=said.append)).weights()
+    learnt = Pixels(size=size).fit(decoded, media, Run(log=said.append)).weights()
     assert watched.most == 16
     assert "of 60 records" in said[0]
     monkeypatch.setattr(pixels, "BATCH", 256)
-    alone = Pixels(size=size).fit(*folder_of(x[:60], 60), Work()).weights()
+    alone = Pixels(size=size).fit(*folder_of(x[:60], 60), Run()).weights()
     torch.testing.assert_close(learnt["mean"], alone["mean"])
     torch.testing.assert_close(learnt["projection"], alone["projection"], rtol=1e-3, atol=1e-3)
     assert learnt["projection"].shape == (48, 48)
@@ -634,7 +636,7 @@ def test_pixels_stream_and_learn_from_the_training_side_only(monkeypatch: pytest
 @pytest.mark.parametrize("components", [1, 2, 3, 7, 15, 33])
 def test_pixels_vectors_are_their_own_at_every_width(components: int):
     x = pictures(300, 6)
-    encode = Pixels(size=6, components=components).fit(*folder_of(x, 300), Work())
+    encode = Pixels(size=6, components=components).fit(*folder_of(x, 300), Run())
     whole = encode(x, ones(300))
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(300)[: 50 * (seed + 1)]
@@ -644,9 +646,9 @@ def test_pixels_vectors_are_their_own_at_every_width(components: int):
 def test_pixels_keep_no_more_components_than_records_less_one():
     x = pictures(12, 8)
     decoded, media = folder_of(x, 12)
-    assert Pixels(size=8).fit(decoded, media, Work()).width == 11
+    assert Pixels(size=8).fit(decoded, media, Run()).width == 11
     twice = np.concatenate([x[:5], x[:5]])
-    assert Pixels(size=8).fit(*folder_of(twice, 10), Work()).width == 4
+    assert Pixels(size=8).fit(*folder_of(twice, 10), Run()).width == 4
 
 
 def test_pixels_of_a_video_are_its_mean_and_its_movement():
@@ -665,17 +667,17 @@ def test_pixels_of_a_video_are_its_mean_and_its_movement():
     np.testing.assert_allclose(flat, [0.557, 0.057, 0.057, 0.057, 0.443, 0.057, 0.057, 0.057], atol=1e-6)
     x = np.random.default_rng(0).integers(0, 256, (20, 16, 3, 4, 4), dtype=np.uint8)
     decoded, media = folder_of(x, 20, "video")
-    check_contract(Pixels(size=4).fit(decoded, media, Work()), x, np.arange(1, 21).clip(max=16), 19)
+    check_contract(Pixels(size=4).fit(decoded, media, Run()), x, np.arange(1, 21).clip(max=16), 19)
 
 
 def test_what_pixels_learnt_serves_another_folder(tmp_path: Path):
     x = pictures(40, 8)
     decoded, media = folder_of(x, 40)
-    encode = Pixels(size=8, components=7).fit(decoded, media, Work())
+    encode = Pixels(size=8, components=7).fit(decoded, media, Run())
     path = save(encode.weights(), tmp_path / "learnt.safetensors")
     again = Pixels(size=8, weights=path)
-    np.testing.assert_array_equal(again.open("image", Work())(x, ones(40)), encode(x, ones(40)))
-    np.testing.assert_array_equal(again.fit(decoded, media, Work())(x, ones(40)), encode(x, ones(40)))
+    np.testing.assert_array_equal(again.open("image", Run())(x, ones(40)), encode(x, ones(40)))
+    np.testing.assert_array_equal(again.fit(decoded, media, Run())(x, ones(40)), encode(x, ones(40)))
     for wrong, kind, words in (
         (Pixels(size=9, weights=path), "image", "from 192 numbers a record, not from 243"),
         (Pixels(size=8, weights=path), "video", "from 192 numbers a record, not from 256"),
@@ -684,19 +686,19 @@ def test_what_pixels_learnt_serves_another_folder(tmp_path: Path):
         (Pixels(weights=save({"mean": torch.zeros(3)}, tmp_path / "half.safetensors")), "image", "is not what pixels"),
     ):
         with pytest.raises(SordineError, match=words) as error:
-            wrong.open(kind, Work())  # type: ignore[arg-type]
+            wrong.open(kind, Run())  # type: ignore[arg-type]
         one_line(error)
 
 
 def test_pixels_refuse_what_cannot_be_learnt_and_options_out_of_range():
     same = np.repeat(pictures(1, 8), 5, axis=0)
     with pytest.raises(SordineError, match="all records look the same"):
-        Pixels(size=8).fit(*folder_of(same, 5), Work())
+        Pixels(size=8).fit(*folder_of(same, 5), Run())
     with pytest.raises(SordineError, match="there are 1"):
-        Pixels(size=8).fit(*folder_of(same[:1], 1), Work())
+        Pixels(size=8).fit(*folder_of(same[:1], 1), Run())
     for options in ({"size": 33}, {"size": 46, "grey": True}, {"components": 0}, {"epsilon": -1.0}):
-        with pytest.raises(SordineError, match=f"pixels: {next(iter(options))}="):
-            Pixels(**options)  # type: ignore[arg-type]
+        with pytest.raises(SordineError, match=next(iter(options))):
+            make_extractor("pixels", options)
     assert Pixels(size=45, grey=True).width("video") <= pixels.WIDEST
     with pytest.raises(SordineError, match="not audio"):
         Pixels().decoder("audio")
@@ -713,7 +715,7 @@ def test_files_decode_to_what_the_extractors_take(tmp_path: Path, monkeypatch: p
     media = Media(tmp_path, "image", pa.table({"file_name": names}))
     for tool in (Pixels(size=8), Pixels(size=8, grey=True)):
         decoded = decode(media, tool.decoder("image"))
-        v = tool.fit(decoded, media, Work())(decoded.x, decoded.lengths)
+        v = tool.fit(decoded, media, Run())(decoded.x, decoded.lengths)
         assert v.shape == (6, 5)
     assert decode(media, FaceNet().decoder("image")).x.shape == (6, 3, 160, 160)
     with pytest.raises(SordineError, match="not image"):
@@ -727,7 +729,7 @@ def test_sound_files_decode_to_what_hubert_takes(tmp_path: Path, monkeypatch: py
     decoded = decode(sound, Hubert().decoder("audio"))
     assert decoded.x.shape == (1, 10000)
     checkpoint(tmp_path / "tiny")
-    v = Hubert(weights=tmp_path / "tiny").open("audio", Work())(np.asarray(decoded.x), decoded.lengths)
+    v = Hubert(weights=tmp_path / "tiny").open("audio", Run())(np.asarray(decoded.x), decoded.lengths)
     assert np.linalg.norm(v) == pytest.approx(1, abs=1e-5)
 
 
@@ -748,7 +750,7 @@ def test_video_files_decode_to_what_pixels_and_r3d18_take(tmp_path: Path, monkey
     tool = Pixels(size=8)
     decoded = decode(media, tool.decoder("video"))
     assert decoded.lengths.tolist() == [5, 5, 5]  # every other one of ten
-    assert tool.fit(decoded, media, Work())(np.asarray(decoded.x), decoded.lengths).shape == (3, 2)
+    assert tool.fit(decoded, media, Run())(np.asarray(decoded.x), decoded.lengths).shape == (3, 2)
     flat = tool.flat(torch.from_numpy(np.array(decoded.x)), torch.from_numpy(decoded.lengths))
     assert flat[0, 192:].max() < 0.02  # nothing moves in the first
     assert flat[1:, 192:].max() > 0.1
@@ -767,7 +769,7 @@ def test_a_face_is_known_again_by_its_pixels(tmp_path: Path, monkeypatch: pytest
     split = pa.array(["train"] * 600 + ["test"] * 200)
     media = Media(root, "image", records.append_column("split", split))
     decoded = decode(media, Pixels().decoder("image"))
-    v = Pixels().fit(decoded, media, Work())(np.asarray(decoded.x), decoded.lengths)
+    v = Pixels().fit(decoded, media, Run())(np.asarray(decoded.x), decoded.lengths)
     person = np.array(records["person"].to_pylist())
     probe = LogisticRegression(C=100, max_iter=200).fit(v[:600], person[:600])
     assert probe.score(v[600:], person[600:]) > 0.9

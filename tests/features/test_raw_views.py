@@ -72,9 +72,9 @@ def test_what_is_missing_is_one_line(faces: Path) -> None:
     again = table_of(faces, "again.parquet")
     table = Table.read(again)
     (faces / "metadata.csv").write_text("file_name,who,light\np00.png,a,off\n")
-    with pytest.raises(SordineError, match=r"has no record 'p01.png' \(79"):
+    with pytest.raises(SordineError, match=r"79 records.*'p01\.png'"):
         raw_views(again, faces)(table)
     columns = faces.parent / "c.parquet"
     table.write(columns)
-    with pytest.raises(SordineError, match="was not made of media"):
+    with pytest.raises(SordineError, match="raw views need"):
         raw_views(columns, faces)

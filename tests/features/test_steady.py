@@ -15,9 +15,9 @@ from sordine.data.media.folder import read_metadata
 from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
 from sordine.features.augmentation.views import STILL, one_view
-from sordine.features.base import Work
 from sordine.features.encoder.extractor import Encoder
 from sordine.features.encoder.steady import CHANGES, MOST_COPIES, axes, changed, named, told, within
+from sordine.run import Run
 from tests.features.test_encoder import SMALL, media, vectors
 
 DATA = os.environ.get("SORDINE_DATA")
@@ -103,7 +103,7 @@ def test_changes_are_named_with_commas_and_others_refused() -> None:
         Encoder(steady="voise")
     have, of = media("image")
     with pytest.raises(SordineError, match="steady=voice: pictures can be changed in crop, light, mirror"):
-        replace(SMALL["image"], steady="voice").fit(have, of, Work())
+        replace(SMALL["image"], steady="voice").fit(have, of, Run())
 
 
 # ------------------------------------------------------------------------------------------- encoder
@@ -135,7 +135,7 @@ def test_another_voice_is_nearer_where_numbers_are_steady_under_it_and_the_rest_
     said = np.array(of.records["said"].to_pylist())
     like = []
     for tool in (SMALL["audio"], replace(SMALL["audio"], steady="voice")):
-        encode = tool.fit(have, of, Work())
+        encode = tool.fit(have, of, Run())
         x, other = vectors(encode, have), vectors(encode, higher)
         like.append(np.mean(np.sum(x * other, axis=1)))
         assert nearest_read(x, said) > 0.9
@@ -147,7 +147,7 @@ def test_a_mirrored_picture_stays_near_itself() -> None:
     mirrored = Decoded(have.x[..., ::-1].copy(), have.lengths, have.rows, (), "image")
     like = []
     for tool in (SMALL["image"], replace(SMALL["image"], steady="mirror")):
-        encode = tool.fit(have, of, Work())
+        encode = tool.fit(have, of, Run())
         like.append(np.mean(np.sum(vectors(encode, have) * vectors(encode, mirrored), axis=1)))
     assert like[1] > like[0] + 0.3
 
@@ -160,7 +160,7 @@ def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path)
     def progress(what: str, done: int, of: int) -> None:
         turned.append((done, of)) if what == "steady axes" else seen.append(done)
 
-    work = Work(folder=tmp_path, progress=progress)
+    work = Run(folder=tmp_path, progress=progress)
     plain = SMALL["image"].fit(have, of, work)
     assert seen == [1, 2]
     tool = replace(SMALL["image"], steady="crop,light")
@@ -171,19 +171,19 @@ def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path)
     assert set(other) - set(one) == {"steady"}
     assert all(torch.equal(one[k], other[k]) for k in one if k != "projection")
     assert not torch.equal(one["projection"], other["projection"])
-    assert np.array_equal(vectors(tool.fit(have, of, Work(folder=tmp_path)), have), vectors(steady, have))
+    assert np.array_equal(vectors(tool.fit(have, of, Run(folder=tmp_path)), have), vectors(steady, have))
     file = tmp_path / "learnt.safetensors"
     save_file({k: v.contiguous() for k, v in other.items()}, file)
     for named_too in (tool, SMALL["image"], replace(tool, steady="light, crop")):
-        again = replace(named_too, weights=file).open("image", Work())
+        again = replace(named_too, weights=file).open("image", Run())
         assert np.array_equal(vectors(again, have), vectors(steady, have))
         assert again.weights()["steady"].numpy().tobytes() == b"crop,light"
     assert told(file) == "crop,light"
     with pytest.raises(SordineError, match="learnt steady under crop, light, and steady is learnt"):
-        replace(tool, weights=file, steady="mirror").open("image", Work())
+        replace(tool, weights=file, steady="mirror").open("image", Run())
     save_file({k: v.contiguous() for k, v in one.items()}, file)
     with pytest.raises(SordineError, match="learnt without steady"):
-        replace(tool, weights=file).open("image", Work())
+        replace(tool, weights=file).open("image", Run())
     assert told(file) == told(tmp_path / "none") == ""
 
 

@@ -1,4 +1,4 @@
-"""Raw views for a table of vectors (MaSS, B.1): the media that it was made of, augmented, through the extractor that made it."""
+"""Views of raw media for a table of vectors (MaSS, B.1): augmented files, through the extractor that made the table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from sordine.data.table import Table
 from sordine.data.table_io import read_note
 from sordine.errors import SordineError
 from sordine.features.augmentation.views import RawViews
-from sordine.features.base import Work
-from sordine.features.extract import NOTE, open_source
+from sordine.features.base import NetworkExtractor, workers_of
+from sordine.features.extract import NOTE, ExtractOptions, open_source
 from sordine.features.registry import make_extractor
 from sordine.features.sources import decoded, fitted_beside
 from sordine.models.training import Views
+from sordine.run import Run, accepts_run_keywords
 
 
+@accepts_run_keywords
 def raw_views(
     table: str | Path,
     folder: str | Path,
@@ -28,43 +30,59 @@ def raw_views(
     layout_options: Mapping[str, Any] | None = None,
     count: int | None = None,
     weights: str | Path | None = None,
-    device: str = "cpu",
-    workers: int = 2,
-    log: Callable[[str], None] = lambda line: None,
-    progress: Callable[[str, int, int], None] | None = None,
+    run: Run | None = None,
 ) -> Callable[[Table], Views]:
-    """For some records of a table that `extract` made of a folder, what gives two raw views of a batch of them.
+    """Return what makes two raw views of a batch of a table's records.
 
-    table: the table file, whose note says how it was extracted; what its extractor learnt is looked for beside it, or is
-    `weights`. count: view pairs made of each record beforehand, 0 for fresh ones every time, None for the default
-    (`features.views.RawViews`). Raises SordineError where the table was not extracted from media by a network, what was
-    learnt is missing, or a record is not in the folder; the last when the records are known.
+    Parameters
+    ----------
+    table
+        The table file that `extract` made of the folder. Its metadata says how; what its extractor fitted lies beside it.
+    folder
+        The media folder.
+    layout, layout_options
+        The data set whose layout the folder has; None detects it.
+    count
+        Pairs of views made of each record beforehand; 0 makes new ones every time, None takes the default of `RawViews`.
+    weights
+        Weights of the extractor, in place of those beside the table.
+    run
+        Device, workers, log and progress.
+
+    Returns
+    -------
+    Callable
+        Table to `Views`. It raises SordineError where a record of the table is not in the folder.
+
+    Raises
+    ------
+    SordineError
+        Where the table was not extracted from media by a network, or fitted weights are missing.
     """
-    table = Path(table)
+    table, run = Path(table), run or Run()
     note = read_note(table, NOTE)
     if "kind" not in note:
-        raise SordineError(f"{table} was not made of media by an extractor that raw views can go through again")
+        raise SordineError(f"{table}: raw views need a table that a network extracted from a media folder")
     options = {k: v for k, v in note["options"].items() if v is not None}
     learnt = fitted_beside(table, note["extractor"])
     if weights is None and learnt.exists():
         weights = learnt
     tool = make_extractor(note["extractor"], options | ({} if weights is None else {"weights": str(weights)}))
     if tool.learns and weights is None:
-        raise SordineError(f"{learnt} is missing: what {note['extractor']} learnt when it made {table}")
-    opened = open_source(Path(folder), note["extractor"], tool, layout, dict(layout_options or {}), True)
+        raise SordineError(f"{learnt} is missing: it holds what {note['extractor']} fitted when it made {table}")
+    where = ExtractOptions(layout=layout, layout_options=layout_options)
+    opened = open_source(Path(folder), note["extractor"], tool, where)
     assert isinstance(opened, Media)
-    work = Work(device, 0, workers, None, log, progress)
+    assert isinstance(tool, NetworkExtractor)
 
     def views(records: Table) -> Views:
-        have = decoded(tool, opened, work, skip_bad=True)
+        have = decoded(tool.decoder(opened.kind), opened, run, workers_of(run), skip_bad=True)
         ids = opened.ids
         place = {ids[row]: i for i, row in enumerate(have.rows.tolist())}
         missing = [name for name in records.ids if name not in place]
         if missing:
-            raise SordineError(
-                f"{opened.root} has no record {missing[0]!r} ({len(missing)} of the table's are missing)"
-            )
+            raise SordineError(f"{opened.root} lacks {len(missing)} records of the table; the first is {missing[0]!r}")
         rows = np.array([place[name] for name in records.ids], np.int64)
-        return RawViews(have, tool.open(opened.kind, work), rows, count=count, progress=progress)
+        return RawViews(have, tool.open(opened.kind, run), rows, count=count, run=run)
 
     return views

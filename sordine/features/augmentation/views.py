@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,6 +21,7 @@ from sordine.errors import SordineError
 from sordine.features.augmentation import operations as augment
 from sordine.features.base import Encode
 from sordine.models.training import Batch
+from sordine.run import Run
 
 PAIRS = 4  # of views a record, made beforehand
 BLOCK = 256  # records whose views are made at a time
@@ -218,7 +218,7 @@ class RawViews:
         count: int | None = None,
         options: ViewOptions | None = None,
         seed: int = 0,
-        progress: Callable[[str, int, int], None] | None = None,
+        run: Run | None = None,
     ) -> None:
         self.decoded, self.encode = decoded, encode
         self.rows = np.arange(len(decoded)) if rows is None else np.asarray(rows, np.int64)
@@ -234,7 +234,7 @@ class RawViews:
                 with atomic(path) as temporary:
                     shape = (len(self.rows), self.count, 2, encode.width)
                     made = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-                    self._make(made, seed, progress)
+                    self._make(made, seed, run or Run())
                     made.flush()
             self.kept = np.load(path, mmap_mode="r")
 
@@ -254,14 +254,13 @@ class RawViews:
         x1, lengths1, x2, lengths2 = two_views(self.decoded.kind, x, lengths, generator, self.options)
         return self.encode(x1.numpy(), lengths1.numpy()), self.encode(x2.numpy(), lengths2.numpy())
 
-    def _make(self, made: np.ndarray, seed: int, progress: Callable[[str, int, int], None] | None) -> None:
+    def _make(self, made: np.ndarray, seed: int, run: Run) -> None:
         generator = torch.Generator().manual_seed(seed)
         for start in range(0, len(self.rows), BLOCK):
             part = slice(start, start + BLOCK)
             for pair in range(self.count):
                 made[part, pair, 0], made[part, pair, 1] = self._pair(self.rows[part], generator)
-            if progress:
-                progress("raw views", min(start + BLOCK, len(self.rows)), len(self.rows))
+            run.step("raw views", min(start + BLOCK, len(self.rows)), len(self.rows))
 
     def _fingerprint(self, seed: int) -> str:
         made = {"count": self.count, "seed": seed, "kind": self.decoded.kind, **asdict(self.options)}

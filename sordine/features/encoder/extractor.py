@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -21,9 +22,9 @@ from sordine.data.media.video import Clips
 from sordine.data.table import Rows, Table, encode
 from sordine.errors import SordineError, nearest
 from sordine.features.augmentation.views import GENTLE, two_views
-from sordine.features.base import Encode, Work
+from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.features.encoder import networks as nets
-from sordine.features.encoder.steady import named, read, steady, written
+from sordine.features.encoder.steady import named, read, steady, told, written
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
 from sordine.keys import numpy_rng
@@ -51,7 +52,7 @@ Net = nets.Pictures | nets.Sound | nets.Clips
 
 
 @dataclass(frozen=True)
-class Encoder:
+class Encoder(NetworkExtractor):
     """`width` numbers a record, of norm 1, from pictures, sound or video: by a network that SimCLR trains on the
     folder.
 
@@ -75,29 +76,24 @@ class Encoder:
     Raises SordineError where an option is out of range.
     """
 
-    size: int = 48
+    size: Annotated[int, Field(ge=16, le=256)] = 48
     grey: bool = False
-    rate: int = 16000
-    seconds: float = 4.0
-    frames: int = 16
-    step: int = 2
-    width: int = 512
-    epochs: int | None = None
+    rate: Annotated[int, Field(ge=2000, le=96000)] = 16000
+    seconds: Annotated[float, Field(ge=0.1, le=60)] = 4.0
+    frames: Annotated[int, Field(ge=2, le=128)] = 16
+    step: Annotated[int, Field(ge=1, le=100)] = 2
+    width: Annotated[int, Field(ge=2, le=4096)] = 512
+    epochs: Annotated[int, Field(ge=0, le=10_000)] | None = None
     labels: str = ""
     steady: str = ""
     weights: Path | None = None
 
-    reads: ClassVar[tuple[Kind, ...]] = ("audio", "image", "video")
+    reads: ClassVar[tuple[SourceKind, ...]] = ("audio", "image", "video")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 256
     learns: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        ranges = {"size": (16, 256), "rate": (2000, 96000), "seconds": (0.1, 60), "frames": (2, 128), "step": (1, 100)}
-        for name, (low, high) in (ranges | {"width": (2, 4096), "epochs": (0, 10_000)}).items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise SordineError(f"encoder: {name}={value} is not between {low} and {high}")
         named(self.steady)
 
     def decoder(self, kind: Kind) -> Decoder:
@@ -109,6 +105,10 @@ class Encoder:
         if kind == "video":
             return Clips(self.size, self.size, self.frames, self.step)
         return Waves(self.rate, round(self.rate * self.seconds))
+
+    def hides_information(self) -> str:
+        """Return the changes that the numbers hardly reflect (`steady`), of the options or of the weights."""
+        return ", ".join(named(self.steady)) or ("" if self.weights is None else told(self.weights))
 
     def net(self, kind: Kind) -> Net:
         """The network for a kind of media, its weights as they start."""
@@ -122,7 +122,7 @@ class Encoder:
         window = torch.from_numpy(np.hanning(size)).float()
         return nets.Sound(filters, window, round(HOP_S * self.rate), WIDTH[kind])
 
-    def open(self, kind: Kind, work: Work) -> Encode:
+    def open(self, kind: Kind, run: Run) -> Encode:
         """The network of the file `weights`. Raises SordineError where none is named, or it is of other options."""
         if self.weights is None:
             raise SordineError("encoder learns from the folder itself; to use what it learnt before, give weights=FILE")
@@ -144,34 +144,34 @@ class Encoder:
                 f"{self.weights} was learnt with other options: it gives {projection.shape[-1]} numbers a record, "
                 f"not {self.width}"
             )
-        return Learnt(net, mean, projection, kind, work.device, changes)
+        return Learnt(net, mean, projection, kind, run.device, changes)
 
-    def fit(self, decoded: Decoded, media: Media, work: Work) -> Encode:
+    def fit(self, decoded: Decoded, media: Media, run: Run) -> Encode:
         """Train the network on the folder and find the components of what it says, batch by batch: memory does not grow
         with the folder (a few matrices of at most 3,400 x 3,400).
 
-        Goes on from `work.folder` where an earlier call was cut off. Raises SordineError where there are fewer than 16
+        Goes on from `run.folder` where an earlier call was cut off. Raises SordineError where there are fewer than 16
         records to learn from, they are all the same, or a column of `labels` is missing or has fewer than two classes.
         """
         if self.weights is not None:
-            return self.open(decoded.kind, work)
+            return self.open(decoded.kind, run)
         rows = learning(decoded, media)
         if len(rows) < FEWEST:
             raise SordineError(f"{media.root}: encoder learns from {FEWEST} records or more, and there are {len(rows)}")
         table = self._table(decoded, media, rows)
         changes = named(self.steady, decoded.kind)
-        with seeded(work.seed, "encoder"):
+        with seeded(run.seed, "encoder"):
             net = self.net(decoded.kind)
-            learner = Learner(net, [len(names) for names in table.classes.values()]).to(work.device)
+            learner = Learner(net, [len(names) for names in table.classes.values()]).to(run.device)
             learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._train(learner, table, decoded, rows, work)
+            self._train(learner, table, decoded, rows, run)
             if self.epochs == 0:
-                _settle(net, decoded, rows, work.device)
+                _settle(net, decoded, rows, run.device)
         net.requires_grad_(False).eval()
-        mean, projection = self._components(net, decoded, rows, changes, media, work)
+        mean, projection = self._components(net, decoded, rows, changes, media, run)
         if changes:
-            work.log(f"encoder: axes that are steady under {', '.join(changes)}")
-        return Learnt(net, mean, projection, decoded.kind, work.device, changes)
+            run.log(f"encoder: axes that are steady under {', '.join(changes)}")
+        return Learnt(net, mean, projection, decoded.kind, run.device, changes)
 
     def _table(self, decoded: Decoded, media: Media, rows: np.ndarray) -> Table:
         """The learning records, still mapped, with the labels that were named."""
@@ -187,30 +187,30 @@ class Encoder:
         ids = np.array(media.ids, dtype=object)[decoded.rows[rows]]
         return Table(x=Rows(decoded.x, rows), y=y, ids=ids, classes=classes, source=str(media.root))
 
-    def _train(self, learner: Learner, table: Table, decoded: Decoded, rows: np.ndarray, work: Work) -> None:
+    def _train(self, learner: Learner, table: Table, decoded: Decoded, rows: np.ndarray, run: Run) -> None:
         kind, n = decoded.kind, len(table)
         epochs = self.epochs
         if epochs is None:
             epochs = min(EPOCHS[kind], max(FEWEST_EPOCHS, SEEN // n))
         lengths = torch.from_numpy(decoded.lengths[rows])
         game = Contrast(learner, kind, lengths, epochs)
-        random = int(numpy_rng(work.seed, "encoder draw").integers(2**31))
-        draw = Draw(table, min(n, BATCH[kind]), tuple(table.y), seed=random, device=work.device)
+        random = int(numpy_rng(run.seed, "encoder draw").integers(2**31))
+        draw = Draw(table, min(n, BATCH[kind]), tuple(table.y), seed=random, device=run.device)
         # What is not of the training: one that was cut off goes on under other axes too.
         fields = {k: v for k, v in asdict(self).items() if k not in ("weights", "steady")}
-        fields |= {"epochs": epochs, "kind": kind, "seed": work.seed, "version": self.version}
-        file = checkpoint_file(work.folder, "encoder", fields, table, tuple(table.y))
-        history = train(game, draw, epochs, what="encoder", file=file, run=Run(progress=work.progress))
+        fields |= {"epochs": epochs, "kind": kind, "seed": run.seed, "version": self.version}
+        file = checkpoint_file(run.folder, "encoder", fields, table, tuple(table.y))
+        history = train(game, draw, epochs, what="encoder", file=file, run=run)
         if history:
             said = ", ".join(f"{term.rpartition('/')[2]} {value:.3f}" for term, value in history[-1].items())
-            work.log(f"encoder: {epochs} epochs over {n} records: {said}")
+            run.log(f"encoder: {epochs} epochs over {n} records: {said}")
 
     def _components(
-        self, net: Net, decoded: Decoded, rows: np.ndarray, changes: list[str], media: Media, work: Work
+        self, net: Net, decoded: Decoded, rows: np.ndarray, changes: list[str], media: Media, run: Run
     ) -> tuple[Tensor, Tensor]:
         """Mean (d,) of the blocks' numbers, and the map (d, width) of what is left to the vector, both float32."""
         origin, total, square, sizes = np.zeros(0), np.zeros(0), np.zeros((0, 0)), [0]
-        for blocks in _said(net, decoded, rows, work.device):
+        for blocks in _said(net, decoded, rows, run.device):
             values = np.concatenate(blocks, axis=1, dtype=np.float64)
             if not len(origin):
                 # Near the mean: no cancellation.
@@ -231,19 +231,19 @@ class Encoder:
             raise SordineError(f"{media.root}: encoder has nothing to learn, as all records look the same")
         among = max(self.width, AMONG) if changes else self.width
         variance, directions = principal(scale[:, None] * covariance * scale, min(among, len(rows) - 1))
-        square_matrix = numpy_rng(work.seed, "encoder rotation").normal(size=(self.width, self.width))
+        square_matrix = numpy_rng(run.seed, "encoder rotation").normal(size=(self.width, self.width))
         mean = mean + origin
         whitened = directions / variance ** (WHITENING / 2)
         if changes:
             there = scale[:, None] * whitened
 
             def numbers(x: Tensor, lengths: Tensor) -> np.ndarray:
-                said = _blocks(net, x, lengths, work.device)
+                said = _blocks(net, x, lengths, run.device)
                 return (np.concatenate(said, axis=1, dtype=np.float64) - mean) @ there
 
-            random = int(numpy_rng(work.seed, "encoder steady").integers(2**31))
+            random = int(numpy_rng(run.seed, "encoder steady").integers(2**31))
             left, size = variance ** (1 - WHITENING), BLOCK[decoded.kind]
-            turn = steady(decoded, rows, changes, numbers, left, size, random, work.progress)
+            turn = steady(decoded, rows, changes, numbers, left, size, random, run)
             whitened = whitened @ turn[:, : self.width]
         rotation = np.linalg.qr(square_matrix)[0][: whitened.shape[1]]
         projection = scale[:, None] * (whitened @ rotation)
@@ -318,6 +318,14 @@ class Learnt(Frozen):
             return (torch.cat(net.blocks(x, lengths), 1) - there[0]) @ there[1]
 
         super().__init__(embed, projection.shape[1], BLOCK[kind], device)
+        if self.steady:
+            named = self.steady.replace(",", ", ")
+            self.details = {
+                "steady": self.steady,
+                "say": [
+                    f"the numbers are steady under {named}: what is read of the originals is read of these numbers"
+                ],
+            }
 
     def weights(self) -> dict[str, Tensor]:
         """The network's weights, `mean` and `projection`; `steady`, where its numbers are."""

@@ -20,6 +20,7 @@ from sordine.data.media.cache import Decoded
 from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError, nearest
 from sordine.features.augmentation.views import STILL, ViewOptions, one_view
+from sordine.run import Run
 
 SEEN: dict[str, ViewOptions] = {
     "crop": replace(STILL, scale=(0.7, 1.0)),
@@ -134,7 +135,7 @@ def steady(
     variance: np.ndarray,
     block: int,
     seed: int,
-    progress: Callable[[str, int, int], None] | None = None,
+    run: Run,
 ) -> np.ndarray:
     """The map (k, k) of uncorrelated numbers to steady axes. numbers: x, lengths -> (b, k), centred; variance: (k,), of
     them over all records. block: records at a time; what is drawn depends on it. progress: (what, done, of)."""
@@ -149,8 +150,7 @@ def steady(
                 own[part[0]] = numbers(*(torch.from_numpy(np.array(v[part])) for v in (decoded.x, decoded.lengths)))
             yield numbers(x, lengths) - own[part[0]]
             done += len(part)
-            if progress:
-                progress("steady axes", done, of)
+            run.step("steady axes", done, of)
 
     inside = sum(within(differences(change)) for change in changes)
     return axes(variance, np.asarray(inside))[0]
