@@ -34,7 +34,7 @@ from sordine.workflow.pipeline import (
     TransformOptions,
     method_of,
 )
-from sordine.workflow.release.table import links_beside
+from sordine.workflow.release.manifest import links_beside
 from sordine.workflow.stages import Stages, address, folder_of_job
 
 # What each stage leaves in the job's folder.

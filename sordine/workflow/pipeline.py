@@ -6,7 +6,7 @@ folder, from where an earlier run stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,8 @@ from sordine.models.verification import load_verification
 from sordine.policy import Policy
 from sordine.run import Run, check_device
 from sordine.workflow.leakage_limit import fit_under
-from sordine.workflow.release.media import release_media, release_pictures
-from sordine.workflow.release.table import Released
+from sordine.workflow.release.manifest import Released
+from sordine.workflow.release.media import DrawnFrom, release_media, release_pictures
 from sordine.workflow.release.table import release as release_table
 from sordine.workflow.transform import WORKERS, Transformed, TransformOptions, transform_file
 
@@ -524,19 +524,15 @@ def release(
     how: dict[str, Any] = {
         "key": run.key,
         "report": report,
+        "run": run,
         "force": force,
         "force_leaky": options.despite_findings,
-        "log": run.log,
     }
-    if not options.pictures and options.media is None:
-        return release_table(transformed, output, **how)
-    move: Callable[[int, int], None] = partial(run.step, "release")
-    how |= {"workers": run.workers or WORKERS, "progress": move}
     if options.pictures:
         return release_pictures(transformed, output, **how)
-    if options.media is None or options.table is None:
-        raise SordineError(
-            "a release of media files needs the media folder and its table of vectors (--media, --table)"
-        )
+    if options.media is None:
+        return release_table(transformed, output, **how)
+    if options.table is None:
+        raise SordineError("a release of media files needs the folder's table of vectors: name it with --table")
     folder = open_media(options.media, options.layout, dict(options.layout_options))
-    return release_media(transformed, folder, options.table, output, **how)
+    return release_media(transformed, DrawnFrom(folder, options.table), output, **how)

@@ -28,7 +28,7 @@ from sordine.keys import Key
 from sordine.methods.noise import NoiseModifier
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
-from sordine.workflow.release.table import tell
+from sordine.workflow.release.manifest import announce
 from tests.fixtures.report_example import headline
 
 POLICY = Policy(("speaker",), ("word",), ())
@@ -143,7 +143,7 @@ def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> N
     assert 'class="verdict holds adds-up"' in page
     assert "<b>Holds</b>" in to_html(plain)
     said: list[str] = []
-    tell(tmp_path / "links", found, said.append)
+    announce(tmp_path / "links", found, said.append)
     assert found.verdict.title in said[0]
     assert "which records belong together" in said[0]
 

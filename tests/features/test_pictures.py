@@ -38,8 +38,9 @@ from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.masks import file_names
+from sordine.workflow.release.manifest import links_beside
 from sordine.workflow.release.media import release_pictures
-from sordine.workflow.release.table import links_beside, release
+from sordine.workflow.release.table import release
 from sordine.workflow.transform import TransformOptions, transform, transform_file
 from tests.methods.test_methods import unbound
 
@@ -473,7 +474,7 @@ def test_pictures_leave_as_files_with_nothing_of_their_past(tmp_path):
     assert len(open_media(tmp_path / "out")) == 30
     with pytest.raises(SordineError, match="exists"):
         release_pictures(working, tmp_path / "out", key=KEY)
-    again = release_pictures(working, tmp_path / "out", key=KEY, force=True, workers=1)
+    again = release_pictures(working, tmp_path / "out", key=KEY, force=True, run=Run(workers=1))
     assert again.manifest == done.manifest
 
 

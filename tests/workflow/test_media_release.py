@@ -24,8 +24,9 @@ from sordine.data.table_io import feature_array, feature_type
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report, Verdict
 from sordine.keys import Key
-from sordine.workflow.release.media import DATA, METADATA, release_media
-from sordine.workflow.release.table import MANIFEST, Released, links_beside
+from sordine.run import Run
+from sordine.workflow.release.manifest import MANIFEST, Released, links_beside
+from sordine.workflow.release.media import DATA, METADATA, DrawnFrom, release_media
 
 KEY, OTHER = Key.of_seed(1), Key.of_seed(2)
 PEOPLE = ("annika", "boris", "cyrille")
@@ -111,7 +112,7 @@ def transformed(media: Media, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def done(media: Media, table: Path, transformed: Path, tmp_path: Path) -> Released:
-    return release_media(transformed, media, table, tmp_path / "out", key=KEY)
+    return release_media(transformed, DrawnFrom(media, table), tmp_path / "out", key=KEY)
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -167,7 +168,7 @@ def test_nothing_in_the_directory_tells_the_original(media: Media, done: Release
 
 def test_manifest_tells_the_truth(media: Media, table: Path, transformed: Path, tmp_path: Path) -> None:
     report = Report(Verdict("holds", "It is so", ()), {}, (), (), made={"released_sha256": sha256(transformed)})
-    done = release_media(transformed, media, table, tmp_path / "out", key=KEY, report=report)
+    done = release_media(transformed, DrawnFrom(media, table), tmp_path / "out", key=KEY, report=report)
     manifest = json.loads((done.folder / MANIFEST).read_text())
     assert manifest == done.manifest
     for name, said in manifest["files"].items():
@@ -197,23 +198,21 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_the_same_release_twice_whatever_the_workers(
     media: Media, table: Path, transformed: Path, done: Released, tmp_path: Path
 ) -> None:
-    again = release_media(transformed, media, table, tmp_path / "again", key=KEY, workers=1)
+    again = release_media(transformed, DrawnFrom(media, table), tmp_path / "again", key=KEY, run=Run(workers=1))
     assert everything(again.folder) == everything(done.folder)
-    other = release_media(transformed, media, table, tmp_path / "other", key=OTHER)
+    other = release_media(transformed, DrawnFrom(media, table), tmp_path / "other", key=OTHER)
     assert not {r["file_name"] for r in rows_of(other.folder)} & {r["file_name"] for r in rows_of(done.folder)}
 
 
 def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    moves: list[tuple[int, int]] = []
+    moves: list[tuple[str, int, int]] = []
     release_media(
         transformed,
-        media,
-        table,
+        DrawnFrom(media, table),
         tmp_path / "out",
         key=OTHER,
-        log=lines.append,
-        progress=lambda *move: moves.append(move),
+        run=Run(log=lines.append, progress=lambda *move: moves.append(move)),
     )
     told = "\n".join(lines)
     for word in (
@@ -224,7 +223,7 @@ def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: P
         "another",
     ):
         assert word in told
-    assert moves[-1] == (24, 24)
+    assert moves[-1] == ("release", 24, 24)
 
 
 def test_a_pool_of_other_people_may_be_named(media: Media, tmp_path: Path) -> None:
@@ -235,7 +234,7 @@ def test_a_pool_of_other_people_may_be_named(media: Media, tmp_path: Path) -> No
     renamed = pq.read_table(note)
     renamed = renamed.set_column(0, "id", pa.array([f"ours-{i}" for i in range(30)]))
     pq.write_table(renamed, note)
-    done = release_media(note, people, x_of, tmp_path / "out", key=KEY)
+    done = release_media(note, DrawnFrom(people, x_of), tmp_path / "out", key=KEY)
     assert len({said["sha256"] for name, said in done.manifest["files"].items() if name != METADATA}) == 1
 
 
@@ -251,7 +250,7 @@ def refused(tmp_path: Path, media: Media) -> Refuses:
     def run(words: str, transformed: Path, table: Path, media: Media = media, name: str = "out", **more: Any) -> None:
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(SordineError, match=words) as caught:
-            release_media(transformed, media, table, tmp_path / name, key=KEY, **more)
+            release_media(transformed, DrawnFrom(media, table), tmp_path / name, key=KEY, **more)
         assert "\n" not in str(caught.value)
         assert sorted(tmp_path.rglob("*")) == before
 
@@ -295,7 +294,7 @@ def test_what_a_release_refuses_is_refused(
     leaking = Report(Verdict("leaks", "It leaks", ()), {}, (), ())
     refused("--despite-findings", transformed, table, name="new", report=leaking)
     refused("exists", transformed, table)
-    refused("something else", transformed, table, name="clips", force=True)
+    refused("other files", transformed, table, name="clips", force=True)
     plain = transformed_of(media, tmp_path / "plain.parquet", DRAWN, note=None)
     refused("not written by sordine transform", plain, table, name="new")
     telling = transformed_of(media, tmp_path / "telling.parquet", DRAWN, who=["annika", "boris"] * 12)
@@ -304,7 +303,7 @@ def test_what_a_release_refuses_is_refused(
 
 def test_force_replaces_an_earlier_release(media: Media, table: Path, transformed: Path, done: Released) -> None:
     old = everything(done.folder)
-    again = release_media(transformed, media, table, done.folder, key=OTHER, force=True)
+    again = release_media(transformed, DrawnFrom(media, table), done.folder, key=OTHER, force=True)
     assert not set(old) & set(everything(again.folder)) - {METADATA, MANIFEST}
 
 
@@ -358,5 +357,5 @@ def test_the_transformed_table_is_no_table_of_the_originals(transformed: Path, r
 def test_a_release_is_not_written_among_the_originals(media: Media, table: Path, transformed: Path) -> None:
     before = sorted(p.name for p in media.root.iterdir())
     with pytest.raises(SordineError, match="within each other"):
-        release_media(transformed, media, table, media.root / "out", key=KEY)
+        release_media(transformed, DrawnFrom(media, table), media.root / "out", key=KEY)
     assert sorted(p.name for p in media.root.iterdir()) == before

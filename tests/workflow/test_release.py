@@ -21,7 +21,9 @@ from sordine.evaluation.report import Headline, Report, Verdict
 from sordine.evaluation.report_file import write_report
 from sordine.evaluation.verdict import judge
 from sordine.keys import Key
-from sordine.workflow.release.table import MANIFEST, TABLE, Released, links_beside, release
+from sordine.run import Run
+from sordine.workflow.release.manifest import MANIFEST, Released, links_beside
+from sordine.workflow.release.table import TABLE, release
 
 MODULE = importlib.import_module("sordine.workflow.release.table")  # as an attribute of the package it is the verb
 KEY, OTHER = Key.of_seed(1), Key.of_seed(2)
@@ -167,7 +169,7 @@ def test_link_table_stays_beside_and_is_the_owners_alone(source: Path, done: Rel
 
 def test_another_key_is_only_said(source: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    release(source, tmp_path / "out", key=OTHER, log=lines.append)
+    release(source, tmp_path / "out", key=OTHER, run=Run(log=lines.append))
     assert any("another" in line for line in lines)
     assert any("file_name" in line for line in lines)
 
@@ -217,22 +219,22 @@ def test_repeated_ids_are_refused(tmp_path: Path) -> None:
 def test_findings_stop_a_release_unless_forced(level: str, source: Path, tmp_path: Path) -> None:
     refused("--despite-findings", source, tmp_path / "out", report=report(level))
     told: list[str] = []
-    done = release(source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True, log=told.append)
+    done = release(source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True, run=Run(log=told.append))
     assert any("DESPITE" in line for line in told)
     assert done.manifest["audit"]["verdict"]["level"] == level
 
 
 def test_unclear_findings_do_not_but_are_said(source: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    release(source, tmp_path / "out", key=KEY, report=report("unclear"), log=said.append)
-    assert any("left open" in line for line in said)
+    release(source, tmp_path / "out", key=KEY, report=report("unclear"), run=Run(log=said.append))
+    assert any("unclear" in line for line in said)
 
 
 def test_a_limit_that_was_not_kept_stops_a_release(source: Path, tmp_path: Path) -> None:
     over = replace(report("unclear"), max_leakage=0.1, passed=False)
     refused("more than its limit of 10 %", source, tmp_path / "out", report=over)
     said: list[str] = []
-    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True, log=said.append)
+    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True, run=Run(log=said.append))
     assert any("DESPITE" in line for line in said)
     assert (done.manifest["audit"]["max_leakage"], done.manifest["audit"]["passed"]) == (0.1, False)
 
@@ -347,9 +349,9 @@ def test_existing_output_needs_force(source: Path, done: Released) -> None:
 def test_force_replaces_nothing_but_a_release(source: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("years of work")
-    refused("something else", source, tmp_path / "home", force=True)
+    refused("other files", source, tmp_path / "home", force=True)
     (tmp_path / "file").write_text("")
-    refused("something else", source, tmp_path / "file", force=True)
+    refused("other files", source, tmp_path / "file", force=True)
 
 
 def test_force_never_replaces_a_media_folder(source: Path, done: Released, tmp_path: Path) -> None:
@@ -357,9 +359,9 @@ def test_force_never_replaces_a_media_folder(source: Path, done: Released, tmp_p
     (clips / "data").mkdir(parents=True)
     (clips / "data" / "a.wav").write_text("a voice")
     (clips / "metadata.csv").write_text("file_name\ndata/a.wav\n")
-    refused("something else", source, clips, force=True)
+    refused("other files", source, clips, force=True)
     (done.folder / "thesis.txt").write_text("years of work")
-    refused("something else", source, done.folder, force=True)
+    refused("other files", source, done.folder, force=True)
 
 
 def test_a_fault_midway_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

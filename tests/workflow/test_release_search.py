@@ -27,8 +27,9 @@ from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.verdict import judge
 from sordine.keys import Key
 from sordine.policy import Policy
-from sordine.workflow.release.media import METADATA, release_media, release_pictures
-from sordine.workflow.release.table import MANIFEST, TABLE, release
+from sordine.workflow.release.manifest import MANIFEST
+from sordine.workflow.release.media import METADATA, DrawnFrom, release_media, release_pictures
+from sordine.workflow.release.table import TABLE, release
 
 KEY = Key.of_seed(1)
 POLICY = Policy(("speaker",), ("word",), ("mood",))
@@ -179,7 +180,7 @@ def test_a_released_folder_of_media_has_no_id_and_no_hidden_class(tmp_path: Path
     pq.write_table(pa.table([pa.array(media.ids), feature_array(flat)], schema=schema), tmp_path / "faces.parquet")
     source = working(tmp_path / "t.parquet", drawn, list(media.ids), "substitution")
     more = given(how, replace(original(flat), ids=np.array(media.ids, dtype=object)), drawn)
-    done = release_media(source, media, tmp_path / "faces.parquet", tmp_path / "out", key=KEY, **more)
+    done = release_media(source, DrawnFrom(media, tmp_path / "faces.parquet"), tmp_path / "out", key=KEY, **more)
     search(done.folder, [*names(48), *media.ids, *media.files])
     assert (done.folder / MANIFEST).exists()
 

@@ -1,1 +1,1 @@
-"""What leaves the house: tables or media files, and their manifest."""
+"""The release: tables or media files that may leave, with their manifest."""

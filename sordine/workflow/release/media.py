@@ -1,8 +1,7 @@
-"""Media out of the house: transformed pictures as files; and substitutes that were drawn as vectors, as the files that they
-are vectors of.
+"""Release media: transformed pictures as files, or copies of the files that substitutes were drawn from.
 
-A substitution modifier knows its substitutes by their vectors alone and releases them bit for bit. Whoever holds the table
-of vectors finds each one's file again by those bits, so no id has to stand in the modifier.
+A substitution modifier holds its substitutes as vectors and releases them bit for bit. The owner of the table of vectors
+finds each one's file by those bits, so the modifier needs no id.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,56 +28,83 @@ from sordine.data.table_io import TableFile, read_ids, read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.keys import Key
-from sordine.run import silent
-from sordine.workflow.release.table import (
+from sordine.run import Run, accepts_run_keywords
+from sordine.workflow.release.checks import Working, check_working
+from sordine.workflow.release.manifest import (
     Released,
-    Working,
-    look_over,
-    ready,
-    rows_in_order,
+    announce,
+    check_output,
     seal,
-    spill,
-    tell,
     type_in_words,
     write_links,
     write_manifest,
 )
+from sordine.workflow.release.table import rows_in_order, spill
 
 DATA, METADATA = "data", "metadata.csv"
-WHEN = 315532800  # the time of every file, 1 January 1980, UTC: the earliest that every archive format holds
+WHEN = 315532800  # modification time of every file: 1 January 1980 UTC, the earliest that every archive format holds
+WORKERS = 2  # threads where the run leaves the choice to the task
 
 
+@dataclass(frozen=True)
+class DrawnFrom:
+    """Where substitutes were drawn from.
+
+    Parameters
+    ----------
+    media
+        The media folder (the pool's, where the fit had one).
+    table
+        Its table of vectors, with the folder's ids.
+    """
+
+    media: Media
+    table: Path
+
+
+@accepts_run_keywords
 def release_media(
     transformed: str | Path,
-    source: Media,
-    table: str | Path,
+    source: DrawnFrom,
     output: str | Path,
     *,
     key: Key,
     report: Report | None = None,
+    run: Run | None = None,
     force: bool = False,
     force_leaky: bool = False,
-    workers: int = 2,
-    log: Callable[[str], None] = silent,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Released:
-    """Write what leaves the house as a media folder (data/, metadata.csv, manifest.json), and the link table beside it.
+    """Write a media folder (data/, metadata.csv, manifest.json) of substitutes, and the link table beside it.
 
-    transformed: what `transform` wrote with a substitution modifier. source, table: the media folder and its table of
-    vectors that the substitutes were chosen from (the pool's, where the fit was given one); the table's ids are the folder's.
-    Files are written again without metadata, under pseudonyms, in keyed order; `split` and the kept columns stand in
-    metadata.csv and are the replaced record's own. Links: pseudonym, id, and the file that took the record's place.
-    workers: files written at a time; the result does not depend on it. The others as in `sordine.workflow.release.table.release`.
-    Raises SordineError, with nothing written, where `release` would; where a released vector is no record of the table, or
-    every one is its own record; where the table names what the folder does not hold; for frames of videos.
+    Files are written again without metadata, under pseudonyms, in keyed order. metadata.csv holds `split` and the kept
+    columns, which are those of the replaced record. The link table holds pseudonym, id, and the file that replaces the
+    record.
+
+    Parameters
+    ----------
+    transformed
+        What `transform_file` wrote with a substitution modifier.
+    source
+        The media folder and the table that the substitutes were drawn from.
+    run
+        Workers (the result does not depend on them), log and progress.
+    output, key, report, force, force_leaky
+        As in `release.table.release`.
+
+    Raises
+    ------
+    SordineError
+        Where `release` raises it; where a released vector is no record of the table, or every record replaces itself;
+        where the table names files that the folder does not hold; for frames of videos. Nothing is written.
     """
-    transformed, output = Path(transformed), Path(output)
-    links = ready(output, force)
-    if any(frame is not None for frame in source.frames):
-        raise SordineError(f"{source.root}: its records are frames of videos; only whole files are released as media")
-    found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
-    _check_origin(found, source, Path(table), output)
-    names = _substitutes(found, source, Path(table))
+    transformed, output, run = Path(transformed), Path(output), run or Run()
+    media, table = source.media, source.table
+    links = check_output(output, force)
+    if any(frame is not None for frame in media.frames):
+        raise SordineError(f"{media.root}: its records are frames of videos; only whole files are released as media")
+    found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
+    _check_origin(found, media, table, output)
+    names = _substitutes(found, media, table)
     pseudonyms, order = key.pseudonyms(found.ids), key.order("release order", found.ids)
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
@@ -86,57 +113,75 @@ def release_media(
         uses: dict[str, list[int]] = {}
         for row in order:
             uses.setdefault(names[row], []).append(int(row))
-        files, seals = _write_files(folder, source, uses, pseudonyms, workers, progress)
+        files, seals = _write_files(folder, media, uses, pseudonyms, run)
         _write_metadata(folder / METADATA, found, files, order)
         written = {
             "files": {METADATA: seal(folder / METADATA), **{files[row]: seals[row] for row in order}},
             "rows": found.file.rows,
-            "media": source.kind,
+            "media": media.kind,
             "different_files": len(uses),
             "columns": _columns_in_words(found),
         }
         manifest = write_manifest(folder, written, found, report)
-    beside = [n for n in found.kept if n != "split"]
-    files_of = dict(zip(source.ids, source.files, strict=True))
-    own = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
-    log(
-        f"copies of {len(uses):,} real {WORDS[source.kind]} are released: whoever receives them learns who is in the pool. "
-        "Which of them stands for a record was drawn at random, most likely one that is like it; the audit says how far the draw "
-        f"tells whose record it was. {own:,} of {found.file.rows:,} records leave as themselves. Beside it stands the record's own {', '.join(beside) if beside else 'split, and nothing else'}"
-    )
-    if under := read_note(table, "sordine.extract").get("steady"):
-        log(
-            f"the numbers that attackers were given are steady under {str(under).replace(',', ', ')}, and the files are not: "
-            "audit this folder against the first one through another extractor"
-        )
-    if source.kind == "video":
-        log("the videos' sound is left out: a voice tells who speaks")
-    tell(links, report, log)
+    _announce_substitutes(found, source, names, run)
+    announce(links, report, run.log)
     return Released(output, links, found.file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
 
 
+def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], run: Run) -> None:
+    """Log what the owner must know about copies of real files."""
+    media = source.media
+    beside = [n for n in found.kept if n != "split"]
+    files_of = dict(zip(media.ids, media.files, strict=True))
+    unchanged = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
+    run.log(
+        f"The release contains copies of {len(set(names)):,} real {WORDS[media.kind]}, so the receiver learns who is in "
+        "the pool. The substitute of a record was drawn at random, with a higher probability for similar ones. The audit "
+        f"reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} records are released as "
+        f"themselves. Each file has the record's own {', '.join(beside) if beside else 'split and no other column'}."
+    )
+    if under := read_note(source.table, "sordine.extract").get("steady"):
+        run.log(
+            f"The attacked vectors ignore {str(under).replace(',', ', ')}, and the files do not: audit this folder against "
+            "the original one with another extractor."
+        )
+    if media.kind == "video":
+        run.log("The sound of the videos is left out, because a voice identifies its speaker.")
+
+
+@accepts_run_keywords
 def release_pictures(
     transformed: str | Path,
     output: str | Path,
     *,
     key: Key,
     report: Report | None = None,
+    run: Run | None = None,
     force: bool = False,
     force_leaky: bool = False,
-    workers: int = 2,
-    log: Callable[[str], None] = silent,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Released:
-    """Write transformed pictures as a media folder (data/, metadata.csv, manifest.json), and the link table beside it.
+    """Write a media folder (data/, metadata.csv, manifest.json) of transformed pictures, and the link table beside it.
 
-    transformed: what `transform` wrote, its x uint8 pictures. Each becomes data/PSEUDONYM.png, the very pixels and no
-    metadata; files and rows stand in keyed order; `split` and the kept columns stand in metadata.csv. workers: files written
-    at a time; the result does not depend on it. The others as in `sordine.workflow.release.table.release`.
-    Raises SordineError, with nothing written, where `release` would, and where the records are no pictures.
+    Each picture becomes data/PSEUDONYM.png, with its exact pixels and no metadata. Files and rows are in keyed order.
+    metadata.csv holds `split` and the kept columns.
+
+    Parameters
+    ----------
+    transformed
+        What `transform_file` wrote, its x uint8 pictures.
+    run
+        Workers (the result does not depend on them), log and progress.
+    output, key, report, force, force_leaky
+        As in `release.table.release`.
+
+    Raises
+    ------
+    SordineError
+        Where `release` raises it, and where the records are not pictures. Nothing is written.
     """
-    transformed, output = Path(transformed), Path(output)
-    links = ready(output, force)
-    found = look_over(transformed, key, report=report, force_leaky=force_leaky, log=log)
+    transformed, output, run = Path(transformed), Path(output), run or Run()
+    links = check_output(output, force)
+    found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
     file, ids = found.file, found.ids
     size = " x ".join(map(str, file.shape))
     if file.dtype != np.uint8:
@@ -149,12 +194,11 @@ def release_pictures(
         (folder / DATA).mkdir(parents=True)
         write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
         seals: dict[int, dict[str, Any]] = {}
-        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # nameless: gone with the process
-            spill(file, spilled, ids, check=False)  # pictures hold no NaN
+        with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # without a name: gone with the process
+            spill(file, spilled, ids, check=False)  # uint8 holds no NaN
             for rows, x in rows_in_order(spilled, file, order):
-                seals |= _write_pictures(folder, [pseudonyms[row] for row in rows], rows, x, workers)
-                if progress:
-                    progress(len(seals), len(ids))
+                seals |= _write_pictures(folder, [pseudonyms[row] for row in rows], rows, x, run.workers or WORKERS)
+                run.step("release", len(seals), len(ids))
         files = {int(row): f"{DATA}/{pseudonyms[row]}.png" for row in order}
         _write_metadata(folder / METADATA, found, files, order)
         written = {
@@ -165,14 +209,14 @@ def release_pictures(
             "columns": _columns_in_words(found),
         }
         manifest = write_manifest(folder, written, found, report)
-    tell(links, report, log)
+    announce(links, report, run.log)
     return Released(output, links, file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
 
 
 def _write_pictures(
     folder: Path, names: list[str], rows: np.ndarray, x: np.ndarray, workers: int
 ) -> dict[int, dict[str, Any]]:
-    """Pictures (b, c, h, w) as data/NAME.png, created in the order given: row -> seal."""
+    """Write pictures (b, c, h, w) as data/NAME.png and return row -> seal."""
 
     def one(name: str, pixels: np.ndarray) -> dict[str, Any]:
         path = folder / DATA / f"{name}.png"
@@ -185,12 +229,9 @@ def _write_pictures(
 
 
 def _columns_in_words(found: Working) -> dict[str, str]:
-    """What metadata.csv holds: column -> type."""
+    """The columns of metadata.csv: name -> type."""
     kept = {n: type_in_words(found.columns.schema.field(n).type, ()) for n in found.kept}
     return {FILE_NAME: "string", **kept}
-
-
-# -------------------------------------------------------------------------------------------------- vectors to files
 
 
 def _blocks(file: TableFile) -> Iterator[np.ndarray]:
@@ -201,26 +242,26 @@ def _blocks(file: TableFile) -> Iterator[np.ndarray]:
 
 
 def _check_origin(found: Working, source: Media, table: Path, output: Path) -> None:
-    """Only what a substitution drew from the originals' own table leaves as media, and not into the originals' folder."""
+    """Raise SordineError unless a substitution drew the records from this table, and the output lies elsewhere."""
     method = found.note.get("method")
     if method != "substitution":
         raise SordineError(
-            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}: only what a "
-            "substitution modifier drew is released as media"
+            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; only "
+            "what a substitution modifier drew is released as media"
         )
     if read_note(table, "sordine.transform"):
         raise SordineError(f"{table} was transformed itself: --table is the table that {source.root} was extracted to")
     here, there = source.root.resolve(), output.resolve()
     if here == there or here in there.parents or there in here.parents:
-        raise SordineError(f"{output} and the originals in {source.root} lie within each other: name another place")
+        raise SordineError(f"{output} and the originals in {source.root} lie within each other: choose another place")
 
 
 def _substitutes(found: Working, source: Media, table: Path) -> list[str]:
-    """The file that takes each record's place: names in the folder, in the transformed table's order."""
+    """The file that replaces each record: names in the folder, in the order of the transformed table."""
     file, pool = found.file, TableFile(table)
     if pool.shape != file.shape:
         raise SordineError(
-            f"{table} holds vectors of shape {pool.shape}, {file.path} of {file.shape}: it is another table"
+            f"{table} has vectors of shape {pool.shape}, and {file.path} of {file.shape}: name another table"
         )
     beside = pa.Table.from_batches(list(pool.blocks(["id"]))) if "id" in pool.other else pa.table({})
     ids = read_ids(beside, pool.rows, source=str(table))
@@ -229,12 +270,13 @@ def _substitutes(found: Working, source: Media, table: Path) -> list[str]:
     if (rows < 0).any():
         lost = np.flatnonzero(rows < 0)
         raise SordineError(
-            f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of {file.rows:,} are no "
-            f"record of {table}, the first {found.ids[lost[0]]!r}): only what a substitution modifier drew from it is released as media"
+            f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of {file.rows:,} "
+            f"are not records of {table}, the first {found.ids[lost[0]]!r}); only what a substitution modifier drew from "
+            "it is released as media"
         )
     if (ids[rows] == found.ids).all():
         raise SordineError(
-            f"{file.path}: every record is its own copy: nothing was substituted, so nothing is released"
+            f"{file.path}: every record is its own substitute: nothing was substituted, so nothing is released"
         )
     files = dict(zip(source.ids, source.files, strict=True))
     strange = next((name for name in ids[np.unique(rows)] if name not in files), None)
@@ -243,35 +285,32 @@ def _substitutes(found: Working, source: Media, table: Path) -> list[str]:
     return [files[name] for name in ids[rows]]
 
 
-# ---------------------------------------------------------------------------------------------------------- writing
-
-
 def _write_files(
     folder: Path,
     source: Media,
     uses: dict[str, list[int]],
     pseudonyms: list[str],
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    run: Run,
 ) -> tuple[dict[int, str], dict[int, dict[str, Any]]]:
-    """Each file once without metadata, then as often as it was drawn: row -> its name in the folder, and its seal."""
+    """Write each file without metadata, as often as it was drawn: row -> its name in the folder, and its seal."""
 
     def one(name: str) -> tuple[list[int], str, dict[str, Any]]:
         first, *others = rows = uses[name]
         path = strip(source.root / name, folder / DATA / pseudonyms[first])
         for row in others:
-            shutil.copy2(path, path.with_name(pseudonyms[row] + path.suffix))  # its time too, which tells nothing
+            shutil.copy2(
+                path, path.with_name(pseudonyms[row] + path.suffix)
+            )  # with its modification time, which is the same for all files
         return rows, path.suffix, seal(path)
 
     files: dict[int, str] = {}
     seals: dict[int, dict[str, Any]] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with ThreadPoolExecutor(run.workers or WORKERS) as pool:
         try:
             for rows, suffix, sealed in pool.map(one, uses):
                 files |= {row: f"{DATA}/{pseudonyms[row]}{suffix}" for row in rows}
                 seals |= dict.fromkeys(rows, sealed)
-                if progress:
-                    progress(len(files), len(pseudonyms))
+                run.step("release", len(files), len(pseudonyms))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -279,7 +318,7 @@ def _write_files(
 
 
 def _write_metadata(path: Path, found: Working, files: dict[int, str], order: np.ndarray) -> None:
-    """file_name, split and the kept columns, in keyed order; what is missing is an empty field."""
+    """Write file_name, split and the kept columns, in keyed order; a missing value is an empty field."""
     columns = [found.columns[n].to_pylist() for n in found.kept]
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
