@@ -74,7 +74,9 @@ class AuditOptions(Common):
     json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report to write.")] = None
     max_leakage: Annotated[
         float | None,
-        typer.Option("--max-leakage", min=0.0, max=1.0, help="End with exit code 1 if more leakage is found."),
+        typer.Option(
+            "--max-leakage", metavar="NUMBER", min=0.0, max=1.0, help="End with exit code 1 if more leakage is found."
+        ),
     ] = None
     budget: BudgetName = "standard"
     attacks: Attacks = None
@@ -84,10 +86,14 @@ class AuditOptions(Common):
         Renamed("--setting", "--scenario"),
     ] = None
     seeds: Annotated[Names, typer.Option("--seed", metavar="NUMBERS", help="Seeds of the attacks. [default: 0]")] = None
-    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Folds of the cross-validation.")] = None
+    folds: Annotated[int | None, typer.Option("--folds", metavar="N", min=2, help="Folds of the cross-validation.")] = (
+        None
+    )
     max_records: Annotated[
         int | None,
-        typer.Option("--max-records", min=20, help="Use at most this many records of the fit, and of the others."),
+        typer.Option(
+            "--max-records", metavar="N", min=20, help="Use at most this many records of the fit, and of the others."
+        ),
     ] = None
     more: Annotated[
         Path | None,
@@ -155,7 +161,7 @@ class AuditOptions(Common):
 
 @takes(AuditOptions)
 def audit(given: AuditOptions) -> int:
-    """Report what retrained attackers can infer from released records."""
+    """Report what retrained attackers infer from released records."""
     _check(given)
     options = _options(given)
     from sordine.evaluation.report_file import write_report

@@ -22,13 +22,13 @@ class DemoOptions(Common):
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to write.")] = Path(
         "sordine-demo"
     )
-    clips: Annotated[int, typer.Option("--clips", min=100, help="Number of clips to make.")] = 2000
+    clips: Annotated[int, typer.Option("--clips", metavar="N", min=100, help="Number of clips to make.")] = 2000
     force: Force = False
 
 
 @takes(DemoOptions)
 def demo(given: DemoOptions) -> None:
-    """Make synthetic voices, protect them and audit the result, as a demonstration."""
+    """Make synthetic voices, protect them and audit the result."""
     from sordine.workflow.demo import run_demo
 
     with given.console() as console:

@@ -83,7 +83,7 @@ class FitOptions(Common):
 
 @takes(FitOptions)
 def fit(given: FitOptions) -> int:
-    """Fit a modifier to a table, and report which attributes are entangled."""
+    """Fit a modifier to a table, and report entangled attributes."""
     policy = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
     if given.along is not None and given.max_leakage is None:
         raise SordineError("--along sets what --max-leakage tries; give --max-leakage too")

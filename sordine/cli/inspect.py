@@ -38,7 +38,7 @@ class InspectOptions(Common):
 
 @takes(InspectOptions)
 def inspect(given: InspectOptions) -> None:
-    """Report what a source contains and what its records can certify."""
+    """Report what a source contains and what it can certify."""
     if not given.source.exists():
         raise SordineError(f"{given.source} does not exist")
     table = given.source if given.source.is_file() else None

@@ -37,7 +37,7 @@ class ObscureCommandOptions(Common):
 
 @takes(ObscureCommandOptions)
 def obscure(given: ObscureCommandOptions) -> None:
-    """Obscure media files without training: a baseline to audit beside a method."""
+    """Obscure media files without training, as a baseline."""
     paths.check_output(given.output, False, given.source, given.key, directory=True)
     from sordine.data.layouts.registry import open_media
     from sordine.data.media.obscure.folder import check, obscure_folder

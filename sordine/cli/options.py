@@ -78,9 +78,11 @@ BudgetName = Annotated[
 KeyFile = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: MODIFIER.key beside the modifier]")
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of threads. It does not change the result.")]
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, help="Number of threads. It does not change the result.")
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of training.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of training.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")]
 Layout = Annotated[
     str | None,

@@ -16,7 +16,6 @@ from sordine.cli.options import (
     Common,
     Device,
     Features,
-    KeyFile,
     Layout,
     LayoutOptions,
     MethodName,
@@ -59,7 +58,13 @@ class ProtectCommandOptions(Common):
     ] = None
     max_leakage: Annotated[
         float | None,
-        typer.Option("--max-leakage", min=0.0, max=1.0, help="Release nothing if more leakage is found (0 to 1)."),
+        typer.Option(
+            "--max-leakage",
+            metavar="NUMBER",
+            min=0.0,
+            max=1.0,
+            help="Release nothing if more leakage is found (0 to 1).",
+        ),
     ] = None
     method: MethodName = None
     options: MethodOptions = None
@@ -83,7 +88,9 @@ class ProtectCommandOptions(Common):
     layout: Layout = None
     layout_options: LayoutOptions = None
     budget: BudgetName = "standard"
-    key: KeyFile = None
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: one is made in DIR]")
+    ] = None
     device: Device = "cpu"
     seed: Seed = 0
     workers: Workers = 2
@@ -97,7 +104,7 @@ class ProtectCommandOptions(Common):
 
 @takes(ProtectCommandOptions)
 def protect(given: ProtectCommandOptions) -> int:
-    """Protect a table or a media folder: from raw data to an audited release."""
+    """Turn a table or a media folder into an audited release."""
     if not given.source.exists():
         raise SordineError(f"{given.source} does not exist")
     table = given.source if given.source.is_file() else None

@@ -36,7 +36,7 @@ class RunOptions(Common):
 
 @takes(RunOptions)
 def run(given: RunOptions) -> int:
-    """Run a job file: extract, fit, transform, audit and release. It continues where it stopped."""
+    """Run a job file, or continue it where it stopped."""
     from sordine.workflow.job import read_job
 
     checked = read_job(given.job)

@@ -70,7 +70,7 @@ class SweepOptions(Common):
     preserve: Preserve = None
     watch: Watch = None
     along: Along = None
-    points: Annotated[int, typer.Option("--points", min=1, help="Points of each method, at most.")] = 10
+    points: Annotated[int, typer.Option("--points", metavar="N", min=1, help="Points of each method, at most.")] = 10
     options: MethodOptions = None
     json: Annotated[Path | None, typer.Option("--json", metavar="SWEEP.json", help="The figures to write.")] = None
     keep: Annotated[
@@ -98,7 +98,7 @@ class SweepOptions(Common):
 
 @takes(SweepOptions)
 def sweep(given: SweepOptions) -> None:
-    """Plot leakage against utility for several strengths of one or more methods."""
+    """Plot leakage against utility over the strengths of methods."""
     from sordine.workflow.stages import require_sweep_folder
 
     policy = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
@@ -194,7 +194,7 @@ def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> Non
 
 
 def curve_lines(found: Comparison) -> list[str]:
-    """Return the points of a sweep, one per line; * marks the undominated, and a level those that leak or are broken."""
+    """Return the points of a sweep, one per line. * marks the undominated; a level marks those that leak or are broken."""
     from sordine.evaluation.comparison import settings
     from sordine.evaluation.page.tradeoff_plot import useful
 

@@ -43,7 +43,7 @@ class TransformOptions(Common):
 
 @takes(TransformOptions)
 def transform(given: TransformOptions) -> None:
-    """Apply a modifier to a table. The result is a working copy, not yet for release."""
+    """Apply a modifier to a table; the result is not yet for release."""
     paths.check_output(given.output, given.force, given.table, given.modifier, given.key)
     from sordine.keys import Key
     from sordine.workflow import pipeline
