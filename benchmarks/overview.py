@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.harness import Store
 from benchmarks.overview_page import page, summary
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.report import Report

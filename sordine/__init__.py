@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.data.table import Table
     from sordine.errors import SordineError
     from sordine.estimator import Suppressor

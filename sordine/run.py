@@ -84,6 +84,14 @@ class Run:
             self.progress(what, done, total)
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time in words: 75 -> "75 seconds", 300 -> "5 minutes", 9000 -> "2.5 hours"."""
+    whole = max(round(seconds), 1)
+    if whole < 120:
+        return f"{whole} second{'s' if whole > 1 else ''}"
+    return f"{round(seconds / 60)} minutes" if round(seconds / 60) < 120 else f"{seconds / 3600:.1f} hours"
+
+
 RUN_KEYWORDS = ("device", "seed", "workers", "log", "progress")
 
 

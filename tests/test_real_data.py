@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.features.extract import extract

@@ -26,9 +26,9 @@ from benchmarks.inversion.cases import (
     more,
 )
 from benchmarks.paper_measures import lda_score, mean_matthews, within_between
+from sordine.attacks.budget import Budget
 from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder, train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
-from sordine.attacks.runner import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.keys import Key

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.harness import Store, Unit
 from benchmarks.masking.cases import FIELDS, SEED, Case, Row, load
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.media.image import read_picture, resize
 from sordine.data.media.obscure.styles import Block, BlurCentre
 from sordine.errors import SordineError

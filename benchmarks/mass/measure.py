@@ -17,7 +17,7 @@ from benchmarks.harness import Store, Unit
 from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
 from benchmarks.paper_measures import cmap, mean_square
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.obscure.folder import obscure_folder
 from sordine.data.statistics import identity

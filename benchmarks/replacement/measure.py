@@ -16,13 +16,13 @@ from torch import Tensor
 from benchmarks.harness import Store, Unit
 from benchmarks.paper_measures import attribute_correlation, privacy_loss, success, utility_score_plane
 from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
+from benchmarks.replacement.reversal import reverse
 from sordine.attacks import resnet as pictures
-from sordine.attacks.base import Secret, Trial
-from sordine.attacks.logistic import logistic
+from sordine.attacks.base import Split, Target
+from sordine.attacks.budget import Budget
+from sordine.attacks.logistic import Logistic
 from sordine.attacks.mlp import TRAINING, Task, train_together
 from sordine.attacks.principal_axes import principal_axes
-from sordine.attacks.reversal import reverse
-from sordine.attacks.runner import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.keys import Key
@@ -59,12 +59,12 @@ def keep(what: Plane | Fit | str, found: dict[str, Any]) -> None:
     unit_of(what).write(found)
 
 
-def own_rows(table: Table) -> Trial:
+def own_rows(table: Table) -> Split:
     """The attacker's records are the training side, every fourth of them to choose by; it is tried on the others."""
     assert table.split is not None
     own = np.flatnonzero(table.split)
     held = np.arange(len(own)) % VALIDATION == VALIDATION - 1
-    return Trial(own[~held], own[held], np.flatnonzero(~table.split))
+    return Split(own[~held], own[held], np.flatnonzero(~table.split))
 
 
 def interval(share: float, records: int) -> dict[str, float]:
@@ -96,22 +96,22 @@ def measure_plane(what: Plane) -> dict[str, Any]:
         releases = {criterion: x_filtered} | ({"ours": x_new} if variant == "both" else {})
         for name, x in releases.items():
             found[name] = read_plane(x, table, trial) | {
-                "utility": utility_score_plane(np.asarray(table.x)[trial.tried], x[trial.tried]),
-                "distance": float(np.linalg.norm(x - table.x, axis=1)[trial.tried].mean()),
+                "utility": utility_score_plane(np.asarray(table.x)[trial.test], x[trial.test]),
+                "distance": float(np.linalg.norm(x - table.x, axis=1)[trial.test].mean()),
                 "cpu_seconds": seconds,
             }
-            shown[name] = x[trial.tried][:POINTS].round(3).tolist()
+            shown[name] = x[trial.test][:POINTS].round(3).tolist()
         if variant == "both":
             # The best fixed classifier of the originals is the line x0 = x1.
-            read = (x_new[trial.tried, 0] > x_new[trial.tried, 1]).astype(np.int64)
-            found["ours"]["success"] = success(read, drawn[trial.tried, 0])
+            read = (x_new[trial.test, 0] > x_new[trial.test, 1]).astype(np.int64)
+            found["ours"]["success"] = success(read, drawn[trial.test, 0])
     if what.run == 0 and what.epsilon == 2.0:
-        shown["original"] = np.asarray(table.x)[trial.tried][:POINTS].round(3).tolist()
-        found["shown"] = shown | {"secret": table.y["secret"][trial.tried][:POINTS].tolist()}
+        shown["original"] = np.asarray(table.x)[trial.test][:POINTS].round(3).tolist()
+        found["shown"] = shown | {"secret": table.y["secret"][trial.test][:POINTS].tolist()}
     return found
 
 
-def read_plane(x: np.ndarray, table: Table, trial: Trial) -> dict[str, Any]:
+def read_plane(x: np.ndarray, table: Table, trial: Split) -> dict[str, Any]:
     """The best of a perceptron and a logistic regression, both retrained, chosen on the attacker's own records."""
     labels = table.y["secret"]
     (perceptron,) = train_together(
@@ -120,8 +120,8 @@ def read_plane(x: np.ndarray, table: Table, trial: Trial) -> dict[str, Any]:
     line = LogisticRegression(max_iter=500).fit(x[trial.train], labels[trial.train])
     reads: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mlp": perceptron, "logistic": line.predict}
     best = max(reads, key=lambda name: accuracy(labels[trial.validation], reads[name](x[trial.validation])))
-    share = privacy_loss(labels[trial.tried], reads[best](x[trial.tried]))
-    return interval(share, len(trial.tried)) | {"attacker": best}
+    share = privacy_loss(labels[trial.test], reads[best](x[trial.test]))
+    return interval(share, len(trial.test)) | {"attacker": best}
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
@@ -182,7 +182,7 @@ class Bench:
 
     def reference(self) -> dict[str, Any]:
         """What is read of the originals: by fixed classifiers, and by the attacker that is retrained on releases."""
-        x, tried = self.table.x, self.trial.tried
+        x, tried = self.table.x, self.trial.test
         y = self.table.y
         read = {name: self.read(name, x[tried]) for name in self.names}
         known = {name: int((y[name][tried] >= 0).sum()) for name in self.names}
@@ -227,10 +227,10 @@ class Bench:
         """The privacy loss: the better of the audit's residual network and its logistic regression, both trained on released
         training records and tried on released others."""
         y, t, classes = self.table.y[self.secret], self.trial, len(self.table.classes[self.secret])
-        own, tried = t.train[y[t.train] >= 0], t.tried[y[t.tried] >= 0]
+        own, tried = t.train[y[t.train] >= 0], t.test[y[t.test] >= 0]
         reader = pictures.train_reader(x, y, classes, own, t.validation, seed=SEED + 1)
-        trial = Trial(t.train, t.validation, tried)
-        (line,) = logistic(principal_axes(x)(x), trial, [Secret(y, classes)], SEED, "cpu")
+        trial = Split(t.train, t.validation, tried)
+        (line,) = Logistic().fit_predict(principal_axes(x)(x), trial, [Target(y, classes)], Run(seed=SEED))
         read = {"resnet": reader.logits(x[tried]).argmax(1), "logistic": line}
         best = max(read, key=lambda name: privacy_loss(y[tried], read[name]))
         return interval(privacy_loss(y[tried], read[best]), len(tried)) | {"attacker": best}
@@ -276,7 +276,7 @@ class Bench:
 
     def looked_at(self, x: np.ndarray, drawn: np.ndarray | None) -> dict[str, Any]:
         """One release: privacy loss, fixed classifiers, success, correlations, realised distortion (in [0, 1])."""
-        tried, y = self.trial.tried, self.table.y
+        tried, y = self.trial.test, self.table.y
         read = {name: self.read(name, x[tried]) for name in self.names}
         moved = (x[tried].astype(np.float32) - self.table.x[tried]) / 255
         out: dict[str, Any] = {
@@ -322,7 +322,7 @@ class Bench:
         """A contact sheet of some records tried; kept with the work, copied to the page only of synthetic faces."""
         from sordine.data.media.contact_sheet import contact_sheet
 
-        rows = self.trial.tried[:SHOWN]
+        rows = self.trial.test[:SHOWN]
         x = self.table.batch(rows)
         noise = np.clip(self.key.uniform("release", self.table.ids[rows], modifier.noise), 2.0**-24, 1 - 2.0**-24)
         shown = {"original": x, **modifier.pictures(x, torch.from_numpy(noise.astype(np.float32)))}

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.harness import Store, Unit
 from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.sections.persons_and_queries import harder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sordine.attacks.runner import Scene
+from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -18,8 +18,8 @@ KEY = 1 << 40  # of a public seed: whoever holds the modifier may choose any key
 
 
 def hold_more(
-    scenes: tuple[Scene, Scene], before: Table, more: Table, modifier: Modifier | None, most: int
-) -> tuple[tuple[Scene, Scene], list[str]]:
+    scenes: tuple[AttackData, AttackData], before: Table, more: Table, modifier: Modifier | None, most: int
+) -> tuple[tuple[AttackData, AttackData], list[str]]:
     """The two scenes with the attacker's own records behind all others, and sentences about them.
 
     before: the audited originals, as the first scene has them. more: labelled originals; classes are matched by name, one
@@ -54,7 +54,7 @@ def hold_more(
     return (_with(first, originals, more.ids, labels), _with(second, released, more.ids, labels)), told
 
 
-def _with(scene: Scene, x: np.ndarray, ids: np.ndarray, labels: dict[str, np.ndarray]) -> Scene:
+def _with(scene: AttackData, x: np.ndarray, ids: np.ndarray, labels: dict[str, np.ndarray]) -> AttackData:
     count = len(x)
     group = scene.group
     if group is not None:  # they are never dealt out, so one group will do
@@ -66,7 +66,7 @@ def _with(scene: Scene, x: np.ndarray, ids: np.ndarray, labels: dict[str, np.nda
         labels={name: np.concatenate([codes, labels[name]]) for name, codes in scene.labels.items()},
         fitted=np.concatenate([scene.fitted, np.zeros(count, bool)]),
         group=group,
-        extra=np.concatenate([scene.held, np.ones(count, bool)]),
+        extra=np.concatenate([scene.auxiliary, np.ones(count, bool)]),
     )
 
 

@@ -1,40 +1,177 @@
-"""What an attacker is given: rows to learn from, rows to choose by, rows to be tried on, and secrets to read."""
+"""The contract of an attack, and what every attack is given: a split of the records and target attributes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-SURE = 1.64  # standard errors
-SPANS = (2.0**-20, 2.0**40)  # of a number that attackers take as it is
+from sordine.run import Run
+
+if TYPE_CHECKING:
+    from sordine.attacks.budget import Budget, Level
+
+ONE_SIDED_95 = 1.64  # standard errors
+USUAL_RANGES = (2.0**-20, 2.0**40)  # ranges of a number that need no rescaling
+
+LARGEST = 1 << 29  # bytes of records up to which the input form "numbers" keeps every number of wide ones
+
+InputForm = Literal["vectors", "numbers", "records"]
+LogProbabilities = Callable[[np.ndarray], np.ndarray]  # records (m, d) -> log probabilities (m, classes)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Positions in a table: `train` and `validation` are the attacker's own data, `tried` is read once."""
+class Split:
+    """Positions of records: the attacker's own (`train`, `validation`), and those it is tested on once (`test`)."""
 
     train: np.ndarray
     validation: np.ndarray
-    tried: np.ndarray
+    test: np.ndarray
+
+    @property
+    def own(self) -> np.ndarray:
+        """(m,) positions of the attacker's own records: `train`, then `validation`."""
+        return np.concatenate([self.train, self.validation])
+
+    @property
+    def digest(self) -> bytes:
+        """Bytes that are equal for equal splits."""
+        return self.train.tobytes() + b"|" + self.validation.tobytes() + b"|" + self.test.tobytes()
 
 
 @dataclass(frozen=True)
-class Secret:
-    """labels: (n,) class codes of all rows, -1 unlabelled. classes: how many there are."""
+class Target:
+    """An attribute to infer.
+
+    Parameters
+    ----------
+    labels
+        (n,) class codes of all records, -1 where unlabelled.
+    classes
+        Number of classes.
+    """
 
     labels: np.ndarray
     classes: int
 
+    def labelled(self, rows: np.ndarray) -> np.ndarray:
+        """Return those of the rows that have a label."""
+        return rows[self.labels[rows] >= 0]
 
-# (x (n, d) float32, or pictures (n, c, h, w), trial, secrets, seed, device) -> for each secret, predicted codes of the tried
-# rows (m,)
-Family = Callable[[np.ndarray, Trial, Sequence[Secret], int, str], list[np.ndarray]]
+    def has_two_classes(self, rows: np.ndarray) -> bool:
+        """Whether the labelled ones of these rows belong to at least two classes."""
+        return len(np.unique(self.labels[self.labelled(rows)])) >= 2
 
 
-def standardise(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale (d,) float32 of some rows; a column that does not vary has scale 1, so that it stays at 0."""
+@dataclass(frozen=True)
+class Attack(ABC):
+    """A learner that infers attributes from records. The fields of a subclass are its options.
+
+    An attack is one class in one file, and one line in `sordine.attacks.registry`; an attack from outside the package
+    calls `ATTACKS.register`. It chooses its own hyperparameters on the validation records.
+
+    Attributes
+    ----------
+    input_form
+        "vectors": (n, d) float32, where records wider than `WIDEST` numbers are replaced by their principal axes.
+        "numbers": (n, d) float32 with every number, as long as they fit in memory; else as "vectors".
+        "records": (n, *shape), as they were released.
+    gives_probabilities
+        Whether `fit_probabilities` is there, so that the attack can pool several records or releases.
+    refits
+        Whether `fit_probabilities` learns once more, from training and validation records together.
+    shares_work
+        Whether several targets on the same records cost less together than one by one.
+    joins_releases
+        Whether several releases of the same records cost less together than one by one.
+    budgets
+        The budgets in which the attack takes part without being named.
+    run_time
+        Relative run time. The runner starts long attacks first, so that no worker idles at the end.
+    """
+
+    input_form: ClassVar[InputForm] = "vectors"
+    gives_probabilities: ClassVar[bool] = False
+    refits: ClassVar[bool] = True
+    shares_work: ClassVar[bool] = True
+    joins_releases: ClassVar[bool] = False
+    budgets: ClassVar[tuple[Level, ...]] = ()
+    run_time: ClassVar[int] = 1
+
+    @classmethod
+    def reads(cls, shape: Sequence[int]) -> bool:
+        """Whether the attack accepts records of this shape."""
+        return True
+
+    @classmethod
+    def from_budget(cls, budget: Budget) -> Attack:
+        """Return the attack with the options that a budget sets."""
+        return cls()
+
+    def report_options(self) -> dict[str, Any]:
+        """Return options that a report has to mention, by their JSON names."""
+        return {}
+
+    @abstractmethod
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        """Learn from the attacker's own records and predict the test records.
+
+        Parameters
+        ----------
+        x
+            All records, in the attack's `input_form`. They are not written to.
+        split
+            Which records to learn from, to choose by, and to predict.
+        targets
+            The attributes to infer. The prediction of one does not depend on the others, up to rounding.
+        run
+            Device and seed.
+        on_axes
+            Whether x lies on principal axes. Their lengths carry information, so distances must not standardise them.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            For each target the predicted class codes (m,) of the test records.
+        """
+
+    def fit_predict_releases(
+        self,
+        releases: Sequence[np.ndarray],
+        split: Split,
+        targets: Sequence[Target],
+        run: Run | None = None,
+        *,
+        on_axes: bool = False,
+    ) -> list[list[np.ndarray]]:
+        """Return what `fit_predict` returns, for each of several releases of the same records.
+
+        An attack overrides this where it can share work, or where it has a faster path for records that are copies of
+        each other. Its result is that of `fit_predict` up to rounding and the attack's own random draws.
+        """
+        return [self.fit_predict(x, split, targets, run, on_axes=on_axes) for x in releases]
+
+    def probability_candidates(self) -> Sequence[float]:
+        """Return the hyperparameters among which `fit_probabilities` is chosen by its validation loss."""
+        return (0.0,)
+
+    def fit_probabilities(
+        self, x: np.ndarray, target: Target, split: Split, run: Run, candidate: float
+    ) -> LogProbabilities:
+        """Learn from the labelled records `split.train` and return a function that gives log P(class | record)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no probabilities")
+
+
+def moments(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale (d,) float32 of some rows.
+
+    A column that does not vary has scale 1, so that it stays at 0.
+    """
     part = x[rows]
     mean = part.mean(0, dtype=np.float64).astype(np.float32)
     scale = part.std(0, dtype=np.float64).astype(np.float32)
@@ -42,64 +179,92 @@ def standardise(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return mean, np.where(varies & (scale > 0), scale, np.float32(1))
 
 
-def at_scale(x: np.ndarray) -> np.ndarray:
-    """Records (n, *shape) in which each number that spans very little or very much spans 1 to 2, by a power of two, so that nothing
-    is lost: a secret written in 1e-13 is read like any other. The same array where there is no such number."""
+def rescaled(x: np.ndarray) -> np.ndarray:
+    """Return records (n, *shape) in which numbers of an unusual range have a usual one.
+
+    A number whose range lies outside `USUAL_RANGES` is multiplied by a power of two, which loses no bit, so that its
+    range is 1 to 2. Without this, an attribute written in differences of 1e-13 would escape the attacks. Where there is
+    no such number, the same array is returned.
+    """
     if not len(x) or not np.issubdtype(x.dtype, np.floating):
         return x
     span = x.max(0).astype(np.float64) - x.min(0)
-    odd = np.isfinite(span) & (span > 0) & ((span < SPANS[0]) | (span > SPANS[1]))
+    odd = np.isfinite(span) & (span > 0) & ((span < USUAL_RANGES[0]) | (span > USUAL_RANGES[1]))
     if not odd.any():
         return x
     power = np.where(odd, 1 - np.frexp(np.where(odd, span, 1.0))[1], 0)
     return np.asarray(np.ldexp(x, power.astype(np.int32)))
 
 
-def usual(secret: Secret, rows: np.ndarray) -> int:
-    """The most frequent class among some rows; 0 where none is labelled."""
-    labels = secret.labels[rows]
+def majority_class(target: Target, rows: np.ndarray) -> int:
+    """Return the most frequent class among some rows; 0 where none is labelled."""
+    labels = target.labels[rows]
     return int(np.bincount(labels[labels >= 0], minlength=1).argmax())
 
 
-def right(secret: Secret, rows: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of the labelled rows predicted right; 0 where none is labelled."""
-    labels = secret.labels[rows]
+def majority_predictions(target: Target, own: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return the attacker's most frequent class for every test record: (m,)."""
+    return np.full(len(test), majority_class(target, own))
+
+
+def accuracy_on(target: Target, rows: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the accuracy on the labelled ones of some rows; 0 where none is labelled."""
+    labels = target.labels[rows]
     known = labels >= 0
     return float((predicted[known] == labels[known]).mean()) if known.any() else 0.0
 
 
-def taken(likely: np.ndarray, frequent: np.ndarray, least: bool) -> np.ndarray:
-    """The likeliest class of each record, or the one that is least likely for how frequent it is: (n, classes), (classes,) -> (n,). A
-    class that was never seen is neither."""
+def class_shares(target: Target, rows: np.ndarray) -> np.ndarray:
+    """Return the share of each class among the labelled rows: (classes,)."""
+    labels = target.labels[rows]
+    count = np.bincount(labels[labels >= 0], minlength=target.classes)
+    return np.asarray(count / max(count.sum(), 1))
+
+
+def pick_class(probabilities: np.ndarray, shares: np.ndarray, least: bool) -> np.ndarray:
+    """Return the class of each record: the likeliest one, or the one that is least likely for its frequency.
+
+    Parameters
+    ----------
+    probabilities
+        (n, classes).
+    shares
+        (classes,) share of each class in training. A class without training records is never picked as least likely.
+    least
+        Whether to pick the least likely class.
+    """
     if not least:
-        return np.asarray(likely.argmax(1))
+        return np.asarray(probabilities.argmax(1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(frequent > 0, likely / frequent, np.inf).argmin(1))
+        return np.asarray(np.where(shares > 0, probabilities / shares, np.inf).argmin(1))
 
 
-def surest(
-    tried: Sequence[np.ndarray], frequent: np.ndarray, secret: Secret, validation: np.ndarray
+def choose_candidate(
+    candidates: Sequence[np.ndarray], shares: np.ndarray, target: Target, validation: np.ndarray
 ) -> tuple[int, bool]:
-    """Which of several attackers reads the validation rows best, each by the likeliest class, the first of equals; and whether the least
-    likely one is taken instead: only where that reads more, and more than the most frequent class by what luck hardly brings (one-sided
-    95 %), as among many classes at chance one in two would. tried: (n, classes) of the validation rows each."""
+    """Return which candidate predicts the validation records best, and whether its least likely class is picked.
+
+    A modifier can move the records that it was fitted on so far that their own class becomes the least likely one. The
+    least likely class is picked only where that is more accurate than every likeliest class, and than the most frequent
+    class by a one-sided 95 % margin: among many classes at chance, one in two would be a little better by luck.
+
+    Parameters
+    ----------
+    candidates
+        Class probabilities (n, classes) of the validation records, one array for each candidate.
+    shares
+        (classes,) share of each class in training.
+    """
     scores = {
-        (i, least): right(secret, validation, taken(likely, frequent, least))
+        (i, least): accuracy_on(target, validation, pick_class(probabilities, shares, least))
         for least in (False, True)
-        for i, likely in enumerate(tried)
+        for i, probabilities in enumerate(candidates)
     }
     plain, other = (max((k for k in scores if k[1] is least), key=lambda k: scores[k]) for least in (False, True))
-    labels = secret.labels[validation]
+    labels = target.labels[validation]
     labels = labels[labels >= 0]
     if not len(labels):
         return plain
-    guess = float(np.bincount(labels).max() / len(labels))
-    bar = max(scores[plain], guess + SURE * float(np.sqrt(guess * (1 - guess) / len(labels))))
+    baseline = float(np.bincount(labels).max() / len(labels))
+    bar = max(scores[plain], baseline + ONE_SIDED_95 * float(np.sqrt(baseline * (1 - baseline) / len(labels))))
     return other if scores[other] > bar else plain
-
-
-def frequencies(secret: Secret, rows: np.ndarray) -> np.ndarray:
-    """The share of each class among the labelled rows: (classes,)."""
-    labels = secret.labels[rows]
-    count = np.bincount(labels[labels >= 0], minlength=secret.classes)
-    return np.asarray(count / max(count.sum(), 1))

@@ -1,131 +1,116 @@
-"""Class probabilities that may be multiplied: probes whose probabilities are calibrated on rows that they did not learn from."""
+"""Calibrated class probabilities, which may be multiplied over several records or releases.
+
+Classifiers are calibrated on records that they did not learn from: a slope for log probabilities ("temperature scaling",
+Guo et al., 2017), and an offset for each class.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.linear_model import LogisticRegression
 
-from sordine.attacks.base import Trial, standardise
-from sordine.attacks.mlp import TRAINING, Task, train_together
+from sordine.attacks.base import Attack, LogProbabilities, Split, Target
+from sordine.attacks.registry import ATTACKS
+from sordine.run import Run
 
-PENALTIES = (0.3, 0.03)  # of logistic regression, as in `probes`
-LEAF, TREES = 8, 80
-NARROW = (128, 64)
-STEPS = 500
-FAMILIES = ("logistic", "trees", "mlp")  # those that give probabilities
-FLOOR = -20.0  # of a log probability
+IMPOSSIBLE = -1e6  # score of a class without own records
 
-Calibrated = tuple[np.ndarray, np.ndarray]  # of the validation rows (v, classes), of the tried rows (t, classes)
-Probe = Callable[[np.ndarray], np.ndarray]  # records (m, d) -> log probabilities (m, classes)
+Calibrated = tuple[np.ndarray, np.ndarray]  # scores of the validation (v, classes) and of the test records (t, classes)
 
 
 def calibrated_scores(
-    x: np.ndarray,
-    trial: Trial,
-    labels: np.ndarray,
-    classes: int,
-    families: Sequence[str],
-    seed: int = 0,
-    device: str = "cpu",
+    x: np.ndarray, split: Split, target: Target, families: Sequence[str], run: Run | None = None
 ) -> tuple[Calibrated, Calibrated] | None:
-    """log P(class | x) - log P(class), in nats, of the validation and of the tried rows: twice (v, classes), (t, classes).
+    """Return log P(class | x) - log P(class), in nats, of the validation and of the test records.
 
-    x: (n, d) float32. labels: (n,) codes, -1 unlabelled. Of `families` (those that give no probabilities are passed over; where
-    none is left, logistic regression) the one with the lowest log loss on the validation rows is taken, after a slope was
-    fitted there; logistic regression and trees then learn once more from training and validation rows. The second of the
-    two has an offset a class fitted beside the slope: it corrects a probe that leans to a class, and errs with the
-    validation rows' luck, which summing over many records multiplies. None where the training rows hold fewer than two classes.
+    The attack and hyperparameter with the lowest log loss on the validation records is taken, after a slope was fitted
+    there. Attacks that do not need the validation records for early stopping then learn once more, from training and
+    validation records together.
+
+    Parameters
+    ----------
+    x
+        (n, d) float32.
+    split
+        The attacker's own records, and those to score.
+    target
+        The attribute.
+    families
+        Names of attacks. Those without probabilities are passed over; where none is left, logistic regression is used.
+    run
+        Device and seed.
+
+    Returns
+    -------
+    tuple or None
+        Two pairs of scores (v, classes), (t, classes). The second pair has an offset for each class, fitted beside the
+        slope: it corrects a classifier that prefers a class, but it also fits the chance of the validation records,
+        which a sum over many records multiplies. None where the training records hold fewer than two classes.
     """
-    train, validation = (rows[labels[rows] >= 0] for rows in (trial.train, trial.validation))
-    if len(np.unique(labels[train])) < 2 or not len(validation):
+    run = run or Run()
+    labels, classes = target.labels, target.classes
+    train, validation = target.labelled(split.train), target.labelled(split.validation)
+    if not target.has_two_classes(train) or not len(validation):
         return None
-    best: tuple[float, tuple[str, float], Probe] | None = None
-    for name, penalty in _candidates(families):
-        probe = _learn(name, penalty, x, labels, classes, train, validation, seed, device)
-        loss = _calibrate(probe(x[validation]), labels[validation], classes, False)[2]
-        if best is None or loss < best[0]:
-            best = (loss, (name, penalty), probe)
-    assert best is not None
-    _, chosen, probe = best
-    last = probe
-    if chosen[0] != "mlp":
-        own = np.concatenate([train, validation])
-        last = _learn(*chosen, x, labels, classes, own, validation, seed, device)
-    counts = np.bincount(np.concatenate([labels[train], labels[validation]]), minlength=classes).astype(np.float64)
+    learn = Split(train, validation, split.test)
+    attack, candidate, model = _best_model(x, learn, target, families, run)
+    final = model
+    if attack.refits:
+        final = attack.fit_probabilities(x, target, replace(learn, train=learn.own), run, candidate)
+    counts = np.bincount(labels[learn.own], minlength=classes).astype(np.float64)
     prior = np.log((counts + 0.5) / (counts + 0.5).sum())
-    never = counts == 0
+    own, test = model(x[split.validation]), final(x[split.test])
+    labelled = labels[split.validation] >= 0
 
-    own_told, tried_told = probe(x[trial.validation]), last(x[trial.tried])
-    labelled = labels[trial.validation] >= 0
+    def scores(offsets: bool) -> Calibrated:
+        slope, offset, _ = _calibrate(own[labelled], labels[validation], classes, offsets)
+        parts = [np.asarray(log_softmax(slope * p + offset, axis=1)) - prior for p in (own, test)]
+        for part in parts:
+            part[:, counts == 0] = IMPOSSIBLE
+        return parts[0], parts[1]
 
-    def made(offsets: bool) -> Calibrated:
-        slope, offset, _ = _calibrate(own_told[labelled], labels[validation], classes, offsets)
-        told = [np.asarray(log_softmax(slope * t + offset, axis=1)) - prior for t in (own_told, tried_told)]
-        for part in told:
-            part[:, never] = -1e6
-        return told[0], told[1]
-
-    return made(False), made(True)
+    return scores(False), scores(True)
 
 
-def _candidates(families: Sequence[str]) -> list[tuple[str, float]]:
-    named = [f for f in FAMILIES if f in families] or ["logistic"]
-    return [(name, p) for name in named for p in (PENALTIES if name == "logistic" else (0.0,))]
+def _best_model(
+    x: np.ndarray, split: Split, target: Target, families: Sequence[str], run: Run
+) -> tuple[Attack, float, LogProbabilities]:
+    able = [name for name in ATTACKS if ATTACKS[name].gives_probabilities]
+    best: tuple[float, tuple[Attack, float, LogProbabilities]] | None = None
+    for name in [name for name in able if name in families] or able[:1]:
+        attack = ATTACKS[name]()
+        for candidate in attack.probability_candidates():
+            model = attack.fit_probabilities(x, target, split, run, candidate)
+            loss = _calibrate(model(x[split.validation]), target.labels[split.validation], target.classes, False)[2]
+            if best is None or loss < best[0]:
+                best = loss, (attack, candidate, model)
+    assert best is not None
+    return best[1]
 
 
-def _learn(
-    name: str,
-    penalty: float,
-    x: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    train: np.ndarray,
-    validation: np.ndarray,
-    seed: int,
-    device: str,
-) -> Probe:
-    if name == "mlp":
-        task = Task(labels, classes, train, validation, seed)
-        learnt = train_together(x, [task], hidden=NARROW, options=replace(TRAINING, steps=STEPS), device=device)[0]
-        return lambda some: np.asarray(log_softmax(learnt.logits(some).cpu().numpy().astype(np.float64), axis=1))
-    if name == "trees":
-        forest = ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, random_state=seed).fit(x[train], labels[train])
-        return lambda some: _spread(forest.predict_proba(some), forest.classes_, classes)
-    mean, scale = standardise(x, train)
-    model = LogisticRegression(C=1 / (penalty * len(train)), max_iter=200, tol=1e-3)
-    model.fit((x[train] - mean) / scale, labels[train])
-    return lambda some: _spread(model.predict_proba((some - mean) / scale), model.classes_, classes)
+def _calibrate(log_p: np.ndarray, labels: np.ndarray, classes: int, offsets: bool) -> tuple[float, np.ndarray, float]:
+    """Return the slope and offsets (classes,) that minimise the log loss on n labels, and the mean log loss.
 
-
-def _spread(p: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
-    out = np.full((len(p), classes), FLOOR)
-    out[:, known] = np.maximum(np.log(np.maximum(p, 1e-300)), FLOOR)
-    return out
-
-
-def _calibrate(told: np.ndarray, labels: np.ndarray, classes: int, offsets: bool) -> tuple[float, np.ndarray, float]:
-    """The slope, and with `offsets` an offset a class (classes,), that make log probabilities (n, classes) truest on n labels; and
-    the mean log loss."""
+    Without `offsets` these are 0. log_p: (n, classes).
+    """
     n = len(labels)
     truth = np.zeros((n, classes))
     truth[np.arange(n), labels] = 1
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
         slope, offset = np.exp(at[0]), at[1:]
-        now = log_softmax(slope * told + offset, axis=1)
+        now = log_softmax(slope * log_p + offset, axis=1)
         wrong = np.exp(now) - truth
-        grad = np.concatenate([[float((wrong * told).sum() * slope) + 0.1 * at[0]], wrong.sum(0) + offset])
+        grad = np.concatenate([[float((wrong * log_p).sum() * slope) + 0.1 * at[0]], wrong.sum(0) + offset])
         return float(-(truth * now).sum() + 0.05 * at[0] ** 2 + 0.5 * offset @ offset), grad
 
     most = 9.0 if offsets else 0.0
     bounds = [(-6, 3), *[(-most, most)] * classes]
     found = minimize(loss, np.zeros(classes + 1), jac=True, method="L-BFGS-B", bounds=bounds)
     slope, offset = float(np.exp(found.x[0])), found.x[1:]
-    now = log_softmax(slope * told + offset, axis=1)
+    now = log_softmax(slope * log_p + offset, axis=1)
     return slope, offset, float(-(truth * now).sum() / n)

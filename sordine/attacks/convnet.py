@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Secret, Trial, usual
+from sordine.attacks.base import Attack, Split, Target, majority_predictions
 from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
+from sordine.run import Run
 
 LEAST = 8  # numbers along an axis that is convolved
 WIDTHS = {1: (32, 64, 128), 2: (16, 32, 64)}  # channels of the convolutions along one axis, and along two
@@ -38,22 +40,38 @@ def arrangements(shape: Sequence[int]) -> list[tuple[int, ...]]:
     return [(math.prod(shape[:-1]), shape[-1])]
 
 
-def convolution(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """One convolutional network a secret, on records (n, *shape); of several arrangements the validation rows choose one."""
-    predictions = []
-    for secret in secrets:
-        train, held = (rows[secret.labels[rows] >= 0] for rows in (trial.train, trial.validation))
-        if len(np.unique(secret.labels[train])) < 2:
-            predictions.append(np.full(len(trial.tried), usual(secret, trial.train)))
-            continue
-        networks = [
-            _Network(x, secret, train, held, shape, seed, torch.device(device)) for shape in arrangements(x.shape[1:])
-        ]
-        best = max(networks, key=lambda network: network.validated)
-        predictions.append(best.logits(x, trial.tried).argmax(1))
-    return predictions
+@dataclass(frozen=True)
+class ConvNet(Attack):
+    """One small convolutional network for each target, on records (n, *shape).
+
+    Of several arrangements of a record's axes, the one with the best validation score counts.
+    """
+
+    input_form = "records"
+    shares_work = False
+    budgets = ("paranoid",)
+    run_time = 25
+
+    @classmethod
+    def reads(cls, shape: Sequence[int]) -> bool:
+        return is_ordered(shape)
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        run = run or Run()
+        device = torch.device(run.device)
+        predictions = []
+        for target in targets:
+            train, held_out = target.labelled(split.train), target.labelled(split.validation)
+            if not target.has_two_classes(train):
+                predictions.append(majority_predictions(target, split.train, split.test))
+                continue
+            shapes = arrangements(x.shape[1:])
+            networks = [_Network(x, target, train, held_out, shape, run.seed, device) for shape in shapes]
+            best = max(networks, key=lambda network: network.validated)
+            predictions.append(best.logits(x, split.test).argmax(1))
+        return predictions
 
 
 class _Network:
@@ -62,7 +80,7 @@ class _Network:
     def __init__(
         self,
         x: np.ndarray,
-        secret: Secret,
+        target: Target,
         train: np.ndarray,
         held: np.ndarray,
         shape: tuple[int, ...],
@@ -72,8 +90,8 @@ class _Network:
         self.shape, self.device = shape, device
         self.mean, self.scale = _channels(x, train, shape)
         random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
-        self.net = _blocks(shape, secret.classes, random).to(device)
-        self.x, self.labels, self.train, self.held = x, secret.labels, train, held
+        self.net = _blocks(shape, target.classes, random).to(device)
+        self.x, self.labels, self.train, self.held = x, target.labels, train, held
         draw = Shuffle(len(train), TRAINING.batch, random)
         self.validated = float(train_early_stopped(self, draw, TRAINING))
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from sordine.attacks.base import standardise
+from sordine.attacks.base import moments
 from sordine.attacks.principal_axes import WIDEST, principal_axes
 from sordine.attacks.results import LinkageFinding, VerificationFinding
 from sordine.keys import numpy_rng
@@ -37,7 +37,7 @@ def link(
     found = []
     every = np.arange(len(x))
     if x.shape == y.shape:
-        mean, scale = standardise(x, every)
+        mean, scale = moments(x, every)
         z, w = (x - mean) / scale, (y - mean) / scale
         found.append(_told("standardised", on, _near(w, z), every, unit))
         axes = _along(z)
@@ -73,10 +73,10 @@ def _learnt(
     order = numpy_rng(0, "linkage halves").permutation(len(x))
     own, tried = np.sort(order[: len(x) // 2]), np.sort(order[len(x) // 2 :])
     train, validation = own[np.arange(len(own)) % 4 != 0], own[np.arange(len(own)) % 4 == 0]
-    mean, scale = standardise(x, own)
+    mean, scale = moments(x, own)
     z = (x - mean) / scale
     goal = z @ _along(z[own])
-    seen_mean, seen_scale = standardise(y, own)
+    seen_mean, seen_scale = moments(y, own)
     seen = (y - seen_mean) / seen_scale
     if seen.shape[1] > WIDEST:
         seen = seen @ _along(seen[own])
@@ -161,7 +161,7 @@ def verify(
     rates: dict[str, list[tuple[float, tuple[float, float]]]] = {}
     for x in (before, after):
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
-        mean, scale = standardise(flat, np.flatnonzero(fitted))
+        mean, scale = moments(flat, np.flatnonzero(fitted))
         z = (flat - mean) / scale
         if z.shape[1] > WIDEST:
             z = z @ _along(z[fitted])

@@ -1,63 +1,98 @@
-"""Attackers by scikit-learn: logistic regression, nearest neighbours, forests of randomised trees and boosted trees.
-
-A modifier that moves the records it was fitted on further than it need leaves each where its own class is *least* likely: who takes
-the likeliest class reads less than the guess, and who takes the least likely one reads it. Logistic regression and trees choose
-between the two on their validation rows, as they choose everything else.
-
-Each runs on one thread: an audit makes several attacks at a time, and threads inside them would only wait for each other.
-"""
+"""Attack by multinomial logistic regression."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from sordine.attacks.base import Secret, Trial, frequencies, standardise, surest, taken, usual
+from sordine.attacks.base import (
+    Attack,
+    LogProbabilities,
+    Split,
+    Target,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    moments,
+    pick_class,
+)
+from sordine.run import Run
 
-# Times half the squared weights of standardised features, against the mean loss.
+# Factors of half the squared weights of standardised features, relative to the mean loss.
 PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
+CALIBRATED_PENALTIES = (0.3, 0.03)
+LOWEST = -20.0  # of a log probability
 
 
 class Probabilities(Protocol):
-    """What scikit-learn's classifiers that know probabilities have in common."""
+    """What scikit-learn's classifiers with probabilities have in common."""
 
     classes_: np.ndarray
 
     def predict_proba(self, x: Any) -> Any: ...
 
 
-def logistic(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """Multinomial logistic regression on standardised features; the penalty, and whether the likeliest or the least likely class
-    is taken, are chosen on the validation rows, which then join the training rows."""
-    own = np.concatenate([trial.train, trial.validation])
-    mean, scale = standardise(x, own)
-    z = (x - mean) / scale
-    predictions = []
-    for secret in secrets:
-        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
-        if len(np.unique(secret.labels[train])) < 2:
-            predictions.append(np.full(len(trial.tried), usual(secret, own)))
-            continue
-        models = [_regression(penalty, z[train], secret.labels[train]) for penalty in PENALTIES]
-        tried = [_likely(m, z[trial.validation], secret.classes) for m in models]
-        best, least = surest(tried, frequencies(secret, train), secret, trial.validation)
-        model = _regression(PENALTIES[best], z[every], secret.labels[every])
-        likely = _likely(model, z[trial.tried], secret.classes)
-        predictions.append(taken(likely, frequencies(secret, every), least))
-    return predictions
+@dataclass(frozen=True)
+class Logistic(Attack):
+    """Multinomial logistic regression on standardised features.
+
+    The penalty, and whether the likeliest or the least likely class is predicted, are chosen on the validation records,
+    which then join the training records. It runs on one thread: an audit runs several attacks at a time.
+    """
+
+    gives_probabilities = True
+    budgets = ("quick", "standard", "paranoid")
+    run_time = 8
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        mean, scale = moments(x, split.own)
+        z = (x - mean) / scale
+        predictions = []
+        for target in targets:
+            train, own = target.labelled(split.train), target.labelled(split.own)
+            if not target.has_two_classes(train):
+                predictions.append(majority_predictions(target, split.own, split.test))
+                continue
+            models = [_regression(penalty, z[train], target.labels[train]) for penalty in PENALTIES]
+            candidates = [class_probabilities(m, z[split.validation], target.classes) for m in models]
+            best, least = choose_candidate(candidates, class_shares(target, train), target, split.validation)
+            model = _regression(PENALTIES[best], z[own], target.labels[own])
+            probabilities = class_probabilities(model, z[split.test], target.classes)
+            predictions.append(pick_class(probabilities, class_shares(target, own), least))
+        return predictions
+
+    def probability_candidates(self) -> Sequence[float]:
+        return CALIBRATED_PENALTIES
+
+    def fit_probabilities(
+        self, x: np.ndarray, target: Target, split: Split, run: Run, candidate: float
+    ) -> LogProbabilities:
+        train = split.train
+        mean, scale = moments(x, train)
+        model = LogisticRegression(C=1 / (candidate * len(train)), max_iter=200, tol=1e-3)
+        model.fit((x[train] - mean) / scale, target.labels[train])
+        return lambda some: log_probabilities(model, (some - mean) / scale, target.classes)
 
 
-def _likely(model: Probabilities, z: np.ndarray, classes: int) -> np.ndarray:
-    """P(class | x), 0 where a class was not seen: (n, d) -> (n, classes)."""
-    likely = np.zeros((len(z), classes))
+def class_probabilities(model: Probabilities, z: np.ndarray, classes: int) -> np.ndarray:
+    """Return P(class | x), 0 for a class without training records: (n, d) -> (n, classes)."""
+    probabilities = np.zeros((len(z), classes))
     if len(z):
-        likely[:, model.classes_] = model.predict_proba(z)
-    return likely
+        probabilities[:, model.classes_] = model.predict_proba(z)
+    return probabilities
+
+
+def log_probabilities(model: Probabilities, z: np.ndarray, classes: int) -> np.ndarray:
+    """Return log P(class | x), at least `LOWEST`: (n, d) -> (n, classes)."""
+    out = np.full((len(z), classes), LOWEST)
+    out[:, model.classes_] = np.maximum(np.log(np.maximum(model.predict_proba(z), 1e-300)), LOWEST)
+    return out
 
 
 def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:

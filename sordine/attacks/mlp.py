@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Secret, Trial
+from sordine.attacks.base import Attack, LogProbabilities, Split, Target
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
+from sordine.run import Run
 
 HIDDEN = (256, 128)
 TRAINING = EarlyStopping(rate=2e-3, steps=900, epochs=(12, 30), patience=10, batch=128, decay=0.02, warm_up=0.15)
+CALIBRATED_HIDDEN = (128, 64)
+CALIBRATED = replace(TRAINING, steps=500)
 
 
 @dataclass(frozen=True)
@@ -181,26 +185,50 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return each.sum(1) / (labels >= 0).sum(1).clamp(min=1)
 
 
-def perceptron(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """One perceptron a secret, trained together; the pass that reads the validation rows best is kept."""
-    tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for s in secrets]
-    return [attacker(x[trial.tried]) for attacker in train_together(x, tasks, device=device)]
+@dataclass(frozen=True)
+class MLP(Attack):
+    """One perceptron for each target, all trained in the same steps; the epoch with the best validation score counts."""
 
+    gives_probabilities = True
+    refits = False  # the validation records decide when training stops
+    joins_releases = True
+    budgets = ("standard", "paranoid")
+    run_time = 6
 
-def perceptrons(
-    tables: Sequence[np.ndarray], trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[list[np.ndarray]]:
-    """What `perceptron` gives for each of several tables (n, d) of the same records, up to rounding: all are trained in the
-    same steps. Predicted codes of the tried rows, (m,) a secret a table."""
-    where = torch.device(device)
-    tasks = [Task(s.labels, s.classes, trial.train, trial.validation, seed) for _ in tables for s in secrets]
-    owner = [i for i in range(len(tables)) for _ in secrets]
-    rows = _Rows(tables, owner, tasks, where)
-    nets = _train(rows, tasks, HIDDEN, TRAINING)
-    codes = [
-        Learnt(net, rows.mean[i, 0], rows.scale[i, 0])(tables[i][trial.tried])
-        for i, net in zip(owner, nets, strict=True)
-    ]
-    return [codes[i : i + len(secrets)] for i in range(0, len(codes), len(secrets))]
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        run = run or Run()
+        tasks = [Task(t.labels, t.classes, split.train, split.validation, run.seed) for t in targets]
+        return [trained(x[split.test]) for trained in train_together(x, tasks, device=run.device)]
+
+    def fit_predict_releases(
+        self,
+        releases: Sequence[np.ndarray],
+        split: Split,
+        targets: Sequence[Target],
+        run: Run | None = None,
+        *,
+        on_axes: bool = False,
+    ) -> list[list[np.ndarray]]:
+        """Return what `fit_predict` returns, up to rounding; the perceptrons of all releases share their steps."""
+        run = run or Run()
+        if len(releases) == 1:
+            return [self.fit_predict(releases[0], split, targets, run, on_axes=on_axes)]
+        tasks = [Task(t.labels, t.classes, split.train, split.validation, run.seed) for _ in releases for t in targets]
+        owner = [i for i in range(len(releases)) for _ in targets]
+        rows = _Rows(releases, owner, tasks, torch.device(run.device))
+        nets = _train(rows, tasks, HIDDEN, TRAINING)
+        codes = [
+            Learnt(net, rows.mean[i, 0], rows.scale[i, 0])(releases[i][split.test])
+            for i, net in zip(owner, nets, strict=True)
+        ]
+        return [codes[i : i + len(targets)] for i in range(0, len(codes), len(targets))]
+
+    def fit_probabilities(
+        self, x: np.ndarray, target: Target, split: Split, run: Run, candidate: float
+    ) -> LogProbabilities:
+        task = Task(target.labels, target.classes, split.train, split.validation, run.seed)
+        given = {"hidden": CALIBRATED_HIDDEN, "options": CALIBRATED, "device": run.device}
+        trained = train_together(x, [task], **given)[0]  # type: ignore[arg-type]
+        return lambda some: np.asarray(log_softmax(trained.logits(some).cpu().numpy().astype(np.float64), axis=1))

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Secret, Trial, standardise, usual
+from sordine.attacks.base import Attack, Split, Target, majority_predictions, moments
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
+from sordine.run import Run
 
 WIDE = (1024, 512, 256)
 SEVERAL = (256, 128)
@@ -36,37 +37,54 @@ OF_WIDE = (Member(0.2, 0.02), Member(0.5, 0.1))
 OF_SEVERAL = tuple(Member(dropout, decay) for dropout in (0.0, 0.25, 0.5) for decay in (0.01, 0.3))
 
 
-def wide(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """A perceptron of 1024, 512 and 256 units with dropout, of two strengths of which the validation rows choose one."""
-    return [_read(x, trial, secret, seed, device, WIDE, OF_WIDE, alone=True) for secret in secrets]
+@dataclass(frozen=True)
+class WideMLP(Attack):
+    """A perceptron of 1024, 512 and 256 units with dropout; of two strengths the validation records choose one."""
+
+    shares_work = False
+    budgets = ("paranoid",)
+    run_time = 15
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        run = run or Run()
+        return [_predict(x, split, target, run, WIDE, OF_WIDE, picks=1) for target in targets]
 
 
-def ensemble(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """The weighted average of the class probabilities of six perceptrons of 256 and 128 units; the validation rows weigh
-    them."""
-    return [_read(x, trial, secret, seed, device, SEVERAL, OF_SEVERAL, alone=False) for secret in secrets]
+@dataclass(frozen=True)
+class MLPEnsemble(Attack):
+    """A weighted average of the class probabilities of six perceptrons of 256 and 128 units.
+
+    The validation records decide the weights.
+    """
+
+    shares_work = False
+    budgets = ("paranoid",)
+    run_time = 14
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        run = run or Run()
+        return [_predict(x, split, target, run, SEVERAL, OF_SEVERAL, picks=PICKS) for target in targets]
 
 
-def _read(
+def _predict(
     x: np.ndarray,
-    trial: Trial,
-    secret: Secret,
-    seed: int,
-    device: str,
+    split: Split,
+    target: Target,
+    run: Run,
     hidden: Sequence[int],
     members: Sequence[Member],
     *,
-    alone: bool,
+    picks: int,
 ) -> np.ndarray:
-    train, held = (rows[secret.labels[rows] >= 0] for rows in (trial.train, trial.validation))
-    if len(np.unique(secret.labels[train])) < 2:
-        return np.full(len(trial.tried), usual(secret, trial.train))
-    said = _Members(x, secret, train, held, hidden, members, seed, torch.device(device))
-    return said.probabilities(x[trial.tried], said.weights(1 if alone else PICKS)).argmax(1)
+    train, held_out = target.labelled(split.train), target.labelled(split.validation)
+    if not target.has_two_classes(train):
+        return majority_predictions(target, split.train, split.test)
+    trained = _Members(x, target, train, held_out, hidden, members, run.seed, torch.device(run.device))
+    return trained.probabilities(x[split.test], trained.weights(picks)).argmax(1)
 
 
 class _Members:
@@ -75,7 +93,7 @@ class _Members:
     def __init__(
         self,
         x: np.ndarray,
-        secret: Secret,
+        target: Target,
         train: np.ndarray,
         held: np.ndarray,
         hidden: Sequence[int],
@@ -83,12 +101,12 @@ class _Members:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.mean, self.scale = standardise(x, train)
+        self.mean, self.scale = moments(x, train)
         self.device = device
         self.random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
-        self.net = BatchedMLP(len(members), (x.shape[1], *hidden, secret.classes), self.random).to(device)
-        self.held, self.truth = x[held], torch.as_tensor(secret.labels[held], device=device)
-        self.x, self.y = self._seen(x[train]), torch.as_tensor(secret.labels[train], device=device)
+        self.net = BatchedMLP(len(members), (x.shape[1], *hidden, target.classes), self.random).to(device)
+        self.held, self.truth = x[held], torch.as_tensor(target.labels[held], device=device)
+        self.x, self.y = self._seen(x[train]), torch.as_tensor(target.labels[train], device=device)
         self.drop = torch.tensor([m.dropout for m in members], device=device)[:, None, None]
         self.decay = torch.tensor([m.decay for m in members], device=device)[:, None, None]
         draw = Shuffle(len(train), TRAINING.batch, self.random)

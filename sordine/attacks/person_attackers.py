@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from sordine.attacks.base import Trial, standardise
+from sordine.attacks.base import Split, Target, moments
 from sordine.attacks.calibration import calibrated_scores
 from sordine.attacks.persons import Evidence, Scores, Units, draw, sums
 from sordine.keys import numpy_rng
+from sordine.run import Run
 
 VALIDATED = 50  # groups of a unit's validation records that an attacker is chosen by
 AXES = 24  # principal axes whose mean and spread the pooled discriminant reads
@@ -23,10 +24,10 @@ COUNTS = (0.01, 0.1, 1.0, 10.0, 100.0)  # records' worth of the marginal that sm
 
 # Scores of the validation rows (v, D, hypotheses), of the tried rows (t, D, hypotheses); log prior; classes stood for
 Candidate = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-Reader = Callable[[Trial, int], dict[str, Candidate]]
+Reader = Callable[[Split, int], dict[str, Candidate]]
 
 
-def evidence(trials: Sequence[Trial], units: Units, counts: Sequence[int], reader: Reader) -> Evidence:
+def evidence(trials: Sequence[Split], units: Units, counts: Sequence[int], reader: Reader) -> Evidence:
     """Every trial's attackers, and of them, for each k, the one that reads groups of validation records best, over all trials
     together: groups of one unit hold records of several trials, whose scores must be of the same hypotheses to be summed.
 
@@ -45,11 +46,11 @@ def evidence(trials: Sequence[Trial], units: Units, counts: Sequence[int], reade
         best = max(names, key=lambda name: tuple(np.mean(merit[name], 0)))
         parts = [one[best] for one in each]
         chosen[k] = Scores(np.concatenate([p[1] for p in parts]), np.mean([p[2] for p in parts], 0), parts[0][3])
-        rows = np.concatenate([t.tried[: len(p[1])] for t, p in zip(trials, parts, strict=True)])
+        rows = np.concatenate([t.test[: len(p[1])] for t, p in zip(trials, parts, strict=True)])
     return Evidence(rows, chosen)
 
 
-def _merit(trial: Trial, units: Units, k: int, candidate: Candidate) -> tuple[float, float]:
+def _merit(trial: Split, units: Units, k: int, candidate: Candidate) -> tuple[float, float]:
     # Means over units of what groups of k validation records read, and, where that is equal, of how surely. A unit has few of
     # them: groups are of half of its records at most, so that they differ.
     own, _, prior, stands_for = candidate
@@ -87,15 +88,15 @@ def drawn_only(
     labels = _class_of(units)
     several = len(np.unique(units.classes)) < len(units.classes)
 
-    def reader(trial: Trial, k: int) -> dict[str, Candidate]:
-        name = trial.tried.tobytes() + trial.train.tobytes()
+    def reader(trial: Split, k: int) -> dict[str, Candidate]:
+        name = trial.test.tobytes() + trial.train.tobytes()
         if name not in kept:
             kept[name] = {}
             targets = [("classes", labels, np.arange(classes), classes)]
             if several and len(units.classes) <= 200:
                 targets.append(("units", units.codes, units.classes, len(units.classes)))
             for what, codes, stands_for, count in targets:
-                read = calibrated_scores(x, trial, codes, count, families, seed, device)
+                read = calibrated_scores(x, trial, Target(codes, count), families, Run(device, seed))
                 if read is not None:
                     prior = _log_prior(units, trial, stands_for, what == "units")
                     for told, said in zip(read, ("", ", offset"), strict=True):
@@ -120,8 +121,8 @@ def knows_channel(
     if len(np.unique(units.classes)) < len(units.classes):
         targets.append(("units", units.codes, units.classes))
 
-    def reader(trial: Trial, k: int) -> dict[str, Candidate]:
-        name = trial.tried.tobytes() + trial.train.tobytes()
+    def reader(trial: Split, k: int) -> dict[str, Candidate]:
+        name = trial.test.tobytes() + trial.train.tobytes()
         if name not in kept:
             kept[name] = {}
             for what, codes, stands_for in targets:
@@ -135,7 +136,7 @@ def knows_channel(
 
 
 def likelihoods(
-    p: np.ndarray, index: np.ndarray, trial: Trial, labels: np.ndarray, count: int, beside: np.ndarray | None = None
+    p: np.ndarray, index: np.ndarray, trial: Split, labels: np.ndarray, count: int, beside: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """log P(j | hypothesis) - log P(j), in nats, of what was drawn in the place of each validation record (v, D, count) and of each
     tried one (t, D, count). p, index and beside: see `knows_channel`. labels: (n,) codes of hypotheses, -1 unknown."""
@@ -146,7 +147,7 @@ def likelihoods(
     told = [float((held * _smooth(mass, weight)).sum()) for weight in COUNTS]
     weight = COUNTS[int(np.argmax(told))]
     first, last = _smooth(mass, weight), _smooth(_mass(p, labels, own, count, beside), weight)
-    return np.moveaxis(first[:, index[trial.validation]], 0, -1), np.moveaxis(last[:, index[trial.tried]], 0, -1)
+    return np.moveaxis(first[:, index[trial.validation]], 0, -1), np.moveaxis(last[:, index[trial.test]], 0, -1)
 
 
 def _mass(p: np.ndarray, labels: np.ndarray, rows: np.ndarray, count: int, beside: np.ndarray | None) -> np.ndarray:
@@ -170,10 +171,10 @@ def _smooth(mass: np.ndarray, count: float) -> np.ndarray:
     return np.log((mass + count * marginal) / (whole + count)) - np.log(marginal)
 
 
-def _as_released(read: tuple[np.ndarray, np.ndarray], trial: Trial, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _as_released(read: tuple[np.ndarray, np.ndarray], trial: Split, n: int) -> tuple[np.ndarray, np.ndarray]:
     # (rows, hypotheses) of several releases of the same records, one release after the other -> (records, D, hypotheses)
     parts = []
-    for told, rows in zip(read, (trial.validation, trial.tried), strict=True):
+    for told, rows in zip(read, (trial.validation, trial.test), strict=True):
         records = int((rows < n).sum())
         parts.append(np.ascontiguousarray(told.reshape(-1, records, told.shape[1]).transpose(1, 0, 2)))
     return parts[0], parts[1]
@@ -183,7 +184,7 @@ def _class_of(units: Units) -> np.ndarray:
     return np.where(units.codes >= 0, units.classes[units.codes], -1)
 
 
-def _log_prior(units: Units, trial: Trial, stands_for: np.ndarray, by_unit: bool) -> np.ndarray:
+def _log_prior(units: Units, trial: Split, stands_for: np.ndarray, by_unit: bool) -> np.ndarray:
     # An attacker is given one unit, each as likely: a class is as likely as the share of units that have it.
     codes = np.concatenate([units.codes[trial.train], units.codes[trial.validation]])
     present = np.unique(codes[codes >= 0])
@@ -191,11 +192,11 @@ def _log_prior(units: Units, trial: Trial, stands_for: np.ndarray, by_unit: bool
     return np.log(np.maximum(count, 1e-12) / max(count.sum(), 1e-12))
 
 
-def _discriminant(x: np.ndarray, trial: Trial, units: Units, classes: int, k: int, n: int) -> dict[str, Candidate]:
+def _discriminant(x: np.ndarray, trial: Split, units: Units, classes: int, k: int, n: int) -> dict[str, Candidate]:
     """Mean and mean square of k records on principal axes, told by a linear discriminant whose covariance is that of
     such means: between units of one class, plus 1/k of that within units."""
     own = np.concatenate([trial.train, trial.validation])
-    mean, scale = standardise(x, own)
+    mean, scale = moments(x, own)
     z = (x[own] - mean) / scale
     _, along = np.linalg.eigh((z.T @ z).astype(np.float64) / len(z))
     along = along[:, ::-1][:, :AXES].astype(np.float32)
@@ -205,7 +206,7 @@ def _discriminant(x: np.ndarray, trial: Trial, units: Units, classes: int, k: in
         on = np.clip(((x[rows] - mean) / scale) @ along / length, -5, 5).astype(np.float64)
         return np.concatenate([on, on * on - 1], 1)
 
-    own_seen, tried = seen(own), seen(trial.tried)
+    own_seen, tried = seen(own), seen(trial.test)
     validation = own_seen[len(trial.train) :]
     found = {}
     for share in SHRUNK:

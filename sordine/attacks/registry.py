@@ -1,48 +1,54 @@
-"""Attackers that learn to read a secret from released records. A family reads several secrets of the same rows at once."""
+"""The attacks by name, and which of them suit records of a shape."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sordine.attacks import convnet as convolution
-from sordine.attacks import mlp, svm
-from sordine.attacks import mlp_ensemble as ensemble
-from sordine.attacks import random_features as features
-from sordine.attacks import resnet as pictures
-from sordine.attacks.base import Family
-from sordine.attacks.logistic import logistic
-from sordine.attacks.neighbours import neighbours
-from sordine.attacks.trees import boosting, trees
+from sordine.attacks.base import Attack
+from sordine.attacks.convnet import ConvNet
+from sordine.attacks.logistic import Logistic
+from sordine.attacks.mlp import MLP
+from sordine.attacks.mlp_ensemble import MLPEnsemble, WideMLP
+from sordine.attacks.neighbours import Neighbours
+from sordine.attacks.random_features import RandomFeatures
+from sordine.attacks.resnet import ResNetAttack, is_picture
+from sordine.attacks.svm import SVM
+from sordine.attacks.trees import Boosting, Trees
+from sordine.data.registry import Registry
 
-FAMILIES: dict[str, Family] = {
-    "logistic": logistic,
-    "neighbours": neighbours,
-    "trees": trees,
-    "mlp": mlp.perceptron,
-    "resnet": pictures.resnet,
-    "features": features.random_features,
-    "svm": svm.svm,
-    "boosting": boosting,
-    "wide": ensemble.wide,
-    "ensemble": ensemble.ensemble,
-    "convolution": convolution.convolution,
-}
-ON_PICTURES = frozenset({"resnet"})  # these take (n, c, h, w) and nothing else
-ON_SHAPES = frozenset({"convolution"})  # these take records (n, *shape) that are no flat vectors; the others (n, d)
-ALONE = (
-    ON_PICTURES | ON_SHAPES | {"svm", "boosting", "wide", "ensemble"}
-)  # secrets that these read together share no work
-
-
-def reads(attacker: str, shape: Sequence[int]) -> bool:
-    """Whether an attacker can read records of this shape: `resnet` pictures, `convolution` what has an order along its
-    last axis, the others everything."""
-    if attacker in ON_PICTURES:
-        return pictures.is_picture(shape)
-    return attacker not in ON_SHAPES or convolution.is_ordered(shape)
+# Also the order of attacks in a budget and in a report.
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    {
+        "logistic": Logistic,
+        "neighbours": Neighbours,
+        "trees": Trees,
+        "mlp": MLP,
+        "resnet": ResNetAttack,
+        "features": RandomFeatures,
+        "svm": SVM,
+        "boosting": Boosting,
+        "wide": WideMLP,
+        "ensemble": MLPEnsemble,
+        "convolution": ConvNet,
+    },
+)
 
 
-def suited(families: Sequence[str], shape: Sequence[int]) -> bool:
-    """Whether some of the families is made for records of this shape: pictures need one that sees them as such, for the others
-    read little of them; anything else is read by all."""
-    return not pictures.is_picture(shape) or any(name in ON_PICTURES | ON_SHAPES for name in families)
+def attacks_in(budget: str) -> tuple[str, ...]:
+    """Return the names of the attacks that take part in a budget ("quick", "standard" or "paranoid")."""
+    return tuple(name for name in ATTACKS if budget in ATTACKS[name].budgets)
+
+
+def reads(attack: str, shape: Sequence[int]) -> bool:
+    """Whether an attack accepts records of this shape."""
+    return ATTACKS.find(attack).reads(shape)
+
+
+def suited(attacks: Sequence[str], shape: Sequence[int]) -> bool:
+    """Whether one of the attacks is made for records of this shape.
+
+    Pictures need an attack that takes them as pictures: the others infer little from them. Every attack suits records
+    of another shape.
+    """
+    return not is_picture(shape) or any(ATTACKS.find(name).input_form == "records" for name in attacks)

@@ -7,17 +7,18 @@ from typing import Literal
 
 import numpy as np
 
-from sordine.attacks.base import Trial
+from sordine.attacks.base import Split, Target
 from sordine.attacks.calibration import calibrated_scores
 from sordine.attacks.output_distribution import channel, drawn_index
 from sordine.attacks.person_attackers import likelihoods
 from sordine.attacks.results import QueryFinding
-from sordine.attacks.runner import Scene
+from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.metrics.accuracy import accuracy, majority
 from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
 from sordine.models.modifier import Modifier
+from sordine.run import Run
 
 Known = tuple[np.ndarray, np.ndarray]  # P(j | x) of the records (n, M), which j each release of them is (q, n)
 
@@ -38,8 +39,8 @@ def knowledge(modifier: Modifier, before: Table, releases: np.ndarray, keys: Seq
 
 
 def query(
-    scene: Scene,
-    trial: Trial,
+    scene: AttackData,
+    trial: Split,
     attribute: str,
     classes: int,
     releases: np.ndarray,
@@ -59,8 +60,8 @@ def query(
     labels = scene.labels[attribute]
     distinct = [r for r in range(len(releases)) if not any(np.array_equal(releases[r], releases[q]) for q in range(r))]
     shown = releases[distinct]
-    tried = trial.tried[labels[trial.tried] >= 0]
-    own = Trial(trial.train, trial.validation, tried)
+    tried = trial.test[labels[trial.test] >= 0]
+    own = Split(trial.train, trial.validation, tried)
     truth = labels[tried]
     given = (classes, families, seed, device)
     before = _alone(scene, scene.x, own, labels, *given)[1]
@@ -102,8 +103,8 @@ def query(
     )
 
 
-def _numbers(scene: Scene, x: np.ndarray) -> np.ndarray:
-    return Scene(x, scene.ids, scene.labels, scene.classes, scene.fitted, scene.group).numbers()
+def _numbers(scene: AttackData, x: np.ndarray) -> np.ndarray:
+    return AttackData(x, scene.ids, scene.labels, scene.classes, scene.fitted, scene.group).numbers()
 
 
 def _named(told: np.ndarray, labels: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
@@ -112,9 +113,9 @@ def _named(told: np.ndarray, labels: np.ndarray, rows: np.ndarray, classes: int)
 
 
 def _alone(
-    scene: Scene,
+    scene: AttackData,
     x: np.ndarray,
-    trial: Trial,
+    trial: Split,
     labels: np.ndarray,
     classes: int,
     families: Sequence[str],
@@ -122,14 +123,14 @@ def _alone(
     device: str,
 ) -> tuple[float, np.ndarray]:
     # One version of each record: share of the validation records read right, and classes named of the tried ones.
-    read = calibrated_scores(_numbers(scene, x), trial, labels, classes, families, seed, device)
+    read = calibrated_scores(_numbers(scene, x), trial, Target(labels, classes), families, Run(device, seed))
     return _judged(None if read is None else read[1], trial, labels, classes)
 
 
 def _summed(
-    scene: Scene,
+    scene: AttackData,
     releases: np.ndarray,
-    trial: Trial,
+    trial: Split,
     labels: np.ndarray,
     classes: int,
     families: Sequence[str],
@@ -138,7 +139,7 @@ def _summed(
 ) -> tuple[float, np.ndarray]:
     # It learns from every release as from a record of its own; what those of one record tell is added up.
     count, n = releases.shape[:2]
-    every = Scene(
+    every = AttackData(
         releases.reshape(count * n, *releases.shape[2:]),
         np.tile(scene.ids, count),
         {name: np.tile(codes, count) for name, codes in scene.labels.items()},
@@ -146,17 +147,19 @@ def _summed(
         np.tile(scene.fitted, count),
     )
     copies = n * np.arange(count)[:, None]
-    wide = Trial(*((rows + copies).ravel() for rows in (trial.train, trial.validation, trial.tried)))
-    read = calibrated_scores(every.numbers(), wide, np.tile(labels, count), classes, families, seed, device)
+    wide = Split(*((rows + copies).ravel() for rows in (trial.train, trial.validation, trial.test)))
+    read = calibrated_scores(
+        every.numbers(), wide, Target(np.tile(labels, count), classes), families, Run(device, seed)
+    )
     if read is None:
         return _judged(None, trial, labels, classes)
     # The copies of a record are as far apart as there are records: unlabelled ones too have their places.
     own = read[0][0].reshape(count, len(trial.validation), -1).sum(0)
-    return _judged((own, read[0][1].reshape(count, len(trial.tried), -1).sum(0)), trial, labels, classes)
+    return _judged((own, read[0][1].reshape(count, len(trial.test), -1).sum(0)), trial, labels, classes)
 
 
 def _by_channel(
-    p: np.ndarray, index: np.ndarray, trial: Trial, labels: np.ndarray, classes: int
+    p: np.ndarray, index: np.ndarray, trial: Split, labels: np.ndarray, classes: int
 ) -> tuple[float, np.ndarray]:
     # index: (q, n), what was drawn in the place of each record.
     own, tried = likelihoods(p, index.T, trial, labels, classes)
@@ -164,12 +167,12 @@ def _by_channel(
 
 
 def _judged(
-    read: tuple[np.ndarray, np.ndarray] | None, trial: Trial, labels: np.ndarray, classes: int
+    read: tuple[np.ndarray, np.ndarray] | None, trial: Split, labels: np.ndarray, classes: int
 ) -> tuple[float, np.ndarray]:
     rows = np.concatenate([trial.train, trial.validation])
     if read is None:
         usual = int(np.bincount(labels[rows][labels[rows] >= 0], minlength=1).argmax())
-        return 0.0, np.full(len(trial.tried), usual)
+        return 0.0, np.full(len(trial.test), usual)
     own, tried = (_named(told, labels, rows, classes) for told in read)
     truth = labels[trial.validation]
     known = truth >= 0

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Secret, Trial, usual
+from sordine.attacks.base import Attack, Split, Target, majority_predictions
 from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
 from sordine.models.networks.resnet import RESNET10, RESNET18, ResNet
+from sordine.run import Run
+
+if TYPE_CHECKING:
+    from sordine.attacks.budget import Budget
 
 Size = Literal["small", "paper"]
 
@@ -160,25 +164,47 @@ def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
     return x.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def resnet(
-    x: np.ndarray,
-    trial: Trial,
-    secrets: Sequence[Secret],
-    seed: int = 0,
-    device: str = "cpu",
-    size: Size = "small",
-) -> list[np.ndarray]:
-    """One residual network a secret, on pictures (n, c, h, w): secrets share no trunk, so each is read as if alone."""
-    predictions = []
-    for secret in secrets:
-        train = trial.train[secret.labels[trial.train] >= 0]
-        if len(np.unique(secret.labels[train])) < 2:
-            predictions.append(np.full(len(trial.tried), usual(secret, trial.train)))
-            continue
-        reader = train_reader(
-            x, secret.labels, secret.classes, train, trial.validation, seed=seed, device=device, size=size
-        )
-        blocks = [trial.tried[s : s + BLOCK] for s in range(0, len(trial.tried), BLOCK)]
-        read = [reader.logits(x[rows]).argmax(1) for rows in blocks]
-        predictions.append(np.concatenate(read) if read else np.zeros(0, np.int64))
-    return predictions
+@dataclass(frozen=True)
+class ResNetAttack(Attack):
+    """One residual network for each target, on pictures (n, c, h, w). Targets share no weights.
+
+    Parameters
+    ----------
+    size
+        "small": a ResNet-10 of width 16. "paper": a ResNet-18 of width 64, about a hundred times the work.
+    """
+
+    size: Size = "small"
+
+    input_form = "records"
+    shares_work = False
+    budgets = ("standard", "paranoid")
+    run_time = 30
+
+    @classmethod
+    def reads(cls, shape: Sequence[int]) -> bool:
+        return is_picture(shape)
+
+    @classmethod
+    def from_budget(cls, budget: Budget) -> ResNetAttack:
+        return cls(budget.pictures)
+
+    def report_options(self) -> dict[str, Any]:
+        return {"pictures": self.size}
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        run = run or Run()
+        predictions = []
+        for target in targets:
+            train = target.labelled(split.train)
+            if not target.has_two_classes(train):
+                predictions.append(majority_predictions(target, split.train, split.test))
+                continue
+            given = {"seed": run.seed, "device": run.device, "size": self.size}
+            trained = train_reader(x, target.labels, target.classes, train, split.validation, **given)  # type: ignore[arg-type]
+            blocks = [split.test[s : s + BLOCK] for s in range(0, len(split.test), BLOCK)]
+            parts = [trained.logits(x[rows]).argmax(1) for rows in blocks]
+            predictions.append(np.concatenate(parts) if parts else np.zeros(0, np.int64))
+        return predictions

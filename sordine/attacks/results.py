@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sordine.attacks.scenarios import Setting
+
 
 @dataclass(frozen=True)
 class PersonFinding:
@@ -116,13 +118,6 @@ class VerificationFinding:
 
 
 Role = Literal["suppress", "preserve", "watch"]
-Setting = Literal["A", "B", "C"]
-
-SETTINGS: dict[str, str] = {
-    "A": "trained on the released records that the modifier was fitted on, tried on the others",
-    "B": "cross-validated within the released records that the modifier never saw",
-    "C": "cross-validated within the released records that the modifier was fitted on",
-}
 
 
 @dataclass(frozen=True)

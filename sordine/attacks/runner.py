@@ -1,115 +1,36 @@
-"""The probing attack as a pure map over pieces (attribute, attacker, setting, seed); nothing is shared between pieces.
+"""The runner: attacks on the originals and on one or several releases of the same records.
 
-`attack` of several pieces at once gives what it gives for each alone: that they share work is a detail of execution.
+The prediction of a task depends on the data and the task alone. That tasks share work is a detail of execution.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from threading import Lock
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attacks.base import Family, Secret, Trial, at_scale
-from sordine.attacks.neighbours import neighbours
-from sordine.attacks.principal_axes import WIDEST, principal_axes
-from sordine.attacks.random_features import random_features
-from sordine.attacks.registry import ALONE, FAMILIES, ON_PICTURES, ON_SHAPES, reads
-from sordine.attacks.resnet import Size, resnet
-from sordine.attacks.results import Setting
-from sordine.attacks.svm import svm
-from sordine.errors import SordineError, nearest
-from sordine.keys import Key
+from sordine.attacks.base import LARGEST, Attack, Split, Target
+from sordine.attacks.budget import Budget
+from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.scenarios import AttackData, Setting, splits
+from sordine.models.modifier import one_thread_each
+from sordine.run import Run, duration
 
-VALIDATION = 4  # every fourth of an attacker's own records chooses its hyperparameters
-FEWEST = 20  # labelled records on either side, below which nothing can be said
-GROWN = 1 << 29  # bytes of records up to which trees are grown on every number of wide ones, not on their axes
-_working = Lock()
-
-Level = Literal["quick", "standard", "paranoid"]
+JOINED = 1 << 29  # bytes of releases that one job holds together
+WORTH_A_LINE = 10  # seconds left, below which no estimate is reported
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How hard the audit tries. `Budget()` is the standard one; `quick` and `paranoid` try less and more.
-
-    families, settings: which attackers and settings; `resnet` takes part where records are pictures, `convolution` where they
-    are no flat vectors. seeds: each runs everything once more. folds: of the cross-validation.
-    max_records: on each side of the split, sampled by id where there are more. permutations: of the exact attack's labels.
-    cloud: how many records the report's picture shows. pictures: the size of `resnet`: a narrow ResNet-10, or a ResNet-18
-    as the replacement paper's h_f, whose final attacker is not named (some hundred times the work: on a GPU).
-    person: how many released records of one person are pooled, 0 for all of them; empty: not tried. queries: releases of
-    each record, under as many keys, that are put together; 0: not tried. linkage: whether to match released records with
-    originals. name: which of the three it was made from.
-
-    Raises SordineError for a family, setting or size that there is not, and for numbers that leave nothing to try.
-    """
-
-    families: tuple[str, ...] = ("logistic", "neighbours", "trees", "mlp", "resnet")
-    settings: tuple[str, ...] = ("A", "B", "C")
-    seeds: tuple[int, ...] = (0,)
-    folds: int = 3
-    max_records: int = 20000
-    permutations: int = 20
-    cloud: int = 600
-    pictures: Size = "small"
-    person: tuple[int, ...] = (1, 10, 50, 0)
-    queries: int = 0
-    linkage: bool = False
-    name: Level = "standard"
-
-    @classmethod
-    def quick(cls) -> Budget:
-        """Two fast families, nothing but single records: a first look, whose silence says little."""
-        return cls(families=("logistic", "neighbours"), person=(), name="quick")
-
-    @classmethod
-    def standard(cls) -> Budget:
-        """What an audit does where nothing else is asked."""
-        return cls()
-
-    @classmethod
-    def paranoid(cls) -> Budget:
-        """Every family, five folds (attackers of settings B and C learn from more), many queries, linkage."""
-        return cls(families=tuple(FAMILIES), folds=5, queries=5, linkage=True, name="paranoid")
-
-    @classmethod
-    def named(cls, name: str, **changes: Any) -> Budget:
-        """A budget by its name, with some fields changed. Raises SordineError for a name that there is not."""
-        made = {"quick": cls.quick, "standard": cls.standard, "paranoid": cls.paranoid}
-        if name not in made:
-            raise SordineError(f"audit: no budget {name!r}; {nearest(name, made)}")
-        return replace(made[name](), **changes)
-
-    def __post_init__(self) -> None:
-        for what, known in (("families", FAMILIES), ("settings", dict.fromkeys("ABC"))):
-            for name in getattr(self, what):
-                if name not in known:
-                    raise SordineError(f"audit: no {what} {name!r}; {nearest(name, known)}")
-        for what in ("families", "settings", "seeds"):
-            if not getattr(self, what):
-                raise SordineError(f"audit: {what} is empty: nothing would be tried")
-        if any(not 0 <= s < 2**32 for s in self.seeds):
-            raise SordineError("audit: a seed must be a whole number from 0 to 4,294,967,295")
-        if self.pictures not in get_args(Size):
-            raise SordineError(f"audit: no pictures {self.pictures!r}; {nearest(self.pictures, get_args(Size))}")
-        if self.folds < 2 or self.max_records < FEWEST:
-            raise SordineError(f"audit: at least 2 folds and {FEWEST} records are needed")
-        if any(k < 0 for k in self.person):
-            raise SordineError(f"audit: person: {min(self.person)} records cannot be pooled; 0 stands for all")
-        if self.queries < 0 or self.queries == 1:
-            raise SordineError(
-                "audit: queries: one release of a record has nothing to be compared with; 0, or 2 or more"
-            )
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One attack: which secret, by whom, in which setting, by which seed."""
+class AttackTask:
+    """One attack: which attribute, by which attack, in which scenario, with which seed."""
 
     attribute: str
     attacker: str
@@ -118,179 +39,51 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What an attack read: positions of the records tried, their classes, the classes named."""
+class Predictions:
+    """The result of a task: positions of the labelled test records, their classes, and the predicted classes; (m,) each."""
 
     rows: np.ndarray
     truth: np.ndarray
     predicted: np.ndarray
 
 
+# (0: originals, 1: released records; the task) -> predictions
+Readings = dict[tuple[int, AttackTask], Predictions]
+
+
 @dataclass(frozen=True)
-class Scene:
-    """All that attacks are made on: records (n, *shape) float32 or uint8, their ids, labels by attribute and class counts, which of them
-    the modifier was fitted on, and groups of records that are not torn apart (None: each its own).
-
-    extra: (n,) bool, records that the attacker alone holds: in settings A and B they are always learnt from, never chosen by
-    and never tried; in C they take no part (None: there are none). `fitted` is False for them.
-    """
-
-    x: np.ndarray
-    ids: np.ndarray
-    labels: Mapping[str, np.ndarray]
-    classes: Mapping[str, int]
-    fitted: np.ndarray
-    group: np.ndarray | None = None
-    extra: np.ndarray | None = None
-
-    @cached_property
-    def held(self) -> np.ndarray:
-        """(n,) bool: the records that only the attacker holds."""
-        return np.zeros(len(self.fitted), bool) if self.extra is None else self.extra
+class _Job:
+    # Releases by their numbers (0: the originals), and tasks that share work: of one attack, scenario and seed.
+    releases: tuple[int, ...]
+    tasks: tuple[AttackTask, ...]
 
     @property
-    def is_wide(self) -> bool:
-        """Whether `numbers` are principal axes."""
-        return int(np.prod(self.x.shape[1:])) > WIDEST
+    def family(self) -> str:
+        return self.tasks[0].attacker
 
-    @cached_property
-    def scaled(self) -> np.ndarray:
-        """(n, *shape): the records, with numbers of odd spans brought to a usual one (`at_scale`)."""
-        return at_scale(self.x)
-
-    def flat(self) -> np.ndarray:
-        """(n, d) float32: every number of each record, scaled."""
-        return np.asarray(self.scaled, np.float32).reshape(len(self.x), -1)
-
-    def numbers(self) -> np.ndarray:
-        """(n, d) float32: every number of each record; of wide ones where they lie on the principal axes of all records
-        here (their labels take no part)."""
-        if not self.is_wide:
-            return self.flat()
-        with _working:
-            return self._on_axes
-
-    @cached_property
-    def _on_axes(self) -> np.ndarray:
-        return principal_axes(self.scaled)(self.scaled)
-
-    @cached_property
-    def digest(self) -> str:
-        """Two scenes of the same digest give the same readings."""
-        hashed = hashlib.blake2b(digest_size=16)
-        for part in (self.x, self.fitted, self.group, self.extra, *self.labels.values()):
-            hashed.update(b"-" if part is None else np.ascontiguousarray(part).data)
-        hashed.update("\0".join([*map(str, self.ids), *self.labels, str((self.x.shape, self.x.dtype))]).encode())
-        return hashed.hexdigest()
+    def work(self, original: AttackData, folds: int) -> float:
+        # Relative work among jobs of one family: records to learn from, over all tasks, splits and releases.
+        fitted, extra = int(original.fitted.sum()), int(original.auxiliary.sum())
+        unseen = len(original.fitted) - fitted - extra
+        setting = self.tasks[0].setting
+        learnt = {"A": fitted + extra, "B": (folds - 1) * unseen + folds * extra, "C": (folds - 1) * fitted}[setting]
+        return float(len(self.releases) * len(self.tasks) * max(learnt, 1))
 
 
-def trials(scene: Scene, attribute: str, setting: Setting, seed: int, folds: int) -> list[Trial] | str:
-    """The trials of one attribute in one setting; or why there are none, in words.
+def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | None = None) -> list[AttackTask]:
+    """Return every task of a budget.
 
-    A: one trial. B and C: one a fold. Stratified over all attributes, in an order that depends on ids and seed only.
-    Groups stay whole, unless that would ask attackers for classes they have never seen. What the attacker alone holds is
-    learnt from in every trial of A and B.
+    Parameters
+    ----------
+    attributes
+        The attributes to infer.
+    budget
+        Attacks, scenarios and seeds.
+    shape
+        Shape of one record. Attacks that do not accept it are left out; None keeps all of them.
     """
-    labels = scene.labels[attribute]
-    unseen = ~scene.fitted & ~scene.held
-    sides = {"A": (scene.fitted, unseen), "B": (unseen,), "C": (scene.fitted,)}[setting]
-    more = np.flatnonzero(scene.held & (setting != "C"))
-    for rows, name in zip(sides, ("learn from", "try on"), strict=False):
-        count = int((rows & (labels >= 0)).sum())
-        if count < FEWEST:
-            return f"{count} labelled records to {name}; at least {FEWEST} are needed"
-        if len(np.unique(labels[rows & (labels >= 0)])) < 2:
-            return f"one class only among the records to {name}"
-    if setting == "A":
-        own, tried = (np.flatnonzero(rows) for rows in sides)
-        if not np.isin(labels[tried][labels[tried] >= 0], labels[np.concatenate([own, more])]).any():
-            return (
-                "no class of it is on both sides of the split: those to try on are all new, and nobody who learnt from "
-                "others can name them; whether two records are of the same one is another question (verification)"
-            )
-        return [Trial(*_held_back(scene, own, labels, seed, more), tried)]
-    rows = np.flatnonzero(sides[0])
-    counts = np.bincount(labels[rows][labels[rows] >= 0])
-    if (counts >= folds).sum() < 2:
-        return f"fewer than two classes have {folds} records or more"
-    fold = _deal(scene, rows, labels, folds, f"folds {seed}")
     return [
-        Trial(*_held_back(scene, rows[fold != k], labels, seed, more), rows[fold == k])
-        for k in range(folds)
-        if (fold == k).any()
-    ]
-
-
-def _held_back(
-    scene: Scene, rows: np.ndarray, labels: np.ndarray, seed: int, more: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    # Rows to learn from, those that the attacker alone holds among them, and rows to choose by.
-    part = _deal(scene, rows, labels, VALIDATION, f"validation {seed}")
-    return np.concatenate([rows[part != 0], more]), rows[part == 0]
-
-
-def strangers(scene: Scene, attribute: str) -> str | None:
-    """A sentence where some, not all, of the classes that setting A tries are new to its attacker; None elsewhere.
-
-    A record of such a class is always read wrong, before and after alike.
-    """
-    labels = scene.labels[attribute]
-    tried = labels[~scene.fitted & ~scene.held & (labels >= 0)]
-    new = ~np.isin(tried, labels[scene.fitted | scene.held])
-    if not new.any() or new.all():
-        return None
-    return (
-        f"in setting A, {len(np.unique(tried[new]))} of the {len(np.unique(tried))} classes of `{attribute}` are new to "
-        f"the attacker, who cannot name them: {int(new.sum()):,} of {len(tried):,} records tried are theirs"
-    )
-
-
-def _deal(scene: Scene, rows: np.ndarray, labels: np.ndarray, parts: int, purpose: str) -> np.ndarray:
-    # A part number for each row: (m,). By whole groups where every class of a part is in another part too.
-    key = Key.of_seed(0)
-    rank = np.empty(len(rows), np.int64)
-    rank[key.order(purpose, scene.ids[rows])] = np.arange(len(rows))
-    if scene.group is not None:
-        dealt = _deal_groups(scene.group[rows], rank, parts)
-        if dealt is not None and not _strange(dealt, labels[rows], parts):
-            return dealt
-    strata = [scene.labels[a][rows] for a in scene.labels]
-    dealt = np.empty(len(rows), np.int64)
-    dealt[np.lexsort((rank, *reversed(strata)))] = np.arange(len(rows)) % parts
-    return dealt
-
-
-def _deal_groups(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray | None:
-    count = len(np.unique(group))
-    return None if count < 2 * parts or count == len(group) else deal_whole(group, rank, parts)
-
-
-def deal_whole(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray:
-    """A part number for each row, whole groups together and parts of about one size: (m,), ranks (m,) that break ties -> (m,)."""
-    codes, counts = np.unique(group, return_inverse=True, return_counts=True)[1:]
-    first = np.full(len(counts), len(group))
-    np.minimum.at(first, codes, rank)
-    load = np.zeros(parts)
-    part = np.empty(len(counts), np.int64)
-    for g in np.lexsort((first, -counts)):  # the largest first, each to the part that has least
-        part[g] = load.argmin()
-        load[part[g]] += counts[g]
-    return part[codes]
-
-
-def _strange(part: np.ndarray, labels: np.ndarray, parts: int) -> bool:
-    # Whether some part has a class that no other part has.
-    return any(
-        not np.isin(labels[(part == k) & (labels >= 0)], labels[part != k]).all() or not (part == k).any()
-        for k in range(parts)
-    )
-
-
-def pieces(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | None = None) -> list[Piece]:
-    """Every attack of an audit, in the order in which they are made. shape: of one record; attackers that cannot read
-    records of it are left out (None: none is)."""
-    return [
-        Piece(attribute, attacker, setting, seed)  # type: ignore[arg-type]
+        AttackTask(attribute, attacker, setting, seed)  # type: ignore[arg-type]
         for setting in budget.settings
         for seed in budget.seeds
         for attacker in budget.families
@@ -299,58 +92,263 @@ def pieces(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | Non
     ]
 
 
-def _shown(scene: Scene, attacker: str, size: Size) -> tuple[Family, np.ndarray]:
-    # An attacker, and the records in the form in which it takes them.
-    if attacker in ON_PICTURES:
-        return partial(resnet, size=size), scene.x
-    if attacker in ON_SHAPES:
-        return FAMILIES[attacker], scene.x
-    if scene.is_wide and attacker == "neighbours":
-        return partial(neighbours, alike=True), scene.numbers()
-    if scene.is_wide and attacker == "features":
-        return partial(random_features, alike=True), scene.numbers()
-    if scene.is_wide and attacker == "svm":
-        return partial(svm, alike=True), scene.numbers()
-    # What stands in one number only is lost on the axes; trees find it.
-    if attacker == "trees" and 4 * scene.x.size <= GROWN:
-        return FAMILIES[attacker], scene.flat()
-    return FAMILIES[attacker], scene.numbers()
+def grouped(tasks: Sequence[AttackTask]) -> list[list[AttackTask]]:
+    """Return the tasks in groups of one attack, scenario and seed; tasks of an attack that shares no work stay alone."""
+    groups: dict[tuple[str, str, int, str], list[AttackTask]] = {}
+    for task in tasks:
+        alone = "" if ATTACKS.find(task.attacker).shares_work else task.attribute
+        groups.setdefault((task.attacker, task.setting, task.seed, alone), []).append(task)
+    return list(groups.values())
 
 
-def attack(
-    scene: Scene, some: Sequence[Piece], folds: int, device: str = "cpu", pictures: Size = "small"
-) -> dict[Piece, Reading]:
-    """Make these attacks; those that `trials` says cannot be made are left out. Pure: the same scene and piece give the
-    same reading, whichever others are made beside it (perceptrons: up to rounding). pictures: the size of `resnet`."""
-    plans = {p: trials(scene, p.attribute, p.setting, p.seed, folds) for p in some}
-    shared: dict[tuple[str, int, bytes], list[tuple[Piece, Trial]]] = {}
-    for piece, plan in plans.items():
-        for trial in plan if not isinstance(plan, str) else []:
-            same = trial.train.tobytes() + b"|" + trial.validation.tobytes() + b"|" + trial.tried.tobytes()
-            shared.setdefault((piece.attacker, piece.seed, same), []).append((piece, trial))
-    parts: dict[Piece, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for (attacker, seed, _), members in shared.items():
-        secrets = [Secret(scene.labels[p.attribute], scene.classes[p.attribute]) for p, _ in members]
-        trial = members[0][1]
-        family, x = _shown(scene, attacker, pictures)
-        for (piece, _), predicted in zip(members, family(x, trial, secrets, seed, device), strict=True):
-            parts.setdefault(piece, []).append((trial.tried, predicted))
-    readings = {}
-    for piece, read in parts.items():
-        rows = np.concatenate([r for r, _ in read])
-        predicted = np.concatenate([p for _, p in read])
-        truth = scene.labels[piece.attribute][rows]
-        known = np.argsort(rows, kind="stable")
-        known = known[truth[known] >= 0]
-        readings[piece] = Reading(rows[known], truth[known], predicted[known].astype(np.int64))
-    return readings
+def run_attacks(
+    data: AttackData, tasks: Sequence[AttackTask], budget: Budget | None = None, run: Run | None = None
+) -> dict[AttackTask, Predictions]:
+    """Return the predictions of some tasks on one set of records; tasks without a split are left out.
+
+    The same data and task give the same predictions, whichever tasks run beside it (perceptrons: up to rounding).
+
+    Parameters
+    ----------
+    data
+        Records and labels.
+    tasks
+        The attacks to make.
+    budget
+        Folds and options of the attacks.
+    run
+        Device. The seed is the task's.
+    """
+    return _predict([data], tasks, budget or Budget(), run or Run(), share_work=False)[0]
 
 
-def together(some: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """The pieces in groups that share work: those of one attacker, setting and seed; of attackers that share none, each
-    is alone."""
-    groups: dict[tuple[str, str, int, str], list[Piece]] = {}
-    for piece in some:
-        alone = piece.attribute if piece.attacker in ALONE else ""
-        groups.setdefault((piece.attacker, piece.setting, piece.seed, alone), []).append(piece)
-    yield from groups.values()
+def attack_releases(
+    original: AttackData,
+    releases: Sequence[AttackData],
+    attributes: Sequence[str],
+    budget: Budget,
+    run: Run | None = None,
+    *,
+    memory: MutableMapping[Any, Any] | None = None,
+    share_work: bool = True,
+) -> list[Readings]:
+    """Attack the originals once, and each release of the same records.
+
+    Parameters
+    ----------
+    original
+        The original records.
+    releases
+        For each release the same records, labels and sides of the split, with its own x.
+    attributes
+        The attributes to infer.
+    budget
+        Which attacks are made.
+    run
+        Device, workers (default: PyTorch's threads), log and progress.
+    memory
+        Keeps the predictions on the originals (`cache_key`), so that a later call does not repeat them.
+    share_work
+        Whether releases may share work (`Attack.fit_predict_releases`). Without it every prediction is exactly that of
+        `run_attacks`; with it, up to rounding, and up to the random draws of trees on copies of records.
+
+    Returns
+    -------
+    list of dict
+        For each release, (0, task) -> predictions on the originals, and (1, task) -> predictions on the release.
+    """
+    run = run or Run()
+    memory = {} if memory is None else memory
+    own = tasks_of(attributes, budget, original.x.shape[1:])
+    fresh = [task for task in own if cache_key(original, budget, task) not in memory]
+    jobs = [_Job((0,), tuple(group)) for group in grouped(fresh)]
+    jobs += _release_jobs(releases, attributes, budget, share_work)
+    found: list[Readings] = [{} for _ in releases]
+    for job, parts in _performed(_ordered(jobs), original, releases, budget, run, share_work):
+        for number, predictions in zip(job.releases, parts, strict=True):
+            if number == 0:
+                memory.update({cache_key(original, budget, t): predictions.get(t) for t in job.tasks})
+            else:
+                found[number - 1].update({(1, t): p for t, p in predictions.items()})
+    before = _remembered(original, own, budget, memory)
+    return [{**before, **after} for after in found]
+
+
+def attack_originals(
+    original: AttackData,
+    attributes: Sequence[str],
+    budget: Budget,
+    run: Run | None = None,
+    *,
+    memory: MutableMapping[Any, Any],
+) -> Readings:
+    """Return (0, task) -> predictions on the originals. They are kept in `memory`; see `attack_releases`."""
+    attack_releases(original, [], attributes, budget, run, memory=memory)
+    return _remembered(original, tasks_of(attributes, budget, original.x.shape[1:]), budget, memory)
+
+
+def cache_key(original: AttackData, budget: Budget, task: AttackTask) -> tuple[Any, ...]:
+    """Return the key under which the predictions of a task on the originals are kept."""
+    return original.digest, budget.folds, repr(ATTACKS.find(task.attacker).from_budget(budget)), task
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[int]:
+    """Compute each matrix product in one thread, because several attacks run side by side.
+
+    Hides scikit-learn's warnings about descents that are cut short on purpose. Gives the previous number of threads.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def seconds_left(measured: Sequence[tuple[str, float, float]], left: Sequence[tuple[str, float]]) -> float:
+    """Return the estimated seconds of the jobs that are left, on one worker.
+
+    Parameters
+    ----------
+    measured
+        Family, work and seconds of each finished job.
+    left
+        Family and work of each job that is left; each family has a finished job.
+    """
+    work: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for family, size, took in measured:
+        work[family] = work.get(family, 0.0) + size
+        seconds[family] = seconds.get(family, 0.0) + took
+    return sum(size * seconds[family] / work[family] for family, size in left)
+
+
+def _remembered(
+    original: AttackData, tasks: Sequence[AttackTask], budget: Budget, memory: MutableMapping[Any, Any]
+) -> Readings:
+    kept = {task: memory.get(cache_key(original, budget, task)) for task in tasks}
+    return {(0, task): predictions for task, predictions in kept.items() if predictions is not None}
+
+
+def _release_jobs(
+    releases: Sequence[AttackData], attributes: Sequence[str], budget: Budget, share_work: bool
+) -> list[_Job]:
+    jobs = []
+    for batch in _batches(releases):
+        for group in grouped(tasks_of(attributes, budget, releases[batch[0] - 1].x.shape[1:])):
+            if share_work and ATTACKS.find(group[0].attacker).joins_releases:
+                jobs.append(_Job(batch, tuple(group)))
+            else:
+                jobs += [_Job((number,), tuple(group)) for number in batch]
+    return jobs
+
+
+def _batches(releases: Sequence[AttackData]) -> Iterator[tuple[int, ...]]:
+    # Releases, numbered from 1, in batches of one shape that fit in memory together.
+    batch: list[int] = []
+    held = 0
+    for number, data in enumerate(releases, 1):
+        size = 4 * data.x.size
+        if batch and (held + size > JOINED or data.x.shape != releases[batch[-1] - 1].x.shape):
+            yield tuple(batch)
+            batch, held = [], 0
+        batch.append(number)
+        held += size
+    if batch:
+        yield tuple(batch)
+
+
+def _ordered(jobs: Sequence[_Job]) -> list[_Job]:
+    # Long families first, so that no worker idles at the end; but one job of each family before all others, to measure it.
+    by_time = sorted(jobs, key=lambda job: -ATTACKS.find(job.family).run_time)
+    first = {job.family: job for job in reversed(by_time)}
+    return [*(job for job in by_time if job is first[job.family]), *(j for j in by_time if j is not first[j.family])]
+
+
+def _performed(
+    jobs: Sequence[_Job],
+    original: AttackData,
+    releases: Sequence[AttackData],
+    budget: Budget,
+    run: Run,
+    share_work: bool,
+) -> Iterator[tuple[_Job, list[dict[AttackTask, Predictions]]]]:
+    numbered = dict(enumerate(releases, 1))
+
+    def perform(job: _Job) -> tuple[float, list[dict[AttackTask, Predictions]]]:
+        started = time.monotonic()
+        data = [numbered.get(number, original) for number in job.releases]
+        # The originals are kept for other calls, so their predictions must not depend on what shares work.
+        parts = _predict(data, job.tasks, budget, run, share_work=share_work and job.releases[0] > 0)
+        return time.monotonic() - started, parts
+
+    sizes = [(job.family, job.work(original, budget.folds)) for job in jobs]
+    families = len({family for family, _ in sizes})
+    measured: list[tuple[str, float, float]] = []
+    with single_threaded() as threads, one_thread_each(run.workers or threads) as pool:
+        for done, (job, (took, parts)) in enumerate(zip(jobs, pool.map(perform, jobs), strict=True), 1):
+            measured.append((*sizes[done - 1], took))
+            yield job, parts
+            run.step("attacks", done, len(jobs))
+            if done == families:
+                left = seconds_left(measured, sizes[done:]) / (run.workers or threads)
+                if left >= WORTH_A_LINE:
+                    run.log(f"attacks: {done} of {len(jobs)} jobs are done; about {duration(left)} left")
+
+
+def _predict(
+    releases: Sequence[AttackData], tasks: Sequence[AttackTask], budget: Budget, run: Run, *, share_work: bool
+) -> list[dict[AttackTask, Predictions]]:
+    # The releases have the same labels and sides, so they have the same splits.
+    first = releases[0]
+    shared: dict[tuple[str, int, bytes], list[tuple[AttackTask, Split]]] = {}
+    for task in tasks:
+        plan = splits(first, task.attribute, task.setting, task.seed, budget.folds)
+        for split in plan if not isinstance(plan, str) else []:
+            shared.setdefault((task.attacker, task.seed, split.digest), []).append((task, split))
+    parts: list[dict[AttackTask, list[tuple[np.ndarray, np.ndarray]]]] = [{} for _ in releases]
+    for (name, seed, _), members in shared.items():
+        attack = ATTACKS.find(name).from_budget(budget)
+        targets = [Target(first.labels[task.attribute], first.classes[task.attribute]) for task, _ in members]
+        split = members[0][1]
+        codes = _codes(attack, releases, split, targets, replace(run, seed=seed), share_work)
+        for part, predicted in zip(parts, codes, strict=True):
+            for (task, _), some in zip(members, predicted, strict=True):
+                part.setdefault(task, []).append((split.test, some))
+    return [{task: _joined(first, task, folds) for task, folds in part.items()} for part in parts]
+
+
+def _codes(
+    attack: Attack,
+    releases: Sequence[AttackData],
+    split: Split,
+    targets: Sequence[Target],
+    run: Run,
+    share_work: bool,
+) -> list[list[np.ndarray]]:
+    inputs = [_input(attack, data) for data in releases]
+    on_axes = inputs[0][1]
+    if share_work:
+        return attack.fit_predict_releases([x for x, _ in inputs], split, targets, run, on_axes=on_axes)
+    return [attack.fit_predict(x, split, targets, run, on_axes=on_axes) for x, _ in inputs]
+
+
+def _input(attack: Attack, data: AttackData) -> tuple[np.ndarray, bool]:
+    # The records in the form that the attack takes, and whether they lie on principal axes.
+    if attack.input_form == "records":
+        return data.x, False
+    if attack.input_form == "numbers" and 4 * data.x.size <= LARGEST:
+        return data.flat(), False
+    return data.numbers(), data.is_wide
+
+
+def _joined(data: AttackData, task: AttackTask, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> Predictions:
+    rows = np.concatenate([r for r, _ in folds])
+    predicted = np.concatenate([p for _, p in folds])
+    truth = data.labels[task.attribute][rows]
+    order = np.argsort(rows, kind="stable")
+    order = order[truth[order] >= 0]
+    return Predictions(rows[order], truth[order], predicted[order].astype(np.int64))

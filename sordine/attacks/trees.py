@@ -1,83 +1,199 @@
-"""Attackers by scikit-learn: logistic regression, nearest neighbours, forests of randomised trees and boosted trees.
-
-A modifier that moves the records it was fitted on further than it need leaves each where its own class is *least* likely: who takes
-the likeliest class reads less than the guess, and who takes the least likely one reads it. Logistic regression and trees choose
-between the two on their validation rows, as they choose everything else.
-
-Each runs on one thread: an audit makes several attacks at a time, and threads inside them would only wait for each other.
-"""
+"""Attacks by trees: extremely randomised forests and gradient-boosted trees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attacks.base import Secret, Trial, frequencies, right, surest, taken, usual
-from sordine.attacks.logistic import _likely
-from sordine.attacks.neighbours import LOOKED_AT
+from sordine.attacks.base import (
+    LARGEST,
+    Attack,
+    LogProbabilities,
+    Split,
+    Target,
+    accuracy_on,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    pick_class,
+)
+from sordine.attacks.logistic import class_probabilities, log_probabilities
+from sordine.run import Run
 
-LEAVES = (1, 8)
+LEAVES = (1, 8)  # smallest numbers of records in a leaf
 TREES, TREES_TO_CHOOSE = 120, 20
-# Leaves of a boosted tree, and the step it makes: few large steps of small trees, many small ones of larger trees.
+CALIBRATED_LEAF, CALIBRATED_TREES = 8, 80
+DISTINCT = 0.8  # share of distinct records up to which trees are grown on those alone
+# Leaves of a boosted tree and its learning rate: few large steps of small trees, or many small steps of larger ones.
 BOOSTED = ((4, 0.2), (15, 0.08))
-ROUNDS, MOST_TREES = 60, 240  # at most: of boosting, and of its trees, of which every round grows one a class
-BINS = 63  # that a number's values are sorted into
+ROUNDS, MOST_TREES = 60, 240  # upper limits: rounds of boosting, and its trees, of which each round grows one a class
+BINS = 63  # into which the values of a number are sorted
+LOOKED_AT = 64  # numbers of a record, drawn for every split, among which the split is chosen
+
+# (tree count, smallest leaf, training rows) -> a function of records (m, d) that gives P(class): (m, classes)
+Grow = Callable[[int, int, np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
 
-def trees(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """Extremely randomised trees; the smallest leaf, and whether the likeliest or the least likely class is taken, are chosen on
-    the validation rows with few trees, then many trees are grown from training and validation rows together."""
-    own = np.concatenate([trial.train, trial.validation])
-    predictions = []
-    for secret in secrets:
-        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
-        if len(np.unique(secret.labels[train])) < 2:
-            predictions.append(np.full(len(trial.tried), usual(secret, own)))
-            continue
-        small = [_forest(TREES_TO_CHOOSE, leaf, seed).fit(x[train], secret.labels[train]) for leaf in LEAVES]
-        tried = [_likely(m, x[trial.validation], secret.classes) for m in small]
-        best, least = surest(tried, frequencies(secret, train), secret, trial.validation)
-        forest = _forest(TREES, LEAVES[best], seed).fit(x[every], secret.labels[every])
-        likely = _likely(forest, x[trial.tried], secret.classes)
-        predictions.append(taken(likely, frequencies(secret, every), least))
-    return predictions
+@dataclass(frozen=True)
+class Trees(Attack):
+    """Extremely randomised trees.
+
+    The smallest leaf, and whether the likeliest or the least likely class is predicted, are chosen on the validation
+    records with few trees; then many trees are grown from training and validation records together.
+    """
+
+    input_form = "numbers"
+    gives_probabilities = True
+    budgets = ("standard", "paranoid")
+    run_time = 12
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        seed = (run or Run()).seed
+
+        def grow_for(target: Target) -> Grow:
+            def grow(count: int, leaf: int, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+                forest = ExtraTreesClassifier(count, min_samples_leaf=leaf, random_state=seed)
+                forest.fit(x[rows], target.labels[rows])
+                return lambda some: class_probabilities(forest, some, target.classes)
+
+            return grow
+
+        return [_predict_by_forest(x, split, target, grow_for(target)) for target in targets]
+
+    def fit_predict_releases(
+        self,
+        releases: Sequence[np.ndarray],
+        split: Split,
+        targets: Sequence[Target],
+        run: Run | None = None,
+        *,
+        on_axes: bool = False,
+    ) -> list[list[np.ndarray]]:
+        """Return what `fit_predict` returns; where many records are copies, trees are grown on the distinct ones."""
+        predictions = []
+        for x in releases:
+            copies = not on_axes and 4 * x.size <= LARGEST and len(distinct_records(x)[0]) <= DISTINCT * len(x)
+            if copies:
+                predictions.append(trees_on_distinct(x, split, targets, (run or Run()).seed))
+            else:
+                predictions.append(self.fit_predict(x, split, targets, run, on_axes=on_axes))
+        return predictions
+
+    def fit_probabilities(
+        self, x: np.ndarray, target: Target, split: Split, run: Run, candidate: float
+    ) -> LogProbabilities:
+        forest = ExtraTreesClassifier(CALIBRATED_TREES, min_samples_leaf=CALIBRATED_LEAF, random_state=run.seed)
+        forest.fit(x[split.train], target.labels[split.train])
+        return lambda some: log_probabilities(forest, some, target.classes)
 
 
-def _forest(count: int, leaf: int, seed: int) -> ExtraTreesClassifier:
-    return ExtraTreesClassifier(count, min_samples_leaf=leaf, random_state=seed)
+def _predict_by_forest(x: np.ndarray, split: Split, target: Target, grow: Grow) -> np.ndarray:
+    train, own = target.labelled(split.train), target.labelled(split.own)
+    if not target.has_two_classes(train):
+        return majority_predictions(target, split.own, split.test)
+    candidates = [grow(TREES_TO_CHOOSE, leaf, train)(x[split.validation]) for leaf in LEAVES]
+    best, least = choose_candidate(candidates, class_shares(target, train), target, split.validation)
+    probabilities = grow(TREES, LEAVES[best], own)(x[split.test])
+    return pick_class(probabilities, class_shares(target, own), least)
 
 
-def boosting(
-    x: np.ndarray, trial: Trial, secrets: Sequence[Secret], seed: int = 0, device: str = "cpu"
-) -> list[np.ndarray]:
-    """Gradient-boosted trees; their size and the number of rounds are chosen on the validation rows, which then join the
-    training rows."""
-    own = np.concatenate([trial.train, trial.validation])
-    predictions = []
-    for secret in secrets:
-        train, every = (rows[secret.labels[rows] >= 0] for rows in (trial.train, own))
-        held = trial.validation[secret.labels[trial.validation] >= 0]
-        if len(np.unique(secret.labels[train])) < 2:
-            predictions.append(np.full(len(trial.tried), usual(secret, own)))
-            continue
-        trees_a_round = len(np.unique(secret.labels[every]))
-        rounds = min(ROUNDS, max(1, MOST_TREES // (1 if trees_a_round == 2 else trees_a_round)))
-        # Its threads are OpenMP's, which heeds only a limit set in the thread that asks for them.
-        with threadpool_limits(1, user_api="openmp"):
-            tried = []
-            for leaves, rate in BOOSTED:
-                model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], secret.labels[train])
-                read = [right(secret, held, p) for p in model.staged_predict(x[held])] if len(held) else [0.0] * rounds
-                tried.append((max(read), leaves, rate, 1 + int(np.argmax(read))))
-            _, leaves, rate, enough = max(tried, key=lambda t: t[0])
-            model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[every], secret.labels[every])
-            predictions.append(model.predict(x[trial.tried]))
-    return predictions
+def distinct_records(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct records of (n, d), and which of them each record is: (m, d), (n,)."""
+    rows = np.ascontiguousarray(x)
+    as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, which = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return rows[first], which
+
+
+def trees_on_distinct(x: np.ndarray, split: Split, targets: Sequence[Target], seed: int = 0) -> list[np.ndarray]:
+    """Return what `Trees` predicts where many records are copies of each other, as substitutes are.
+
+    Trees are grown on the distinct records, each with the shares of its classes, weighted by its number of copies. Up
+    to a constant, Gini impurity of records is the weighted variance of such shares, so the same splits are best; and a
+    node of copies alone is not searched for a split that cannot exist.
+    """
+
+    def grow_for(target: Target) -> Grow:
+        def grow(count: int, leaf: int, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+            return _ClassShares.of(x[rows], target.labels[rows]).forest(count, leaf, seed, target.classes)
+
+        return grow
+
+    return [_predict_by_forest(x, split, target, grow_for(target)) for target in targets]
+
+
+@dataclass(frozen=True)
+class _ClassShares:
+    # Distinct records (m, d), the class shares of the copies of each (m, classes), and the number of copies (m,).
+    x: np.ndarray
+    shares: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, labels: np.ndarray) -> _ClassShares:
+        records, which = distinct_records(x)
+        classes = int(labels.max()) + 1
+        counts = np.bincount(which * classes + labels, minlength=len(records) * classes).reshape(-1, classes)
+        weight = counts.sum(1).astype(np.float64)
+        return cls(records, counts / weight[:, None], weight)
+
+    def forest(self, count: int, leaf: int, seed: int, classes: int) -> Callable[[np.ndarray], np.ndarray]:
+        # A leaf must hold so many records, not so many distinct ones.
+        least = leaf / self.weight.sum() if leaf > 1 else 0.0
+        forest = ExtraTreesRegressor(count, max_features="sqrt", min_weight_fraction_leaf=least, random_state=seed)
+        forest.fit(self.x, self.shares, sample_weight=self.weight)
+
+        def probabilities(some: np.ndarray) -> np.ndarray:
+            out = np.zeros((len(some), classes))
+            if len(some):
+                out[:, : self.shares.shape[1]] = forest.predict(some).reshape(len(some), -1)
+            return out
+
+        return probabilities
+
+
+@dataclass(frozen=True)
+class Boosting(Attack):
+    """Gradient-boosted trees.
+
+    Their size and the number of rounds are chosen on the validation records, which then join the training records.
+    """
+
+    shares_work = False
+    budgets = ("paranoid",)
+    run_time = 20
+
+    def fit_predict(
+        self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
+    ) -> list[np.ndarray]:
+        seed = (run or Run()).seed
+        return [_predict_by_boosting(x, split, target, seed) for target in targets]
+
+
+def _predict_by_boosting(x: np.ndarray, split: Split, target: Target, seed: int) -> np.ndarray:
+    train, own, held_out = (target.labelled(rows) for rows in (split.train, split.own, split.validation))
+    if not target.has_two_classes(train):
+        return majority_predictions(target, split.own, split.test)
+    classes = len(np.unique(target.labels[own]))
+    rounds = min(ROUNDS, max(1, MOST_TREES // (1 if classes == 2 else classes)))
+    # Its threads are those of OpenMP, which obeys only a limit set in the calling thread.
+    with threadpool_limits(1, user_api="openmp"):
+        candidates = []
+        for leaves, rate in BOOSTED:
+            model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], target.labels[train])
+            scores = [0.0] * rounds
+            if len(held_out):
+                scores = [accuracy_on(target, held_out, p) for p in model.staged_predict(x[held_out])]
+            candidates.append((max(scores), leaves, rate, 1 + int(np.argmax(scores))))
+        _, leaves, rate, enough = max(candidates, key=lambda candidate: candidate[0])
+        model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[own], target.labels[own])
+        return np.asarray(model.predict(x[split.test]))
 
 
 def _boosted(rounds: int, leaves: int, rate: float, seed: int, width: int) -> HistGradientBoostingClassifier:

@@ -38,7 +38,7 @@ from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, check_device
 
 if TYPE_CHECKING:
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.evaluation.inputs import Pair
     from sordine.keys import Key
     from sordine.models.modifier import Modifier
@@ -213,7 +213,7 @@ def _check(given: AuditOptions) -> None:
 
 
 def _options(given: AuditOptions) -> pipeline.AuditOptions:
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.workflow import pipeline
 
     asked: dict[str, Any] = {

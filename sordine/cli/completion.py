@@ -21,7 +21,7 @@ def budgets(incomplete: str) -> list[str]:
     """Return the budgets whose names begin so."""
     from typing import get_args
 
-    from sordine.attacks.runner import Level
+    from sordine.attacks.budget import Level
 
     return _beginning(incomplete, list(get_args(Level)))
 

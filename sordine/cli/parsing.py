@@ -13,7 +13,7 @@ from sordine.errors import SordineError, nearest
 from sordine.policy import ALL_OTHERS, Policy
 
 if TYPE_CHECKING:
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.models.modifier import Modifier
 
 
@@ -165,7 +165,7 @@ def _limit(value: str) -> float:
 
 def budget(name: str, attacks: Sequence[str] = ()) -> Budget:
     """Return an audit's budget by name, with other attacks where some are named."""
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
 
     return Budget.named(name, **({"families": tuple(attacks)} if attacks else {}))
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sordine.attacks import cost
 from sordine.attacks.auxiliary_data import hold_more
+from sordine.attacks.budget import Budget
 from sordine.attacks.optimal import exact
 from sordine.attacks.pretrained import pretrained as read_pretrained
-from sordine.attacks.registry import ON_PICTURES, reads, suited
+from sordine.attacks.registry import ATTACKS, reads, suited
 from sordine.attacks.results import ExactFinding, Finding, PretrainedFinding, Role
-from sordine.attacks.runner import FEWEST, Budget, Piece, Reading, Scene, attack, pieces, strangers, together, trials
+from sordine.attacks.runner import attack_releases, single_threaded
+from sordine.attacks.scenarios import FEWEST, AttackData, splits, unknown_classes
 from sordine.data.matching import same_columns, same_records
 from sordine.data.statistics import moments
 from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.evaluation.estimate import besides, releases_drawn
 from sordine.evaluation.exact_copies import copied, copies_elsewhere
 from sordine.evaluation.guarantees import proved
 from sordine.evaluation.headlines import UNSUITED, Readings, figures
@@ -39,9 +33,9 @@ from sordine.evaluation.verdict import judge
 from sordine.keys import Key
 from sordine.metrics.distortion import distortion
 from sordine.metrics.information import Entanglement, entanglement
-from sordine.models.modifier import Modifier, one_thread_each, versions
+from sordine.models.modifier import Modifier, versions
 from sordine.policy import Policy
-from sordine.run import silent
+from sordine.run import Run, silent
 
 __all__ = ["Budget", "audit"]
 
@@ -139,10 +133,8 @@ def audit(
             armed, told = hold_more(scenes, before, more, modifier, budget.max_records)
             notes += told
         compared = pretrained and original.shape == released.shape
-        extra = besides(scenes[0], before, policy, budget, modifier=modifier, person=person, pretrained=compared)
-        drawn = releases_drawn(modifier, before, budget)
-        line = partial(cost.told, budget=budget, besides=extra, more=[drawn] if drawn else [])
-        readings = _attack(armed, list(roles), budget, store, device, workers, log, progress, notes, line)
+        run = Run(device, log=log, progress=progress, workers=workers)
+        readings = _attack(armed, list(roles), budget, store, run, notes)
         findings, headlines = figures(readings, roles, original.classes, budget)
         if compared:
             own = store.setdefault((scenes[0].digest, "pretrained"), {})
@@ -152,7 +144,7 @@ def audit(
             known = _exact(modifier, before, policy, beside, budget, notes)
         around = cloud(before, after, list(roles), budget.cloud, originals)
         moved = distortion(before.x, after, moments(before.x)[1])
-        with _one_thread():
+        with single_threaded():
             given = {"modifier": modifier, "key": key, "person": person, "memory": store, "device": device, "log": log}
             asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
         notes += asked.notes
@@ -176,7 +168,7 @@ def audit(
         "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),
         "notes": notes,
-        **({"pictures": budget.pictures} if ON_PICTURES & {*_families(released, budget)} else {}),
+        **_attack_options(released, budget),
         **({"no_attacker_for_pictures": True} if unsuited else {}),
         **(source or {}),
     }
@@ -240,6 +232,14 @@ def _families(table: Table, budget: Budget) -> list[str]:
     return [name for name in budget.families if reads(name, table.shape)]
 
 
+def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:
+    """The options of these attackers that a report mentions."""
+    found: dict[str, Any] = {}
+    for name in _families(table, budget):
+        found |= ATTACKS[name].from_budget(budget).report_options()
+    return found
+
+
 def _rows(table: Table, rows: np.ndarray) -> np.ndarray:
     return np.asarray(table.take(rows).x, np.float32)
 
@@ -294,9 +294,9 @@ def _sample(
     return Match(rows.original[keep], rows.released[keep], ()), fitted[keep], said
 
 
-def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tuple[Scene, Scene]:
+def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tuple[AttackData, AttackData]:
     assert before.split is not None
-    scene = Scene(
+    scene = AttackData(
         x=before.x,
         ids=before.ids,
         labels={name: before.y[name] for name in roles},
@@ -308,68 +308,22 @@ def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tupl
 
 
 def _attack(
-    scenes: tuple[Scene, Scene],
+    scenes: tuple[AttackData, AttackData],
     attributes: list[str],
     budget: Budget,
     memory: MutableMapping[Any, Any],
-    device: str,
-    workers: int | None,
-    log: Callable[[str], None],
-    progress: Progress | None,
+    run: Run,
     notes: list[str],
-    line: Callable[..., str],
 ) -> Readings:
     for setting in budget.settings:
         for name in attributes:
-            why = trials(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
+            why = splits(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
             if isinstance(why, str):
                 notes.append(f"setting {setting} is left out for `{name}`: {why}")
-            elif setting == "A" and (new := strangers(scenes[0], name)):
+            elif setting == "A" and (new := unknown_classes(scenes[0], name)):
                 notes.append(new)
-    readings: Readings = {}
-    jobs = []
-    for side, scene in enumerate(scenes):
-        fresh = []
-        for piece in pieces(attributes, budget, scene.x.shape[1:]):
-            known = (scene.digest, budget.folds, budget.pictures, piece)
-            if side == 0 and known in memory:
-                if memory[known] is not None:
-                    readings[0, piece] = memory[known]
-            else:
-                fresh.append(piece)
-        jobs += [(side, group) for group in together(fresh)]
-    # What takes longest first, so that no thread idles at the end.
-    jobs.sort(key=lambda job: -cost.seconds(scenes[job[0]], job[1], budget.folds, budget.pictures))
-
-    def one(job: tuple[int, list[Piece]]) -> tuple[int, list[Piece], dict[Piece, Reading]]:
-        side, group = job
-        return side, group, attack(scenes[side], group, budget.folds, device, budget.pictures)
-
-    with _one_thread() as threads, one_thread_each(workers or threads) as pool:
-        log(line([(scenes[side], group) for side, group in jobs], workers=workers or threads))
-        for done, (side, group, found) in enumerate(pool.map(one, jobs), 1):
-            for piece in group:
-                if side == 0:
-                    memory[scenes[0].digest, budget.folds, budget.pictures, piece] = found.get(piece)
-                if piece in found:
-                    readings[side, piece] = found[piece]
-            if progress:
-                progress("audit", done, len(jobs))
-    return readings
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[int]:
-    """One thread for each product of matrices (several attacks run side by side), and no warning of descents that are cut short
-    on purpose; gives the number there was before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            yield threads
-    finally:
-        torch.set_num_threads(threads)
+    # Without shared work: a figure of a report is exactly that of the attack alone.
+    return attack_releases(scenes[0], [scenes[1]], attributes, budget, run, memory=memory, share_work=False)[0]
 
 
 def _pretrained(
@@ -385,7 +339,7 @@ def _pretrained(
         return []
     fitted, unseen = before.take(before.split), before.take(~before.split)
     given = {"memory": memory, "device": device, "pictures": budget.pictures}
-    with _one_thread():
+    with single_threaded():
         released = after[~before.split]
         some = [read_pretrained(fitted, unseen, released, name, role, **given) for name, role in roles.items()]  # type: ignore[arg-type]
     return [f for f in some if f is not None]

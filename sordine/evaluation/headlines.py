@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from sordine.attacks.budget import Budget
 from sordine.attacks.results import ExactFinding, Finding, Role
-from sordine.attacks.runner import Budget, Piece, Reading
+from sordine.attacks.runner import AttackTask, Predictions, Readings
 from sordine.evaluation.report import Headline
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
 from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
-
-Readings = dict[tuple[int, Piece], Reading]  # 0: of the originals, 1: of the released records
 
 UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
 UNSUITED = (
@@ -34,7 +33,7 @@ _TRIED = {
 class _Read:
     # One attacker over its seeds, on the same records.
     attacker: str
-    readings: list[Reading]
+    readings: list[Predictions]
 
     @property
     def accuracy(self) -> float:
@@ -88,7 +87,7 @@ def figures(
             sides: tuple[list[_Read], list[_Read]] = ([], [])
             for side in (0, 1):
                 for attacker in budget.families:
-                    some = [Piece(name, attacker, setting, s) for s in budget.seeds]  # type: ignore[arg-type]
+                    some = [AttackTask(name, attacker, setting, s) for s in budget.seeds]  # type: ignore[arg-type]
                     if all((side, p) in readings for p in some):
                         sides[side].append(_Read(attacker, [readings[side, p] for p in some]))
             if not sides[0] or not sides[1]:

@@ -17,9 +17,9 @@ from sordine.attacks.results import (
     QueryFinding,
     ReconstructionFinding,
     Role,
-    Setting,
     VerificationFinding,
 )
+from sordine.attacks.scenarios import Setting
 from sordine.metrics.information import Entanglement
 
 MediaKind = Literal["audio", "image", "video"]

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sordine.attacks.runner import Budget, Piece, Reading
+from sordine.attacks.budget import Budget
+from sordine.attacks.runner import AttackTask, Predictions
 from sordine.evaluation.headlines import Readings
 from sordine.metrics.accuracy import accuracy, majority
 from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
@@ -86,7 +87,7 @@ def _certificate(
     return worst
 
 
-def upper(after: Sequence[Reading], before: Sequence[Reading], classes: int, confidence: float) -> float | None:
+def upper(after: Sequence[Predictions], before: Sequence[Predictions], classes: int, confidence: float) -> float | None:
     """Upper end of the two-sided interval of NAG (unclipped) of what `after` reads, over `before`, each by seed on the same records.
 
     The largest of three. `metrics.nag_interval` knows that the most frequent class is a lucky one, but takes spreads from whole
@@ -105,7 +106,7 @@ def upper(after: Sequence[Reading], before: Sequence[Reading], classes: int, con
     return None if interval is None or end is None or least is None else max(interval[1], end, least)
 
 
-def _departures(after: Sequence[Reading], before: Sequence[Reading], confidence: float) -> float | None:
+def _departures(after: Sequence[Predictions], before: Sequence[Predictions], confidence: float) -> float | None:
     """Upper end of NAG, at least 0, from the records in which an attacker and the constant guess are not both right or both wrong.
 
     Accuracy less guess is the share of records of other classes read right, less the share of the guess's own class read
@@ -161,7 +162,7 @@ def lowest(
     return found
 
 
-def _ignorant(best: Reading) -> Reading:
+def _ignorant(best: Predictions) -> Predictions:
     known = best.truth >= 0
     share = np.bincount(best.truth[known]) / known.sum()
     most = share.max()
@@ -182,7 +183,7 @@ def pooled(parts: Sequence[tuple[Readings, int]]) -> Readings:
     made: Readings = {}
     for known in common:
         some = [readings[known] for readings, _ in parts]
-        made[known] = Reading(
+        made[known] = Predictions(
             np.concatenate([r.rows + start for r, start in zip(some, starts[:-1], strict=True)]),
             np.concatenate([r.truth for r in some]),
             np.concatenate([r.predicted for r in some]),
@@ -190,7 +191,7 @@ def pooled(parts: Sequence[tuple[Readings, int]]) -> Readings:
     return made
 
 
-def _told(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[Reading]]:
+def _told(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[Predictions]]:
     # setting -> the best attacker's readings of the originals, where they can be read at all; empty where that is neither in A nor in B.
     told = {}
     for setting in budget.settings:
@@ -202,17 +203,17 @@ def _told(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[
     return told if {"A", "B"} & set(told) else {}
 
 
-def _reads(readings: Readings, side: int, attribute: str, setting: str, budget: Budget) -> dict[str, list[Reading]]:
+def _reads(readings: Readings, side: int, attribute: str, setting: str, budget: Budget) -> dict[str, list[Predictions]]:
     # attacker -> its readings by seed, of those that took part with every seed.
     found = {}
     for attacker in budget.families:
-        some = [Piece(attribute, attacker, setting, seed) for seed in budget.seeds]  # type: ignore[arg-type]
+        some = [AttackTask(attribute, attacker, setting, seed) for seed in budget.seeds]  # type: ignore[arg-type]
         if all((side, piece) in readings for piece in some):
             found[attacker] = [readings[side, piece] for piece in some]
     return found
 
 
-def _accuracy(reads: Sequence[Reading]) -> float:
+def _accuracy(reads: Sequence[Predictions]) -> float:
     return float(np.mean([accuracy(r.truth, r.predicted) for r in reads]))
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sordine.attacks.runner import Budget, Scene, deal_whole
-from sordine.attacks.several import attack_several, originals
+from sordine.attacks.budget import Budget
+from sordine.attacks.runner import attack_originals, attack_releases
+from sordine.attacks.scenarios import AttackData, deal_whole
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.headlines import Readings
@@ -54,7 +55,7 @@ class Halves:
     """The training side in two halves, each of which is held back once."""
 
     halves: tuple[Table, ...]
-    before: tuple[Scene, ...]
+    before: tuple[AttackData, ...]
     policy: Policy
     budget: Budget
     run: Run
@@ -86,17 +87,10 @@ class Halves:
             measure += f"; without {', '.join(leaks)}, which what is suppressed decides"
         return replace(trial, useful=useful, measure=measure)
 
-    def _originals(self, scene: Scene) -> Readings:
+    def _originals(self, scene: AttackData) -> Readings:
         names = list(scene.labels)
-        return originals(
-            scene,
-            names,
-            self.budget,
-            memory=self.memory,
-            device=self.run.device,
-            workers=self.workers,
-            progress=self.run.progress,
-        )
+        run = replace(self.run, workers=self.workers)
+        return attack_originals(scene, names, self.budget, run, memory=self.memory)
 
     def _pooled(self, parts: Sequence[Readings]) -> Readings:
         return pooled([(readings, len(scene.ids)) for readings, scene in zip(parts, self.before, strict=True)])
@@ -112,8 +106,8 @@ class Halves:
             modifier = fit_rung(rung, half, self.policy, replace(self.run, log=silent))
             after, distance = released(modifier, half, before, self.run.key, self.workers)
             moved.append(distance)
-            given: dict[str, Any] = {"device": self.run.device, "workers": self.workers, "progress": self.run.progress}
-            parts += attack_several(before, [after], list(before.labels), self.budget, memory=self.memory, **given)
+            run = replace(self.run, workers=self.workers)
+            parts += attack_releases(before, [after], list(before.labels), self.budget, run, memory=self.memory)
         whole = self._pooled(parts)
         classes = {name: self.before[0].classes[name] for name in limits}
         found = utilities(whole, self.useful, self.budget)
@@ -148,7 +142,7 @@ def fit_rung(rung: Rung, table: Table, policy: Policy, run: Run) -> Modifier:
     return fit(table, policy, rung.method, run=run)
 
 
-def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) -> Scene:
+def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) -> AttackData:
     """What attackers are given: at most `budget.max_records` of each side of a split table, sampled by id."""
     assert table.split is not None
     rank = np.empty(len(table), np.int64)
@@ -158,7 +152,7 @@ def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) ->
         own = np.flatnonzero(side)
         keep[own[np.argsort(rank[own])[: budget.max_records]]] = True
     rows = np.flatnonzero(keep)
-    return Scene(
+    return AttackData(
         x=np.asarray(x[rows], np.float32),
         ids=table.ids[rows],
         labels={name: table.y[name][rows] for name in attributes},
@@ -168,7 +162,7 @@ def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) ->
     )
 
 
-def released(modifier: Modifier, table: Table, before: Scene, key: Key, workers: int) -> tuple[Scene, float]:
+def released(modifier: Modifier, table: Table, before: AttackData, key: Key, workers: int) -> tuple[AttackData, float]:
     """The same records as a modifier releases them, and their distortion: RMS of x' - x in standard deviations of each number,
     0 where x' has another shape."""
     place = {str(name): row for row, name in enumerate(table.ids)}

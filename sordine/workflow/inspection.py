@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import MOTION, has_motion_files, open_media

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
 from sordine.errors import SordineError
 from sordine.evaluation.inputs import read_pair

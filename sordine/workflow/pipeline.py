@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.files import atomic
 from sordine.data.table import Table
 from sordine.data.table_io import rows_at_once

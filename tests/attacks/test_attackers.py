@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from sordine.attacks.base import Secret, Trial, at_scale, standardise
+from sordine.attacks.base import Split, Target, moments, rescaled
+from sordine.attacks.budget import Budget
 from sordine.attacks.mlp import Task, train_together
 from sordine.attacks.principal_axes import principal_axes
-from sordine.attacks.registry import FAMILIES, reads
-from sordine.attacks.runner import Budget, Piece, Scene, attack, pieces, together, trials
+from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.runner import AttackTask, grouped, run_attacks, tasks_of
+from sordine.attacks.scenarios import AttackData, splits
 from sordine.errors import SordineError
 
-VECTORS = [name for name in FAMILIES if reads(name, (8,))]
+VECTORS = [name for name in ATTACKS if reads(name, (8,))]
 
 
 def blobs(n: int, classes: int, width: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,16 +28,16 @@ def blobs(n: int, classes: int, width: int, apart: float, seed: int = 0) -> tupl
     return (centres[labels] + rng.standard_normal((n, width))).astype(np.float32), labels
 
 
-def cut(n: int, seed: int = 0) -> Trial:
+def cut(n: int, seed: int = 0) -> Split:
     rows = np.random.default_rng(seed).permutation(n)
-    return Trial(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
+    return Split(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
 
 
-def scene(n: int = 400, *, group: np.ndarray | None = None, fitted: np.ndarray | None = None) -> Scene:
+def scene(n: int = 400, *, group: np.ndarray | None = None, fitted: np.ndarray | None = None) -> AttackData:
     x, labels = blobs(n, 3, 6, 2.0)
     ids = np.array([f"id-{i}" for i in range(n)], dtype=object)
     split = np.arange(n) % 2 == 0 if fitted is None else fitted
-    return Scene(x, ids, {"secret": labels}, {"secret": 3}, split, group)
+    return AttackData(x, ids, {"secret": labels}, {"secret": 3}, split, group)
 
 
 @pytest.mark.parametrize("family", VECTORS)
@@ -43,9 +45,9 @@ def test_reads_what_is_there_and_nothing_else(family: str) -> None:
     x, labels = blobs(600, 4, 8, 2.0)
     noise = np.random.default_rng(9).integers(0, 4, 600)
     trial = cut(600)
-    there, nothing = FAMILIES[family](x, trial, [Secret(labels, 4), Secret(noise, 4)], 0, "cpu")
-    assert (there == labels[trial.tried]).mean() > 0.94
-    assert abs((nothing == noise[trial.tried]).mean() - 0.25) < 0.11
+    there, nothing = ATTACKS[family]().fit_predict(x, trial, [Target(labels, 4), Target(noise, 4)])
+    assert (there == labels[trial.test]).mean() > 0.94
+    assert abs((nothing == noise[trial.test]).mean() - 0.25) < 0.11
 
 
 @pytest.mark.parametrize(("family", "width"), [("logistic", 600), ("trees", 8)])
@@ -57,9 +59,9 @@ def test_what_is_read_wrongly_throughout_is_read_the_other_way(family: str, widt
     x = np.concatenate([place, place + 1e-3 * rng.standard_normal(place.shape)]).astype(np.float32)
     first = rng.integers(0, 2, 300)
     labels = np.concatenate([first, 1 - first])
-    trial = Trial(np.arange(300), np.arange(300, 400), np.arange(400, 600))
-    read = FAMILIES[family](x, trial, [Secret(labels, 2)], 0, "cpu")[0]
-    assert (read == labels[trial.tried]).mean() > 0.9
+    trial = Split(np.arange(300), np.arange(300, 400), np.arange(400, 600))
+    read = ATTACKS[family]().fit_predict(x, trial, [Target(labels, 2)])[0]
+    assert (read == labels[trial.test]).mean() > 0.9
 
 
 @pytest.mark.parametrize("family", VECTORS)
@@ -70,8 +72,8 @@ def test_unlabelled_records_take_no_part(family: str) -> None:
     some[trial.train[::3]] = -1
     some[trial.validation[::3]] = -1
     spoiled = x.copy()
-    read = FAMILIES[family](x, trial, [Secret(some, 3)], 0, "cpu")[0]
-    assert (read == labels[trial.tried]).mean() > 0.95
+    read = ATTACKS[family]().fit_predict(x, trial, [Target(some, 3)])[0]
+    assert (read == labels[trial.test]).mean() > 0.95
     assert set(np.unique(read)) <= {0, 1, 2}
     assert np.array_equal(x, spoiled), "records are not written to"
 
@@ -79,11 +81,11 @@ def test_unlabelled_records_take_no_part(family: str) -> None:
 @pytest.mark.parametrize("family", VECTORS)
 def test_survives_one_class_constant_columns_and_few_records(family: str) -> None:
     x = np.zeros((12, 3), np.float32)
-    trial = Trial(np.arange(6), np.arange(6, 9), np.arange(9, 12))
+    trial = Split(np.arange(6), np.arange(6, 9), np.arange(9, 12))
     one = np.zeros(12, np.int64)
     two = np.arange(12) % 2
     nobody = np.full(12, -1)
-    found = FAMILIES[family](x, trial, [Secret(one, 1), Secret(two, 2), Secret(nobody, 2)], 0, "cpu")
+    found = ATTACKS[family]().fit_predict(x, trial, [Target(one, 1), Target(two, 2), Target(nobody, 2)])
     assert [len(f) for f in found] == [3, 3, 3]
     assert (found[0] == 0).all()
 
@@ -96,8 +98,8 @@ def test_wide_tables_are_read(family: str) -> None:
     s = replace(scene(300), x=wide, labels={"secret": labels})
     assert s.is_wide
     assert s.numbers().shape == (300, 20), "no more axes than there are directions"
-    piece = Piece("secret", family, "A", 0)
-    found = attack(s, [piece], 3)[piece]
+    piece = AttackTask("secret", family, "A", 0)
+    found = run_attacks(s, [piece])[piece]
     assert (found.predicted == found.truth).mean() > 0.95
 
 
@@ -118,8 +120,8 @@ def test_trees_see_a_single_number_of_a_wide_record() -> None:
     wide = rng.integers(0, 256, (400, 3, 30, 30)).astype(np.uint8)
     wide[:, 1, 4, 5:25] = 255 * labels[:, None]
     s = replace(scene(400), x=wide, labels={"secret": labels}, classes={"secret": 2})
-    piece = Piece("secret", "trees", "A", 0)
-    found = attack(s, [piece], 3)[piece]
+    piece = AttackTask("secret", "trees", "A", 0)
+    found = run_attacks(s, [piece])[piece]
     assert (found.predicted == found.truth).mean() > 0.9
 
 
@@ -129,26 +131,26 @@ def test_a_secret_in_numbers_that_hardly_vary_is_read(family: str, size: float) 
     labels = np.random.default_rng(1).integers(0, 2, 240)
     x = np.random.default_rng(0).standard_normal((240, 4)).astype(np.float32)
     x[:, 3] = labels * size
-    told = Scene(x, np.arange(240).astype(str), {"secret": labels}, {"secret": 2}, np.arange(240) % 2 == 0)
-    read = attack(told, [Piece("secret", family, "A", 0)], 3)[Piece("secret", family, "A", 0)]
+    told = AttackData(x, np.arange(240).astype(str), {"secret": labels}, {"secret": 2}, np.arange(240) % 2 == 0)
+    read = run_attacks(told, [AttackTask("secret", family, "A", 0)])[AttackTask("secret", family, "A", 0)]
     assert (read.predicted == read.truth).mean() > 0.95
 
 
 def test_a_column_is_constant_only_where_it_does_not_vary() -> None:
     rng = np.random.default_rng(0)
     usual = (rng.standard_normal((90, 3)) * [1, 1e-3, 1e6]).astype(np.float32)
-    assert at_scale(usual) is usual, "nothing to scale, nothing copied"
+    assert rescaled(usual) is usual, "nothing to scale, nothing copied"
     side = rng.integers(0, 2, 90)
     odd = np.stack([usual[:, 0], side * 1e-13, side * 1e-40, side * 1e30, np.full(90, 0.1)], 1).astype(np.float32)
-    scaled = at_scale(odd)
+    scaled = rescaled(odd)
     assert np.array_equal(scaled[:, [0, 4]], odd[:, [0, 4]])
     assert np.all((np.ptp(scaled[:, 1:4], 0) >= 1) & (np.ptp(scaled[:, 1:4], 0) < 2))
-    mean, scale = standardise(odd, np.arange(90))
+    mean, scale = moments(odd, np.arange(90))
     z = (odd - mean) / scale
     assert np.allclose(z[:, [0, 1, 3]].std(0), 1)
     assert not z[:, 4].any()
     near = np.float32(1e-6) + side * np.spacing(np.float32(1e-6))  # by rounding around a mean
-    assert np.allclose(((near - near.mean()) / standardise(near[:, None], np.arange(90))[1]).std(), 1, atol=0.1)
+    assert np.allclose(((near - near.mean()) / moments(near[:, None], np.arange(90))[1]).std(), 1, atol=0.1)
     axes = principal_axes(np.stack([usual[:, 0], (side - 0.5) * 1e-13], 1).astype(np.float32))
     assert axes.scale[1] < 1e-12
     assert axes.along.shape == (2, 2)
@@ -186,78 +188,80 @@ def test_perceptrons_learn_the_same_together_and_alone() -> None:
     ]
     for task, beside in zip(tasks, train_together(x, tasks), strict=True):
         alone = train_together(x, [task])[0]
-        assert (alone(x[trial.tried]) == beside(x[trial.tried])).mean() > 0.98
+        assert (alone(x[trial.test]) == beside(x[trial.test])).mean() > 0.98
 
 
 def test_settings_try_the_right_records() -> None:
     s = scene()
     fitted, unseen = set(np.flatnonzero(s.fitted)), set(np.flatnonzero(~s.fitted))
-    (a,) = trials(s, "secret", "A", 0, 3)
-    assert set(a.tried) == unseen
+    (a,) = splits(s, "secret", "A", 0, 3)
+    assert set(a.test) == unseen
     assert {*a.train, *a.validation} == fitted
     for setting, side in (("B", unseen), ("C", fitted)):
-        plan = trials(s, "secret", setting, 0, 3)  # type: ignore[arg-type]
+        plan = splits(s, "secret", setting, 0, 3)  # type: ignore[arg-type]
         assert len(plan) == 3
-        assert sorted(np.concatenate([t.tried for t in plan])) == sorted(side)
+        assert sorted(np.concatenate([t.test for t in plan])) == sorted(side)
         for t in plan:
-            assert {*t.train, *t.validation, *t.tried} == side
-            assert len({*t.train} & {*t.validation}) == len({*t.train, *t.validation} & {*t.tried}) == 0
+            assert {*t.train, *t.validation, *t.test} == side
+            assert len({*t.train} & {*t.validation}) == len({*t.train, *t.validation} & {*t.test}) == 0
 
 
 def test_folds_are_stratified_and_do_not_depend_on_row_order() -> None:
     s = scene()
-    plan = trials(s, "secret", "C", 0, 4)
+    plan = splits(s, "secret", "C", 0, 4)
     for c in range(3):
-        counts = [(s.labels["secret"][t.tried] == c).sum() for t in plan]
+        counts = [(s.labels["secret"][t.test] == c).sum() for t in plan]
         assert max(counts) - min(counts) <= 1
     turn = np.random.default_rng(0).permutation(400)
-    turned = Scene(s.x[turn], s.ids[turn], {"secret": s.labels["secret"][turn]}, s.classes, s.fitted[turn])
-    for one, other in zip(plan, trials(turned, "secret", "C", 0, 4), strict=True):
-        assert set(s.ids[one.tried]) == set(turned.ids[other.tried])
-    assert any(set(a.tried) != set(b.tried) for a, b in zip(plan, trials(s, "secret", "C", 1, 4), strict=True))
+    turned = AttackData(s.x[turn], s.ids[turn], {"secret": s.labels["secret"][turn]}, s.classes, s.fitted[turn])
+    for one, other in zip(plan, splits(turned, "secret", "C", 0, 4), strict=True):
+        assert set(s.ids[one.test]) == set(turned.ids[other.test])
+    assert any(set(a.test) != set(b.test) for a, b in zip(plan, splits(s, "secret", "C", 1, 4), strict=True))
 
 
 def test_groups_stay_whole_unless_they_hold_a_class_of_their_own() -> None:
     group = np.arange(400) // 5
     s = scene(group=group)
-    for t in trials(s, "secret", "C", 0, 3):
+    for t in splits(s, "secret", "C", 0, 3):
         own = np.concatenate([t.train, t.validation])
-        assert not np.isin(group[t.tried], group[own]).any()
-    alone = Scene(s.x, s.ids, s.labels, s.classes, s.fitted, s.labels["secret"])
-    for t in trials(alone, "secret", "C", 0, 3):
-        assert np.isin(s.labels["secret"][t.tried], s.labels["secret"][t.train]).all()
+        assert not np.isin(group[t.test], group[own]).any()
+    alone = AttackData(s.x, s.ids, s.labels, s.classes, s.fitted, s.labels["secret"])
+    for t in splits(alone, "secret", "C", 0, 3):
+        assert np.isin(s.labels["secret"][t.test], s.labels["secret"][t.train]).all()
 
 
 @pytest.mark.parametrize(
     ("labels", "why"),
     [
         (np.full(400, -1), "0 labelled records to learn from"),
-        (np.zeros(400, np.int64), "one class only"),
+        (np.zeros(400, np.int64), "one class"),
         (np.where(np.arange(400) % 2 == 0, np.arange(400) // 2 % 2, 2 + np.arange(400) // 2 % 2), "both sides"),
     ],
 )
 def test_says_why_there_is_nothing_to_try(labels: np.ndarray, why: str) -> None:
     s = scene()
-    s = Scene(s.x, s.ids, {"secret": labels}, {"secret": 4}, s.fitted)
-    assert why in trials(s, "secret", "A", 0, 3)
+    s = AttackData(s.x, s.ids, {"secret": labels}, {"secret": 4}, s.fitted)
+    assert why in splits(s, "secret", "A", 0, 3)
 
 
 def test_an_attack_is_pure() -> None:
     s = scene()
-    s = Scene(s.x, s.ids, {**s.labels, "other": (s.x[:, 0] > 0).astype(np.int64)}, {"secret": 3, "other": 2}, s.fitted)
-    every = pieces(["secret", "other"], Budget(families=("logistic", "neighbours", "trees"), settings=("A", "C")))
+    s = AttackData(
+        s.x, s.ids, {**s.labels, "other": (s.x[:, 0] > 0).astype(np.int64)}, {"secret": 3, "other": 2}, s.fitted
+    )
+    every = tasks_of(["secret", "other"], Budget(families=("logistic", "neighbours", "trees"), settings=("A", "C")))
     assert len(every) == 12
-    found = attack(s, every, 3)
+    found = run_attacks(s, every)
     for piece in every[::3]:
-        alone = attack(s, [piece], 3)[piece]
+        alone = run_attacks(s, [piece])[piece]
         assert np.array_equal(alone.predicted, found[piece].predicted)
         assert np.array_equal(alone.truth, s.labels[piece.attribute][alone.rows])
-    assert [len(g) for g in together(every)] == [2] * 6
+    assert [len(g) for g in grouped(every)] == [2] * 6
 
 
 def test_scenes_differ_by_digest() -> None:
     s = scene()
-    other = Scene(s.x + 1, s.ids, s.labels, s.classes, s.fitted)
+    other = AttackData(s.x + 1, s.ids, s.labels, s.classes, s.fitted)
     assert s.digest == scene().digest != other.digest
     shaped = replace(s, x=s.x.reshape(400, 2, 3))
     assert shaped.digest != s.digest
@@ -272,4 +276,4 @@ def test_a_budget_refuses_what_it_does_not_know() -> None:
         Budget(seeds=())
     with pytest.raises(SordineError, match="did you mean 'paper'"):
         Budget(pictures="papers")  # type: ignore[arg-type]
-    assert Piece("a", "mlp", "A", 0) == Piece("a", "mlp", "A", 0)
+    assert AttackTask("a", "mlp", "A", 0) == AttackTask("a", "mlp", "A", 0)

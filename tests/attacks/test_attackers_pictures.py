@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sordine.attacks.base import Secret, Trial
-from sordine.attacks.registry import FAMILIES
-from sordine.attacks.resnet import TRAINING, is_picture, resnet, train_reader
-from sordine.attacks.runner import Budget, Piece, Scene, attack, pieces
+from sordine.attacks.base import Split, Target
+from sordine.attacks.budget import Budget
+from sordine.attacks.registry import ATTACKS
+from sordine.attacks.resnet import TRAINING, ResNetAttack, is_picture, train_reader
+from sordine.attacks.runner import AttackTask, run_attacks, tasks_of
+from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
 from sordine.evaluation.headlines import UNSUITED
 from sordine.policy import Policy
+from sordine.run import Run
 
 audit_module = importlib.import_module("sordine.evaluation.audit")  # the package's attribute of that name is the verb
 POLICY = Policy(("pair",))
@@ -37,9 +40,9 @@ def drawn(n: int, side: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return x.astype(np.uint8), labels
 
 
-def trial(n: int) -> Trial:
+def trial(n: int) -> Split:
     rows = np.random.default_rng(1).permutation(n)
-    return Trial(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
+    return Split(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
 
 
 def table(n: int = 400) -> Table:
@@ -52,11 +55,11 @@ def test_reads_what_no_linear_probe_can() -> None:
     x, labels = drawn(700)
     nothing = np.random.default_rng(9).integers(0, 2, 700)
     plan = trial(700)
-    there, chance = resnet(x, plan, [Secret(labels, 2), Secret(nothing, 2)])
-    assert (there == labels[plan.tried]).mean() > 0.9
-    assert abs((chance == nothing[plan.tried]).mean() - 0.5) < 0.1
+    there, chance = ResNetAttack().fit_predict(x, plan, [Target(labels, 2), Target(nothing, 2)])
+    assert (there == labels[plan.test]).mean() > 0.9
+    assert abs((chance == nothing[plan.test]).mean() - 0.5) < 0.1
     flat = x.reshape(700, -1).astype(np.float32)
-    assert (FAMILIES["logistic"](flat, plan, [Secret(labels, 2)], 0, "cpu")[0] == labels[plan.tried]).mean() < 0.62
+    assert (ATTACKS["logistic"]().fit_predict(flat, plan, [Target(labels, 2)])[0] == labels[plan.test]).mean() < 0.62
 
 
 @pytest.fixture
@@ -70,25 +73,25 @@ def test_the_same_twice_alone_and_whatever_the_scale() -> None:
     x, labels = drawn(200)
     plan = trial(200)
     other = np.random.default_rng(2).integers(0, 3, 200)
-    both = resnet(x, plan, [Secret(labels, 2), Secret(other, 3)], seed=4)
-    for secret, read in zip((Secret(labels, 2), Secret(other, 3)), both, strict=True):
-        assert np.array_equal(resnet(x, plan, [secret], seed=4)[0], read)
+    both = ResNetAttack().fit_predict(x, plan, [Target(labels, 2), Target(other, 3)], Run(seed=4))
+    for secret, read in zip((Target(labels, 2), Target(other, 3)), both, strict=True):
+        assert np.array_equal(ResNetAttack().fit_predict(x, plan, [secret], Run(seed=4))[0], read)
     reader = [train_reader(v, labels, 2, plan.train, plan.validation, seed=s) for v, s in ((x, 4), (x, 4), (x, 5))]
-    says = [r.logits(x[plan.tried]) for r in reader]
+    says = [r.logits(x[plan.test]) for r in reader]
     assert np.array_equal(says[0], says[1])
     assert not np.array_equal(says[0], says[2])
     scaled = x.astype(np.float32) / 4096 - 3
-    same = train_reader(scaled, labels, 2, plan.train, plan.validation, seed=4).logits(scaled[plan.tried])
+    same = train_reader(scaled, labels, 2, plan.train, plan.validation, seed=4).logits(scaled[plan.test])
     assert np.allclose(same, says[0], atol=0.02)
 
 
 @pytest.mark.usefixtures("brief")
 def test_survives_one_class_few_records_and_constant_pictures() -> None:
     x = np.zeros((12, 3, 8, 11), np.uint8)
-    plan = Trial(np.arange(6), np.arange(6, 9), np.arange(9, 12))
-    secrets = [Secret(np.zeros(12, np.int64), 1), Secret(np.arange(12) % 2, 2), Secret(np.full(12, -1), 2)]
-    few = Secret(np.where(np.arange(12) < 2, np.arange(12), -1), 2)
-    found = resnet(x, plan, [*secrets, few])
+    plan = Split(np.arange(6), np.arange(6, 9), np.arange(9, 12))
+    secrets = [Target(np.zeros(12, np.int64), 1), Target(np.arange(12) % 2, 2), Target(np.full(12, -1), 2)]
+    few = Target(np.where(np.arange(12) < 2, np.arange(12), -1), 2)
+    found = ResNetAttack().fit_predict(x, plan, [*secrets, few])
     assert [len(f) for f in found] == [3, 3, 3, 3]
     assert (found[0] == 0).all()
     assert set(np.concatenate(found)) <= {0, 1}
@@ -117,8 +120,8 @@ def test_what_is_a_picture() -> None:
 
 def test_pieces_and_groups_on_pictures_and_elsewhere() -> None:
     budget = Budget(settings=("A",))
-    assert {p.attacker for p in pieces(["s"], budget, (3, 8, 8))} == set(budget.families)
-    assert {p.attacker for p in pieces(["s"], budget, (64,))} == set(budget.families) - {"resnet"}
+    assert {p.attacker for p in tasks_of(["s"], budget, (3, 8, 8))} == set(budget.families)
+    assert {p.attacker for p in tasks_of(["s"], budget, (64,))} == set(budget.families) - {"resnet"}
 
 
 @pytest.mark.usefixtures("brief")
@@ -126,11 +129,11 @@ def test_an_attack_on_pictures_is_pure() -> None:
     x, labels = drawn(120)
     other = np.random.default_rng(2).integers(0, 2, 120)
     ids = np.array([f"p{i}" for i in range(120)], dtype=object)
-    scene = Scene(x, ids, {"pair": labels, "other": other}, {"pair": 2, "other": 2}, np.arange(120) % 2 == 0)
-    some = [Piece(name, who, "C", 0) for name in ("pair", "other") for who in ("resnet", "logistic")]  # type: ignore[arg-type]
-    found = attack(scene, some, 2)
+    scene = AttackData(x, ids, {"pair": labels, "other": other}, {"pair": 2, "other": 2}, np.arange(120) % 2 == 0)
+    some = [AttackTask(name, who, "C", 0) for name in ("pair", "other") for who in ("resnet", "logistic")]  # type: ignore[arg-type]
+    found = run_attacks(scene, some, Budget(folds=2))
     for piece in some:
-        assert np.array_equal(attack(scene, [piece], 2)[piece].predicted, found[piece].predicted)
+        assert np.array_equal(run_attacks(scene, [piece], Budget(folds=2))[piece].predicted, found[piece].predicted)
 
 
 def test_a_secret_of_pictures_is_read_and_gone_when_drawn_anew() -> None:

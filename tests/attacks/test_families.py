@@ -11,10 +11,12 @@ import torch
 from sordine.attacks import convnet as convolution
 from sordine.attacks import mlp_ensemble as ensemble
 from sordine.attacks import svm
-from sordine.attacks.base import Secret, Trial
-from sordine.attacks.convnet import arrangements
-from sordine.attacks.registry import ALONE, FAMILIES, reads
-from sordine.attacks.runner import Budget, Piece, Scene, attack, pieces, together
+from sordine.attacks.base import Split, Target
+from sordine.attacks.budget import Budget
+from sordine.attacks.convnet import ConvNet, arrangements
+from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.runner import AttackTask, grouped, run_attacks, tasks_of
+from sordine.attacks.scenarios import AttackData
 
 STRONGER = ("features", "svm", "boosting", "wide", "ensemble", "convolution")
 
@@ -26,16 +28,16 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "TRAINING", replace(convolution.TRAINING, epochs=(10, 10)))
 
 
-def cut(n: int) -> Trial:
+def cut(n: int) -> Split:
     rows = np.random.default_rng(7).permutation(n)
-    return Trial(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
+    return Split(rows[: n // 2], rows[n // 2 : 2 * n // 3], rows[2 * n // 3 :])
 
 
 def share(family: str, x: np.ndarray, labels: np.ndarray, classes: int = 2) -> float:
     """What a family reads of the records tried."""
     trial = cut(len(x))
-    predicted = FAMILIES[family](x, trial, [Secret(labels, classes)], 0, "cpu")[0]
-    return float((predicted == labels[trial.tried]).mean())
+    predicted = ATTACKS[family]().fit_predict(x, trial, [Target(labels, classes)])[0]
+    return float((predicted == labels[trial.test]).mean())
 
 
 def rings(n: int = 750) -> tuple[np.ndarray, np.ndarray]:
@@ -117,11 +119,11 @@ def test_who_reads_what() -> None:
     assert arrangements((3, 16, 16)) == [(3, 16, 16)]
     assert arrangements((2, 3, 3, 9)) == [(18, 9)]
     every = Budget.paranoid()
-    assert "convolution" not in {p.attacker for p in pieces(["s"], every, (64,))}
-    assert {p.attacker for p in pieces(["s"], every, (6, 50))} == set(FAMILIES) - {"resnet"}
-    assert {p.attacker for p in pieces(["s"], every, (3, 8, 8))} == set(FAMILIES)
-    for group in together(pieces(["s", "t"], every, (3, 8, 8))):
-        assert len(group) == (1 if group[0].attacker in ALONE else 2)
+    assert "convolution" not in {p.attacker for p in tasks_of(["s"], every, (64,))}
+    assert {p.attacker for p in tasks_of(["s"], every, (6, 50))} == set(ATTACKS) - {"resnet"}
+    assert {p.attacker for p in tasks_of(["s"], every, (3, 8, 8))} == set(ATTACKS)
+    for group in grouped(tasks_of(["s", "t"], every, (3, 8, 8))):
+        assert len(group) == (2 if ATTACKS[group[0].attacker].shares_work else 1)
 
 
 @pytest.mark.usefixtures("brief")
@@ -130,36 +132,36 @@ def test_a_reading_is_its_own_whatever_is_drawn_elsewhere(family: str) -> None:
     x, labels = motif(120)
     other = np.random.default_rng(6).integers(0, 3, 120)
     ids = np.array([f"r{i}" for i in range(120)], dtype=object)
-    scene = Scene(x, ids, {"a": labels, "b": other}, {"a": 2, "b": 3}, np.arange(120) % 2 == 0)
-    both = [Piece(name, family, "B", 0) for name in ("a", "b")]
+    scene = AttackData(x, ids, {"a": labels, "b": other}, {"a": 2, "b": 3}, np.arange(120) % 2 == 0)
+    both = [AttackTask(name, family, "B", 0) for name in ("a", "b")]
     torch.manual_seed(1)
-    found = attack(scene, both, 2)
+    found = run_attacks(scene, both, Budget(folds=2))
     for piece in both:
         torch.manual_seed(2)
-        assert np.array_equal(attack(scene, [piece], 2)[piece].predicted, found[piece].predicted)
+        assert np.array_equal(run_attacks(scene, [piece], Budget(folds=2))[piece].predicted, found[piece].predicted)
 
 
 @pytest.mark.usefixtures("brief")
 def test_convolution_survives_one_class_constant_channels_and_missing_labels() -> None:
     x = np.zeros((12, 2, 9), np.float32)
-    trial = Trial(np.arange(6), np.arange(6, 9), np.arange(9, 12))
+    trial = Split(np.arange(6), np.arange(6, 9), np.arange(9, 12))
     given = (np.zeros(12, np.int64), np.arange(12) % 2, np.full(12, -1))
-    one, two, nobody = convolution.convolution(x, trial, [Secret(y, 2) for y in given], 0, "cpu")
+    one, two, nobody = ConvNet().fit_predict(x, trial, [Target(y, 2) for y in given])
     assert (one == 0).all()
     assert len(two) == len(nobody) == 3
     x, labels = motif(400)
     some = labels.copy()
     some[::3] = -1
     trial = cut(400)
-    read = convolution.convolution(x, trial, [Secret(some, 2)], 0, "cpu")[0]
-    assert (read == labels[trial.tried]).mean() > 0.8
+    read = ConvNet().fit_predict(x, trial, [Target(some, 2)])[0]
+    assert (read == labels[trial.test]).mean() > 0.8
 
 
 @pytest.mark.usefixtures("brief")
 def test_the_validation_rows_weigh_the_members() -> None:
     x, labels = rings(600)
     trial = cut(600)
-    secret = Secret(labels, 2)
+    secret = Target(labels, 2)
     given = (x, secret, trial.train, trial.validation, (32,), ensemble.OF_SEVERAL, 0, torch.device("cpu"))
     said = ensemble._Members(*given)
     weights = said.weights(ensemble.PICKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sordine.attacks.base import Trial
+from sordine.attacks.base import Split
 from sordine.attacks.person_attackers import drawn_only, evidence, knows_channel
 from sordine.attacks.persons import Evidence, Pooled, Scores, Units, compare, draw, pooled, sums
 
@@ -13,9 +13,9 @@ COUNTS = (1, 10, 40, 0)
 PEOPLE, OUTPUTS = 4, 12
 
 
-def split(n: int, seed: int = 0) -> Trial:
+def split(n: int, seed: int = 0) -> Split:
     order = np.random.default_rng(seed).permutation(n)
-    return Trial(order[: n // 2], order[n // 2 : n * 5 // 8], order[n * 5 // 8 :])
+    return Split(order[: n // 2], order[n // 2 : n * 5 // 8], order[n * 5 // 8 :])
 
 
 def people(n: int = 1600, seed: int = 0) -> tuple[np.ndarray, Units]:
@@ -83,7 +83,7 @@ def test_what_stands_beside_the_record_is_not_taken_for_a_tell() -> None:
     who, units = people()
     word = np.where(rng.random(1600) < 0.3, who, rng.integers(0, 4, 1600))
     trial = split(1600)
-    word[trial.tried] = rng.integers(0, 4, len(trial.tried))  # but not so in what is tried
+    word[trial.test] = rng.integers(0, 4, len(trial.test))  # but not so in what is tried
     p = np.eye(4, dtype=np.float32)[word]
     index = word[:, None]
     both = knows_channel(p, index, units, PEOPLE, word)(trial, 10)

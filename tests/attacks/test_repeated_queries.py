@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sordine.attacks.base import Trial
+from sordine.attacks.base import Split
 from sordine.attacks.repeated_queries import knowledge, query
-from sordine.attacks.runner import Scene
+from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.methods.fit import fit
@@ -21,7 +21,7 @@ from sordine.run import Run
 POLICY = Policy(("speaker",), ("word",))
 
 
-def noisy(n: int = 600, sigma: float = 3.0) -> tuple[Table, Modifier, Scene, Trial]:
+def noisy(n: int = 600, sigma: float = 3.0) -> tuple[Table, Modifier, AttackData, Split]:
     rng = np.random.default_rng(0)
     who = rng.choice(3, n, p=(0.5, 0.3, 0.2))
     x = (0.3 * rng.standard_normal((n, 5))).astype(np.float32)
@@ -30,8 +30,8 @@ def noisy(n: int = 600, sigma: float = 3.0) -> tuple[Table, Modifier, Scene, Tri
     modifier = fit(t, POLICY, Noise(sigma=sigma), run=Run(key=Key.of_seed(1)))
     assert t.split is not None
     own = np.flatnonzero(t.split)
-    trial = Trial(own[own % 4 != 1], own[own % 4 == 1], np.flatnonzero(~t.split))
-    scene = Scene(np.asarray(t.x), t.ids, {"speaker": t.y["speaker"]}, {"speaker": 3}, t.split)
+    trial = Split(own[own % 4 != 1], own[own % 4 == 1], np.flatnonzero(~t.split))
+    scene = AttackData(np.asarray(t.x), t.ids, {"speaker": t.y["speaker"]}, {"speaker": 3}, t.split)
     return t, modifier, scene, trial
 
 
@@ -62,9 +62,9 @@ def test_unlabelled_records_take_no_part() -> None:
     t, modifier, scene, trial = noisy()
     labels = scene.labels["speaker"].copy()
     labels[::5] = -1
-    some = Scene(scene.x, scene.ids, {"speaker": labels}, scene.classes, scene.fitted)
+    some = AttackData(scene.x, scene.ids, {"speaker": labels}, scene.classes, scene.fitted)
     found = query(some, trial, "speaker", 3, released(modifier, t, [1, 2, 3]), "fresh", ("logistic",))
-    assert found.records == int((labels[trial.tried] >= 0).sum()) < len(trial.tried)
+    assert found.records == int((labels[trial.test] >= 0).sum()) < len(trial.test)
 
 
 class Leaning(Modifier):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.cli import parsing
 from sordine.cli.app import main
 from sordine.cli.audit import command_line

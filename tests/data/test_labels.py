@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.cli.app import main
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.cache import Decoded

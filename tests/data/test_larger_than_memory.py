@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.synthetic.faces import faces
 from sordine.data.table import Rows, Table
 from sordine.evaluation.audit import audit

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.cli.app import app
 from sordine.data.matching import column_order, same_columns
 from sordine.data.table import Table

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.cli.app import main
 from sordine.data.matching import same_records
 from sordine.data.table import Table, rows_digest

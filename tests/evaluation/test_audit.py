@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.synthetic.gaussians import channel
 from sordine.data.table import Table
 from sordine.errors import SordineError

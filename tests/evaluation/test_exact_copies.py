@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.record_digests import digests, owners
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit

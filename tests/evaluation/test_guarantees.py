@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.evaluation.audit import audit
 from sordine.evaluation.guarantees import NOTHING, PROVED, proved
 from sordine.evaluation.headlines import percent

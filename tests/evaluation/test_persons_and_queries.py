@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sordine.attacks.budget import Budget
 from sordine.attacks.output_distribution import channel, drawn_index, redrawn, releases
 from sordine.attacks.results import LinkageFinding, PersonFinding
-from sordine.attacks.runner import Budget
 from sordine.cli.console import Console
 from sordine.data.table import Table
 from sordine.errors import SordineError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.release_checks import Match, column_tells, columns, contents, match, names_and_order

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sordine import Key, Policy, Table, audit, extract, fit, load, release, transform
-from sordine.attacks.runner import Budget
+from sordine.attacks.budget import Budget
 from sordine.data.synthetic.faces import faces
 from sordine.data.synthetic.gaussians import gaussians
 from sordine.data.synthetic.voices import voices

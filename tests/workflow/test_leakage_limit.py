@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sordine.attacks.runner import Budget, Piece, Reading
+from sordine.attacks.budget import Budget
+from sordine.attacks.runner import AttackTask, Predictions
 from sordine.cli.app import main
 from sordine.data.synthetic.gaussians import MEANS, VARIANCE, gaussians
 from sordine.data.table import Table
@@ -39,7 +40,7 @@ def readings(
     made: Readings = {}
     for side, read in ((0, before or dict.fromkeys(after, truth)), (1, after)):
         for name, predicted in read.items():
-            made[side, Piece("secret", name, setting, 0)] = Reading(rows, truth, predicted)  # type: ignore[arg-type]
+            made[side, AttackTask("secret", name, setting, 0)] = Predictions(rows, truth, predicted)  # type: ignore[arg-type]
     return made
 
 
@@ -120,14 +121,14 @@ def test_choosing_by_the_figure_found_would_break_the_promise() -> None:
     """The same, judged by what the worst attacker reads and not by an interval."""
 
     def found(made: Readings, budget: Budget) -> bool:
-        got = {f: made[1, Piece("secret", f, "A", 0)] for f in budget.families}  # type: ignore[arg-type]
-        was = max((made[0, Piece("secret", f, "A", 0)] for f in budget.families), key=right)  # type: ignore[arg-type]
+        got = {f: made[1, AttackTask("secret", f, "A", 0)] for f in budget.families}  # type: ignore[arg-type]
+        was = max((made[0, AttackTask("secret", f, "A", 0)] for f in budget.families), key=right)  # type: ignore[arg-type]
         return nag(max(map(right, got.values())), right(was), majority(was.truth)) <= 0.1
 
     assert over(200, (0.1001,), 1500, SIX, 0.9, found) > 50
 
 
-def right(reading: Reading) -> float:
+def right(reading: Predictions) -> float:
     return float((reading.truth == reading.predicted).mean())
 
 
@@ -219,7 +220,7 @@ def test_an_attacker_who_departs_from_the_guess_in_few_records_is_not_certified_
     got = certificates(readings(truth, {"mlp": np.zeros(1000, np.int64)}), {"secret": 0.1}, {"secret": 2}, budget)[0]
     assert got.leakage == 0
     assert got.high is not None
-    constant, perfect = (Reading(np.arange(1000), truth, p) for p in (np.zeros(1000, np.int64), truth))
+    constant, perfect = (Predictions(np.arange(1000), truth, p) for p in (np.zeros(1000, np.int64), truth))
     own = _departures([constant], [perfect], CONFIDENCE)
     assert own is not None
     assert 3 / 400 < own < 5 / 400
@@ -244,7 +245,7 @@ def test_halves_are_read_as_one() -> None:
     truth = np.arange(10) % 2
     one, other = readings(truth, {"mlp": truth}), readings(truth, {"mlp": 1 - truth})
     whole = pooled([(one, 10), (other, 10)])
-    reading = whole[1, Piece("secret", "mlp", "A", 0)]
+    reading = whole[1, AttackTask("secret", "mlp", "A", 0)]
     assert reading.rows.tolist() == list(range(20))
     assert (reading.truth == reading.predicted).sum() == 10
     budget = Budget(families=("mlp",), settings=("A",))

@@ -13,11 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sordine.attacks import several
-from sordine.attacks.base import Secret, Trial
-from sordine.attacks.mlp import perceptrons
-from sordine.attacks.runner import Budget, Scene, attack, pieces
-from sordine.attacks.trees import trees
+from sordine.attacks.budget import Budget
 from sordine.cli.app import main
 from sordine.cli.sweep import curve_lines
 from sordine.data.files import atomic
@@ -51,92 +47,6 @@ def people(n: int = 320, seed: int = 0) -> Table:
     x[:, 4:] += 3 * np.eye(4)[word]
     split = np.where(np.arange(n) % 4 == 0, "test", "train")
     return Table.of(x, {"speaker": speaker, "word": word, "room": ["a", "b"] * (n // 2)}, split=split)
-
-
-def scene(table: Table, x: Any = None) -> Scene:
-    names = ("speaker", "word")
-    assert table.split is not None
-    return Scene(
-        table.flat() if x is None else x,
-        table.ids,
-        {a: table.y[a] for a in names},
-        {a: len(table.classes[a]) for a in names},
-        table.split,
-    )
-
-
-def releases(table: Table) -> list[np.ndarray]:
-    """Three releases: little noise, much noise, and copies of a few records."""
-    rng = np.random.default_rng(1)
-    flat = table.flat()
-    copies = flat[:40][rng.integers(0, 40, len(flat))]
-    return [flat + s * rng.normal(size=flat.shape).astype(np.float32) for s in (0.5, 2.0)] + [copies]
-
-
-def test_several_releases_read_as_each_alone() -> None:
-    table = people()
-    budget = Budget(families=("logistic", "neighbours", "trees", "mlp"), settings=("A", "B"))
-    before, after = scene(table), [scene(table, x) for x in releases(table)]
-    memory: dict[Any, Any] = {}
-    made = several.attack_several(before, after, ["speaker", "word"], budget, memory=memory)
-    every = pieces(["speaker", "word"], budget, (8,))
-    alone = [attack(one, every, budget.folds) for one in (before, *after)]
-    for found, own in zip(made, alone[1:], strict=True):
-        for piece in every:
-            assert (found[0, piece].predicted == alone[0][piece].predicted).all()
-            assert (found[1, piece].rows == own[piece].rows).all()
-            same = (found[1, piece].predicted == own[piece].predicted).mean()
-            if piece.attacker == "mlp":
-                assert same > 0.98, "perceptrons are the same up to rounding"
-            elif piece.attacker == "trees":
-                assert same == 1 or own is alone[3], "only trees on copies are grown in another way"
-            else:
-                assert same == 1
-    # What was read of the originals is read once.
-    assert set(memory) == {(before.digest, budget.folds, budget.pictures, piece) for piece in every}
-
-
-def test_the_originals_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = people()
-    before, memory, seen = scene(table), {}, []
-    several.originals(before, ["speaker"], FAST, memory=memory)
-    real = attack
-    monkeypatch.setattr(several, "attack", lambda s, *rest: seen.append(s) or real(s, *rest))
-    several.attack_several(before, [scene(table, x) for x in releases(table)], ["speaker"], FAST, memory=memory)
-    assert seen
-    assert all(s is not before for s in seen)
-
-
-def test_perceptrons_of_several_tables_are_those_of_each() -> None:
-    table = people()
-    rows = np.arange(320)
-    trial = Trial(rows[:160], rows[160:220], rows[220:])
-    secrets = [Secret(table.y[a], len(table.classes[a])) for a in ("speaker", "word")]
-    tables = releases(table)
-    together = perceptrons(tables, trial, secrets)
-    for x, found in zip(tables, together, strict=True):
-        for one, alone in zip(found, perceptrons([x], trial, secrets)[0], strict=True):
-            assert (one == alone).mean() > 0.98
-    assert (together[0][0] == table.y["speaker"][220:]).mean() > 0.9
-    assert (together[2][0] == table.y["speaker"][220:]).mean() < 0.6
-
-
-def test_trees_on_distinct_records_read_as_well_as_trees_on_copies() -> None:
-    rng = np.random.default_rng(0)
-    pool = rng.normal(size=(150, 6)).astype(np.float32)
-    which = rng.integers(0, 150, 1500)
-    tells = np.where(rng.random(1500) < 0.6, (pool[which, 0] > 0).astype(np.int64), rng.integers(0, 2, 1500))
-    secrets = [Secret(tells, 2), Secret(rng.integers(0, 5, 1500), 5), Secret(np.full(1500, -1), 2)]
-    trial = Trial(np.arange(600), np.arange(600, 800), np.arange(800, 1500))
-    x = pool[which]
-    assert len(several.distinct(x)[0]) == 150
-    assert (several.distinct(x)[0][several.distinct(x)[1]] == x).all()
-    for secret, one, other in zip(
-        secrets, several.trees_on_distinct(x, trial, secrets), trees(x, trial, secrets), strict=True
-    ):
-        truth = secret.labels[800:]
-        assert abs((one == truth).mean() - (other == truth).mean()) < 0.05
-        assert (one == other).mean() > 0.85
 
 
 def made(folder: Path, ladder: list[search.Rung], **more: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from sordine.attacks.results import SETTINGS, Finding, ReconstructionFinding
+from sordine.attacks.results import Finding, ReconstructionFinding
+from sordine.attacks.scenarios import SETTINGS
 from sordine.evaluation.page import charts
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections import harder_sentences as harder

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sordine.attacks.base import Trial
+from sordine.attacks.base import Split
+from sordine.attacks.budget import Budget
 from sordine.attacks.linkability import link, verify
 from sordine.attacks.output_distribution import channel, redrawn, releases, takes
 from sordine.attacks.person_attackers import drawn_only, evidence, knows_channel
 from sordine.attacks.persons import Evidence, Units, compare, pooled
 from sordine.attacks.repeated_queries import knowledge, query
 from sordine.attacks.results import LinkageFinding, PersonFinding, QueryFinding, VerificationFinding
-from sordine.attacks.runner import Budget, Scene, trials
+from sordine.attacks.scenarios import AttackData, splits
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
@@ -75,11 +76,11 @@ class _Sides:
     device: str
     notes: list[str] = field(default_factory=list)
 
-    def scene(self, x: np.ndarray, labels: Mapping[str, np.ndarray]) -> Scene:
+    def scene(self, x: np.ndarray, labels: Mapping[str, np.ndarray]) -> AttackData:
         """The scene of some numbers (n, *shape), under labels of the secret and of units."""
         assert self.before.split is not None
         count = {name: int(codes.max(initial=0)) + 1 for name, codes in labels.items()}
-        return Scene(
+        return AttackData(
             x=x,
             ids=self.before.ids,
             labels=labels,
@@ -214,7 +215,7 @@ def _person(
         for setting in SETTINGS:
             if setting not in sides.budget.settings:
                 continue
-            plan = trials(scenes[0], attribute, setting, sides.budget.seeds[0], sides.budget.folds)
+            plan = splits(scenes[0], attribute, setting, sides.budget.seeds[0], sides.budget.folds)
             if isinstance(plan, str):
                 sides.notes.append(f"nobody's `{attribute}` is pooled in setting {setting}: {plan}")
                 continue
@@ -235,9 +236,9 @@ def _person(
 
 
 def _draws(
-    sides: _Sides, x: np.ndarray, plan: list[Trial], units: Units, counts: tuple[int, ...], classes: int
+    sides: _Sides, x: np.ndarray, plan: list[Split], units: Units, counts: tuple[int, ...], classes: int
 ) -> Evidence:
-    every = np.concatenate([t.tried for t in plan])
+    every = np.concatenate([t.test for t in plan])
     every = every[every < len(sides.before)]
     tried = np.bincount(units.codes[every][units.codes[every] >= 0], minlength=1)
     size = int(np.median(tried[tried > 0])) if tried.any() else 1
@@ -312,8 +313,8 @@ def _releases(sides: _Sides, keys: Sequence[Key]) -> np.ndarray:
 def _adaptive(
     sides: _Sides,
     again: np.ndarray,
-    scene: Scene,
-    plan: list[Trial],
+    scene: AttackData,
+    plan: list[Split],
     units: Units,
     counts: tuple[int, ...],
     classes: int,
@@ -323,7 +324,7 @@ def _adaptive(
     x = np.concatenate([scene.x, *again])
     many = Units(units.name, np.tile(units.codes, len(again) + 1), units.names, units.classes)
     copies = np.arange(len(again) + 1) * n
-    wide = [Trial(*(_all(rows, copies) for rows in (t.train, t.validation, t.tried))) for t in plan]
+    wide = [Split(*(_all(rows, copies) for rows in (t.train, t.validation, t.test))) for t in plan]
     return _draws(sides, sides.scene(x, scene.labels).numbers(), wide, many, counts, classes)
 
 
@@ -348,7 +349,7 @@ def _queries(sides: _Sides, policy: Policy, count: int) -> list[QueryFinding]:
     for attribute in policy.suppress:
         secret = sides.before.y[attribute]
         scene = sides.scene(np.asarray(sides.before.x), {attribute: secret})
-        plan = trials(scene, attribute, "A", sides.budget.seeds[0], sides.budget.folds)
+        plan = splits(scene, attribute, "A", sides.budget.seeds[0], sides.budget.folds)
         if isinstance(plan, str):
             sides.notes.append(f"further queries are not tried for `{attribute}`: {plan}")
             continue

@@ -15,7 +15,7 @@ import torch
 
 from sordine.attacks import mlp
 from sordine.attacks import resnet as pictures
-from sordine.attacks.base import Trial
+from sordine.attacks.base import Split
 from sordine.errors import SordineError
 from sordine.metrics.accuracy import accuracy
 from sordine.metrics.nag import wilson
@@ -81,7 +81,7 @@ def reverse(
     original: np.ndarray,
     released: np.ndarray,
     labels: np.ndarray,
-    trial: Trial,
+    trial: Split,
     fixed: Scores,
     *,
     seed: int = 0,
@@ -99,7 +99,7 @@ def reverse(
         raise SordineError(
             f"reversal: originals {original.shape}, releases {released.shape} and {len(labels)} labels do not go together"
         )
-    known = trial.tried[labels[trial.tried] >= 0]
+    known = trial.test[labels[trial.test] >= 0]
     if not len(known):
         raise SordineError("reversal: no labelled record to try the attack on")
     tell = detector(original, released, trial.train, trial.validation, seed=seed, device=device)

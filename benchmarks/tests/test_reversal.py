@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sordine.attacks.base import Trial
-from sordine.attacks.reversal import read_back, reverse
+from benchmarks.replacement.reversal import read_back, reverse
+from sordine.attacks.base import Split
 from sordine.errors import SordineError
 from sordine.metrics.nag import wilson
 
@@ -20,14 +20,14 @@ def test_read_back_by_hand() -> None:
     assert read_back(two, np.array([-1.0, 1.0])).tolist() == [1, 0]
 
 
-def scene(n: int = 1600) -> tuple[np.ndarray, np.ndarray, np.ndarray, Trial]:
+def scene(n: int = 1600) -> tuple[np.ndarray, np.ndarray, np.ndarray, Split]:
     """x shows the secret in its first number; s' is a coin. The second number is a watermark of what was edited."""
     rng = np.random.default_rng(0)
     secret, drawn = rng.integers(0, 2, n), rng.integers(0, 2, n)
     x = rng.normal(size=(n, 4)).astype(np.float32)
     x[:, 0] += 6 * secret - 3
     order = rng.permutation(n)
-    return x, secret, drawn, Trial(order[: n // 2], order[n // 2 : 3 * n // 4], order[3 * n // 4 :])
+    return x, secret, drawn, Split(order[: n // 2], order[n // 2 : 3 * n // 4], order[3 * n // 4 :])
 
 
 def fixed(x: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def test_pictures_are_told_apart_by_a_residual_network() -> None:
         return np.stack([left - right + 60, right - left - 60], 1)
 
     order = rng.permutation(n)
-    found = reverse(x, released, secret, Trial(order[:180], order[180:240], order[240:]), halves)
+    found = reverse(x, released, secret, Split(order[:180], order[180:240], order[240:]), halves)
     assert found.accuracy > 0.9
 
 
@@ -85,7 +85,7 @@ def test_unlabelled_records_are_left_out_and_bad_input_gives_one_line() -> None:
     x, secret, _, trial = scene(200)
     labels = np.where(np.arange(200) % 5 == 0, -1, secret)
     found = reverse(x, x + 1, labels, trial, fixed)
-    assert found.records == int((labels[trial.tried] >= 0).sum())
+    assert found.records == int((labels[trial.test] >= 0).sum())
     for arguments, message in [
         ((x, x[:, :2], labels), "do not go together"),
         ((x, x, labels[:-1]), "do not go together"),

@@ -1,0 +1,124 @@
+"""Budget: how many attacks an audit makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from sordine.attacks.registry import ATTACKS, attacks_in
+from sordine.attacks.resnet import Size
+from sordine.attacks.scenarios import FEWEST, SETTINGS
+from sordine.errors import SordineError, nearest
+from sordine.run import MOST_SEEDS
+
+Level = Literal["quick", "standard", "paranoid"]
+
+
+def _standard() -> tuple[str, ...]:
+    return attacks_in("standard")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many attacks an audit makes. `Budget()` is the standard one; `quick` and `paranoid` make fewer and more.
+
+    Parameters
+    ----------
+    families
+        Names of attacks (`sordine.attacks.registry.ATTACKS`). An attack takes part where it accepts the records' shape.
+    settings
+        Scenarios: "A", "B", "C" (`sordine.attacks.scenarios.SETTINGS`).
+    seeds
+        Every attack runs once for each seed.
+    folds
+        Folds of the cross-validation in scenarios B and C, at least 2.
+    max_records
+        Most records on each side of the split; where there are more, they are sampled by id. At least 20.
+    permutations
+        Permutations of the labels for the optimal attack on a discrete modifier.
+    cloud
+        Number of records in the report's projection; 0 for none.
+    pictures
+        Size of the attack `resnet`: "small" (a narrow ResNet-10) or "paper" (a ResNet-18, for a GPU).
+    person
+        How many released records of one person are pooled, 0 for all of them. Empty: no pooling.
+    queries
+        How many releases of each record, under as many keys, are combined: 0 (off), or at least 2.
+    linkage
+        Whether to match released records with originals.
+    name
+        The budget from which this one was made.
+
+    Raises
+    ------
+    SordineError
+        For an unknown attack, scenario or size, and for numbers out of range.
+    """
+
+    families: tuple[str, ...] = field(default_factory=_standard)
+    settings: tuple[str, ...] = ("A", "B", "C")
+    seeds: tuple[int, ...] = (0,)
+    folds: int = 3
+    max_records: int = 20000
+    permutations: int = 20
+    cloud: int = 600
+    pictures: Size = "small"
+    person: tuple[int, ...] = (1, 10, 50, 0)
+    queries: int = 0
+    linkage: bool = False
+    name: Level = "standard"
+
+    @classmethod
+    def quick(cls) -> Budget:
+        """Return two fast attacks on single records: a first look. Chance accuracy here proves little."""
+        return cls(families=attacks_in("quick"), person=(), name="quick")
+
+    @classmethod
+    def standard(cls) -> Budget:
+        """Return the default budget."""
+        return cls()
+
+    @classmethod
+    def paranoid(cls) -> Budget:
+        """Return every attack, with five folds, five releases of each record, and linkability."""
+        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, name="paranoid")
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Budget:
+        """Return a budget by its name, with some fields changed.
+
+        Raises
+        ------
+        SordineError
+            For an unknown name, or a change that the budget does not accept.
+        """
+        made = {"quick": cls.quick, "standard": cls.standard, "paranoid": cls.paranoid}
+        if name not in made:
+            raise SordineError(f"audit: unknown budget {name!r}; {nearest(name, made)}")
+        return replace(made[name](), **changes)
+
+    def __post_init__(self) -> None:
+        _check_names("families", "attack", self.families, ATTACKS)
+        _check_names("settings", "scenario", self.settings, SETTINGS)
+        _check_names("pictures", "resnet size", (self.pictures,), get_args(Size))
+        if not self.seeds:
+            raise SordineError("audit: seeds is empty; give at least one seed")
+        for seed in self.seeds:
+            if not 0 <= seed <= MOST_SEEDS:
+                raise SordineError(f"audit: seed {seed} is out of range; use a whole number from 0 to {MOST_SEEDS:,}")
+        for option, value, least in (("folds", self.folds, 2), ("max_records", self.max_records, FEWEST)):
+            if value < least:
+                raise SordineError(f"audit: {option} is {value}; it must be at least {least}")
+        if any(k < 0 for k in self.person):
+            raise SordineError(f"audit: person has {min(self.person)}; use positive numbers, or 0 for all records")
+        if self.queries < 0 or self.queries == 1:
+            raise SordineError(f"audit: queries is {self.queries}; it must be 0 (off) or at least 2")
+
+
+def _check_names(option: str, kind: str, names: Sequence[str], known: Any) -> None:
+    if not names:
+        raise SordineError(f"audit: {option} is empty; name at least one {kind}")
+    for name in names:
+        if name not in known:
+            raise SordineError(f"audit: unknown {kind} {name!r} in {option}; {nearest(name, known)}")
