@@ -207,7 +207,7 @@ def test_new_people_cannot_be_named_and_the_audit_says_so() -> None:
     some = unknown_classes(scene, "town")
     assert some is not None
     assert "1 of the 2 classes" in some
-    assert "40 of 80 records" in some
+    assert "40 of 80" in some
     policy = Policy(("who",), (), ("town", "sex"))
     found = audit(t, replace(t, y={}, group=None), policy, budget=FAST, pretrained=False)
     notes = found.made["notes"]
