@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Public name -> (module, name in it). A name is imported when it is first used, so that `import sordine` stays light.
 _HOMES = {
     "ALL_OTHERS": ("sordine.policy", "ALL_OTHERS"),
-    "Budget": ("sordine.attacks.runner", "Budget"),
+    "Budget": ("sordine.attacks.budget", "Budget"),
     "Key": ("sordine.keys", "Key"),
     "Modifier": ("sordine.models.modifier", "Modifier"),
     "Policy": ("sordine.policy", "Policy"),
