@@ -25,7 +25,7 @@ from sordine.policy import Policy
 from sordine.run import Run
 
 if TYPE_CHECKING:
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.workflow.halves import Step
 
 # Each method's own strength: the field that says how much is given away, and its values from the most private to the most
@@ -121,7 +121,7 @@ def fit_under(
     Raises SordineError where a limit lies below what these records can be expected to certify even of a release that tells
     nothing (`certify.lowest`), naming the lowest, and NotMet where no setting is certified.
     """
-    from sordine.attacks.runner import Budget
+    from sordine.attacks.budget import Budget
     from sordine.workflow.certificates import CONFIDENCE
     from sordine.workflow.halves import Halves, fit_rung
 
