@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sordine.attacks.scenarios import Setting
+from sordine.attacks.scenarios import SETTINGS, Setting
+
+__all__ = ["SETTINGS", "Setting"]
 
 
 @dataclass(frozen=True)
