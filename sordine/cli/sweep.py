@@ -194,7 +194,7 @@ def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> Non
 
 
 def curve_lines(found: Comparison) -> list[str]:
-    """Return the points of a sweep, one per line. * marks the undominated; those that leak or are broken are named so."""
+    """Return the points of a sweep, one per line: * marks the undominated, and a word those that leak or are broken."""
     from sordine.evaluation.comparison import settings
     from sordine.evaluation.page.tradeoff_plot import useful
 
