@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 from sordine.data.synthetic.voices import voices
@@ -61,5 +60,5 @@ def run_demo(folder: Path, run: Run | None = None, *, clips: int = 2000, force: 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOB).write_text(JOB_TEXT, encoding="utf-8")
     run.log(f"making {clips:,} clips in {folder / VOICES}: 12 speakers, 12 words, 2 sexes, 3 accents")
-    voices(folder / VOICES, clips, force=True, progress=partial(run.step, "voices"))
+    voices(folder / VOICES, clips, force=True, run=run)
     return run_job(read_job(folder / JOB), run=run)

@@ -1,7 +1,8 @@
-"""A small picture on which soft-edged shapes are laid over each other, in a frame of their own.
+"""A small picture on which shapes with soft edges are painted, in a frame of their own.
 
-The frame is shifted, scaled and turned against the picture; at scale 1 its unit is half a side. A shape's edge is the zero
-of a function that is about the distance to it, and covers a pixel by that distance in pixels: no supersampling.
+The frame is shifted, scaled and turned against the picture; at scale 1 its unit is half a side. The edge of a shape is
+the zero of a function that approximates the distance to it. The distance in pixels decides how much of a pixel is
+covered, so no supersampling is needed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,28 @@ Colour = tuple[float, float, float]
 
 
 class Canvas:
-    """rgb: (3, size, size) float32 in [0, 1], at first the background. x, y: (size, size), places in the face's frame.
-    pixel: a pixel's side in that frame."""
+    """A picture that shapes are painted on.
+
+    Parameters
+    ----------
+    size
+        Pixels of a side.
+    background
+        Red, green and blue in [0, 1].
+    gradient
+        Change of its brightness from the middle to the right and to the bottom.
+    shift, scale, turn
+        The frame: shift of its origin in half sides, its scale, and its turn in degrees.
+
+    Attributes
+    ----------
+    rgb
+        (3, size, size) float32 in [0, 1].
+    x, y
+        (size, size) positions of the pixels in the frame.
+    pixel
+        Side of a pixel in the frame.
+    """
 
     def __init__(
         self,
@@ -40,10 +61,10 @@ class Canvas:
         self.rgb = np.array(background, np.float32)[:, None, None] + ramp
 
     def part(self, x: float, y: float, reach_x: float, reach_y: float, *, twice: bool = False) -> Part:
-        """The pixels within reach of a place, and a pixel more; twice: and of its mirror image in x, drawn with it."""
+        """Return the pixels within reach of a position, plus one pixel; `twice` adds its mirror image in x."""
         place = x
         if twice:
-            # One window over both, where the distance from the midline stands for x: half the calls.
+            # One window for both, in which x is the distance from the midline: half the calls.
             x, reach_x = 0.0, reach_x + abs(x)
         half, more = self.size / 2, self.pixel
         rx = (abs(self.cos) * (reach_x + more) + abs(self.sin) * (reach_y + more)) * self.scale
@@ -58,7 +79,7 @@ class Canvas:
 
 
 class Part(NamedTuple):
-    """A window onto a canvas, its places counted from its own middle."""
+    """A window of a canvas; positions are relative to its middle."""
 
     rgb: np.ndarray
     x: np.ndarray
@@ -66,14 +87,14 @@ class Part(NamedTuple):
     pixel: float
 
     def cover(self, distance: np.ndarray, soft: float = 0.0) -> np.ndarray:
-        """How much of each pixel a shape covers, 0 to 1; soft: width of a blurred edge."""
+        """Return how much of each pixel a shape covers, 0 to 1; `soft` is the width of a blurred edge."""
         part = distance * np.float32(-1 / (self.pixel + soft))
         part += np.float32(0.5)
         np.maximum(part, 0, out=part)
         return np.minimum(part, 1, out=part)
 
     def lay(self, cover: np.ndarray, colour: Colour | np.ndarray, opacity: float = 1.0) -> None:
-        """Lay a colour over the window."""
+        """Paint a colour on the window."""
         paint = np.asarray(colour, np.float32)
         weight = cover * np.float32(opacity) if opacity != 1 else cover
         change = (paint[:, None, None] if paint.ndim == 1 else paint) - self.rgb
@@ -81,18 +102,18 @@ class Part(NamedTuple):
         np.add(self.rgb, change, out=self.rgb)
 
     def ellipse(self, rx: float, ry: float) -> np.ndarray:
-        """Signed distance, about, to an ellipse around the middle: negative inside."""
+        """Return the approximate signed distance to an ellipse around the middle, negative inside."""
         x, y = self.x * np.float32(1 / rx), self.y * np.float32(1 / ry)
         return (np.sqrt(x * x + y * y) - 1) * np.float32(min(rx, ry))
 
     def glow(self, rx: float, ry: float) -> np.ndarray:
-        """1 in the middle, falling smoothly to 0 on an ellipse."""
+        """Return 1 in the middle, decreasing smoothly to 0 on an ellipse."""
         x, y = self.x * np.float32(1 / rx), self.y * np.float32(1 / ry)
         inside = np.maximum(1 - x * x - y * y, 0)
         return inside * inside
 
     def egg(self, width: float, height: float, taper: float, square: float) -> np.ndarray:
-        """Signed distance, about, to a head's outline."""
+        """Return the approximate signed distance to the outline of a head."""
         down = self.y * np.float32(1 / height)
         low = np.minimum(np.maximum(down, 0), np.float32(1.2))
         low *= low
@@ -104,8 +125,7 @@ class Part(NamedTuple):
 
 def arc(
     picture: Canvas,
-    x: float,
-    y: float,
+    at: tuple[float, float],
     length: float,
     *,
     slope: float = 0.0,
@@ -114,19 +134,36 @@ def arc(
     upright: bool = False,
     twice: bool = False,
 ) -> tuple[Part, np.ndarray]:
-    """A stroke through a place, with its window: the signed distance to a curve whose weight falls to 0 at its ends.
+    """Return the window of a stroke and the signed distance to it; the thickness decreases to 0 at the ends.
 
-    length: half of it. slope: of the curve in the middle. sag: how far its ends lie below its middle. weight: half its
-    thickness in the middle. upright: x and y exchanged. twice: with its mirror image.
+    Parameters
+    ----------
+    picture
+        Where it is painted.
+    at
+        Position of its middle.
+    length
+        Half its length.
+    slope
+        Of the curve in the middle.
+    sag
+        How far its ends are below its middle.
+    weight
+        Half its thickness in the middle.
+    upright
+        Whether x and y are exchanged.
+    twice
+        Whether its mirror image is painted too.
     """
     tall = abs(sag) + abs(slope) * length + weight
     reach = (tall, length) if upright else (length, tall)
-    part = picture.part(x, y, *reach, twice=twice)
+    part = picture.part(*at, *reach, twice=twice)
     along, across = (part.y, part.x) if upright else (part.x, part.y)
     square = along * along * np.float32(1 / length**2)
     distance = np.abs(across - np.float32(slope) * along - np.float32(sag) * square) - np.float32(weight) * (1 - square)
     return part, np.maximum(distance, np.abs(along) - np.float32(length))
 
 
-def mix(one: Colour | np.ndarray, other: Colour, share: float) -> np.ndarray:
-    return np.asarray(one, np.float32) * np.float32(1 - share) + np.asarray(other, np.float32) * np.float32(share)
+def mix(first: Colour | np.ndarray, other: Colour, share: float) -> np.ndarray:
+    """Return a colour that has `share` of the other one."""
+    return np.asarray(first, np.float32) * np.float32(1 - share) + np.asarray(other, np.float32) * np.float32(share)

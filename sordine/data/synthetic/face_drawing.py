@@ -1,6 +1,6 @@
-"""One face from its truth: soft-edged shapes laid over each other, drawn in the face's own turned and scaled frame.
+"""Draw one face from its description: shapes with soft edges, painted over each other in the frame of the face.
 
-Lengths are in half picture sides at scale 1, x to the right and y down from the middle of the head.
+Lengths are in half sides of the picture at scale 1; x to the right and y down from the middle of the head.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from sordine.data.synthetic.face_canvas import Canvas, Colour, arc, mix
 
-# The classes of each attribute that is drawn on top of a person, in their natural order.
+# The classes of each attribute that is drawn on a person, in order.
 CLASSES: dict[str, tuple[str, ...]] = {
     "expression": ("neutral", "smiling", "surprised"),
     "hair": ("black", "blond", "brown", "red"),
@@ -35,13 +35,38 @@ AGEING = {"young": 0.0, "middle": 0.5, "old": 1.0}
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a person, whatever their sex, age, hair colour and expression.
+    """The geometry of a person, independent of sex, age, hair colour and expression.
 
-    width, height: of half the head. taper: share of the width lost at the chin. square: of the jaw, 0 (an ellipse) to 1.
-    eye_distance: from the midline. eye_y, eye_size (half a width), eye_tilt (slope outwards). iris: place in IRIS. brow_gap:
-    above the eye. brow_slope, brow_weight (half a thickness). nose_length, nose_width (half). mouth_place: 0 at the nose, 1
-    at the chin. mouth_width, lips (half). ears: radius. skin: 0 (light) to 1 (dark). hairline: y of its middle. parting: x.
-    mole: x, y.
+    Attributes
+    ----------
+    width, height
+        Of half the head.
+    taper
+        Share of the width that is lost at the chin.
+    square
+        Shape of the jaw, from 0 (an ellipse) to 1.
+    eye_distance
+        From the midline.
+    eye_y, eye_size, eye_tilt
+        Height of the eyes, half their width, and their slope outwards.
+    iris
+        Index in IRIS.
+    brow_gap, brow_slope, brow_weight
+        Height above the eye, slope, and half the thickness.
+    nose_length, nose_width
+        The width is half.
+    mouth_place
+        From 0 (at the nose) to 1 (at the chin).
+    mouth_width, lips
+        Half each.
+    ears
+        Radius.
+    skin
+        From 0 (light) to 1 (dark).
+    hairline, parting
+        y of the middle of the hairline; x of the parting.
+    mole
+        x and y.
     """
 
     width: float
@@ -70,12 +95,30 @@ class Identity:
 
 @dataclass(frozen=True)
 class Face:
-    """The whole truth of one drawing; pixel noise apart, the same Face is the same picture.
+    """All that determines one drawing, apart from pixel noise.
 
-    sex ... glasses: one of CLASSES each. shift: of the head's middle, in half picture sides. scale: 1 fills the picture.
-    turn: degrees, clockwise. light: -1 (from the left) to 1 (from the right). background, clothes: red, green, blue in [0, 1].
-    gradient: change of the background's brightness from the middle to the right and to the bottom. frame: brightness of
-    the glasses' frame. strength: of a smile or of surprise, 1 is full.
+    Attributes
+    ----------
+    identity
+        The person.
+    sex, age, hair, expression, glasses
+        One of CLASSES each.
+    shift
+        Of the middle of the head, in half sides of the picture.
+    scale
+        1 fills the picture.
+    turn
+        Degrees, clockwise.
+    light
+        From -1 (from the left) to 1 (from the right).
+    background, clothes
+        Red, green and blue in [0, 1].
+    gradient
+        Change of the brightness of the background from the middle to the right and to the bottom.
+    frame
+        Brightness of the frame of the glasses.
+    strength
+        Of a smile or of surprise; 1 is full.
     """
 
     identity: Identity
@@ -96,7 +139,7 @@ class Face:
 
 
 def draw(face: Face, size: int) -> np.ndarray:
-    """The picture of a face without pixel noise: (3, size, size) uint8, red, green and blue."""
+    """Return the picture of a face without pixel noise: (3, size, size) uint8, red, green and blue."""
     picture = Canvas(size, face.background, face.gradient, shift=face.shift, scale=face.scale, turn=face.turn)
     colours = _colours(face)
     _body(picture, face, colours)
@@ -112,7 +155,8 @@ def draw(face: Face, size: int) -> np.ndarray:
     return np.rint(np.minimum(np.maximum(picture.rgb * np.float32(255), 0), 255)).astype(np.uint8)
 
 
-# ----------------------------------------------------------------------------------------------------------------- parts
+# -----------------------------------------------------------------------------------------------------------------
+# parts
 
 
 class _Colours(NamedTuple):
@@ -198,7 +242,7 @@ def _eyes(picture: Canvas, face: Face, colours: _Colours) -> None:
     socket.lay(socket.glow(half * 1.7, half * 1.5), skin * 0.7, 0.5)
     y += 0.012 * smile
     tilt = -it.eye_tilt
-    part, lens = arc(picture, x, y, half, slope=tilt, weight=tall, twice=True)
+    part, lens = arc(picture, (x, y), half, slope=tilt, weight=tall, twice=True)
     white = part.cover(lens)
     part.lay(white, (0.96, 0.95, 0.94))
     iris = part.ellipse(half * 0.52, half * 0.52)
@@ -206,13 +250,13 @@ def _eyes(picture: Canvas, face: Face, colours: _Colours) -> None:
     part.lay(white * part.cover(iris + np.float32(half * 0.28)), (0.03, 0.03, 0.04))
     # The upper lid; of women, with lashes.
     lash = 0.022 if face.sex == "female" else 0.011
-    part, lid = arc(picture, x, y - tall, half * 1.08, slope=tilt, sag=tall, weight=lash, twice=True)
+    part, lid = arc(picture, (x, y - tall), half * 1.08, slope=tilt, sag=tall, weight=lash, twice=True)
     part.lay(part.cover(lid), skin * 0.25, 0.9)
     if face.sex == "female":
         part = picture.part(x, y - tall - 0.03, half, 0.05, twice=True)
         part.lay(part.glow(half, 0.05), (0.42, 0.34, 0.52), 0.45)
     if smile:
-        part, fold = arc(picture, x, y + tall + 0.02, half, sag=-0.02, weight=0.01, twice=True)
+        part, fold = arc(picture, (x, y + tall + 0.02), half, sag=-0.02, weight=0.01, twice=True)
         part.lay(part.cover(fold), skin * 0.62, 0.7 * smile)
     glint = picture.part(x - 0.2 * half, y - 0.25 * half, 0.2 * half, 0.2 * half, twice=True)
     glint.lay(glint.cover(glint.ellipse(0.14 * half, 0.14 * half)), (1.0, 1.0, 1.0), 0.9)
@@ -220,8 +264,7 @@ def _eyes(picture: Canvas, face: Face, colours: _Colours) -> None:
     height = it.eye_y - it.brow_gap + (0.025 if man else -0.012) - 0.075 * surprise
     part, brow = arc(
         picture,
-        x * 1.04,
-        height,
+        (x * 1.04, height),
         half * 1.4,
         slope=-it.brow_slope * (1 - 0.5 * surprise),
         sag=0.022 + (0.0 if man else 0.02) + 0.03 * surprise,
@@ -241,15 +284,14 @@ def _nose(picture: Canvas, face: Face, colours: _Colours) -> None:
     side = -1 if face.light > 0 else 1
     part, edge = arc(
         picture,
-        side * wide * 0.62,
-        base - 0.45 * it.nose_length,
+        (side * wide * 0.62, base - 0.45 * it.nose_length),
         0.48 * it.nose_length,
         slope=side * 0.22,
         weight=0.02,
         upright=True,
     )
     part.lay(part.cover(edge, 0.02), skin * 0.66, 0.25 + 0.5 * abs(face.light))
-    part, under = arc(picture, 0, base + 0.012, wide * 1.15, sag=-0.025, weight=0.02)
+    part, under = arc(picture, (0, base + 0.012), wide * 1.15, sag=-0.025, weight=0.02)
     part.lay(part.cover(under, 0.015), skin * 0.6, 0.85)
     part = picture.part(wide * 0.55, base + 0.005, 0.03, 0.02, twice=True)
     part.lay(part.cover(part.ellipse(0.024, 0.014), 0.01), skin * 0.32, 0.9)
@@ -271,16 +313,16 @@ def _mouth(picture: Canvas, face: Face, colours: _Colours) -> None:
     elif face.expression == "smiling":
         rise = -0.085 * face.strength
         wide *= 1 + 0.28 * face.strength
-        part, shape = arc(picture, 0, y - 0.4 * rise, wide, sag=rise, weight=lips + 0.045)
+        part, shape = arc(picture, (0, y - 0.4 * rise), wide, sag=rise, weight=lips + 0.045)
         part.lay(part.cover(shape), colour)
-        part, shape = arc(picture, 0, y - 0.4 * rise, wide * 0.88, sag=rise * 0.8, weight=0.048)
+        part, shape = arc(picture, (0, y - 0.4 * rise), wide * 0.88, sag=rise * 0.8, weight=0.048)
         part.lay(part.cover(shape), (0.97, 0.96, 0.93))
         part = picture.part(wide, y + 0.5 * rise, 0.03, 0.035, twice=True)
         part.lay(part.glow(0.03, 0.035), skin * 0.5, 0.8)
     else:
-        part, shape = arc(picture, 0, y + 0.2 * lips, wide, weight=lips * 1.1)
+        part, shape = arc(picture, (0, y + 0.2 * lips), wide, weight=lips * 1.1)
         part.lay(part.cover(shape), colour)
-        part, shape = arc(picture, 0, y, wide, sag=0.008, weight=0.011)
+        part, shape = arc(picture, (0, y), wide, sag=0.008, weight=0.011)
         part.lay(part.cover(shape), skin * 0.28, 0.9)
     chin = picture.part(0, y + 0.55 * (it.height - y) + 0.02, 0.12, 0.03)
     chin.lay(chin.glow(0.12, 0.03), skin * 0.7, 0.35)
@@ -295,8 +337,7 @@ def _lines(picture: Canvas, face: Face, colours: _Colours) -> None:
     base = it.eye_y + it.nose_length
     part, fold = arc(
         picture,
-        it.nose_width + 0.085,
-        base + 0.055,
+        (it.nose_width + 0.085, base + 0.055),
         0.13,
         slope=0.42,
         weight=0.012 + 0.008 * old,
@@ -305,16 +346,18 @@ def _lines(picture: Canvas, face: Face, colours: _Colours) -> None:
     )
     part.lay(part.cover(fold, 0.01), ink, 0.4 + 0.45 * old)
     y = it.eye_y + 0.62 * it.eye_size + 0.045
-    part, bag = arc(picture, it.eye_distance, y + 0.02, it.eye_size, sag=-0.03, weight=0.008 + 0.012 * old, twice=True)
+    part, bag = arc(
+        picture, (it.eye_distance, y + 0.02), it.eye_size, sag=-0.03, weight=0.008 + 0.012 * old, twice=True
+    )
     part.lay(part.cover(bag, 0.012), ink, 0.25 + 0.5 * old)
     if face.age == "old":
         outer = it.eye_distance + it.eye_size * 1.35
         for slope in (-0.4, 0.4):
-            part, crow = arc(picture, outer, it.eye_y + 0.1 * slope, 0.045, slope=slope, weight=0.008, twice=True)
+            part, crow = arc(picture, (outer, it.eye_y + 0.1 * slope), 0.045, slope=slope, weight=0.008, twice=True)
             part.lay(part.cover(crow), ink, 0.6)
     high, low = it.hairline, it.eye_y - it.brow_gap - 0.05
     for share in (0.5,) if face.age == "middle" else (0.3, 0.58, 0.86):
-        part, line = arc(picture, 0, high + share * (low - high), 0.26, sag=0.015, weight=0.009 + 0.006 * old)
+        part, line = arc(picture, (0, high + share * (low - high)), 0.26, sag=0.015, weight=0.009 + 0.006 * old)
         part.lay(part.cover(line, 0.006), ink, 0.35 + 0.45 * old)
 
 
@@ -356,8 +399,8 @@ def _glasses(picture: Canvas, face: Face) -> None:
     part.lay(part.cover(rim), (0.85, 0.92, 1.0), 0.16)
     part.lay(part.cover(np.abs(rim) - np.float32(0.02)), frame)
     end = max(_jaw(face)[0] - it.eye_distance - rx, 0.02)
-    part, arm = arc(picture, it.eye_distance + rx + end / 2, y - 0.02, end / 2, weight=0.03, twice=True)
+    part, arm = arc(picture, (it.eye_distance + rx + end / 2, y - 0.02), end / 2, weight=0.03, twice=True)
     part.lay(part.cover(arm), frame)
     gap = it.eye_distance - rx
-    part, bridge = arc(picture, 0, y - 0.03, gap + 0.02, sag=0.02, weight=0.03)
+    part, bridge = arc(picture, (0, y - 0.03), gap + 0.02, sag=0.02, weight=0.03)
     part.lay(part.cover(bridge), frame)

@@ -1,4 +1,4 @@
-"""Two sets with a known best attacker: the replacement paper's Gaussians in the plane, and a discrete channel."""
+"""Two data sets with a known best attacker: Gaussians in the plane (Replacement), and a discrete output."""
 
 from __future__ import annotations
 
@@ -18,33 +18,54 @@ PAPER_TRAIN, PAPER_TEST = 400_000, 2_560
 
 
 def gaussians(n: int, seed: int, *, test: int | None = None) -> Table:
-    """The plane of Martinsson et al., section 4: n records (n, 2), of which `test` (default: a quarter) are held back.
+    """Return records of two normal distributions in the plane (Martinsson et al., section 4).
 
-    secret: which of two normal distributions the record is from, means (-1, 1) and (1, -1), covariance .7 I, drawn with
-    equal probability. The best attacker's accuracy is Phi(sqrt 2 / sqrt .7) = .9545 (`BAYES_ACCURACY`): which side of the
-    line x0 = x1.
-    utility: on which side of x0 + x1 = 0 it lies: ours, not the paper's (whose utility is the distance moved). It is
-    independent of the secret, and decided by x.
-    The paper's size: gaussians(PAPER_TRAIN + PAPER_TEST, seed, test=PAPER_TEST).
+    Attribute `secret` is the distribution of the record, with equal probability: means (-1, 1) and (1, -1), covariance
+    0.7 I. The best attacker decides by the side of the line x0 = x1; its accuracy is Phi(sqrt 2 / sqrt .7) = .9545
+    (`BAYES_ACCURACY`). Attribute `utility` is the side of x0 + x1 = 0; it is not in the paper, whose utility is the
+    distance moved. It is independent of the secret and decided by x.
 
-    Raises SordineError where n and test leave no training or test record.
+    Parameters
+    ----------
+    n
+        Number of records; the paper's is PAPER_TRAIN + PAPER_TEST, with test=PAPER_TEST.
+    seed
+        Of the draws.
+    test
+        Number of test records; by default a quarter.
+
+    Returns
+    -------
+    Table
+        x is (n, 2).
+
+    Raises
+    ------
+    SordineError
+        Where n and test leave no training or test record.
     """
-    held = n // 4 if test is None else test
-    if not 0 < held < n:
-        raise SordineError(f"gaussians: {held} test records of {n}: both sides of the split need some")
+    held_out = n // 4 if test is None else test
+    if not 0 < held_out < n:
+        raise SordineError(f"gaussians: {held_out} test records of {n}; both sides of the split need at least one")
     rng = numpy_rng(seed, "gaussians")
     secret = rng.integers(0, 2, n)
     x = (MEANS[secret] + np.sqrt(VARIANCE) * rng.standard_normal((n, 2))).astype(np.float32)
     utility = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
-    split = np.where(np.arange(n) < n - held, "train", "test")
+    split = np.where(np.arange(n) < n - held_out, "train", "test")
     return Table.of(x, {"secret": secret, "utility": utility}, split=split, source="gaussians")
 
 
 class Channel(NamedTuple):
-    """Records released through a discrete channel, and what can be read from them.
+    """Records with a discrete output, and the accuracy of the best attacker.
 
-    table: x is the output's one-hot vector, the only attribute is `secret`. accuracy: of the best attacker there is,
-    sum over j of max over s of P(s, j). conditional: P(j | s), (classes, outputs).
+    Attributes
+    ----------
+    table
+        x is the one-hot vector of the output; the only attribute is `secret`.
+    accuracy
+        Of the best attacker: the sum over j of the maximum over s of P(s, j).
+    conditional
+        (classes, outputs) P(j | s).
     """
 
     table: Table
@@ -53,20 +74,34 @@ class Channel(NamedTuple):
 
 
 def channel(n: int, classes: int, outputs: int, accuracy: float, seed: int) -> Channel:
-    """n records released through a channel from which the best attacker reads `secret` with exactly this accuracy.
+    """Return records with a discrete output from which the best attacker infers `secret` with a given accuracy.
 
-    Every class is equally probable. With probability t the output comes from a distribution of the class's own, on outputs
-    of its own, and otherwise from one that all classes share; so the best accuracy is t + (1 - t) / classes, which is
-    solved for t. No output gives its class away for certain unless t is 1.
+    All classes have the same probability. With probability t the output comes from outputs of the class alone,
+    otherwise from a distribution that all classes share. The best accuracy is t + (1 - t) / classes, which is solved
+    for t. No output determines the class unless t is 1.
 
-    Raises SordineError where there are fewer outputs than classes, or the accuracy is not between 1 / classes and 1.
+    Parameters
+    ----------
+    n
+        Number of records.
+    classes, outputs
+        Numbers of classes and of outputs.
+    accuracy
+        Of the best attacker, from 1 / classes to 1.
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    SordineError
+        Where there are fewer outputs than classes, or the accuracy is out of range.
     """
     if not 2 <= classes <= outputs:
         raise SordineError(
-            f"channel: {classes} classes and {outputs} outputs: 2 or more classes, outputs at least as many"
+            f"channel: {classes} classes and {outputs} outputs; at least 2 classes and as many outputs are needed"
         )
     if not 1 / classes <= accuracy <= 1:
-        raise SordineError(f"channel: accuracy {accuracy} is not between 1 / classes = {1 / classes:.3f} and 1")
+        raise SordineError(f"channel: accuracy is {accuracy}; it must be from 1 / classes = {1 / classes:.3f} to 1")
     rng = numpy_rng(seed, "channel")
     owner = rng.permutation(np.arange(outputs) % classes)
     own = rng.uniform(0.5, 1.5, outputs) * (owner == np.arange(classes)[:, None])
@@ -76,7 +111,7 @@ def channel(n: int, classes: int, outputs: int, accuracy: float, seed: int) -> C
     t = (accuracy - 1 / classes) / (1 - 1 / classes)
     conditional = t * own + (1 - t) * shared
     secret = rng.integers(0, classes, n)
-    # The inverse of the distribution function, a class at a time.
+    # Sampling by the inverse distribution function, class by class.
     output = np.empty(n, np.int64)
     draw = rng.random(n)
     for s in range(classes):

@@ -1,14 +1,13 @@
-"""Short spoken clips whose speaker, word, sex and accent are known, made by a source and a filter.
+"""Short spoken clips with known speaker, word, sex and accent, made by a source and a filter.
 
 A train of glottal pulses with breath noise passes through four resonators (formants) that move from phoneme to phoneme;
-bursts and fricatives are shaped noise. What a speaker, an accent and a word are is written in the three tables below.
+bursts and fricatives are filtered noise. Three tables below define the speakers, the accents and the words.
 """
 
 from __future__ import annotations
 
 import csv
 import wave
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,15 +16,28 @@ import numpy as np
 from sordine.data.files import atomic
 from sordine.errors import SordineError
 from sordine.keys import numpy_rng
+from sordine.run import Run
 
 FRAME_S = 0.005
 
 
 @dataclass(frozen=True)
 class Phoneme:
-    """formants: Hz, of a tract of scale 1. seconds: at tempo 1. voice, breath, hiss: amplitudes of glottal pulses, of
-    noise at the glottis and of noise at a narrowing. noise: that noise's centre and bandwidth in Hz. vowel: whether
-    accents move it."""
+    """One sound.
+
+    Attributes
+    ----------
+    formants
+        In Hz, for a tract of scale 1.
+    seconds
+        Duration at tempo 1.
+    voice, breath, hiss
+        Amplitudes of glottal pulses, of noise at the glottis and of noise at a constriction.
+    noise
+        Centre and bandwidth of the latter, in Hz.
+    vowel
+        Whether accents change it.
+    """
 
     formants: tuple[float, float, float]
     seconds: float
@@ -38,9 +50,27 @@ class Phoneme:
 
 @dataclass(frozen=True)
 class Speaker:
-    """pitch: Hz. tract: formant scale (a short vocal tract raises all). tilt: 0 (bright) to 1 (dull). breath: share of
-    noise in the voice. tempo: 1 is average, more is faster. jitter: relative, from cycle to cycle. ring: Hz of the fourth
-    formant, which no phoneme moves."""
+    """One speaker.
+
+    Attributes
+    ----------
+    name, sex, accent
+        Labels.
+    pitch
+        In Hz.
+    tract
+        Scale of the formants; a short vocal tract raises all.
+    tilt
+        From 0 (bright) to 1 (dull).
+    breath
+        Share of noise in the voice.
+    tempo
+        1 is average, more is faster.
+    jitter
+        Relative, from cycle to cycle.
+    ring
+        Frequency of the fourth formant in Hz, the same for all phonemes.
+    """
 
     name: str
     sex: str
@@ -56,7 +86,15 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Accent:
-    """shift: vowel -> factors of its first and second formant. length: of vowels."""
+    """One accent.
+
+    Attributes
+    ----------
+    shift
+        Vowel -> factors of its first and second formant.
+    length
+        Of vowels, relative.
+    """
 
     shift: dict[str, tuple[float, float]] = field(default_factory=dict)
     length: float = 1.0
@@ -67,7 +105,7 @@ def _vowel(f1: float, f2: float, f3: float, seconds: float = 0.11) -> Phoneme:
 
 
 _CLOSED = (300.0, 1300.0, 2400.0)
-# A stop is three phonemes: the closure, its burst, and for the voiceless ones a puff of breath.
+# A stop is up to three phonemes: the closure, its burst and, for voiceless ones, a puff of breath.
 PHONEMES: dict[str, Phoneme] = {
     "iy": _vowel(290, 2250, 2900),
     "ih": _vowel(410, 1950, 2550, 0.09),
@@ -128,7 +166,7 @@ ACCENTS: dict[str, Accent] = {
     ),
 }
 
-# Sex and accent are independent of each other; a speaker decides both.
+# Sex and accent are independent of each other; a speaker determines both.
 SPEAKERS: tuple[Speaker, ...] = (
     Speaker("s01", "female", "plain", 205, 1.17, 0.45, 0.06, 1.00, 0.006, 3650),
     Speaker("s02", "male", "northern", 112, 0.97, 0.3, 0.03, 1.08, 0.008, 3150),
@@ -152,25 +190,50 @@ def voices(
     rate: int = 8000,
     *,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    run: Run | None = None,
 ) -> Path:
-    """Write a media folder of `clips` mono 16-bit wav files at `rate` samples per second, and its metadata.csv.
+    """Write a media folder of mono 16-bit wav files and its metadata.csv.
 
-    Columns: file_name, speaker (12), word (12), sex (2), accent (3), take. Speakers and words are balanced and independent;
-    a speaker decides sex and accent. Takes differ in melody, tempo, level and noise. The same seed gives the same files,
-    and a take sounds the same however many clips there are; a file's name tells nothing. About 10 s for 2,000 clips.
+    Columns: file_name, speaker (12), word (12), sex (2), accent (3) and take. Speakers and words are balanced and
+    independent; a speaker determines sex and accent. Takes differ in melody, tempo, level and noise. The same seed
+    gives the same files, and a take is the same for any number of clips. The name of a file carries no information.
+    2,000 clips take about 10 s.
 
-    Raises SordineError where the folder exists without `force`, cannot be written, or an argument is out of range.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    clips
+        Number of files, 1 to 99999.
+    seed
+        Of all draws.
+    rate
+        Samples per second, 8000 to 96000.
+    force
+        Whether an existing folder is replaced.
+    run
+        Its progress is reported.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    SordineError
+        Where an argument is out of range, or the folder exists without `force` or cannot be written.
     """
+    run = run or Run()
     if not 1 <= clips <= 99_999:
-        raise SordineError(f"voices: clips={clips} is not between 1 and 99999")
+        raise SordineError(f"voices: clips={clips}; it must be from 1 to 99999")
     if not 8000 <= rate <= 96_000:
-        raise SordineError(f"voices: rate={rate} is not between 8000 and 96000")
+        raise SordineError(f"voices: rate={rate}; it must be from 8000 to 96000")
     pairs = [(speaker, word) for speaker in SPEAKERS for word in WORDS]
     rounds = -(-clips // len(pairs))
     mixed = [numpy_rng(seed, f"voices round {take}").permutation(len(pairs)) for take in range(rounds)]
     plan = [(*pairs[p], take + 1) for take, order in enumerate(mixed) for p in order][:clips]
-    # Mixed once more, so that a number does not tell the take.
+    # Shuffled once more, so that the number of a file does not reveal the take.
     plan = [plan[i] for i in numpy_rng(seed, "voices order").permutation(clips)]
     with atomic(folder, force=force) as temporary:
         temporary.mkdir()
@@ -182,8 +245,7 @@ def voices(
                 rng = numpy_rng(seed, f"voices {speaker.name} {word} {take}")
                 _write(temporary / name, say(speaker, word, rate, rng), rate)
                 rows.writerow([name, speaker.name, word, speaker.sex, speaker.accent, take])
-                if progress:
-                    progress(i, clips)
+                run.step("voices", i, clips)
     return Path(folder)
 
 
@@ -194,7 +256,7 @@ def _write(path: Path, sound: np.ndarray, rate: int) -> None:
 
 
 def say(speaker: Speaker, word: str, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """One take of a word: (n,) float32, peak below 1, with a little silence around it."""
+    """Return one take of a word: (n,) float32, peak below 1, with a short silence at both ends."""
     from scipy.signal import lfilter
 
     tracks = _tracks(speaker, WORDS[word], rng)
@@ -204,7 +266,7 @@ def say(speaker: Speaker, word: str, rate: int, rng: np.random.Generator) -> np.
     breath = 0.25 * rng.standard_normal(n) * (0.4 + flow)
     over = np.arange(n) / hop - 0.5
     voice, puff = (np.interp(over, np.arange(len(a)), a) for a in (tracks.voice, tracks.breath))
-    # The dull voice: a first-order low-pass, of gain 1 at 0 Hz.
+    # Tilt is a first-order low-pass filter of gain 1 at 0 Hz.
     pulses = lfilter([1 - speaker.tilt], [1, -speaker.tilt], pulses)
     sound = _tract((pulses + speaker.breath * breath) * voice + puff * breath, tracks.formants, speaker.ring, rate, hop)
     for centre, width, level in tracks.hisses:
@@ -219,8 +281,17 @@ def say(speaker: Speaker, word: str, rate: int, rng: np.random.Generator) -> np.
 
 @dataclass(frozen=True)
 class _Tracks:
-    """What the voice does, a value every 5 ms: formants (frames, 3) Hz, amplitudes (frames,), and per hissing phoneme its
-    centre, bandwidth and amplitude."""
+    """Parameters of the voice, one value every 5 ms.
+
+    Attributes
+    ----------
+    formants
+        (frames, 3), in Hz.
+    voice, breath
+        (frames,) amplitudes.
+    hisses
+        Centre, bandwidth and (frames,) amplitude of each phoneme with noise.
+    """
 
     formants: np.ndarray
     voice: np.ndarray
@@ -253,17 +324,17 @@ def _tracks(speaker: Speaker, word: tuple[str, ...], rng: np.random.Generator) -
 
 
 def _smooth(track: np.ndarray, width: int) -> np.ndarray:
-    """A moving average; the ends are held."""
-    held = np.pad(track, (width // 2, width - 1 - width // 2), mode="edge")
-    return np.convolve(held, np.full(width, 1 / width), mode="valid")
+    """Return a moving average; the ends are extended."""
+    padded = np.pad(track, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
 
 
 def _glottis(speaker: Speaker, n: int, rate: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Glottal flow (n,) in 0 ... 1 and its slope (n,), which excites the tract."""
+    """Return the glottal flow (n,) in [0, 1] and its slope (n,), which excites the tract."""
     at = np.linspace(0, 1, n)
     base, slope, bump = rng.normal((0.0, -2.0, 1.5), (0.8, 1.5, 1.2))
     pitch = speaker.pitch * 2 ** ((base + slope * (at - 0.5) + bump * np.sin(np.pi * at)) / 12)
-    # Jitter and shimmer hold for a whole cycle, so the cycles are counted before they are disturbed.
+    # Jitter and shimmer are constant over a cycle, so the cycles are counted before they are disturbed.
     cycle = np.floor(np.cumsum(pitch) / rate).astype(int)
     jitter, shimmer = rng.normal(0, speaker.jitter, cycle[-1] + 1), rng.normal(0, 0.04, cycle[-1] + 1)
     phase = (np.cumsum(pitch * (1 + jitter[cycle])) / rate) % 1
@@ -275,22 +346,23 @@ def _glottis(speaker: Speaker, n: int, rate: int, rng: np.random.Generator) -> t
 
 
 def _resonator(hz: float, width: float, rate: int) -> tuple[list[float], list[float]]:
-    """A two-pole resonance of gain 1 at 0 Hz, kept below the Nyquist frequency: (b, a)."""
+    """Return a two-pole resonance of gain 1 at 0 Hz, below the Nyquist frequency: (b, a)."""
     radius = np.exp(-np.pi * width / rate)
     turn = 2 * radius * np.cos(2 * np.pi * min(hz, 0.46 * rate) / rate)
     return [1 - turn + radius**2], [1, -turn, radius**2]
 
 
 def _tract(source: np.ndarray, formants: np.ndarray, ring: float, rate: int, hop: int) -> np.ndarray:
-    """The source (n,) through four resonators in a row that move every 5 ms: (n,).
+    """Return the source (n,) after four resonators in a row that move every 5 ms: (n,).
 
-    Overlapping pieces of the source (20 ms, Hann) are each multiplied by the resonators' frequency response of their
-    moment and added up, which is the moving filter's output without a loop over samples.
+    Overlapping windows of the source (20 ms, Hann) are multiplied by the frequency response at their time and added up.
+    This gives the output of the moving filter without a loop over samples.
     """
     hz = np.minimum(np.column_stack([formants, np.full(len(formants), ring)]), 0.46 * rate)
     radius = np.exp(-np.pi * (50 + 0.04 * hz) / rate)
     turn = 2 * radius * np.cos(2 * np.pi * hz / rate)
-    # Room for the slowest resonance to ring out after the window; a whole number of hops, so that pieces add up in rows.
+    # Long enough for the slowest resonance to decay; a whole number of hops, so that windows add up in rows.
+    # rows.
     window, hops = 4 * hop, 16
     length = hops * hop
     back = np.exp(-2j * np.pi * np.fft.rfftfreq(length))
@@ -298,12 +370,12 @@ def _tract(source: np.ndarray, formants: np.ndarray, ring: float, rate: int, hop
     for k in range(hz.shape[1]):
         turned, twice = turn[:, k, None], radius[:, k, None] ** 2
         response *= (1 - turned + twice) / (1 - turned * back + twice * back**2)
-    # Piece i is centred on frame i: it begins a hop and a half before it.
+    # Window i is centred on frame i and begins one and a half hops before it.
     lead = window // 2 - hop // 2
     padded = np.pad(source, (lead, window))
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][: len(hz)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][: len(hz)]
     hann = 0.25 * (1 - np.cos(2 * np.pi * (np.arange(window) + 0.5) / window))
-    sounding = np.fft.irfft(np.fft.rfft(pieces * hann, length) * response, length).reshape(len(hz), hops, hop)
+    sounding = np.fft.irfft(np.fft.rfft(windows * hann, length) * response, length).reshape(len(hz), hops, hop)
     rows = np.zeros((len(hz) + hops, hop))
     for k in range(hops):
         rows[k : k + len(hz)] += sounding[:, k]

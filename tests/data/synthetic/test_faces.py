@@ -18,6 +18,7 @@ from sordine.data.layouts.registry import open_media
 from sordine.data.synthetic.face_drawing import CLASSES, Face, draw
 from sordine.data.synthetic.faces import ATTRIBUTES, draw_labels, faces, identity, truths, write_faces
 from sordine.errors import SordineError
+from sordine.run import Run
 
 
 def counts(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -211,10 +212,9 @@ def test_a_small_linear_probe_reads_every_attribute_above_chance():
 
 
 def test_written_faces_open_as_media_with_the_same_labels_and_pixels(tmp_path):
-    told = []
-    folder = write_faces(
-        tmp_path / "f", 12, 8, size=32, people=3, group_by_person=True, progress=lambda i, n: told.append((i, n))
-    )
+    steps = []
+    run = Run(progress=lambda what, done, total: steps.append((done, total)))
+    folder = write_faces(tmp_path / "f", 12, 8, size=32, people=3, group_by_person=True, run=run)
     table = faces(12, 8, size=32, people=3, group_by_person=True)
     media = open_media(folder)
     assert media.kind == "image"
@@ -226,8 +226,8 @@ def test_written_faces_open_as_media_with_the_same_labels_and_pixels(tmp_path):
     assert media.records["group"].to_pylist() == media.records["person"].to_pylist()
     for name, picture in zip(media.files, table.x, strict=True):
         np.testing.assert_array_equal(np.moveaxis(np.array(Image.open(folder / name)), -1, 0), picture)
-    assert told[0] == (1, 12)
-    assert told[-1] == (12, 12)
+    assert steps[0] == (1, 12)
+    assert steps[-1] == (12, 12)
     with pytest.raises(SordineError, match="--force"):
         write_faces(folder, 12, 8)
     write_faces(folder, 8, 8, size=16, force=True)
@@ -254,14 +254,14 @@ def test_written_faces_open_as_media_with_the_same_labels_and_pixels(tmp_path):
         ({"of_person": ("person",)}, "'person'"),
         ({"correlations": {("sex", "beard"): 0.3}}, "'beard'"),
         ({"correlations": {("sex", "sex"): 0.3}}, "itself"),
-        ({"correlations": {("sex", "age", "hair"): 0.3}}, "by pairs"),
-        ({"correlations": {("sex", "glasses"): 1.1}}, "not between -1 and 1"),
-        ({"correlations": {("sex", "glasses"): float("nan")}}, "not between -1 and 1"),
+        ({"correlations": {("sex", "age", "hair"): 0.3}}, "pair"),
+        ({"correlations": {("sex", "glasses"): 1.1}}, "from -1 to 1"),
+        ({"correlations": {("sex", "glasses"): float("nan")}}, "from -1 to 1"),
         ({"correlations": {("sex", "age"): 0.95}}, "0.816"),
-        ({"correlations": {("sex", "age"): 0.1, ("age", "hair"): 0.1, ("hair", "sex"): 0.1}}, "circle"),
-        ({"correlations": {("sex", "age"): 0.1, ("age", "sex"): 0.1}}, "circle"),
-        ({"of_person": ("sex",), "correlations": {("person", "sex"): 0.5}}, "circle"),
-        ({"of_person": ("sex", "hair"), "correlations": {("hair", "sex"): 0.5}}, "circle"),
+        ({"correlations": {("sex", "age"): 0.1, ("age", "hair"): 0.1, ("hair", "sex"): 0.1}}, "cycle"),
+        ({"correlations": {("sex", "age"): 0.1, ("age", "sex"): 0.1}}, "cycle"),
+        ({"of_person": ("sex",), "correlations": {("person", "sex"): 0.5}}, "cycle"),
+        ({"of_person": ("sex", "hair"), "correlations": {("hair", "sex"): 0.5}}, "cycle"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(changes, says):
