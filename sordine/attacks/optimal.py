@@ -26,7 +26,7 @@ def exact(
     """Each suppressed attribute, all of them jointly, and the same given the kept columns, on these original records."""
     if not len(table) or not suppress:
         return []
-    p = modifier.channel_of(table.x)
+    p = modifier.output_distributions(table.x)
     asked: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
     if len(suppress) > 1:
         asked.append((tuple(suppress), ()))

@@ -27,7 +27,7 @@ def channel(
     index, same = drawn_index(modifier, before, after, key)
     if index is None:
         return None
-    p = modifier.channel_of(before.x)
+    p = modifier.output_distributions(before.x)
     if same is not None:
         merged = np.zeros((len(p), int(same.max()) + 1), np.float32)
         for j, to in enumerate(same):

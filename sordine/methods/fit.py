@@ -129,7 +129,7 @@ def exact_figures(modifier: Modifier, table: Table, policy: Policy, seed: int) -
         part = table.part(side)  # type: ignore[arg-type]
         if len(part) > 20000:
             part = part.take(np.sort(numpy_rng(seed, f"exact {on}").choice(len(part), 20000, replace=False)))
-        p = modifier.channel_of(part.x)
+        p = modifier.output_distributions(part.x)
         for attributes, kept in targets:
             labels = information.joint([part.y[a] for a in attributes])
             columns = information.joint([part.y[a] for a in kept]) if kept else None

@@ -72,12 +72,12 @@ class Leaning(Modifier):
 
     noise, discrete = 1, True
 
-    def channel(self, x: Tensor) -> Tensor:
+    def output_distribution(self, x: Tensor) -> Tensor:
         own = torch.arange(30)[None] % 3 == x[:, :3].argmax(1, keepdim=True)
         return torch.where(own, 1.6 / 30, 0.7 / 30)
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        drawn = (self.channel(x).cumsum(1) < noise).sum(1).clamp(max=29)
+        drawn = (self.output_distribution(x).cumsum(1) < noise).sum(1).clamp(max=29)
         place = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
         return Release(place[drawn], drawn)
 

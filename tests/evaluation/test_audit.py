@@ -186,7 +186,7 @@ class Drawn(Modifier):
         super().__init__()
         self.p = torch.tensor(p, dtype=torch.float32)
 
-    def channel(self, x: Tensor) -> Tensor:
+    def output_distribution(self, x: Tensor) -> Tensor:
         return self.p[x[:, 0].long()]
 
 

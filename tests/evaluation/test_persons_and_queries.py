@@ -53,11 +53,11 @@ class Drawn(Modifier):
         self.p = torch.tensor(p, dtype=torch.float32)
         self.register_buffer("substitutes", torch.from_numpy(substitutes))
 
-    def channel(self, x: Tensor) -> Tensor:
+    def output_distribution(self, x: Tensor) -> Tensor:
         return self.p[x[:, 0].round().long().clamp(0, len(self.p) - 1)]
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        index = (self.channel(x).cumsum(1) < noise).sum(1).clamp_max(len(self.substitutes) - 1)
+        index = (self.output_distribution(x).cumsum(1) < noise).sum(1).clamp_max(len(self.substitutes) - 1)
         return Release(self.substitutes[index], index)
 
 
@@ -323,7 +323,7 @@ def test_the_output_is_found_by_its_bits_or_by_the_key() -> None:
     p, found = channel(modifier, t, x, None)  # type: ignore[misc]
     assert p.shape == (200, 15)
     assert p.sum(1) == pytest.approx(1, abs=1e-5)
-    whole = modifier.channel_of(t.x)
+    whole = modifier.output_distributions(t.x)
     merged = found[(index == 2) | (index == 5)]
     assert len(set(merged.tolist())) == 1
     assert p[:, merged[0]] == pytest.approx(whole[:, 2] + whole[:, 5])

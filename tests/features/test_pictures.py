@@ -277,7 +277,7 @@ def test_a_representation_has_its_own_shape(tmp_path):
     assert (transform(modifier, table, KEY).x == z.x).all()
     release(tmp_path / "z.parquet", tmp_path / "out", key=KEY)
     assert json.loads((tmp_path / "out/manifest.json").read_text())["columns"]["x"] == "float32 [3]"
-    with pytest.raises(SordineError, match=r"releases records of shape \(3,\), and its card says \(3, 16, 16\)"):
+    with pytest.raises(SordineError, match=r"\(3,\).*\(3, 16, 16\)"):
         ready(Pooled, table).release(table.x, table.ids, KEY)
 
 

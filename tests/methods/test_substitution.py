@@ -26,7 +26,7 @@ def test_the_index_is_drawn_from_the_channel():
     modifier.embedded = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
     modifier.substitutes = torch.arange(15.0).reshape(5, 3)
     x = torch.randn(1, 3)
-    p = modifier.channel(x)[0]
+    p = modifier.output_distribution(x)[0]
     assert p.sum().item() == pytest.approx(1)
     noise = (torch.arange(20000) + 0.5).unsqueeze(1) / 20000
     out = modifier(x.expand(20000, 3), noise)

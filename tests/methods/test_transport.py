@@ -123,7 +123,7 @@ def test_entangled_classes_are_filled_alike_where_asked():
     train = table.with_split(policy, KEY).part("train")
     told = {}
     for even in (0.0, 1.0):
-        p = fit(table, policy, make("transport", FAST | {"even": even}), run=Run(key=KEY)).channel_of(train.x)
+        p = fit(table, policy, make("transport", FAST | {"even": even}), run=Run(key=KEY)).output_distributions(train.x)
         assert np.allclose(p.sum(1), 1, atol=1e-5)
         told[even] = optimal_accuracy(p, train.y["sex"], 2)
     guess = np.bincount(train.y["sex"]).max() / len(train)
@@ -145,7 +145,7 @@ def blind(table: Table) -> TransportModifier:
 
 def test_every_class_fills_every_cell_alike_on_the_records_of_the_fit(table, blind):
     train = table.with_split(Policy(("person", "sex")), KEY).part("train")
-    p = blind.channel_of(train.x)
+    p = blind.output_distributions(train.x)
     assert np.allclose(p.sum(1), 1, atol=1e-5)
     share = np.stack([p[train.y["person"] == s].mean(0) for s in range(4)])
     assert np.abs(share * p.shape[1] - 1).max() < 0.02
@@ -171,7 +171,7 @@ def test_a_named_task_is_kept_and_balance_holds_within_it(table):
     policy = Policy(("person",), ("word",))
     modifier = fit(table, policy, make("transport", FAST | {"even": 0}), run=Run(key=KEY))
     train = table.with_split(policy, KEY).part("train")
-    p = modifier.channel_of(train.x)
+    p = modifier.output_distributions(train.x)
     word = modifier.stratum.numpy()
     inside = np.stack([p[:, word == v].sum(1) for v in range(3)], 1)
     assert (inside.max(1) > 0.999).all()  # a record stays among the cells of the class read
@@ -188,7 +188,7 @@ def test_what_is_released_is_no_record_unless_asked(table):
     assert not own & {row.tobytes() for row in transform(means, table, KEY).x}
     real = fit(table, policy, make("transport", FAST | {"records": 3}), run=Run(key=KEY))
     assert {row.tobytes() for row in transform(real, table, KEY).x} <= own
-    assert real.channel_of(table.x[:5]).shape == (5, 3 * len(real.codes))
+    assert real.output_distributions(table.x[:5]).shape == (5, 3 * len(real.codes))
     assert "real records" in real.card.notes[0]
     assert "not the records themselves" in means.card.notes[0]
 
@@ -249,7 +249,7 @@ def test_the_card_says_how_uneven_the_cells_are_filled(table, blind):
     blurred = table.with_x((table.x + 6 * table.x.std(0) * rng.normal(size=table.x.shape)).astype(np.float32))
     unsure = fit(blurred, Policy(("person",)), make("transport", FAST), run=Run(key=KEY))
     train = blurred.with_split(Policy(("person",)), KEY).part("train")
-    p = unsure.channel_of(train.x)
+    p = unsure.output_distributions(train.x)
     share = np.stack([p[train.y["person"] == s].mean(0) for s in range(4)])
     told = np.abs(share - share.mean(0)).sum(1).max() / 2
     assert unsure.card.fit["uneven"] == pytest.approx(told, abs=2e-3)

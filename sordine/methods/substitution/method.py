@@ -78,14 +78,14 @@ class SubstitutionModifier(Modifier):
         self.register_buffer("substitutes", torch.zeros(substitutes, width))
         self.register_buffer("embedded", torch.zeros(substitutes, size))
 
-    def channel(self, x: Tensor) -> Tensor:
+    def output_distribution(self, x: Tensor) -> Tensor:
         """P(j | x): (b, *shape) -> (b, M)."""
         never = None if self.itself or len(self.substitutes) < 2 else same_records(x, self.substitutes)
         return channel_probabilities(self.net.f(x), self.embedded, self.tau, never)
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Inverse of the cumulated channel at one uniform draw: (b, *shape), (b, 1) -> substitutes and their index."""
-        cumulated = self.channel(x).double().cumsum(1)
+        cumulated = self.output_distribution(x).double().cumsum(1)
         index = (cumulated < noise.double() * cumulated[:, -1:]).sum(1).clamp_max(len(self.substitutes) - 1)
         return Release(self.substitutes[index].reshape(x.shape), index)
 

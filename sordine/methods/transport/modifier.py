@@ -54,7 +54,7 @@ class TransportModifier(Modifier):
             total = total + reader(x).log_softmax(1)[:, column]
         return total.argmax(1)
 
-    def channel(self, x: Tensor) -> Tensor:
+    def output_distribution(self, x: Tensor) -> Tensor:
         """P(j | x): (b, *shape) -> (b, outputs). Within the class read by codes and prices; evenly over the cells of a class
         that a record is sent to, so that classes are filled alike."""
         code, member = self.code(x)
@@ -73,7 +73,7 @@ class TransportModifier(Modifier):
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Inverse of the cumulated channel at one uniform draw."""
-        cumulated = self.channel(x).double().cumsum(1)
+        cumulated = self.output_distribution(x).double().cumsum(1)
         if not torch.isfinite(cumulated[:, -1]).all():
             raise SordineError(
                 "transport: a record's cell cannot be told; the modifier or the record holds odd numbers"
@@ -86,6 +86,6 @@ def uneven(modifier: TransportModifier, x: Tensor, secret: Tensor) -> float:
     """How unlike suppressed classes fill the cells on these records: half the summed difference of P(j | s) to the mean over
     classes, of the class that differs most. 0 is balance, 1 are cells of their own."""
     with torch.no_grad():
-        p = torch.cat([modifier.channel(part) for part in x.split(2048)])
+        p = torch.cat([modifier.output_distribution(part) for part in x.split(2048)])
     share = torch.stack([p[secret == s].mean(0) for s in range(len(modifier.prices))])
     return float((share - share.mean(0)).abs().sum(1).max() / 2)
