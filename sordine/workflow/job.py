@@ -1,4 +1,4 @@
-"""The job file: a whole job in YAML, checked to the last key before anything is loaded.
+"""The job file: a whole job in YAML, every key of which is checked before any data is loaded.
 
 `python -m sordine.workflow.job` prints its JSON Schema, which is docs/job.schema.json.
 """
@@ -35,7 +35,7 @@ Watched = Annotated[
 
 
 def _in_commas(value: Any) -> Any:
-    # [8, 16] as --set has it: 8,16.
+    # [8, 16] becomes 8,16, as --option takes it.
     plain = isinstance(value, list) and all(isinstance(v, int | float | str) and "," not in str(v) for v in value)
     return ",".join(map(str, value)) if plain and value else value
 
@@ -53,56 +53,57 @@ class _Part(BaseModel):
 
 
 class PolicyPart(_Part):
-    """What must become unreadable, what must stay readable, what the audit watches besides."""
+    """Which attributes to suppress, to preserve and to watch."""
 
     suppress: Names = ()
-    """Attributes that must become unreadable: a list, or names separated by commas."""
+    """Attributes that must not be inferable from released records: a list, or names separated by commas."""
     preserve: Names = ()
-    """Attributes that must stay readable."""
+    """Attributes that must stay inferable."""
     watch: Watched = ALL_OTHERS
-    """Attributes hidden from the method and read by the audit; `none` for none. Default: all others."""
+    """Attributes that the method does not use and the audit attacks; `none` for none. Default: all others."""
 
 
 class AuditPart(_Part):
-    """How hard the audit tries."""
+    """How hard the audit tries, and what its report may show."""
 
     budget: Literal["quick", "standard", "paranoid"] = "standard"
-    """What is tried where nothing else is said: a first look, the standard audit, or everything there is."""
+    """The attacks that are run unless the other keys change them: a first look, the standard audit, or all attacks."""
     families: Names = ()
-    """Families of attackers; those of the budget where this is empty."""
+    """Families of attacks; empty: those of the budget."""
     settings: Names = ()
-    """Settings of the threat model (A, B, C); all of them where this is empty."""
+    """Scenarios of the threat model (A, B, C); empty: all of them."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    """Seeds of the attackers."""
+    """Seeds of the attacks; all attacks are run once for each."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Folds of the cross-validation."""
     max_records: Annotated[int, Field(ge=20)] | None = None
-    """Records that an attacker learns from, at most."""
+    """Largest number of records that an attack is trained on."""
     more: Path | None = None
-    """A table of labelled original records that the attacker alone holds, to be learnt from besides."""
+    """A table of labelled original records that only the attacker has, as further training records."""
     person: str | None = None
-    """The attribute that says whose a record is, where records of one person are read together; by default the groups."""
+    """The attribute that names the person a record belongs to, for attacks on several records of a person.
+    Default: the groups."""
     max_leakage: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The job fails (exit 1, nothing is released) where more leakage is found."""
+    """Largest leakage. Where more is found the job fails (exit code 1) and nothing is released."""
     originals: bool = True
     """Whether the report may show original records."""
     pretrained: bool = True
-    """Whether to train classifiers on the originals too that are never retrained (their failure is not privacy)."""
+    """Whether to test classifiers of the originals that are never retrained. Their failure is not privacy."""
 
 
 class Job(_Part):
     """A whole job. Paths are relative to the job file."""
 
     source: Path
-    """A table (Parquet or CSV), or a media folder or raw table for `extractor` to read."""
+    """A table (Parquet or CSV), or a media folder or raw table for `extractor`."""
     extractor: str | None = None
-    """What makes vectors of the source (docs/guide/extractors.md); leave it out for a table of vectors."""
+    """The extractor that makes vectors of the source (docs/guide/extractors.md); leave it out for a table of vectors."""
     options: dict[str, Setting] = {}
     """Options of the extractor."""
     weights: Path | None = None
     """A file of weights for the extractor; by default it finds its own, or learns them from the source."""
     layout: str | None = None
-    """The data set whose layout the media folder has (docs/guide/layouts.md); by default it is found out."""
+    """The data set whose layout the media folder has (docs/guide/layouts.md); by default it is detected."""
     layout_options: dict[str, Setting] = {}
     """Options of the layout."""
     features: Names = ()
@@ -110,77 +111,74 @@ class Job(_Part):
     skip_bad: bool = False
     """Leave out files that cannot be decoded instead of stopping."""
     media: bool = False
-    """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in the report."""
+    """Release copies of the source's files instead of vectors (for methods that draw substitutes), and show some in
+    the report."""
     pictures: bool = False
-    """Release pictures as files instead of a table of pictures (for methods that give pictures back)."""
+    """Release pictures as files instead of a table of pictures (for methods that release pictures)."""
     raw_views: bool = False
-    """Make MaSS's two views of a record of its file (B.1), four pairs kept for each, instead of its vector."""
+    """Make MaSS's two views of a record from its file (B.1), four pairs for each record, instead of from its vector."""
     policy: PolicyPart
-    """What must become unreadable, what must stay readable."""
+    """Which attributes to suppress, to preserve and to watch."""
     method: str | None = None
-    """The method; by default the one that holds best for the policy."""
+    """The method; by default the one that protects best under the policy."""
     settings: dict[str, Setting] = {}
-    """Fields of the method."""
+    """Options of the method."""
     pool: Path | None = None
     """A table whose records may be released in place of the source's own (substitution)."""
     key: Path | None = None
     """The key file; by default one is made beside the modifier."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the training."""
+    """Seed of the training."""
     device: str = "cpu"
     """Where to train: cpu, cuda or cuda:N."""
     workers: Annotated[int, Field(ge=1)] = 2
     """Threads; the result does not depend on it."""
     keep: Names | None = None
-    """Columns to keep beside the records; by default the preserved attributes, `none` for none."""
+    """Columns to write beside the records; by default the preserved attributes, `none` for none."""
     audit: AuditPart | Literal[False] = AuditPart()
     """How hard the audit tries; `false` for no audit."""
     release: bool = True
-    """Whether to make what leaves the house."""
+    """Whether to write the folder that may leave."""
     despite_findings: bool = False
     """Release even what the audit found to leak."""
     out: Path | None = None
-    """The folder for everything that is made; by default JOB-out beside JOB.yaml."""
+    """The folder for all results; by default JOB-out beside JOB.yaml."""
 
     def policy_of(self) -> Policy:
-        """The policy. Raises SordineError where an attribute stands in two places."""
+        """Return the policy.
+
+        Raises
+        ------
+        SordineError
+            Where an attribute has two roles.
+        """
         return Policy(self.policy.suppress, self.policy.preserve, self.policy.watch)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand once."""
+    """Safe YAML in which no key may be repeated."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        known = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
+            if key in known:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+            known.add(key)
         return super().construct_mapping(node, deep)
 
 
 def read_job(path: str | Path) -> Job:
-    """Read and check a job file; its paths come back resolved.
+    """Return the job of a file, checked, with its paths resolved.
 
-    Raises SordineError, in one line: no such file, no YAML (with the line), an unknown key (with the nearest known
-    one), a value that does not fit (with its place), a policy that contradicts itself, a source that does not exist.
+    Raises
+    ------
+    SordineError
+        In one line: for a missing file, for text that is not YAML (with the line), for an unknown key (with the nearest
+        known one), for a wrong value (with its place), a policy that contradicts itself, or a missing source.
     """
     path = Path(path)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise SordineError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SordineError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        raise SordineError(f"{path}{line}: {error.problem or 'not YAML'}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise SordineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(raw, dict):
-        raise SordineError(f"{path} is no job: it needs at least source and policy; see docs/job.schema.json")
+    raw = _loaded(path)
     try:
         job = Job.model_validate(raw)
     except ValidationError as error:
@@ -189,6 +187,38 @@ def read_job(path: str | Path) -> Job:
         job.policy_of()
     except SordineError as error:
         raise SordineError(f"{path.name}: {error}") from None
+    job = _resolved(job, path)
+    if job.extractor is None and job.source.is_dir():
+        raise SordineError(
+            f"{path.name}: source: {job.source} is a folder: add an extractor (logmel, encoder, windows, columns ...)"
+        )
+    for field in ("options", "weights", "layout", "layout_options", "media", "raw_views"):
+        if job.extractor is None and getattr(job, field):
+            raise SordineError(f"{path.name}: {field}: the job has no extractor: add one, or remove {field}")
+    return job
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise SordineError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SordineError(f"{path} cannot be loaded: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise SordineError(f"{path}{line}: {error.problem or 'not YAML'}") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise SordineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(raw, dict):
+        raise SordineError(f"{path} is not a job: it needs at least source and policy; see docs/job.schema.json")
+    return raw
+
+
+def _resolved(job: Job, path: Path) -> Job:
+    """The job with absolute paths. Raises SordineError where a file that it names does not exist."""
     base = path.absolute().parent
     out = base / (job.out if job.out is not None else f"{path.stem}-out")
     absolute = {
@@ -196,28 +226,21 @@ def read_job(path: str | Path) -> Job:
     }
     job = job.model_copy(update={**absolute, "out": out})
     if isinstance(job.audit, AuditPart) and job.audit.more is not None:
-        held = base / job.audit.more
-        if not held.is_file():
-            raise SordineError(f"{path.name}: audit.more: {held} does not exist")
-        job = job.model_copy(update={"audit": job.audit.model_copy(update={"more": held})})
+        more = base / job.audit.more
+        if not more.is_file():
+            raise SordineError(f"{path.name}: audit.more: {more} does not exist")
+        job = job.model_copy(update={"audit": job.audit.model_copy(update={"more": more})})
     for name in absolute:
         if not getattr(job, name).exists():
             raise SordineError(f"{path.name}: {name}: {getattr(job, name)} does not exist")
-    if job.extractor is None and job.source.is_dir():
-        raise SordineError(
-            f"{path.name}: source: {job.source} is a folder: name the extractor (logmel, encoder, windows, columns ...)"
-        )
-    for field in ("options", "weights", "layout", "layout_options", "media", "raw_views"):
-        if job.extractor is None and getattr(job, field):
-            raise SordineError(f"{path.name}: {field}: there is no extractor to give it to")
     return job
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing wrong, with its place, in one line; an unknown key counts before all others."""
+    """The first error with its place, in one line. An unknown key comes before all others."""
     found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = found[0]
-    # Members of a union stand in the place too: they are no keys.
+    # The place also contains members of a union, which are not keys.
     place = [str(part) for part in first["loc"] if not _of_union(part)]
     where = ".".join(place)
     if first["type"] == "extra_forbidden":
@@ -233,13 +256,13 @@ def _of_union(part: int | str) -> bool:
 
 
 def _keys(place: list[str]) -> list[str]:
-    """The keys known at a place of the job file."""
+    """The keys that are known at a place in the job file."""
     parts: dict[str, type[BaseModel]] = {"policy": PolicyPart, "audit": AuditPart}
     return list(parts.get(place[0] if place else "", Job).model_fields)
 
 
 def schema_text() -> str:
-    """What docs/job.schema.json holds."""
+    """Return the contents of docs/job.schema.json."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(head | Job.model_json_schema() | {"title": "Sordine job"}, indent=2, ensure_ascii=False) + "\n"
 
