@@ -129,7 +129,8 @@ class _Lines(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.say(record.getMessage())
+        mark = "warning: " if record.levelno >= logging.WARNING else ""
+        self._console.say(mark + record.getMessage())
 
 
 def _bars() -> Progress:

@@ -20,9 +20,9 @@ def test_quiet_prints_results_and_warnings_only(capsys: pytest.CaptureFixture[st
     with Console(quiet=True) as console:
         Run().log("a step")
         console.progress("audit", 2, 2)
-        LOGGER.warning("a warning")
+        LOGGER.warning("few records")
         console.say("a result")
-    assert capsys.readouterr().out == "a warning\na result\n"
+    assert capsys.readouterr().out == "warning: few records\na result\n"
 
 
 def test_nothing_is_printed_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
