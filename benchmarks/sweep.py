@@ -27,7 +27,7 @@ from typing import Any
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
-from sordine.evaluation.report_file import write_report
+from sordine.evaluation.report_json import write_report
 from sordine.keys import Key
 from sordine.methods.registry import load
 from sordine.policy import Policy

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sordine.evaluation.audit import audit
     from sordine.evaluation.comparison import compare
     from sordine.evaluation.report import Report
-    from sordine.evaluation.report_file import read_report, write_report
+    from sordine.evaluation.report_json import read_report, write_report
     from sordine.features.extract import extract
     from sordine.keys import Key
     from sordine.methods.fit import fit
@@ -48,11 +48,11 @@ _HOMES = {
     "fit_under_limit": ("sordine.workflow.leakage_limit", "fit_under"),
     "load": ("sordine.methods.registry", "load"),
     "make_method": ("sordine.methods.registry", "make"),
-    "read_report": ("sordine.evaluation.report_file", "read_report"),
+    "read_report": ("sordine.evaluation.report_json", "read_report"),
     "release": ("sordine.workflow.release.table", "release"),
     "sweep": ("sordine.workflow.sweep", "sweep"),
     "transform": ("sordine.workflow.transform", "transform"),
-    "write_report": ("sordine.evaluation.report_file", "write_report"),
+    "write_report": ("sordine.evaluation.report_json", "write_report"),
 }
 __all__ = [
     "ALL_OTHERS",

@@ -15,7 +15,9 @@ from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
-from sordine.evaluation.sections.persons_and_queries import harder
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.sections.base import AuditData
+from sordine.evaluation.sections.registry import findings
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
@@ -145,21 +147,25 @@ class Bench:
         """Several records of one person together, and, in the first fold, several releases of each record."""
         released = transform(modifier, side, Key.of_seed(0), run=Run(workers=1))
         queries = QUERIES if group.fold == 0 else 0
-        found = harder(
-            dataclasses.replace(side, x=np.asarray(side.x, np.float32)),
-            np.asarray(released.x, np.float32),
-            group.case.policy(group.task),
-            Budget(settings=("A", "B"), person=COUNTS, queries=queries, max_records=MOST, cloud=0),
+        data = AuditData(
+            original=side,
+            released=released,
+            before=dataclasses.replace(side, x=np.asarray(side.x, np.float32)),
+            after=np.asarray(released.x, np.float32),
+            policy=group.case.policy(group.task),
+            budget=Budget(settings=("A", "B"), person=COUNTS, queries=queries, max_records=MOST, cloud=0),
+            options=AuditOptions(person=group.case.unit),
+            run=Run(),
             modifier=modifier,
             key=Key.of_seed(0),
-            person=group.case.unit,
             memory=memory,
         )
+        found = findings(data, ("person", "queries"))
         return {
             "unit": group.case.unit,
-            "person": [nameless(dataclasses.asdict(f)) for f in found.person],
-            "queries": [dataclasses.asdict(f) for f in found.queries],
-            "notes": list(found.notes),
+            "person": [nameless(dataclasses.asdict(f)) for f in found["person"]],
+            "queries": [dataclasses.asdict(f) for f in found["queries"]],
+            "notes": list(data.notes),
         }
 
 

@@ -25,7 +25,7 @@ from benchmarks.unknown.pooled import (
     worst,
     worst_person,
 )
-from sordine.evaluation.sections.persons_and_queries import MOST as SEVERAL
+from sordine.evaluation.sections.sample import MOST as SEVERAL
 
 MACHINE = re.compile(r"support vector machine, .*? read (\d\.\d\d) NAG")  # in a card's notes
 Parts = dict[tuple[str, Task, str], list[Part]]  # (case, task, entry) -> parts

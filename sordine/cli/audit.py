@@ -39,7 +39,7 @@ from sordine.run import Run, check_device
 
 if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
-    from sordine.evaluation.inputs import Pair
+    from sordine.evaluation.inputs import AuditInputs
     from sordine.keys import Key
     from sordine.models.modifier import Modifier
     from sordine.workflow import pipeline
@@ -164,7 +164,7 @@ def audit(given: AuditOptions) -> int:
     """Report what retrained attackers infer from released records."""
     _check(given)
     options = _options(given)
-    from sordine.evaluation.report_file import write_report
+    from sordine.evaluation.report_json import write_report
     from sordine.workflow import pipeline
 
     with given.console() as console:
@@ -266,7 +266,7 @@ def _key(given: AuditOptions) -> Key | None:
     return Key.read(path) if path is not None and path.exists() else None
 
 
-def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[Policy, Pair]:
+def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[Policy, AuditInputs]:
     """Return the policy to audit and the records."""
     note = _note(given)
     asked = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
@@ -281,41 +281,41 @@ def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[P
     return policy.resolve(known), pair
 
 
-def _pair(given: AuditOptions, policy: Policy, run: Run) -> Pair:
-    from sordine.evaluation.inputs import extract_pair, read_pair
+def _pair(given: AuditOptions, policy: Policy, run: Run) -> AuditInputs:
+    from sordine.evaluation.inputs import MediaFolders, extract_pair, read_pair
+    from sordine.features.extract import ExtractOptions
 
     layout_options: Mapping[str, str] = parsing.assignments(given.layout_options, "--layout-option")
     if given.extractor is None:
+        media = None
+        if given.media is not None:
+            media = MediaFolders(given.media, given.media_after, given.layout, layout_options)
         return read_pair(
             given.table,
             given.transformed,
             features=parsing.names(given.features),
             named=policy.named,
-            media=given.media,
-            media_after=given.media_after,
-            layout=given.layout,
-            layout_options=layout_options,
+            media=media,
             match_by_order=given.match_by_order,
-            log=run.log,
+            run=run,
         )
     return extract_pair(
         given.table,
         given.transformed,
         given.extractor,
-        options=parsing.assignments(given.options),
-        layout=given.layout,
-        layout_options=layout_options,
-        weights=given.weights,
-        skip_bad=given.skip_bad,
-        device=check_device(given.device),
-        workers=given.workers,
+        ExtractOptions(
+            options=parsing.assignments(given.options),
+            weights=given.weights,
+            layout=given.layout,
+            layout_options=layout_options,
+            skip_bad=given.skip_bad,
+        ),
         named=policy.named,
-        log=run.log,
-        progress=run.progress,
+        run=replace(run, device=check_device(given.device), workers=given.workers),
     )
 
 
-def _command(given: AuditOptions, policy: Policy, budget: Budget, pair: Pair) -> str:
+def _command(given: AuditOptions, policy: Policy, budget: Budget, pair: AuditInputs) -> str:
     extra = [*pair.options]
     extra += [] if given.more is None else ["--more", given.more.name]
     extra += [] if given.person is None else ["--person", given.person]

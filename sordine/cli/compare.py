@@ -56,7 +56,7 @@ def compare(given: CompareOptions) -> None:
     from sordine.data.files import atomic
     from sordine.evaluation.comparison import compare as compare_reports
     from sordine.evaluation.page.tradeoff_plot import comparison_page
-    from sordine.evaluation.report_file import read_report
+    from sordine.evaluation.report_json import read_report
 
     with given.console() as console:
         named = list(zip(_titles(given.reports), map(read_report, given.reports), strict=True))

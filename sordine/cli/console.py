@@ -89,7 +89,7 @@ class Console:
 
     def verdict(self, report: Report) -> None:
         """Print the verdict of an audit, and how well records were matched with originals, if that was tried."""
-        from sordine.evaluation.sections.harder_sentences import linkage_says
+        from sordine.evaluation.sections.linkability import linkage_says
 
         self.say(report.verdict.title)
         for sentence in report.verdict.sentences:

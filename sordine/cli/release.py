@@ -58,7 +58,7 @@ def release(given: ReleaseOptions) -> None:
     """Make the folder that may be shared from a transformed table."""
     _check(given)
     from sordine.data.table_io import TableFile
-    from sordine.evaluation.report_file import read_report
+    from sordine.evaluation.report_json import read_report
     from sordine.workflow import pipeline
 
     options = pipeline.ReleaseOptions(

@@ -1,49 +1,44 @@
-"""Audit: attackers learn from released and from original records, and a Report says what they read."""
+"""The audit: attacks learn from released and from original records, and a report says what they infer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from sordine.attacks.auxiliary_data import hold_more
 from sordine.attacks.budget import Budget
-from sordine.attacks.optimal import exact
-from sordine.attacks.pretrained import pretrained as read_pretrained
 from sordine.attacks.registry import ATTACKS, reads, suited
-from sordine.attacks.results import ExactFinding, Finding, PretrainedFinding, Role
-from sordine.attacks.runner import attack_releases, single_threaded
+from sordine.attacks.results import Finding
+from sordine.attacks.runner import attack_releases
 from sordine.attacks.scenarios import FEWEST, AttackData, splits, unknown_classes
 from sordine.data.matching import same_columns, same_records
-from sordine.data.statistics import moments
 from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.evaluation.exact_copies import copied, copies_elsewhere
-from sordine.evaluation.guarantees import proved
-from sordine.evaluation.headlines import UNSUITED, Readings, figures
+from sordine.evaluation.exact_copies import copies_elsewhere
+from sordine.evaluation.headlines import UNSUITED, figures
+from sordine.evaluation.options import AuditOptions, accepts_option_keywords
 from sordine.evaluation.release_checks import Match, columns, contents, match, names_and_order
-from sordine.evaluation.report import Flaw, Headline, Report
-from sordine.evaluation.sections.person_sentences import qualified, sentences
-from sordine.evaluation.sections.persons_and_queries import Harder, harder, unit_of
-from sordine.evaluation.sections.projection import cloud
-from sordine.evaluation.verdict import judge
+from sordine.evaluation.report import Flaw, Headline, Report, Verdict
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.registry import sections
+from sordine.evaluation.sections.sample import unit_of
+from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
-from sordine.metrics.distortion import distortion
-from sordine.metrics.information import Entanglement, entanglement
 from sordine.models.modifier import Modifier, versions
 from sordine.policy import Policy
-from sordine.run import Run, silent
+from sordine.run import Run, accepts_run_keywords
 
-__all__ = ["Budget", "audit"]
+__all__ = ["AuditOptions", "Budget", "audit"]
 
-Progress = Callable[[str, int, int], None]
-
-HELD = 1 << 30  # bytes of the records tried, before and after together, that are held at a time
+HELD = 1 << 30  # bytes of attacked records, originals and released together, in memory at a time
 
 
+@accepts_run_keywords
+@accepts_option_keywords
 def audit(
     original: Table,
     released: Table,
@@ -52,171 +47,339 @@ def audit(
     modifier: Modifier | None = None,
     key: Key | None = None,
     budget: Budget = Budget(),
-    max_leakage: float | None = None,
-    person: str | None = None,
-    match_by_order: bool = False,
-    kept: Sequence[str] | None = None,
-    originals: bool = True,
-    pretrained: bool = True,
-    final: bool = False,
-    memory: MutableMapping[Any, Any] | None = None,
-    more: Table | None = None,
-    device: str = "cpu",
-    workers: int | None = None,
-    log: Callable[[str], None] = silent,
-    progress: Progress | None = None,
-    source: dict[str, Any] | None = None,
+    options: AuditOptions | None = None,
+    run: Run | None = None,
 ) -> Report:
-    """Attack what is released, and the originals in the same way, and report.
+    """Attack released records, and originals in the same way, and report what the attacks infer.
 
-    original: records with labels. released: x' with the same ids and whatever columns leave with it. modifier, key: tell
-    which records were fitted on, else the split does. kept: columns that the exact attacker sees too (default: preserved ones
-    beside the records). person: the attribute that says who a record is of, where several of one are read together (default:
-    see `harder.unit_of`). originals: whether the report may show them. pretrained: whether to train classifiers that are
-    never retrained. final: `released` is what leaves the house, its ids and order with it. memory: caches what attackers
-    read of the originals, for other releases of the same table. more: labelled originals that the attacker alone holds (it
-    needs the modifier). workers: attacks made at a time (default: torch's threads).
+    A damaged release is reported, not refused. Feature columns of all tables are matched by name with those of `original`.
 
-    Feature columns of `released`, `more` and the modifier are matched by name with those of `original`.
+    Parameters
+    ----------
+    original
+        Original records, with labels.
+    released
+        Released records with the same ids, and the columns that are released with them.
+    policy
+        The attributes that are suppressed, preserved and watched.
+    modifier, key
+        What made the release, where they are known. They say which records were fitted; else the split does.
+    budget
+        Which attacks run, and on how many records.
+    options
+        See `AuditOptions`. Its fields are accepted as keywords for one more version.
+    run
+        Its device, workers, log and progress are used.
 
-    match_by_order: row i of both tables is the same record, where a table has no ids; without it such tables are matched by
-    exact vectors, or refused (see `matching.same_records`).
+    Returns
+    -------
+    Report
+        Headlines, findings of every section and the verdict.
 
-    A release that is damaged is reported, not refused. Raises SordineError for a policy that the table cannot serve, for
-    attackers of whom none can read records of this shape, for as many feature columns of other names, and for tables whose
-    records cannot be matched.
+    Raises
+    ------
+    SordineError
+        If the table cannot serve the policy, no attack of the budget fits records of this shape, feature columns have
+        other names, or records of the two tables cannot be matched.
     """
     started = time.monotonic()
-    original, released, more = _columns_matched(original, released, more, modifier, log)
-    found = same_records(original, released, by_order=match_by_order)
-    released, notes = found.released, list(found.notes)
-    for note in notes:
-        log(note)
-    for table in (original, released):
+    run, options = run or Run(), options or AuditOptions()
+    known = _Release(modifier, key)
+    case = _match(original, released, policy, known, options, run)
+    for table in (case.original, case.released):
         if not _families(table, budget):
             raise SordineError(
-                f"audit: {', '.join(budget.families)} cannot read records of {table.source}, of the shape "
-                f"{list(table.shape)}: name other families too"
+                f"{table.source}: none of the attacks {', '.join(budget.families)} fits records of shape "
+                f"{list(table.shape)}; add another family to the budget"
             )
+    selection = _select(case, known, options, budget)
+    data = _data(case, selection, known, budget, options, run)
+    findings: list[Finding] = []
+    if len(data.before):
+        findings, headlines = _attack_records(data)
+        data.headlines = tuple(headlines)
+    fields, external, contributions = _run_sections(data, findings)
+    unsuited = not suited(budget.families, case.original.shape)
+    if unsuited:
+        contributions.append(Contribution(closing=(UNSUITED,)))
+    suppress = case.policy.suppress
+    verdict, passed = judge_contributions(data.headlines, contributions, suppress, options.max_leakage)
+    made = _made(data, selection, unsuited)
+    made["seconds"] = round(time.monotonic() - started, 1)
+    return _report(data, verdict, passed, made, fields, external)
+
+
+# ----------------------------------------------------------------------------------------- which records are attacked
+
+
+@dataclass(frozen=True)
+class _Release:
+    # What made the release, where it is known.
+    modifier: Modifier | None
+    key: Key | None
+
+
+@dataclass
+class _Case:
+    # The tables with their columns and records matched, and what is known before any attack.
+    original: Table
+    released: Table
+    more: Table | None
+    policy: Policy
+    rows: Match
+    flaws: list[Flaw]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Selection:
+    # The records that are attacked: rows of both tables, which of them were fitted, and how that is known.
+    rows: Match
+    fitted: np.ndarray
+    how: str
+    sampled: dict[str, list[int]] = field(default_factory=dict)
+
+
+def _match(original: Table, released: Table, policy: Policy, known: _Release, options: AuditOptions, run: Run) -> _Case:
+    """Match columns and records, and check the whole release. The rows are those with finite numbers."""
+    original, released, more = _same_columns(original, released, options.more, known.modifier, run)
+    found = same_records(original, released, by_order=options.match_by_order)
+    released, notes = found.released, list(found.notes)
+    for note in notes:
+        run.log(note)
     policy = policy.resolve(original.attributes)
-    unit_of(original, policy, person)  # what cannot be is refused before anything is tried
+    unit_of(original, policy, options.person)  # refuses an unknown person before any work
     rows = match(original, released)
     looked = contents(original, released, rows)
     flaws = [*rows.flaws, *looked.flaws, *columns(original, released, rows, policy)]
-    flaws += names_and_order(original, released, rows, policy, final=final)
-    if modifier is None and 2 * looked.equal.sum() <= len(looked.equal):
-        flaws += copies_elsewhere(original, released, by_order=match_by_order)
+    flaws += names_and_order(original, released, rows, policy, final=options.final)
+    if known.modifier is None and 2 * looked.equal.sum() <= len(looked.equal):
+        flaws += copies_elsewhere(original, released, by_order=options.match_by_order)
     usable = Match(rows.original[looked.finite], rows.released[looked.finite], ())
-    fitted, how = _fitted(original, released, usable, policy, modifier, key, flaws)
-    most = min(budget.max_records, max(FEWEST, HELD // (8 * (original.width + released.width))))
-    usable, fitted, sampled = _sample(original, usable, fitted, most)
-    if sampled and most < budget.max_records:
-        notes.append(
-            f"at most {most:,} records a side are tried, not {budget.max_records:,}: so many of this width are held in memory"
+    return _Case(original, released, more, policy, usable, flaws, notes)
+
+
+def _same_columns(
+    original: Table, released: Table, more: Table | None, modifier: Modifier | None, run: Run
+) -> tuple[Table, Table, Table | None]:
+    """The tables with their feature columns in one order: the modifier's where it has the same ones, else the original's."""
+    card = getattr(modifier, "card", None)
+    if card is not None:
+        original = same_columns(
+            original, card.input.get("features", ()), "the table of the fit", widths=True, log=run.log
         )
-    roles: dict[str, Role] = {name: role for role, names in policy.roles() for name in names}  # type: ignore[misc]
-    headlines: list[Headline] = []
-    findings: list[Finding] = []
-    read: list[PretrainedFinding] = []
-    known: list[ExactFinding] = []
-    around, moved, asked = None, {}, Harder()
-    if len(usable.original):
-        before = original.take(usable.original)
-        before = replace(before, x=np.asarray(before.x, np.float32), split=fitted)
-        after = _rows(released, usable.released)
-        store: MutableMapping[Any, Any] = {} if memory is None else memory
-        scenes = _scenes(before, after, roles)
-        log(f"audit: {int(fitted.sum()):,} fitted and {int((~fitted).sum()):,} unseen records, {len(roles)} attributes")
-        flaws += copied(original, before, after, fitted, policy)
-        armed = scenes
-        if more is not None:
-            armed, told = hold_more(scenes, before, more, modifier, budget.max_records)
-            notes += told
-        compared = pretrained and original.shape == released.shape
-        run = Run(device, log=log, progress=progress, workers=workers)
-        readings = _attack(armed, list(roles), budget, store, run, notes)
-        findings, headlines = figures(readings, roles, original.classes, budget)
-        if compared:
-            own = store.setdefault((scenes[0].digest, "pretrained"), {})
-            read = _pretrained(before, after, roles, own, budget, device)
-        beside = [a for a in policy.preserve if a in released.y] if kept is None else [a for a in kept if a in roles]
-        if modifier is not None and modifier.discrete:
-            known = _exact(modifier, before, policy, beside, budget, notes)
-        around = cloud(before, after, list(roles), budget.cloud, originals)
-        moved = distortion(before.x, after, moments(before.x)[1])
-        with single_threaded():
-            given = {"modifier": modifier, "key": key, "person": person, "memory": store, "device": device, "log": log}
-            asked = harder(before, after, policy, budget, **given)  # type: ignore[arg-type]
-        notes += asked.notes
-    verdict, passed = judge(headlines, flaws, known, policy.suppress, max_leakage)
-    verdict = qualified(verdict, asked.person, headlines, max_leakage, asked.people)
-    adds = sentences(asked.person, headlines, asked.people)
-    unsuited = not suited(budget.families, original.shape)
-    verdict = replace(verdict, sentences=(*verdict.sentences, *adds, *([UNSUITED] if unsuited else [])))
-    made = {
+    wanted, source = original.features, original.source
+    released = same_columns(released, wanted, source, widths=True, log=run.log)
+    return original, released, None if more is None else same_columns(more, wanted, source, log=run.log)
+
+
+def _select(case: _Case, known: _Release, options: AuditOptions, budget: Budget) -> _Selection:
+    """Which records are attacked: at most `budget.max_records` on each side, and fewer where they are very wide."""
+    fitted, how = _fitted(case, known)
+    most = min(budget.max_records, max(FEWEST, HELD // (8 * (case.original.width + case.released.width))))
+    selection = _sample(case, fitted, how, most)
+    if selection.sampled and most < budget.max_records:
+        case.notes.append(
+            f"At most {most:,} records on each side are attacked instead of {budget.max_records:,}, because records of this "
+            "width need much memory."
+        )
+    return selection
+
+
+def _fitted(case: _Case, known: _Release) -> tuple[np.ndarray, str]:
+    """Which of the matched records the modifier was fitted on: (m,) bool, and how that is known."""
+    modifier, key, rows = known.modifier, known.key, case.rows
+    ids = case.original.ids[rows.original]
+    hashes = getattr(modifier, "fitted", None)
+    if modifier is not None and hashes is not None and len(hashes):
+        if key is not None and key.fingerprint == modifier.card.key:
+            return modifier.was_fitted_on(ids, key), "the modifier"
+        why = "no key was given" if key is None else "another key was given"
+        message = f"The split says which records the modifier was fitted on. The modifier's own list needs its key, but {why}."
+        case.flaws.append(Flaw("key", "note", message))
+    if case.released.split is not None:
+        return case.released.split[rows.released], "the split of the released table"
+    if case.original.split is not None:
+        return case.original.split[rows.original], "the split of the original table"
+    try:
+        decided = case.original.with_split(case.policy, key or Key.of_seed(0)).split
+    except SordineError as error:
+        message = f"No record can be held out ({error}). All records count as records of the fit."
+        case.flaws.append(Flaw("split", "note", message))
+        return np.ones(len(ids), bool), "nothing"
+    assert decided is not None
+    return decided[rows.original], "a split made for the audit"
+
+
+def _sample(case: _Case, fitted: np.ndarray, how: str, most: int) -> _Selection:
+    """At most `most` records on each side, chosen by id, so that the order of rows has no effect."""
+    rows = case.rows
+    rank = np.empty(len(fitted), np.int64)
+    rank[Key.of_seed(0).order("audit sample", case.original.ids[rows.original])] = np.arange(len(fitted))
+    keep = np.zeros(len(fitted), bool)
+    sampled = {}
+    for name, side in (("fitted", fitted), ("unseen", ~fitted)):
+        members = np.flatnonzero(side)
+        picked = members[np.argsort(rank[members])[:most]]
+        keep[picked] = True
+        if len(picked) < len(members):
+            sampled[name] = [len(picked), len(members)]
+    return _Selection(Match(rows.original[keep], rows.released[keep], ()), fitted[keep], how, sampled)
+
+
+def _data(
+    case: _Case, selection: _Selection, known: _Release, budget: Budget, options: AuditOptions, run: Run
+) -> AuditData:
+    before = case.original.take(selection.rows.original)
+    before = replace(before, x=np.asarray(before.x, np.float32), split=selection.fitted)
+    memory: MutableMapping[Any, Any] = {} if options.memory is None else options.memory
+    return AuditData(
+        original=case.original,
+        released=case.released,
+        before=before,
+        after=np.asarray(case.released.take(selection.rows.released).x, np.float32),
+        policy=case.policy,
+        budget=budget,
+        options=replace(options, more=case.more),
+        run=run,
+        modifier=known.modifier,
+        key=known.key,
+        flaws=tuple(case.flaws),
+        notes=case.notes,
+        memory=memory,
+    )
+
+
+# ------------------------------------------------------------------------------------------- attacks on single records
+
+
+def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
+    """The findings and headlines of attacks on single records."""
+    originals, released = data.attacked
+    count = f"{int(data.fitted.sum()):,} fitted and {int((~data.fitted).sum()):,} unseen records"
+    data.run.log(f"audit: {count}, {len(data.roles)} attributes")
+    if data.options.more is not None:
+        (originals, released), notes = hold_more(
+            (originals, released), data.before, data.options.more, data.modifier, data.budget.max_records
+        )
+        for note in notes:
+            data.note(note)
+    _note_plans(data, originals)
+    # Without shared work, so that a figure of the report is exactly that of the attack alone.
+    attributes, memory = list(data.roles), data.memory
+    readings = attack_releases(
+        originals, [released], attributes, data.budget, data.run, memory=memory, share_work=False
+    )[0]
+    return figures(readings, data.roles, data.original.classes, data.budget)
+
+
+def _note_plans(data: AuditData, originals: AttackData) -> None:
+    """Note scenarios that are left out, and persons that are in one side only."""
+    budget = data.budget
+    for scenario in budget.settings:
+        for name in data.roles:
+            why = splits(originals, name, scenario, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
+            if isinstance(why, str):
+                data.note(f"Scenario {scenario} is left out for `{name}`: {why}")
+            elif scenario == "A" and (note := unknown_classes(originals, name)):
+                data.note(note)
+
+
+def _families(table: Table, budget: Budget) -> list[str]:
+    """The attacks that fit records of this table's shape."""
+    return [name for name in budget.families if reads(name, table.shape)]
+
+
+def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:
+    """The options of these attacks that a report mentions."""
+    found: dict[str, Any] = {}
+    for name in _families(table, budget):
+        found |= ATTACKS[name].from_budget(budget).report_options()
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- sections and the report
+
+
+def _run_sections(
+    data: AuditData, findings: list[Finding]
+) -> tuple[dict[str, Any], dict[str, Any], list[Contribution]]:
+    """Run every section: fields of the report, findings of external sections, and what they add to the verdict."""
+    fields: dict[str, Any] = {"findings": tuple(findings)}  # of the section `attacks`, which runs nothing itself
+    external: dict[str, Any] = {}
+    contributions = []
+    for section in sections(data.options.sections):
+        if section.needs_records and not len(data.before):
+            continue
+        found = section.run(data)
+        if found is None:
+            continue
+        data.found[section.name] = found
+        _keep(section, found, fields, external)
+        added = section.contribution(found, data)
+        if added is not None:
+            contributions.append(added)
+    return fields, external, contributions
+
+
+def _keep(section: Section, found: Any, fields: dict[str, Any], external: dict[str, Any]) -> None:
+    if section.key is not None:
+        fields[section.key] = found
+    elif found:
+        external[section.name] = found
+
+
+def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, Any]:
+    """How the audit was made."""
+    budget, more = data.budget, data.options.more
+    fits = {*_families(data.original, budget), *_families(data.released, budget)}
+    return {
         "budget": budget.name,
-        "families": [f for f in budget.families if f in {*_families(original, budget), *_families(released, budget)}],
+        "families": [f for f in budget.families if f in fits],
         "settings": list(budget.settings),
         "seeds": list(budget.seeds),
         "folds": budget.folds,
-        "fitted": int(fitted.sum()),
-        "unseen": int((~fitted).sum()),
-        "fitted_known_by": how,
-        "sampled": sampled,
+        "fitted": int(data.fitted.sum()),
+        "unseen": int((~data.fitted).sum()),
+        "fitted_known_by": selection.how,
+        "sampled": selection.sampled,
         "held_by_attackers": 0 if more is None else min(len(more), budget.max_records),
-        "device": device,
+        "device": data.run.device,
         "versions": versions(),
-        "seconds": round(time.monotonic() - started, 1),
-        "notes": notes,
-        **_attack_options(released, budget),
+        "seconds": 0.0,
+        "notes": data.notes,
+        **_attack_options(data.released, budget),
         **({"no_attacker_for_pictures": True} if unsuited else {}),
-        **(source or {}),
+        **(data.options.source or {}),
     }
+
+
+def _report(
+    data: AuditData,
+    verdict: Verdict,
+    passed: bool | None,
+    made: dict[str, Any],
+    fields: dict[str, Any],
+    external: dict[str, Any],
+) -> Report:
+    original = data.original
     return Report(
         verdict=verdict,
-        policy=dict(policy.roles()),
-        headlines=tuple(headlines),
-        findings=tuple(findings),
-        pretrained=tuple(read),
-        exact=tuple(known),
-        proved=proved(modifier, known),
-        flaws=tuple(flaws),
-        entanglement=_entanglement(original, policy, headlines, int((~fitted).sum())),
-        cloud=around,
-        **asked.findings,
-        distortion=moved,
+        policy=dict(data.policy.roles()),
+        headlines=data.headlines,
         table={
             "source": original.source,
             "records": len(original),
             "shape": list(original.shape),
-            "classes": {name: list(original.classes[name]) for name in roles},
+            "classes": {name: list(original.classes[name]) for name in data.roles},
             "notes": list(original.notes),
         },
-        modifier=None if modifier is None else _about(modifier),
+        modifier=None if data.modifier is None else _about(data.modifier),
         made=made,
-        max_leakage=max_leakage,
+        max_leakage=data.options.max_leakage,
         passed=passed,
-    )
-
-
-def _columns_matched(
-    original: Table, released: Table, more: Table | None, modifier: Modifier | None, log: Callable[[str], None]
-) -> tuple[Table, Table, Table | None]:
-    """The three with their feature columns in one order: the modifier's where it has the same ones, else the original's."""
-    card = getattr(modifier, "card", None)
-    if card is not None:
-        original = same_columns(original, card.input.get("features", ()), "the table of the fit", widths=True, log=log)
-    wanted, source = original.features, original.source
-    released = same_columns(released, wanted, source, widths=True, log=log)
-    return original, released, None if more is None else same_columns(more, wanted, source, log=log)
-
-
-def _entanglement(table: Table, policy: Policy, headlines: Sequence[Headline], unseen: int) -> Entanglement:
-    # An attribute that nobody labelled says nothing about others.
-    names = {role: [n for n in some if (table.y[n] >= 0).any()] for role, some in policy.roles()}
-    seen = {h.attribute: (h.before, h.guess) for h in headlines if h.role == "suppress"}
-    return entanglement(
-        table.y, names["suppress"], names["preserve"], names["watch"], originals=seen, test_records=unseen
+        sections=external,
+        **fields,
     )
 
 
@@ -225,136 +388,3 @@ def _about(modifier: Modifier) -> dict[str, Any]:
     if card is None:
         return {"method": type(modifier).__name__}
     return {"method": card.method, "fields": card.fields, "fit": card.fit, "notes": card.notes, "weights": card.weights}
-
-
-def _families(table: Table, budget: Budget) -> list[str]:
-    """The attackers that can read records of this table's shape."""
-    return [name for name in budget.families if reads(name, table.shape)]
-
-
-def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:
-    """The options of these attackers that a report mentions."""
-    found: dict[str, Any] = {}
-    for name in _families(table, budget):
-        found |= ATTACKS[name].from_budget(budget).report_options()
-    return found
-
-
-def _rows(table: Table, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(table.take(rows).x, np.float32)
-
-
-def _fitted(
-    original: Table,
-    released: Table,
-    rows: Match,
-    policy: Policy,
-    modifier: Modifier | None,
-    key: Key | None,
-    flaws: list[Flaw],
-) -> tuple[np.ndarray, str]:
-    """Which of the matched records the modifier was fitted on: (m,) bool, and how that is known."""
-    ids = original.ids[rows.original]
-    hashes = getattr(modifier, "fitted", None)
-    if modifier is not None and hashes is not None and len(hashes):
-        if key is not None and key.fingerprint == modifier.card.key:
-            return modifier.was_fitted_on(ids, key), "the modifier"
-        why = "no key was given" if key is None else "the key given is another"
-        message = (
-            f"Which records the modifier was fitted on is taken from the split: {why}, so its own list cannot be read."
-        )
-        flaws.append(Flaw("key", "note", message))
-    if released.split is not None:
-        return released.split[rows.released], "the split of the released table"
-    if original.split is not None:
-        return original.split[rows.original], "the split of the original table"
-    try:
-        decided = original.with_split(policy, key or Key.of_seed(0)).split
-    except SordineError as error:
-        flaws.append(Flaw("split", "note", f"No record can be held back ({error}): all count as fitted on."))
-        return np.ones(len(ids), bool), "nothing"
-    assert decided is not None
-    return decided[rows.original], "a split made for the audit"
-
-
-def _sample(
-    original: Table, rows: Match, fitted: np.ndarray, most: int
-) -> tuple[Match, np.ndarray, dict[str, list[int]]]:
-    # At most so many of each side, by id, so that row order does not matter.
-    rank = np.empty(len(fitted), np.int64)
-    rank[Key.of_seed(0).order("audit sample", original.ids[rows.original])] = np.arange(len(fitted))
-    keep = np.zeros(len(fitted), bool)
-    said = {}
-    for name, side in (("fitted", fitted), ("unseen", ~fitted)):
-        own = np.flatnonzero(side)
-        picked = own[np.argsort(rank[own])[:most]]
-        keep[picked] = True
-        if len(picked) < len(own):
-            said[name] = [len(picked), len(own)]
-    return Match(rows.original[keep], rows.released[keep], ()), fitted[keep], said
-
-
-def _scenes(before: Table, after: np.ndarray, roles: Mapping[str, Role]) -> tuple[AttackData, AttackData]:
-    assert before.split is not None
-    scene = AttackData(
-        x=before.x,
-        ids=before.ids,
-        labels={name: before.y[name] for name in roles},
-        classes={name: len(before.classes[name]) for name in roles},
-        fitted=before.split,
-        group=before.group,
-    )
-    return scene, replace(scene, x=after)
-
-
-def _attack(
-    scenes: tuple[AttackData, AttackData],
-    attributes: list[str],
-    budget: Budget,
-    memory: MutableMapping[Any, Any],
-    run: Run,
-    notes: list[str],
-) -> Readings:
-    for setting in budget.settings:
-        for name in attributes:
-            why = splits(scenes[0], name, setting, budget.seeds[0], budget.folds)  # type: ignore[arg-type]
-            if isinstance(why, str):
-                notes.append(f"setting {setting} is left out for `{name}`: {why}")
-            elif setting == "A" and (new := unknown_classes(scenes[0], name)):
-                notes.append(new)
-    # Without shared work: a figure of a report is exactly that of the attack alone.
-    return attack_releases(scenes[0], [scenes[1]], attributes, budget, run, memory=memory, share_work=False)[0]
-
-
-def _pretrained(
-    before: Table,
-    after: np.ndarray,
-    roles: Mapping[str, Role],
-    memory: dict[object, object],
-    budget: Budget,
-    device: str,
-) -> list[PretrainedFinding]:
-    assert before.split is not None
-    if not before.split.any() or before.split.all():
-        return []
-    fitted, unseen = before.take(before.split), before.take(~before.split)
-    given = {"memory": memory, "device": device, "pictures": budget.pictures}
-    with single_threaded():
-        released = after[~before.split]
-        some = [read_pretrained(fitted, unseen, released, name, role, **given) for name, role in roles.items()]  # type: ignore[arg-type]
-    return [f for f in some if f is not None]
-
-
-def _exact(
-    modifier: Modifier, before: Table, policy: Policy, kept: Sequence[str], budget: Budget, notes: list[str]
-) -> list[ExactFinding]:
-    assert before.split is not None
-    if tuple(modifier.card.input.get("shape", before.shape)) != before.shape:
-        notes.append("the exact attacker is left out: the modifier takes records of another shape")
-        return []
-    return [
-        found
-        for on, side in (("fitted", before.split), ("unseen", ~before.split))
-        if side.any()
-        for found in exact(modifier, before.take(side), on, policy.suppress, kept, budget.permutations)  # type: ignore[arg-type]
-    ]

@@ -1,9 +1,8 @@
-"""Findings, headlines and the verdict: what the attackers' readings mean, in figures and in words for someone who has never
-heard of NAG."""
+"""Findings and headlines: what predictions of the attacks mean, in figures and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,166 +15,194 @@ from sordine.evaluation.report import Headline
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
 from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
 
-UNEVEN = 1.5  # times an even share: above, balanced figures deserve a look
+UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
 UNSUITED = (
-    "The records are pictures, and no attacker that is made for pictures took part: such a one may read more, of the originals and of "
-    "the release, and a share of what these read says little. Name `resnet` among the families, or no families with the budget `standard`."
+    "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, from originals and "
+    "from released records, so the leakage given here means little. Add `resnet` to the families, or use the budget "
+    "`standard` with its own families."
 )
-
-_TRIED = {
+_TESTED = {
     "A": "unseen records",
     "B": "unseen records",
-    "C": "the records that the modifier was fitted on",
+    "C": "records of the fit",
 }
 
 
 @dataclass(frozen=True)
-class _Read:
-    # One attacker over its seeds, on the same records.
-    attacker: str
-    readings: list[Predictions]
+class _Attack:
+    # One kind of attack over its seeds, tested on the same records.
+    name: str
+    results: list[Predictions]
 
     @property
     def accuracy(self) -> float:
-        return float(np.mean([accuracy(r.truth, r.predicted) for r in self.readings]))
+        return float(np.mean([accuracy(r.truth, r.predicted) for r in self.results]))
 
     @property
     def balanced(self) -> float:
-        return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.readings]))
+        return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.results]))
 
 
-def _paired(before: _Read, after: _Read) -> tuple[float, float, float]:
-    # Means over seeds of how what is read rightly goes together.
-    pairs = zip(after.readings, before.readings, strict=True)
-    r = np.mean([correlations(a.truth, a.predicted, b.predicted) for a, b in pairs], axis=0).tolist()
-    return r[0], r[1], r[2]
-
-
-def _compare(before: _Read, after: _Read, classes: int, paired: tuple[float, float, float]) -> dict[str, Any]:
-    # The fields that a finding and a headline share.
-    truth = before.readings[0].truth
-    n, guess = len(truth), majority(truth)
-    was, now = before.accuracy, after.accuracy
-    interval = nag_interval(now, was, guess, n, correlation=paired, classes=classes)
-    share = nag(now, was, guess) if nag_is_defined(was, guess, n) else None
-    present = len(np.unique(truth))
-    readable_balanced = nag_is_defined(before.balanced, 1 / present, n)
-    return {
-        "before": was,
-        "after": now,
-        "guess": guess,
-        "nag": share,
-        "low": None if interval is None else interval[0],
-        "high": None if interval is None else interval[1],
-        "before_interval": wilson(was * n, n),
-        "after_interval": wilson(now * n, n),
-        "balanced_nag": balanced_nag(after.balanced, before.balanced, present) if readable_balanced else None,
-        "records": n,
-    }
+@dataclass(frozen=True)
+class _Question:
+    # One attribute in one scenario: who attacked the originals, and who attacked the release.
+    attribute: str
+    role: Role
+    classes: int
+    scenario: str
+    before: list[_Attack]
+    after: list[_Attack]
 
 
 def figures(
     readings: Readings, roles: Mapping[str, Role], classes: Mapping[str, Sequence[str]], budget: Budget
 ) -> tuple[list[Finding], list[Headline]]:
-    """What each attacker read in each setting, and each attribute's headline. classes: attribute -> class names."""
+    """Return the finding of each attack in each scenario, and the headline of each attribute.
+
+    Parameters
+    ----------
+    readings
+        Predictions of the attacks.
+    roles
+        Attribute to role.
+    classes
+        Attribute to names of its classes.
+    budget
+        The attacks that were wanted.
+    """
     findings: list[Finding] = []
     headlines: list[Headline] = []
     for name, role in roles.items():
-        count = len(classes[name])
-        candidates = []
-        for setting in budget.settings:
-            sides: tuple[list[_Read], list[_Read]] = ([], [])
-            for side in (0, 1):
-                for attacker in budget.families:
-                    some = [AttackTask(name, attacker, setting, s) for s in budget.seeds]  # type: ignore[arg-type]
-                    if all((side, p) in readings for p in some):
-                        sides[side].append(_Read(attacker, [readings[side, p] for p in some]))
-            if not sides[0] or not sides[1]:
-                continue
-            # An attacker that can read one side only (pictures became vectors) is among the best, but compares nothing.
-            later = {read.attacker: read for read in sides[1]}
-            for was, now in [(read, later[read.attacker]) for read in sides[0] if read.attacker in later]:
-                paired = _paired(was, now)
-                shares = _compare(was, now, count, paired)
-                findings.append(
-                    Finding(
-                        attribute=name,
-                        role=role,
-                        attacker=was.attacker,
-                        setting=setting,  # type: ignore[arg-type]
-                        guess_interval=wilson(shares["guess"] * shares["records"], shares["records"]),
-                        balanced_before=was.balanced,
-                        balanced_after=now.balanced,
-                        seeds=len(budget.seeds),
-                        correlation=paired,
-                        **{**shares, "records": shares["records"] * len(budget.seeds)},
-                    )
-                )
-            best = [max(side, key=lambda r: r.accuracy) for side in sides]
-            # The luckiest of many attackers lies above the guess even where nothing leaks: all of them share the 5 %.
-            tried = best[1].readings[0].truth.size
-            attacks = len(sides[1]) * len(budget.settings)
-            luck = wilson(best[1].accuracy * tried, tried, 1 - 0.05 / attacks)
-            fairest = [max(side, key=lambda r: r.balanced) for side in sides]
-            shares = _compare(best[0], best[1], count, _paired(best[0], best[1]))
-            shares["balanced_nag"] = _compare(fairest[0], fairest[1], count, _paired(fairest[0], fairest[1]))[
-                "balanced_nag"
-            ]
-            headline = Headline(
-                attribute=name,
-                role=role,
-                classes=count,
-                setting=setting,  # type: ignore[arg-type]
-                attacker_before=best[0].attacker,
-                attacker_after=best[1].attacker,
-                resolvable=resolvable(shares["before"], shares["guess"], shares["records"]),
-                at_chance=luck[0] <= shares["guess"],
-                uneven=shares["guess"] > UNEVEN / count,
-                **shares,
-            )
-            candidates.append(replace(headline, sentence=sentence(headline, len(sides[1]))))
-        if candidates:
-            headlines.append(_headline(candidates, role))
+        questions = list(_questions(readings, name, role, len(classes[name]), budget))
+        for question in questions:
+            findings += _findings(question, len(budget.seeds))
+        if questions:
+            headlines.append(_worst([_headline(q, len(budget.settings)) for q in questions], role))
     return findings, headlines
 
 
-def _headline(candidates: list[Headline], role: Role) -> Headline:
-    # The worst setting of what must not be read; of what should stay, the first there is: A, where unseen records are tried.
+def _questions(readings: Readings, name: str, role: Role, classes: int, budget: Budget) -> Iterator[_Question]:
+    for scenario in budget.settings:
+        sides: tuple[list[_Attack], list[_Attack]] = ([], [])
+        for side in (0, 1):
+            for family in budget.families:
+                tasks = [AttackTask(name, family, scenario, s) for s in budget.seeds]  # type: ignore[arg-type]
+                if all((side, t) in readings for t in tasks):
+                    sides[side].append(_Attack(family, [readings[side, t] for t in tasks]))
+        if sides[0] and sides[1]:
+            yield _Question(name, role, classes, scenario, *sides)
+
+
+def _findings(q: _Question, seeds: int) -> Iterator[Finding]:
+    # An attack that fits one side only (pictures became vectors) can be the best one, but has nothing to compare with.
+    after = {attack.name: attack for attack in q.after}
+    for was, now in [(attack, after[attack.name]) for attack in q.before if attack.name in after]:
+        paired = _paired(was, now)
+        shares = _compare(was, now, q.classes, paired)
+        yield Finding(
+            attribute=q.attribute,
+            role=q.role,
+            attacker=was.name,
+            setting=q.scenario,  # type: ignore[arg-type]
+            guess_interval=wilson(shares["guess"] * shares["records"], shares["records"]),
+            balanced_before=was.balanced,
+            balanced_after=now.balanced,
+            seeds=seeds,
+            correlation=paired,
+            **{**shares, "records": shares["records"] * seeds},
+        )
+
+
+def _headline(q: _Question, scenarios: int) -> Headline:
+    """The best attack on the release against the best attack on the originals."""
+    before, after = (max(side, key=lambda a: a.accuracy) for side in (q.before, q.after))
+    shares = _compare(before, after, q.classes, _paired(before, after))
+    # The luckiest of many attacks is above the baseline even without leakage. So all of them share the 5 %.
+    tested = after.results[0].truth.size
+    luck = wilson(after.accuracy * tested, tested, 1 - 0.05 / (len(q.after) * scenarios))
+    fairest = [max(side, key=lambda a: a.balanced) for side in (q.before, q.after)]
+    shares["balanced_nag"] = _compare(fairest[0], fairest[1], q.classes, _paired(fairest[0], fairest[1]))[
+        "balanced_nag"
+    ]
+    headline = Headline(
+        attribute=q.attribute,
+        role=q.role,
+        classes=q.classes,
+        setting=q.scenario,  # type: ignore[arg-type]
+        attacker_before=before.name,
+        attacker_after=after.name,
+        resolvable=resolvable(shares["before"], shares["guess"], shares["records"]),
+        at_chance=luck[0] <= shares["guess"],
+        uneven=shares["guess"] > UNEVEN / q.classes,
+        **shares,
+    )
+    return replace(headline, sentence=sentence(headline, len(q.after)))
+
+
+def _worst(candidates: list[Headline], role: Role) -> Headline:
+    """The worst scenario of a suppressed attribute. Of another one, the first: A, which tests on unseen records."""
     if role != "suppress":
         return min(candidates, key=lambda h: h.setting)
     return max(candidates, key=lambda h: (h.nag is not None, h.nag or 0.0, h.after - h.guess))
 
 
+def _paired(before: _Attack, after: _Attack) -> tuple[float, float, float]:
+    """Means over seeds of the correlations between correct predictions: see `Finding.correlation`."""
+    pairs = zip(after.results, before.results, strict=True)
+    r = np.mean([correlations(a.truth, a.predicted, b.predicted) for a, b in pairs], axis=0).tolist()
+    return r[0], r[1], r[2]
+
+
+def _compare(before: _Attack, after: _Attack, classes: int, paired: tuple[float, float, float]) -> dict[str, Any]:
+    """The fields that a finding and a headline share."""
+    truth = before.results[0].truth
+    n, baseline = len(truth), majority(truth)
+    was, now = before.accuracy, after.accuracy
+    interval = nag_interval(now, was, baseline, n, correlation=paired, classes=classes)
+    share = nag(now, was, baseline) if nag_is_defined(was, baseline, n) else None
+    present = len(np.unique(truth))
+    balanced_known = nag_is_defined(before.balanced, 1 / present, n)
+    return {
+        "before": was,
+        "after": now,
+        "guess": baseline,
+        "nag": share,
+        "low": None if interval is None else interval[0],
+        "high": None if interval is None else interval[1],
+        "before_interval": wilson(was * n, n),
+        "after_interval": wilson(now * n, n),
+        "balanced_nag": balanced_nag(after.balanced, before.balanced, present) if balanced_known else None,
+        "records": n,
+    }
+
+
 def percent(share: float) -> str:
-    """0.179 -> '17.9 %'; never '-0.0 %'."""
+    """Return a share as a percentage with one decimal: 0.179 is '17.9 %'. Never '-0.0 %'."""
     return f"{max(share, 0.0) * 100:.1f} %"
 
 
-def sentence(h: Headline, attackers: int) -> str:
-    """One headline in words."""
-    who = f"the best of {attackers} attackers" if attackers > 1 else "the attacker"
-    read = (
-        f"From the released records, {who} ({h.attacker_after}) reads `{h.attribute}` of {percent(h.after)} "
-        f"of {_TRIED[h.setting]}; always guessing the most frequent class gets {percent(h.guess)}, "
-        f"and from the originals {percent(h.before)} are read."
+def sentence(h: Headline, attacks: int) -> str:
+    """Return one headline in words. attacks: how many kinds of attack took part."""
+    attack = f"the best of {attacks} attacks" if attacks > 1 else "the attack"
+    base = (
+        f"From released records, {attack} ({h.attacker_after}) predicts `{h.attribute}` correctly for "
+        f"{percent(h.after)} of {_TESTED[h.setting]}. The baseline is {percent(h.guess)}; on originals, accuracy is {percent(h.before)}."
     )
     if h.nag is None:
-        return read + " So few more than by guessing are read from the originals that no share of it can be stated."
+        return f"{base} On originals it is too close to the baseline to state the leakage as a share of it."
+    what = "leakage" if h.role == "suppress" else "utility"
     if h.low is None or h.high is None:
-        return read + f" That is {percent(h.nag)} of what could be read before, from too few records for an interval."
+        return f"{base} That is a {what} of {percent(h.nag)}, on too few records for an interval."
     if h.overtaken:
-        return (
-            read + " That is more than from the originals: attackers that read those so badly can say no share of them."
-        )
-    left = "is still readable" if h.role == "suppress" else "is kept"
-    return read + (
-        f" So {percent(h.nag)} of what could be read before {left} (95 % sure: between {percent(h.low)} and {percent(h.high)})."
-    )
+        return f"{base} Accuracy is higher than on originals, so these attacks are too weak to state a {what}."
+    return f"{base} That is a {what} of {percent(h.nag)} (95 % interval: {percent(h.low)} to {percent(h.high)})."
 
 
 def exact_excess(finding: ExactFinding, headlines: Sequence[Headline]) -> float | None:
-    """Leakage (as NAG) that the best possible attacker has of one attribute above what chance alone shows; None where it
-    is within chance, or where the originals cannot be read."""
+    """Return the leakage (NAG) of the optimal attack on one attribute, beyond what chance shows.
+
+    None where it is within chance, or where attacks do not infer the attribute from originals.
+    """
     if len(finding.attributes) != 1 or finding.accuracy <= finding.permuted_high:
         return None
     for h in headlines:

@@ -1,10 +1,9 @@
-"""What an audit compares: two tables, or two media folders (the originals, and an anonymiser's files of the same names)
-as one pair of tables."""
+"""The inputs of an audit: two tables, or two media folders that become two tables."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,33 @@ from sordine.evaluation.sections.gallery import gallery
 from sordine.features.extract import ExtractOptions, extract
 from sordine.features.registry import make_extractor
 from sordine.policy import Policy
-from sordine.run import Run, silent
+from sordine.run import Run, accepts_run_keywords
 
-Progress = Callable[[str, int, int], None]
+WORKERS = 2  # threads that extract, where the run leaves the choice to the task
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two tables of the same records, and where their media are.
+class AuditInputs:
+    """Two tables of the same records, and their media.
 
-    original: with labels. transformed: the same ids. source: the folder of the originals, where it was named. released: the
-    folder of what an anonymiser made. folders: whether the tables were made of the two folders. about: what the report says
-    of the transformed records. options: words for a command line that makes the same pair again. by_order: whether records were
-    matched by row number, as asked.
+    Parameters
+    ----------
+    original
+        Original records, with labels.
+    transformed
+        Released records with the same ids.
+    source
+        Media folder of the originals, where it was given.
+    released
+        Media folder of an anonymiser, where there is one.
+    folders
+        Whether the tables were extracted from the two folders.
+    about
+        Facts about the released records, for the report.
+    options
+        Words of a command line that gives the same inputs again.
+    by_order
+        Whether records were matched by row number, as requested.
     """
 
     original: Table
@@ -47,68 +60,107 @@ class Pair:
     options: tuple[str, ...] = ()
     by_order: bool = False
 
-    def gallery(self, policy: Policy, *, originals: bool = True, log: Callable[[str], None] = silent) -> Gallery | None:
-        """Some records to look at or listen to; None where no media folder is known. See `sordine.evaluation.sections.gallery`."""
+    @accepts_run_keywords
+    def gallery(self, policy: Policy, *, originals: bool = True, run: Run | None = None) -> Gallery | None:
+        """Return some records to look at or listen to: see `sordine.evaluation.sections.gallery`.
+
+        None where no media folder is known.
+        """
         if self.source is None:
             return None
-        after = self.transformed
-        return gallery(policy, self.original, after, self.source, self.released, originals=originals, log=log)
+        return gallery(
+            policy, self.original, self.transformed, self.source, self.released, originals=originals, run=run
+        )
 
     def finish(self, report: Report, shown: Gallery | None) -> Report:
-        """The report with its gallery; of two folders, what is said of ids is said of file names, and nothing of an order."""
+        """Return the report with its gallery. For two folders, flaws of ids are about file names, and order has no meaning."""
         if self.folders:
-            kept = (flaw for flaw in report.flaws if flaw.code != "telling-order")
-            report = replace(report, flaws=tuple(_of_names(flaw) for flaw in kept))
+            flaws = (flaw for flaw in report.flaws if flaw.code != "telling-order")
+            report = replace(report, flaws=tuple(_about_names(flaw) for flaw in flaws))
         return replace(report, gallery=shown)
 
 
+@dataclass(frozen=True)
+class MediaFolders:
+    """The media of two tables.
+
+    Parameters
+    ----------
+    before
+        Folder from which the original table was extracted.
+    after
+        An anonymiser's files with the same names.
+    layout, layout_options
+        Layout of the originals' folder. None: detected.
+    """
+
+    before: Path
+    after: Path | None = None
+    layout: str | None = None
+    layout_options: Mapping[str, str] | None = None
+
+
+@accepts_run_keywords
 def read_pair(
     table: Path,
     transformed: Path,
     *,
     features: Sequence[str] = (),
     named: Sequence[str] = (),
-    media: Path | None = None,
-    media_after: Path | None = None,
-    layout: str | None = None,
-    layout_options: Mapping[str, str] | None = None,
+    media: MediaFolders | None = None,
     match_by_order: bool = False,
-    log: Callable[[str], None] = silent,
-) -> Pair:
-    """Two table files; media: the folder that the first was made of; media_after: an anonymiser's files of the same names.
+    run: Run | None = None,
+) -> AuditInputs:
+    """Open two table files.
 
-    Feature columns are matched by name; another order is said to `log`. Records are matched by id; where ids are missing, as in
-    `sordine.data.matching.same_records`, and how stands in `log` and in the original table's notes.
+    Feature columns are matched by name; another order is logged. Records are matched by id. Without ids they are matched as in
+    `sordine.data.matching.same_records`; the log and the original table's notes say how.
+
+    Parameters
+    ----------
+    table, transformed
+        Files of the original and of the released records.
+    features
+        Columns that hold the features. Empty: found by type.
+    named
+        Attributes to load whatever their number of classes.
+    media
+        The media of both tables, for a gallery.
+    match_by_order
+        Whether row i of both tables is the same record where ids are missing.
+    run
+        Its log is used.
     """
+    log = (run or Run()).log
     original = Table.read(table, features, named=named)
-    released = _read_released(transformed, features, original, log)
+    released = _open_released(transformed, features, original, run or Run())
     found = same_records(original, released, by_order=match_by_order)
     for note in found.notes:
         log(note)
     if match_by_order and not found.by_order:
-        log("--match-by-order has no say here: records were matched by their ids")
-    original = replace(original, notes=(*original.notes, *found.notes))
+        log("--match-by-order has no effect: the records were matched by their ids")
     options: list[str] = ["--match-by-order"] if found.by_order else []
     if media is not None:
-        options += ["--media", media.name, *_layout_words(layout, layout_options)]
-        options += ["--media-after", media_after.name] if media_after is not None else []
-    return Pair(
-        original,
+        options += ["--media", media.before.name, *_layout_words(media.layout, media.layout_options)]
+        options += ["--media-after", media.after.name] if media.after is not None else []
+    after = None if media is None else media.after
+    return AuditInputs(
+        replace(original, notes=(*original.notes, *found.notes)),
         found.released,
-        None if media is None else open_media(media, layout, layout_options),
-        None if media_after is None else open_media(media_after, labels=False),
+        None if media is None else open_media(media.before, media.layout, media.layout_options),
+        None if after is None else open_media(after, labels=False),
         about={"transformed": transformed.name, "released_sha256": sha256(transformed)},
         options=tuple(options),
         by_order=found.by_order,
     )
 
 
-def _read_released(path: Path, features: Sequence[str], original: Table, log: Callable[[str], None]) -> Table:
-    # Another tool's table has its features where the originals have them, or is told as ever; one that Sordine wrote has x.
+def _open_released(path: Path, features: Sequence[str], original: Table, run: Run) -> Table:
+    # Sordine writes features into column x. Another tool's table has them in the columns of the originals, or found by type.
     if not features or read_note(path, "sordine.transform"):
         return Table.read(path, check=False)
     try:
-        return Table.read(path, features, like=original, check=False, log=log)
+        return Table.read(path, features, like=original, check=False, log=run.log)
     except SordineError as missing:
         try:
             return Table.read(path, check=False)
@@ -116,78 +168,101 @@ def _read_released(path: Path, features: Sequence[str], original: Table, log: Ca
             raise missing from None
 
 
+@accepts_run_keywords
 def extract_pair(
     original: str | Path,
     anonymised: str | Path,
     extractor: str,
+    options: ExtractOptions = ExtractOptions(),
     *,
-    options: Mapping[str, str] | None = None,
-    layout: str | None = None,
-    layout_options: Mapping[str, str] | None = None,
-    weights: Path | None = None,
-    skip_bad: bool = False,
-    device: str = "cpu",
-    workers: int = 2,
     named: Sequence[str] = (),
-    log: Callable[[str], None] = silent,
-    progress: Progress | None = None,
-) -> Pair:
-    """Both folders through the same extractor: what it learns, it learns from the originals.
+    run: Run | None = None,
+) -> AuditInputs:
+    """Extract two media folders in the same way. What the extractor learns, it learns from the originals.
 
-    original: a media folder with labels, in any layout that is known. anonymised: files under the same names; its labels,
-    if any, are not read. weights: a file that the extractor takes its weights from. named: attributes to read whatever
-    their number of classes. progress: (what, done, in all). The others as in `sordine.features.extract.extract`.
-    Files that only one of them holds are named and counted, to `log` and in the original table's notes, and left out.
-    Raises SordineError where either cannot be read, no name is in both, the originals' records are frames of videos, or
-    the extractor is asked to be blind to something (`steady`).
+    Files that only one folder has are left out; the log and the original table's notes say how many.
+
+    Parameters
+    ----------
+    original
+        Media folder with labels, in any known layout.
+    anonymised
+        Files with the same names. Labels in it are ignored.
+    extractor
+        Name of the extractor.
+    options
+        Its options and weights, the layout of the originals' folder, and what happens to damaged files.
+    named
+        Attributes to load whatever their number of classes.
+    run
+        Its device, workers, log and progress are used.
+
+    Raises
+    ------
+    SordineError
+        If a folder cannot be opened, no name is in both, records are frames of videos, or the extractor is made to hide an
+        attribute (`steady`).
     """
-    _check_hides_nothing(extractor, options, weights)
-    given = [] if weights is None else ["--weights", Path(weights).name]
-    source = open_media(Path(original), layout, layout_options)
-    if any(frame is not None for frame in source.frames):
-        raise SordineError(f"{original}: its records are frames of videos; only whole files can be compared by name")
-    released = open_media(Path(anonymised), labels=False)
-    if source.kind != released.kind:
-        raise SordineError(f"{original} holds {source.kind}, {anonymised} {released.kind}: nothing to compare")
-    if not set(source.files) & set(released.files):
-        raise SordineError(
-            f"no file of {anonymised} has the name of one of {original} (such as {source.files[0]!r}; there is {released.files[0]!r})"
-        )
+    run = run or Run()
+    _refuse_hidden(extractor, options)
+    source, released = _open_folders(Path(original), Path(anonymised), options)
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pair-", dir=cache_folder()) as scratch:
-        tables = []
-
-        def said(line: str) -> None:
-            if scratch not in line:  # what is soon gone is not told of
-                log(line)
-
-        for name, folder, first in (("original", original, True), ("anonymised", anonymised, False)):
-            made = extract(
-                folder,
-                extractor,
-                Path(scratch) / f"{name}.parquet",
-                ExtractOptions(
-                    options=options or {},
-                    layout=layout if first else None,
-                    layout_options=layout_options if first else None,
-                    labels=first,
-                    weights=weights,
-                    skip_bad=skip_bad,
-                ),
-                Run(device=device, workers=workers, log=said, progress=progress),
-            )
-            weights = made.fitted or weights
-            read = Table.read(Path(scratch) / f"{name}.parquet", named=named if first else ())
-            tables.append(replace(read, source=Path(folder).name))
-    words = ["--extractor", extractor, *(f"--option={k}={v}" for k, v in (options or {}).items())]
-    words += _layout_words(layout, layout_options)
-    words += [*given, *(["--skip-bad"] if skip_bad else [])]
-    pair = _paired(tables[0], tables[1], source, released, log)
-    return replace(pair, folders=True, about={"transformed": released.root.name}, options=tuple(words))
+        folders = (Path(original), Path(anonymised))
+        before, after = _extract_both(folders, extractor, options, named, Path(scratch), run)
+    inputs = _paired(before, after, source, released, run)
+    about = {"transformed": released.root.name}
+    return replace(inputs, folders=True, about=about, options=tuple(_extract_words(extractor, options)))
 
 
-def _paired(original: Table, anonymised: Table, source: Media, released: Media, log: Callable[[str], None]) -> Pair:
-    """The rows of both tables whose files have the same name, as one pair."""
+def _open_folders(original: Path, anonymised: Path, options: ExtractOptions) -> tuple[Media, Media]:
+    source = open_media(original, options.layout, options.layout_options)
+    if any(frame is not None for frame in source.frames):
+        raise SordineError(
+            f"{original}: its records are frames of videos, but only whole files can be compared by name; extract both "
+            "folders and audit the two tables"
+        )
+    released = open_media(anonymised, labels=False)
+    if source.kind != released.kind:
+        raise SordineError(
+            f"{original} contains {source.kind} files, {anonymised} {released.kind} files; give two folders of one kind"
+        )
+    if not set(source.files) & set(released.files):
+        raise SordineError(
+            f"no file of {anonymised} has the same name as a file of {original} (for example {released.files[0]!r} and "
+            f"{source.files[0]!r}); rename the files"
+        )
+    return source, released
+
+
+def _extract_both(
+    folders: tuple[Path, Path],
+    extractor: str,
+    options: ExtractOptions,
+    named: Sequence[str],
+    scratch: Path,
+    run: Run,
+) -> tuple[Table, Table]:
+    """Both folders as tables: the anonymised one without a layout and labels, with the weights of the originals."""
+    show = run.log
+
+    def log(line: str) -> None:
+        if str(scratch) not in line:  # the temporary folder is of no use to the user
+            show(line)
+
+    run = replace(run, log=log, workers=WORKERS if run.workers is None else run.workers)
+    file = scratch / "original.parquet"
+    made = extract(folders[0], extractor, file, options, run)
+    before = replace(Table.read(file, named=named), source=folders[0].name)
+    file = scratch / "anonymised.parquet"
+    weights = made.fitted or options.weights
+    changed = replace(options, layout=None, layout_options=None, labels=False, weights=weights)
+    extract(folders[1], extractor, file, changed, run)
+    return before, replace(Table.read(file), source=folders[1].name)
+
+
+def _paired(original: Table, anonymised: Table, source: Media, released: Media, run: Run) -> AuditInputs:
+    """The rows of both tables whose files have the same name."""
     files = dict(zip(source.ids, source.files, strict=True))
     names = [files[name] for name in original.ids]
     known = set(names)
@@ -201,23 +276,38 @@ def _paired(original: Table, anonymised: Table, source: Media, released: Media, 
         if note
     ]
     for note in notes:
-        log(note)
+        run.log(note)
     rows = np.array([row for row, name in enumerate(names) if name in place], np.int64)
     if not len(rows):
-        raise SordineError(f"no file of {source.root} and of {released.root} with the same name could be read")
-    kept = replace(original.take(rows), notes=(*original.notes, *notes))
-    after = anonymised.take(np.array([place[names[row]] for row in rows], np.int64))
-    return Pair(kept, Table(after.x, {}, kept.ids, {}, source=anonymised.source), source, released)
-
-
-def _check_hides_nothing(extractor: str, options: Mapping[str, str] | None, weights: str | Path | None) -> None:
-    """Raise SordineError where the extractor hides information, as the attackers would then miss it too."""
-    tool = make_extractor(extractor, {**(options or {}), **({} if weights is None else {"weights": str(weights)})})
-    if hidden := tool.hides_information():
         raise SordineError(
-            f"extractor {extractor} hides {hidden} from the attackers, so it cannot be used to audit two folders; "
-            "remove the option `steady`, or use other weights"
+            f"{source.root} and {released.root}: no two files of the same name could be decoded; see the log for the reasons"
         )
+    before = replace(original.take(rows), notes=(*original.notes, *notes))
+    after = anonymised.take(np.array([place[names[row]] for row in rows], np.int64))
+    return AuditInputs(before, Table(after.x, {}, before.ids, {}, source=anonymised.source), source, released)
+
+
+def _refuse_hidden(extractor: str, options: ExtractOptions) -> None:
+    """Raise SordineError for an extractor that hides information: the attacks would not find it either."""
+    weights = {} if options.weights is None else {"weights": str(options.weights)}
+    hidden = make_extractor(extractor, {**options.options, **weights}).hides_information()
+    if hidden:
+        raise SordineError(
+            f"extractor {extractor} hides {hidden} from the attacks, so it cannot be used to audit two folders; remove "
+            "the option `steady`, or use other weights"
+        )
+
+
+def _extract_words(extractor: str, options: ExtractOptions) -> list[str]:
+    """Words of a command line that extract the same way."""
+    return [
+        "--extractor",
+        extractor,
+        *(f"--option={k}={v}" for k, v in options.options.items()),
+        *_layout_words(options.layout, options.layout_options),
+        *([] if options.weights is None else ["--weights", Path(options.weights).name]),
+        *(["--skip-bad"] if options.skip_bad else []),
+    ]
 
 
 def _layout_words(layout: str | None, options: Mapping[str, str] | None) -> list[str]:
@@ -231,12 +321,18 @@ def _missing(of: Media, other: Media, names: Iterable[str]) -> str | None:
     names = list(names)
     if not names:
         return None
-    many = "1 file" if len(names) == 1 else f"{len(names):,} files"
-    return f"{many} of {of.root.name} left out: none of the same name could be read in {other.root.name} (the first: {names[0]!r})"
+    count = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    return (
+        f"{count} of {of.root.name} left out: no file of the same name could be decoded in {other.root.name} (the first: "
+        f"{names[0]!r})"
+    )
 
 
-def _of_names(flaw: Flaw) -> Flaw:
-    said, advice, _ = flaw.message.partition(" `sordine release` ")
+def _about_names(flaw: Flaw) -> Flaw:
+    """The flaw with advice on file names in place of advice on ids."""
+    message, advice, _ = flaw.message.partition(" `sordine release` ")
     if not advice:
         return flaw
-    return replace(flaw, message=f"{said} The ids are the names of the files, and leave with them: rename the files.")
+    return replace(
+        flaw, message=f"{message} The ids are the names of the files and are released with them: rename the files."
+    )

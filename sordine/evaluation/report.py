@@ -1,6 +1,7 @@
-"""What an audit found: plain data, written as JSON and shown as a page. Nothing is computed here.
+"""The report of an audit: plain data, written as JSON and shown as a page.
 
-Shares and accuracies lie in [0, 1]; entropies are in bits unless a field says nats; intervals are 95 %.
+Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals. JSON keys are
+those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the projection.
 """
 
 from __future__ import annotations
@@ -23,21 +24,42 @@ from sordine.attacks.scenarios import Setting
 from sordine.metrics.information import Entanglement
 
 MediaKind = Literal["audio", "image", "video"]
+Level = Literal["holds", "leaks", "unclear", "broken"]
 SCHEMA = 1
-LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller names no limit
+LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller gives no limit
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The worst case of one attribute: best attacker after over best attacker before, in the setting where that is largest.
+    """The worst case of one attribute: the best attack on the release against the best attack on the originals.
 
-    nag, low, high: unclipped NAG and its interval. resolvable: the smallest upper bound on NAG that so many records
-    could certify, even if nothing leaked at all; None where before is not readable above the guess.
-    at_chance: the interval of `after`, widened for having picked the best of all families and settings (Bonferroni), holds
-    the guess or lies below it. may_be_luck: at chance only by that widening, while its own interval lies above 0.
-    overtaken: surely more is read than from the originals, by attackers that read those so badly that NAG says no share.
-    sentence: this line in words.
-    uneven: classes are uneven (majority share over 1.5 times an even share), so balanced NAG deserves a look.
+    Parameters
+    ----------
+    attribute, role, classes
+        The attribute, its role and its number of classes.
+    setting
+        The scenario with the largest leakage.
+    attacker_before, attacker_after
+        The best attack on originals and on released records.
+    before, after, guess
+        Their accuracies, and the baseline.
+    nag, low, high
+        NAG, not clipped, and its interval. None where the accuracy on originals is too close to the baseline.
+    resolvable
+        The smallest upper bound on NAG that so many records can certify, even without any leakage.
+    at_chance
+        Whether the interval of `after` reaches down to the baseline, after correction for choosing the best of all attacks
+        (Bonferroni).
+    before_interval, after_interval
+        Wilson intervals of the accuracies.
+    balanced_nag
+        NAG of balanced accuracy.
+    uneven
+        Whether the most frequent class has more than 1.5 times an equal share.
+    records
+        Number of tested records.
+    sentence
+        This headline in words.
     """
 
     attribute: str
@@ -65,9 +87,9 @@ class Headline:
     def not_excluded(self) -> float:
         """The leakage (NAG) that the audit cannot exclude: the larger of `high` and `resolvable`.
 
-        `high` alone is not enough: an attacker that always predicts the same class has a short interval on any number of
-        records. Where no interval of NAG is known, it is the upper end of `after` above the guess, over 1 - guess: the originals then
-        count as if they told everything.
+        `high` alone is not enough: an attack that always predicts the same class has a short interval on any number of
+        records. Without an interval of NAG it is the upper end of `after` above the baseline, over 1 - baseline. The
+        accuracy on originals then counts as 1.
         """
         if self.nag is None or self.low is None or self.high is None:
             above = self.after_interval[1] - self.guess
@@ -76,19 +98,31 @@ class Headline:
 
     @property
     def may_be_luck(self) -> bool:
+        """Whether it is at the baseline only because of the correction for the best of many attacks."""
         return self.at_chance and self.low is not None and self.low > 0
 
     @property
     def overtaken(self) -> bool:
+        """Whether accuracy is surely higher than on originals, so that NAG is no share."""
         return self.low is not None and self.low > 1
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """Something wrong with the release itself. severity `leak` fails the audit, `broken` makes figures unreliable, `note` informs.
+    """A problem of the released table itself.
 
-    message: a sentence without ids of records; a release's manifest takes it over. example: the id of one record that the flaw
-    is about, for the owner only; None where there is none.
+    Parameters
+    ----------
+    code
+        Short name of the problem.
+    severity
+        `leak` fails the audit, `broken` makes figures unreliable, `note` informs.
+    message
+        A sentence without ids of records, because the manifest of a release repeats it.
+    attribute, column
+        What it is about.
+    example
+        Id of one record, for the owner only.
     """
 
     code: str
@@ -101,9 +135,18 @@ class Flaw:
 
 @dataclass(frozen=True)
 class Cloud:
-    """Records in two dimensions, before and after, on the same axes; codes index into `classes` per attribute, -1 unlabelled.
+    """Records in two dimensions, on the same axes.
 
-    before, after: lists of (x, y) for the same records in the same order; before is empty under --no-originals.
+    Parameters
+    ----------
+    before, after
+        Points (x, y) of the same records in the same order. `before` is empty under --no-originals.
+    codes
+        Attribute to the code of each record: an index into `classes`, or -1 where it is not labelled.
+    classes
+        Attribute to names of its classes.
+    how
+        Which records and which axes, in words.
     """
 
     before: tuple[tuple[float, float], ...]
@@ -115,11 +158,18 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Sample:
-    """One record to look at or listen to, before and after.
+    """One record to look at or to listen to.
 
-    caption_before: the classes of the record's suppressed and of its preserved attributes, a line each; empty under
-    --no-originals. caption_after: whose recording took its place, and what stands beside it, a line each. before, after:
-    the files, made small, as base64; None where there is nothing to show. mime_before, mime_after: what they are.
+    Parameters
+    ----------
+    caption_before
+        Classes of the record, one line for suppressed and one for preserved attributes. Empty under --no-originals.
+    caption_after
+        Classes of the recording that replaces it, and the released labels, one line each.
+    mime_before, mime_after
+        Types of the files.
+    before, after
+        The files, made small, as base64. None where there is nothing to show.
     """
 
     caption_before: str
@@ -132,7 +182,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Some records as people see or hear them. note: what they are and how they were picked, in sentences."""
+    """Some records to look at or to listen to. note: what they are and how they were chosen."""
 
     kind: MediaKind
     samples: tuple[Sample, ...]
@@ -141,11 +191,20 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A grid of pictures: a row a record, a column a stage of what becomes of it.
+    """A grid of pictures: each row is a record, each column a stage on the way to the release.
 
-    columns: what each column shows ("original", "filtered", "mask", "released"). rows: base64 PNGs, as many a row as there
-    are columns; empty where there is no picture. captions: the classes of each row's record; none under --no-originals.
-    note: what they are and how they were picked, in sentences.
+    Parameters
+    ----------
+    title
+        Title of the grid.
+    columns
+        What each column shows ("original", "filtered", "mask", "released").
+    rows
+        Base64 PNGs, one for each column. Empty text where there is no picture.
+    captions
+        Classes of each row's record. Empty under --no-originals.
+    note
+        What the pictures are and how they were chosen.
     """
 
     title: str
@@ -159,11 +218,28 @@ class Sheet:
 class Point:
     """One report in a comparison.
 
-    leakage, utility: unclipped NAG, with their 95 % intervals; None where they cannot be told. utilities: each attribute
-    that the utility is the mean of. settings: the fields that vary within the method, with their values. before, after,
-    guess: of the attribute whose leakage it is, accuracies in [0, 1]. attacker, setting: which reading that is.
-    front: no other report leaks as little or less and is as useful or more, one of them strictly.
-    sheet: the report's first sheet, cut to one row.
+    Parameters
+    ----------
+    name
+        Name of the report.
+    leakage, utility
+        NAG, not clipped, with 95 % intervals (`leakage_low` ...). None where they are unknown.
+    utilities
+        The attributes of which the utility is the mean.
+    settings
+        The options that vary within the method, with their values.
+    role, before, after, guess
+        Role, accuracies and baseline of the attribute whose leakage is compared.
+    attacker, setting
+        The attack and the scenario of that leakage.
+    records, level
+        Number of tested records, and the level of the verdict.
+    distortion
+        As in the report.
+    front
+        Whether no other report leaks at most as much and is at least as useful, one of them strictly.
+    sheet
+        The first row of the report's first sheet.
     """
 
     name: str
@@ -190,7 +266,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The reports of one method, in the order of what varies. varies: names of its numeric fields that do."""
+    """The reports of one method, in the order of its varying options. varies: names of those that are numbers."""
 
     method: str
     varies: tuple[str, ...]
@@ -199,7 +275,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Failed:
-    """A setting of a sweep of which there is no point. name: the method and what varies; why: in words."""
+    """A point that a sweep could not make. name: the method and what varies. why: the reason, in words."""
 
     name: str
     why: str
@@ -207,9 +283,23 @@ class Failed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports side by side: leakage of `attribute` against utility, the mean over `utility`. notes: what to know of them.
-    failed: settings that a sweep could not make. differ: how the audits did not try alike, in sentences: then no point is
-    marked as undominated."""
+    """Reports side by side: leakage of one attribute against utility.
+
+    Parameters
+    ----------
+    attribute
+        The attribute whose leakage is compared.
+    utility
+        The attributes of which the utility is the mean.
+    curves
+        The reports, by method.
+    notes
+        What limits the comparison.
+    failed
+        Points that a sweep could not make.
+    differ
+        How the audits differ, in sentences. Then no point is marked as undominated.
+    """
 
     attribute: str
     utility: tuple[str, ...]
@@ -221,10 +311,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The page's first words. level: holds (for every suppressed attribute, what cannot be excluded lies under the limit), leaks,
-    unclear, broken; of single records. `sordine.evaluation.verdict.judge` has the rule. adds_up: several records known to be of one person clearly tell more, and the title says how much."""
+    """The first words of the report.
 
-    level: Literal["holds", "leaks", "unclear", "broken"]
+    Parameters
+    ----------
+    level
+        holds, leaks, unclear or broken, for single records: see `sordine.evaluation.verdict.judge_contributions`.
+    title
+        One line with the largest leakage that was found or cannot be excluded.
+    sentences
+        The reasons.
+    adds_up
+        Whether several records of one person clearly give away more. Then the title says so.
+    """
+
+    level: Level
     title: str
     sentences: tuple[str, ...]
     adds_up: bool = False
@@ -232,7 +333,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything an audit found."""
+    """Everything that an audit found.
+
+    A section of the report fills the field that it declares as its key. Sections from outside the package fill `sections`,
+    by their name.
+    """
 
     verdict: Verdict
     policy: dict[str, tuple[str, ...]]
@@ -258,6 +363,7 @@ class Report:
     max_leakage: float | None = None
     passed: bool | None = None
     schema: int = SCHEMA
+    sections: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> float:
@@ -266,6 +372,6 @@ class Report:
 
     @property
     def decided(self) -> frozenset[str]:
-        """Attributes that a suppressed one decides: what is read of them is leakage under another name."""
+        """Attributes that a suppressed attribute determines: their utility is leakage under another name."""
         pairs = () if self.entanglement is None else self.entanglement.pairs
         return frozenset(p.of for p in pairs if p.decides and p.given in self.policy.get("suppress", ()))

@@ -1,31 +1,43 @@
-"""Reports in files: a Report as JSON text and back, and the JSON Schema of that text.
+"""Reports on disk: a Report as JSON text and back, the JSON Schema of that text, and the files of a report.
 
-`python -m sordine.evaluation.report_json` prints the schema.
+`python -m sordine.evaluation.report_json > docs/report.schema.json` writes the schema.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from sordine.data.files import atomic, refuse_existing
 from sordine.errors import SordineError
+from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report import SCHEMA, Report
+from sordine.evaluation.sections.registry import SECTIONS
 
 _REPORT = TypeAdapter(Report)
 
 
 def to_json(report: Report) -> str:
-    """The report as JSON text: one line for each part, and for each member of a part that is a list of objects.
+    """Return the report as JSON text: one line for each part, and for each member of a part that is a list of objects.
 
-    NaN and infinity become null. Raises ValueError, naming the field, where one stands in a field that needs a number:
-    such a text could not be read back.
+    NaN and infinity become null. The part `sections` is left out where it is empty.
+
+    Raises
+    ------
+    ValueError
+        If a field that needs a number holds NaN or infinity: such a text could not be read back.
     """
-    text = "{\n" + ",\n".join(f"{_text(name)}: {_member(value)}" for name, value in _plain(report).items()) + "\n}\n"
+    parts = _plain(report)
+    if not parts["sections"]:
+        del parts["sections"]
+    text = "{\n" + ",\n".join(f"{_text(name)}: {_member(value)}" for name, value in parts.items()) + "\n}\n"
     try:
         _REPORT.validate_json(text)
     except ValidationError as error:
@@ -35,39 +47,87 @@ def to_json(report: Report) -> str:
 
 
 def from_json(text: str | bytes) -> Report:
-    """Read what `to_json` wrote. Raises SordineError, in one line, for anything else or for another schema."""
+    """Return the report that `to_json` wrote. Findings of sections that are not registered stay plain data.
+
+    Raises
+    ------
+    SordineError
+        In one line, for anything else and for another schema.
+    """
     try:
         raw = json.loads(text)
     except ValueError:
-        raise SordineError("the report is not JSON, or was cut short") from None
+        raise SordineError("this is not JSON, or the file is incomplete; run `sordine audit` again") from None
     if not isinstance(raw, dict) or "schema" not in raw or "verdict" not in raw:
-        raise SordineError("this JSON is not a report of sordine audit")
+        raise SordineError("this JSON is not a report; give the file that `sordine audit --json` wrote")
     if raw["schema"] != SCHEMA:
         raise SordineError(
-            f"the report was written in schema {raw['schema']!r}; this version of Sordine reads schema {SCHEMA}"
+            f"the report has schema {raw['schema']!r}, but this version of Sordine needs schema {SCHEMA}; run "
+            "`sordine audit` again"
         )
     try:
-        return _REPORT.validate_python(raw)
+        report = _REPORT.validate_python(raw)
+        return replace(report, sections={name: _section(name, found) for name, found in report.sections.items()})
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].splitlines()[0]
         raise SordineError(f"the report is damaged: {_place(first['loc'])}: {message}") from None
 
 
+def _section(name: str, found: Any) -> Any:
+    """The finding of an external section: in its own type where the section is registered."""
+    kind = SECTIONS[name].finding if name in SECTIONS else None
+    return found if kind is None or found is None else TypeAdapter(kind).validate_python(found)
+
+
+def write_report(
+    report: Report, html: str | Path | None = None, json: str | Path | None = None, *, force: bool = False
+) -> None:
+    """Write the page, the JSON file or both. If one fails, neither is written.
+
+    Raises
+    ------
+    SordineError
+        If a file exists and `force` is False, or cannot be written.
+    """
+    wanted = [(Path(path), make) for path, make in ((html, to_html), (json, to_json)) if path is not None]
+    for path, _ in wanted:
+        refuse_existing(path, force)
+    with contextlib.ExitStack() as stack:
+        for path, make in wanted:
+            stack.enter_context(atomic(path, force=force)).write_text(make(report), encoding="utf-8")
+
+
+def read_report(path: str | Path) -> Report:
+    """Read a report's JSON file.
+
+    Raises
+    ------
+    SordineError
+        If the file is missing or is not a report; the message names the file.
+    """
+    try:
+        return from_json(Path(path).read_bytes())
+    except OSError as error:
+        raise SordineError(f"{path}: the report cannot be opened: {error.strerror or error}") from None
+    except SordineError as error:
+        raise SordineError(f"{path}: {error}") from None
+
+
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `to_json`'s text; docs/report.schema.json."""
+    """Return the JSON Schema (draft 2020-12) of `to_json`'s text: docs/report.schema.json."""
     schema = _REPORT.json_schema()
     schema["properties"]["schema"] = {"const": SCHEMA, "default": SCHEMA, "title": "Schema", "type": "integer"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sordine audit report", **schema}
 
 
 def schema_text() -> str:
-    """What docs/report.schema.json holds."""
+    """Return the text of docs/report.schema.json."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def digest(report: Report) -> str:
-    """SHA-256, in hexadecimal, of `to_json`'s text: the same as that of the file it is written to."""
+    """Return the SHA-256, in hexadecimal, of `to_json`'s text, which is that of the report's JSON file."""
     return hashlib.sha256(to_json(report).encode()).hexdigest()
 
 

@@ -1,13 +1,49 @@
-"""Findings, headlines and the verdict: what the attackers' readings mean, in figures and in words for someone who has never
-heard of NAG."""
+"""The verdict: what headlines, flaws and the optimal attack mean together, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess, percent
-from sordine.evaluation.report import LIMIT, Flaw, Headline, Verdict
+from sordine.evaluation.report import LIMIT, Flaw, Headline, Level, Verdict
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a section of the report adds to the verdict.
+
+    Parameters
+    ----------
+    first, sentences, closing
+        Sentences before those on the attributes, after them, and at the end.
+    broken
+        Whether the figures are unreliable.
+    leaks
+        Whether the release leaks, whatever the attacks found.
+    unclear
+        Whether the verdict cannot be that it holds.
+    over
+        Whether more than the limit was found, so that the release does not pass a limit.
+    leakage
+        Leakages (NAG) that cannot be excluded.
+    attributes
+        Attributes that only the optimal attack infers.
+    clause
+        Clause for the title where the verdict holds or is unclear.
+    """
+
+    first: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+    closing: tuple[str, ...] = ()
+    broken: bool = False
+    leaks: bool = False
+    unclear: bool = False
+    over: bool = False
+    leakage: tuple[float, ...] = ()
+    attributes: tuple[str, ...] = ()
+    clause: str | None = None
 
 
 def judge(
@@ -17,144 +53,255 @@ def judge(
     suppress: Sequence[str],
     max_leakage: float | None,
 ) -> tuple[Verdict, bool | None]:
-    """The verdict, and whether the release passes (None without max_leakage).
-
-    The limit is max_leakage, or 5 % where that is None.
-    leaks: a flaw that leaks, or an attribute whose whole interval, or whose best possible attacker, lies above the limit.
-    holds: for every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`: the larger of the interval's
-    upper end and what so many records can resolve) is at most the limit. The title states the largest of these figures.
-    unclear: anything else, also an attacker at chance on too few records.
-    passed is False where more than max_leakage was found, or the release has a flaw that leaks or makes figures unreliable. A limit
-    that so few records cannot certify is stated and does not fail.
-    """
+    """Return the verdict on headlines, flaws and optimal attacks alone: see `judge_contributions`."""
     limit = LIMIT if max_leakage is None else max_leakage
-    read_well: list[str] = []  # by retrained attackers; what else leaks, the best possible attacker reads
-    secret = [h for h in headlines if h.role == "suppress"]
+    more = (flaw_contribution(flaws), optimal_contribution(exact, headlines, limit))
+    return judge_contributions(headlines, more, suppress, max_leakage)
+
+
+def judge_contributions(
+    headlines: Sequence[Headline],
+    contributions: Sequence[Contribution],
+    suppress: Sequence[str],
+    max_leakage: float | None,
+) -> tuple[Verdict, bool | None]:
+    """Return the verdict, and whether the release passes the limit.
+
+    The limit is `max_leakage`, or 5 % where that is None. The levels are:
+
+    broken
+        The release is damaged, so its figures are unreliable.
+    leaks
+        A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, is above the limit.
+    holds
+        For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at most the limit.
+        The title states the largest of these figures.
+    unclear
+        Anything else, also a baseline accuracy on too few records.
+
+    Parameters
+    ----------
+    headlines
+        Results of the attacks on single records.
+    contributions
+        What the sections of the report add.
+    suppress
+        Names of the suppressed attributes.
+    max_leakage
+        Limit on leakage (NAG), or None.
+
+    Returns
+    -------
+    verdict : Verdict
+    passed : bool or None
+        None without a limit. False where more than the limit was found, or a flaw leaks or damages the release. A limit
+        that so few records cannot certify is mentioned and does not fail.
+    """
+    case = _case(headlines, contributions, suppress, max_leakage)
+    verdict = Verdict(*_title(case), tuple(_sentences(case, headlines, contributions)))
+    for c in contributions:
+        if c.clause is not None and verdict.level in ("holds", "unclear"):
+            link = "but" if verdict.level == "holds" else "and"
+            verdict = Verdict(verdict.level, f"{verdict.title}; {link} {c.clause}", verdict.sentences, True)
+    return verdict, case.passed
+
+
+# ------------------------------------------------------------------------------------------- what sections contribute
+
+
+def flaw_contribution(flaws: Sequence[Flaw]) -> Contribution:
+    """Return what flaws of the release add to the verdict."""
     broken = [f.message for f in flaws if f.severity == "broken"]
-    leaking = [f.message for f in flaws if f.severity == "leak"]
-    said: list[str] = [*leaking, *broken]
-    leaks = bool(leaking)
-    unclear = False
-    over = False
-    for h in secret:
-        state, words = _state(h, limit)
-        said.append(words)
-        leaks |= state == "leaks"
-        read_well += [h.attribute] if state == "leaks" else []
-        unclear |= state == "unclear"
-        over |= (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
-    known: list[str] = []
-    figures = [h.not_excluded for h in secret]
+    leaks = [f.message for f in flaws if f.severity == "leak"]
+    return Contribution(first=(*leaks, *broken), broken=bool(broken), leaks=bool(leaks))
+
+
+def optimal_contribution(exact: Sequence[ExactFinding], headlines: Sequence[Headline], limit: float) -> Contribution:
+    """Return what the optimal attack on single suppressed attributes adds to the verdict."""
+    suppressed = [h for h in headlines if h.role == "suppress"]
+    sentences, leakage, certain, unclear = [], [], [], False
     for finding in exact:
-        excess = exact_excess(finding, secret)
+        excess = exact_excess(finding, suppressed)
         if excess is None or finding.kept:
             continue
-        figures.append(excess)
+        leakage.append(excess)
         if excess <= limit:
             continue
-        said.append(
-            f"The best possible attacker, who knows the modifier and these very records with their labels, reads "
-            f"{percent(finding.accuracy)} of `{finding.attributes[0]}` on {finding.on} records: "
-            f"{percent(finding.accuracy - finding.permuted)} more than chance alone gives on so few "
-            f"({percent(finding.permuted)}, with labels permuted)."
+        above = finding.accuracy - finding.permuted
+        sentences.append(
+            f"The optimal attacker knows the modifier, these records and their classes. It predicts "
+            f"`{finding.attributes[0]}` correctly for {percent(finding.accuracy)} of the {finding.on} records. That is "
+            f"{percent(above)} more than chance gives on so few records ({percent(finding.permuted)}, with permuted "
+            "classes)."
         )
-        certain = (finding.accuracy - finding.permuted_high) / max(finding.accuracy - finding.permuted, 1e-12) * excess
-        leaks |= certain > limit
-        known += [finding.attributes[0]] if certain > limit else []
-        unclear |= certain <= limit
-        over = True
-    unread = [name for name in suppress if name not in {h.attribute for h in secret}]
-    if unread:
-        said.append(f"No attack on {_list(unread)} could be made: too few labelled records.")
-        unclear = True
-    kept = [h for h in headlines if h.role == "preserve" and h.nag is not None]
-    said += [
-        f"`{h.attribute}`: more of it is read than from the originals, so these attackers are too weak to say what is kept."
-        if h.overtaken
-        else f"`{h.attribute}` keeps {percent(h.nag or 0.0)} of what could be read of it before."
-        for h in kept
-    ]
-    seen = [h for h in headlines if h.role == "watch" and h.nag is not None]
-    said += [
-        f"`{h.attribute}`, only watched: more of it is read than from the originals, so these attackers are too weak to say what is kept."
-        if h.overtaken
-        else f"`{h.attribute}`, only watched: {percent(h.nag or 0.0)} of what could be read of it before is read."
-        for h in seen
-    ]
-    passed = None if max_leakage is None else not (leaking or broken or over or unread)
-    most = max(figures, default=0.0)
-    if passed and most > limit:
-        said.append(
-            f"What was found meets the limit of {percent(limit)}. The records cannot certify it: "
-            f"up to {percent(most)} cannot be excluded."
-        )
-    names = _list(suppress)
-    if broken:
-        return Verdict("broken", "The release is damaged: its figures cannot be relied on", tuple(said)), passed
-    if leaks and not leaking and not read_well:
-        title = f"The release still tells {_list(list(dict.fromkeys(known)))} to the best possible attacker"
-        return Verdict("leaks", title, tuple(said)), passed
-    if leaks:
-        found = [h for h in secret if h.attribute in read_well]
-        return Verdict("leaks", f"The release still tells {_worst(found, leaking, names)}", tuple(said)), passed
-    if not suppress:
-        return Verdict("unclear", "Nothing was to be suppressed", tuple(said)), passed
-    if passed is False:
-        title = f"More of {names} was read than the limit of {percent(limit)} allows" if over else _open(names)
-        more = [h for h in secret if (h.nag or 0.0) > limit]
-        # A limit under what so many records can show is passed by chance alone.
-        if more and all(h.at_chance and (h.resolvable or 0.0) > limit for h in more):
-            few = max(more, key=lambda h: h.resolvable or 0.0)
-            title += f", which may be luck: {few.records:,} records cannot certify less than {percent(few.resolvable or 0.0)}"
-        return Verdict("unclear", title, tuple(said)), passed
-    if unclear:
-        title = _open(names) if unread or most <= limit else f"{_open(names)}: {_up_to(most)}"
-        return Verdict("unclear", title, tuple(said)), passed
-    chance = all(h.at_chance or h.nag is None for h in secret)
-    title = (
-        f"No attacker inferred {names} from the release"
-        if chance
-        else f"What attackers infer of {names} lies under the limit of {percent(limit)}"
+        if (finding.accuracy - finding.permuted_high) / max(above, 1e-12) * excess > limit:
+            certain.append(finding.attributes[0])
+        else:
+            unclear = True
+    return Contribution(
+        sentences=tuple(sentences),
+        leaks=bool(certain),
+        unclear=unclear,
+        over=bool(sentences),
+        leakage=tuple(leakage),
+        attributes=tuple(dict.fromkeys(certain)),
     )
-    return Verdict("holds", f"{title}; {_up_to(most)}", tuple(said)), passed
 
 
-def _up_to(share: float) -> str:
-    return f"up to {percent(share)} cannot be excluded"
+# ------------------------------------------------------------------------------------------------- the attributes
+
+
+@dataclass(frozen=True)
+class _Case:
+    # Everything that decides the level and the title.
+    suppressed: tuple[Headline, ...]
+    states: tuple[tuple[str, str], ...]  # of each suppressed attribute: leaks, holds or unclear, and a sentence
+    names: tuple[str, ...]  # suppressed attributes
+    unmeasured: tuple[str, ...]  # suppressed attributes without a headline
+    optimal: tuple[str, ...]  # attributes that the optimal attack infers
+    limit: float
+    largest: float  # leakage that cannot be excluded
+    broken: bool
+    flawed: bool  # a flaw leaks
+    unclear: bool
+    over: bool
+    passed: bool | None
+
+    @property
+    def leaking(self) -> list[Headline]:
+        return [h for h, (state, _) in zip(self.suppressed, self.states, strict=True) if state == "leaks"]
+
+
+def _case(
+    headlines: Sequence[Headline],
+    contributions: Sequence[Contribution],
+    suppress: Sequence[str],
+    max_leakage: float | None,
+) -> _Case:
+    limit = LIMIT if max_leakage is None else max_leakage
+    suppressed = tuple(h for h in headlines if h.role == "suppress")
+    states = tuple(_state(h, limit) for h in suppressed)
+    unmeasured = tuple(name for name in suppress if name not in {h.attribute for h in suppressed})
+    above = [
+        (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
+        for h, (state, _) in zip(suppressed, states, strict=True)
+    ]
+    over = any(above) or any(c.over for c in contributions)
+    broken = any(c.broken for c in contributions)
+    flawed = any(c.leaks and not c.attributes for c in contributions)
+    figures = [*(h.not_excluded for h in suppressed), *(v for c in contributions for v in c.leakage)]
+    return _Case(
+        suppressed=suppressed,
+        states=states,
+        names=tuple(suppress),
+        unmeasured=unmeasured,
+        optimal=tuple(dict.fromkeys(a for c in contributions for a in c.attributes)),
+        limit=limit,
+        largest=max(figures, default=0.0),
+        broken=broken,
+        flawed=flawed,
+        unclear=bool(unmeasured) or any(s == "unclear" for s, _ in states) or any(c.unclear for c in contributions),
+        over=over,
+        passed=None if max_leakage is None else not (flawed or broken or over or unmeasured),
+    )
 
 
 def _state(h: Headline, limit: float) -> tuple[str, str]:
-    """leaks, holds or unclear, as `judge` has it, and a sentence."""
-    left = f"{_up_to(h.not_excluded)} with {h.records:,} records"
+    """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
+    left = f"With {h.records:,} tested records, {_up_to(h.not_excluded)}"
     if h.nag is None or h.low is None or h.high is None:
         if h.after_interval[0] > h.guess:
             return "leaks", h.sentence
         if h.not_excluded <= limit:
-            return "holds", f"{h.sentence} Nothing above guessing is read from the released records either; {left}."
-        return "unclear", f"{h.sentence} {h.records:,} records are too few to say more."
+            return "holds", f"{h.sentence} Accuracy on released records is not above the baseline either. {left}."
+        return "unclear", f"{h.sentence} {h.records:,} records are too few to conclude more."
     if h.low > limit:
         return "leaks", h.sentence
     if h.not_excluded <= limit:
-        return "holds", f"{h.sentence} {left[0].upper()}{left[1:]}."
-    over = f"{left}, more than the limit of {percent(limit)}"
+        return "holds", f"{h.sentence} {left}."
+    over = f"{left}. That is more than the limit of {percent(limit)}."
     if h.may_be_luck:
-        luck = "Alone that is more than guessing reads; the best of so many attacks may be there by luck"
-        return "unclear", f"{h.sentence} {luck}. {over[0].upper()}{over[1:]}."
+        luck = "For one attack this is above the baseline, but the best of so many attacks can get there by chance."
+        return "unclear", f"{h.sentence} {luck} {over}"
     if h.at_chance:
-        return "unclear", f"{h.sentence} That cannot be told from guessing, but {over}."
-    return "unclear", f"{h.sentence} {over[0].upper()}{over[1:]}."
+        return "unclear", f"{h.sentence} This cannot be distinguished from the baseline. {over}"
+    return "unclear", f"{h.sentence} {over}"
 
 
-def _open(names: str) -> str:
-    return f"Whether {names} can still be inferred is not clear"
+def _sentences(case: _Case, headlines: Sequence[Headline], contributions: Sequence[Contribution]) -> list[str]:
+    result = [s for c in contributions for s in c.first]
+    result += [sentence for _, sentence in case.states]
+    result += [s for c in contributions for s in c.sentences]
+    if case.unmeasured:
+        result.append(f"No attack on {_list(case.unmeasured)} was possible: too few records are labelled.")
+    result += [_useful(h) for h in headlines if h.role == "preserve" and h.nag is not None]
+    result += [_useful(h) for h in headlines if h.role == "watch" and h.nag is not None]
+    if case.passed and case.largest > case.limit:
+        result.append(
+            f"The measured leakage meets the limit of {percent(case.limit)}. These records cannot certify the limit: "
+            f"{_up_to(case.largest)}."
+        )
+    return result + [s for c in contributions for s in c.closing]
 
 
-def _worst(secret: Sequence[Headline], leaking: Sequence[str], names: str) -> str:
-    readable = [h for h in secret if h.nag is not None and h.low is not None]
-    if leaking or not readable:
-        return names
-    worst = max(readable, key=lambda h: h.nag or 0.0)
-    return f"`{worst.attribute}`: {percent(min(worst.nag or 0.0, 1.0))} of what could be read before"
+def _useful(h: Headline) -> str:
+    name = f"`{h.attribute}`" if h.role == "preserve" else f"`{h.attribute}` (watched)"
+    if h.overtaken:
+        return f"{name}: accuracy is higher than on the originals. These attacks are too weak to measure its utility."
+    return f"{name} has a utility of {percent(h.nag or 0.0)}."
+
+
+# ------------------------------------------------------------------------------------------------------ the title
+
+
+def _title(case: _Case) -> tuple[Level, str]:
+    """The level and the title."""
+    if case.broken:
+        return "broken", "The release is damaged: its figures are unreliable"
+    if case.flawed or case.leaking:
+        return "leaks", f"The release still gives away {_worst(case)}"
+    if case.optimal:
+        return "leaks", f"The release still gives away {_list(case.optimal)} to the optimal attacker"
+    if not case.names:
+        return "unclear", "The policy suppresses no attribute"
+    if case.passed is False:
+        return "unclear", _over_limit(case) if case.over else _open(case)
+    if case.unclear:
+        known = case.unmeasured or case.largest <= case.limit
+        return "unclear", _open(case) if known else f"{_open(case)}: {_up_to(case.largest)}"
+    if all(h.at_chance or h.nag is None for h in case.suppressed):
+        title = f"No attack inferred {_list(case.names)} from the release"
+    else:
+        title = f"The leakage of {_list(case.names)} is below the limit of {percent(case.limit)}"
+    return "holds", f"{title}; {_up_to(case.largest)}"
+
+
+def _worst(case: _Case) -> str:
+    known = [h for h in case.leaking if h.nag is not None and h.low is not None]
+    if case.flawed or not known:
+        return _list(case.names)
+    worst = max(known, key=lambda h: h.nag or 0.0)
+    return f"`{worst.attribute}`: a leakage of {percent(min(worst.nag or 0.0, 1.0))}"
+
+
+def _over_limit(case: _Case) -> str:
+    title = f"The leakage of {_list(case.names)} is above the limit of {percent(case.limit)}"
+    above = [h for h in case.suppressed if (h.nag or 0.0) > case.limit]
+    # A limit below what so many records can show is met by chance only.
+    if above and all(h.at_chance and (h.resolvable or 0.0) > case.limit for h in above):
+        few = max(above, key=lambda h: h.resolvable or 0.0)
+        title += (
+            f", possibly by chance: {few.records:,} records cannot certify less than {percent(few.resolvable or 0.0)}"
+        )
+    return title
+
+
+def _open(case: _Case) -> str:
+    return f"Whether attacks can still infer {_list(case.names)} is not clear"
+
+
+def _up_to(share: float) -> str:
+    return f"a leakage of up to {percent(share)} cannot be excluded"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -433,7 +433,7 @@ def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:
             sizes.append(min(size, len(train)))
         began = time.monotonic()
         released = transform(modifier, some, run.key, run=quiet)
-        audit(some, released, policy, modifier=modifier, key=run.key, budget=Budget(), device=run.device)
+        audit(some, released, policy, modifier=modifier, key=run.key, budget=Budget(), run=quiet)
         attacked = time.monotonic() - began
     except SordineError as error:
         return Estimate(note=f"run times are not estimated: {error}")

@@ -12,9 +12,9 @@ import yaml
 from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
 from sordine.errors import SordineError
-from sordine.evaluation.inputs import read_pair
+from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
-from sordine.evaluation.report_file import read_report, write_report
+from sordine.evaluation.report_json import read_report, write_report
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside
 from sordine.keys import Key
@@ -236,16 +236,17 @@ class Pipeline:
             source={"command": "sordine run JOB.yaml"},
         )
 
+        layout_options = {name: str(value) for name, value in job.layout_options.items()}
+        media = MediaFolders(self._media(), None, job.layout, layout_options) if job.media else None
+
         def work() -> None:
             pair = read_pair(
                 self.table,
                 self.out / TRANSFORMED,
                 features=self.features,
                 named=policy.named,
-                media=self._media() if job.media else None,
-                layout=job.layout,
-                layout_options={name: str(value) for name, value in job.layout_options.items()},
-                log=self.run.log,
+                media=media,
+                run=self.run,
             )
             report = pipeline.audit(pair, policy, options, self.run, modifier=load(self.out / MODIFIER), key=self.key)
             write_report(report, self.out / PAGE, self.out / REPORT, force=True)

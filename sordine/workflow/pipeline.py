@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from sordine.attacks.budget import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
+from sordine.evaluation import options as report_options
 from sordine.evaluation.audit import audit as attack_records
-from sordine.evaluation.inputs import Pair
+from sordine.evaluation.inputs import AuditInputs
 from sordine.evaluation.report import Report
-from sordine.evaluation.sections.picture_sheets import reconstruction_sheet, sheets
-from sordine.evaluation.sections.reconstruction import reconstruct, sides
+from sordine.evaluation.sections.reconstruction import ReconstructionOptions, reconstruct, sides
+from sordine.evaluation.sections.sheets import reconstruction_sheet, sheets
 from sordine.features import extract as extract_module
 from sordine.features.augmentation.raw_views import raw_views
 from sordine.features.extract import Extracted
@@ -374,7 +374,7 @@ def transform(
 
 
 def audit(
-    inputs: Pair,
+    inputs: AuditInputs,
     policy: Policy,
     options: AuditOptions,
     run: Run | None = None,
@@ -404,7 +404,7 @@ def audit(
     original, released = inputs.original, inputs.transformed
     policy = policy.resolve(original.attributes)
     _check_audit(inputs, policy, options, modifier, key)
-    shown = inputs.gallery(policy, originals=options.originals, log=run.log)
+    shown = inputs.gallery(policy, originals=options.originals, run=run)
     more = None if options.more is None else Table.read(options.more, original.features, named=policy.named)
     report = attack_records(
         original,
@@ -413,21 +413,20 @@ def audit(
         modifier=modifier,
         key=key,
         budget=options.budget,
-        max_leakage=options.max_leakage,
-        originals=options.originals,
-        pretrained=options.pretrained,
-        more=more,
-        person=options.person,
-        match_by_order=inputs.by_order,
-        device=run.device,
-        workers=run.workers,
-        log=run.log,
-        progress=run.progress,
-        source={**inputs.about, **options.source},
+        options=report_options.AuditOptions(
+            max_leakage=options.max_leakage,
+            person=options.person,
+            match_by_order=inputs.by_order,
+            originals=options.originals,
+            pretrained=options.pretrained,
+            more=more,
+            source={**inputs.about, **options.source},
+        ),
+        run=run,
     )
     report = inputs.finish(report, shown)
     if shown is None:  # a gallery shows the same pictures
-        grids = sheets(modifier, key, original, released, policy=policy, originals=options.originals, log=run.log)
+        grids = sheets(modifier, key, original, released, policy=policy, originals=options.originals, run=run)
         report = replace(report, sheets=grids)
     if options.reconstruction is not None:
         report = _reconstructed(report, inputs, policy, options, run, modifier, key)
@@ -435,7 +434,7 @@ def audit(
 
 
 def _check_audit(
-    inputs: Pair, policy: Policy, options: AuditOptions, modifier: Modifier | None, key: Key | None
+    inputs: AuditInputs, policy: Policy, options: AuditOptions, modifier: Modifier | None, key: Key | None
 ) -> None:
     """Raise SordineError, before anything is attacked, where persons or pictures cannot be attacked as asked."""
     if options.person is not None and not options.budget.person:
@@ -461,7 +460,7 @@ def _check_audit(
 
 def _reconstructed(
     report: Report,
-    inputs: Pair,
+    inputs: AuditInputs,
     policy: Policy,
     options: AuditOptions,
     run: Run,
@@ -476,11 +475,8 @@ def _reconstructed(
         policy,
         modifier=modifier,
         key=key,
-        identity=asked.identity,
-        verification=asked.verification,
-        device=run.device,
-        log=run.log,
-        progress=run.progress,
+        options=ReconstructionOptions(asked.identity, asked.verification),
+        run=run,
     )
     few = min(map(len, found.rebuilt.values()))
     pictures = {name: x[:few] for name, x in found.rebuilt.items()}

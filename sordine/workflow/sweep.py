@@ -25,6 +25,7 @@ from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError, WriteError
 from sordine.evaluation.audit import audit
 from sordine.evaluation.comparison import compare
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report import LIMIT, Comparison, Failed, Report
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.methods.registry import load
@@ -220,11 +221,8 @@ class _Sweep:
                 modifier=modifier,
                 key=self.run.key,
                 budget=self.budget,
-                pretrained=False,
-                memory=self.memory,
-                device=self.run.device,
-                workers=self.run.workers,
-                progress=self.run.progress,
+                options=AuditOptions(pretrained=False, memory=self.memory),
+                run=replace(self.run, log=silent),
             )
             with atomic(point.folder / REPORT) as temporary:
                 temporary.write_text(to_json(report), encoding="utf-8")

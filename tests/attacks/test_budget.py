@@ -211,7 +211,7 @@ def test_new_people_cannot_be_named_and_the_audit_says_so() -> None:
     policy = Policy(("who",), (), ("town", "sex"))
     found = audit(t, replace(t, y={}, group=None), policy, budget=FAST, pretrained=False)
     notes = found.made["notes"]
-    assert any("setting A is left out for `who`" in note and "verification" in note for note in notes)
+    assert any("Scenario A" in note and "`who`" in note for note in notes)
     assert some in notes
     assert {f.setting for f in found.findings if f.attribute == "who"} == {"B", "C"}
     assert next(f for f in found.findings if f.attribute == "sex" and f.setting == "A").before > 0.85

@@ -27,7 +27,7 @@ from sordine.attacks.reconstruction.white_box import invert, total_variation
 from sordine.cli.app import main
 from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.evaluation.sections.reconstruction import reconstruct
+from sordine.evaluation.sections.reconstruction import ReconstructionOptions, reconstruct
 from sordine.keys import Key
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.perceptual import Perceptual
@@ -245,7 +245,7 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     original = Table.of(x, labels, split=split)
     order = np.random.default_rng(0).permutation(200)
     open_hand = Table.of(truth[order], {}, ids=original.ids[order])
-    found = reconstruct(original, open_hand, Policy(preserve=("person",)), steps=50)
+    found = reconstruct(original, open_hand, Policy(preserve=("person",)), options=ReconstructionOptions(steps=50))
     assert [f.attacker for f in found.findings] == ["decoder", "decoder + GAN"]
     assert set(found.ids) == set(original.ids[150:])  # tried on records that were not fitted on
     assert all(p.shape == (50, 3, 16, 16) for p in found.rebuilt.values())
@@ -257,7 +257,7 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     assert np.corrcoef(ground[:, 0], found.rebuilt["decoder"][:, 0, 0, 0])[0, 1] > 0.7
     # Where pictures are released, they themselves come first: as they are, or darker.
     darker = original.with_x((x * 0.5).astype(np.float32))
-    shown = reconstruct(original, darker, Policy(preserve=("person",)), steps=50).findings
+    shown = reconstruct(original, darker, Policy(preserve=("person",)), options=ReconstructionOptions(steps=50)).findings
     assert [f.attacker for f in shown] == ["as released", "decoder", "decoder + GAN"]
     lost = np.mean((0.5 * x[150:]) ** 2, (1, 2, 3))
     assert shown[0].psnr == pytest.approx(float(np.mean(10 * np.log10(255**2 / lost))), abs=0.05)

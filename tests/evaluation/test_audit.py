@@ -94,7 +94,7 @@ def test_nothing_left() -> None:
     assert h.at_chance
     assert found.verdict.level == "holds"
     assert found.passed is True
-    assert "guessing" in h.sentence
+    assert "baseline" in h.sentence
     assert headline(found, "word").nag < 0.12  # type: ignore[operator]
 
 
@@ -220,7 +220,7 @@ def test_exact_findings() -> None:
     assert exact[("sex",), (), "unseen"].accuracy < 0.56
     assert exact[joint, (), "unseen"].accuracy < one.accuracy
     assert found.verdict.level == "leaks"
-    assert any("best possible attacker" in s for s in found.verdict.sentences)
+    assert any("optimal attacker" in s for s in found.verdict.sentences)
     assert found.pretrained == (), "a released record of another width cannot be shown to it"
     quiet = audit(*drawn(np.full((4, 8), 1 / 8))[:2], policy, modifier=drawn(np.full((4, 8), 1 / 8))[2], budget=FAST)
     assert all(f.accuracy <= f.permuted_high + 0.02 for f in quiet.exact)

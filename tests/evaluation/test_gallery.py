@@ -23,8 +23,7 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report import Gallery, Sample
-from sordine.evaluation.report_file import read_report
-from sordine.evaluation.report_json import from_json, json_schema, to_json
+from sordine.evaluation.report_json import from_json, json_schema, read_report, to_json
 from sordine.evaluation.sections.gallery import gallery
 from sordine.policy import Policy
 from tests.fixtures.report_example import example
@@ -111,7 +110,7 @@ def test_substitution_shows_the_record_and_what_took_its_place(pictures: Media) 
         own, other = row_of(sample.mime_before, sample.before), row_of(sample.mime_after, sample.after)
         assert DRAWN[own] == other
         assert sample.caption_before == f"who {WHO[own % 3]}\nword {WORD[own // 3 % 4]}"
-        assert sample.caption_after == f"drawn: who {WHO[other % 3]}\nkept: word {WORD[own // 3 % 4]}"
+        assert sample.caption_after == f"substitute: who {WHO[other % 3]}\nlabel: word {WORD[own // 3 % 4]}"
     assert "real pictures" in made.note
     assert "for the owner" in made.note
 
@@ -150,7 +149,7 @@ def test_an_anonymisers_files_are_found_by_name(pictures: Media, blurred: Media)
     for sample, row in zip(made.samples, rows, strict=True):
         assert np.abs(colour(sample.mime_after, sample.after) - 128).max() < 3
         assert sample.caption_after == f"word {WORD[row // 3 % 4]}"
-    assert "drawn" not in made.note
+    assert "Substitute" not in made.note
 
 
 def test_without_originals_nothing_of_them_is_shown(pictures: Media) -> None:
@@ -160,9 +159,9 @@ def test_without_originals_nothing_of_them_is_shown(pictures: Media) -> None:
     for sample in made.samples:
         assert (sample.before, sample.mime_before, sample.caption_before) == (None, "", "")
         assert sample.after
-    assert "left out, as asked" in made.note
+    assert "left out" in made.note
     page = to_html(replace(example(), gallery=made))
-    part = page[page.index('id="gallery"') : page.index('id="pictures"')]
+    part = page[page.index('id="gallery"') : page.index('id="flaws"')]
     assert part.count("<figure>") == 8
     assert '"when">before' not in part
 
@@ -216,7 +215,7 @@ def test_a_record_that_was_drawn_for_itself_says_so(pictures: Media) -> None:
     made = gallery(POLICY, table, substituted(table, np.arange(N)), pictures)
     assert made is not None
     for sample in made.samples:
-        assert sample.caption_after.startswith("drawn: itself, who ")
+        assert sample.caption_after.startswith("substitute: the record itself, who ")
         assert sample.after == sample.before
 
 
@@ -225,8 +224,8 @@ def test_what_is_not_released_beside_is_not_called_kept(pictures: Media) -> None
     alone = replace(substituted(table, DRAWN), y={}, classes={})
     made = gallery(POLICY, table, alone, pictures)
     assert made is not None
-    assert all(s.caption_after.startswith("drawn: who ") and "\n" not in s.caption_after for s in made.samples)
-    assert "Kept" not in made.note
+    assert all(s.caption_after.startswith("substitute: who ") and "\n" not in s.caption_after for s in made.samples)
+    assert "Label" not in made.note
 
 
 def test_unlabelled_records_say_so(pictures: Media) -> None:
@@ -249,7 +248,7 @@ def test_the_page_and_the_json_hold_it(pictures: Media) -> None:
     assert list(validator(json_schema()).iter_errors(json.loads(to_json(report)))) == []
     page = to_html(report)
     assert page.count('<img alt="before: who ') == 8
-    assert page.count('<img alt="after: drawn: who ') == 8
+    assert page.count('<img alt="after: substitute: who ') == 8
     assert (
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; media-src data:\""
         in page
@@ -396,8 +395,6 @@ def test_audit_refuses_what_cannot_be_compared(tmp_path: Path, capsys: pytest.Ca
     assert "is a file" in refused(clips, table, "-e", "pixels")
     assert "does not exist" in refused(clips, tmp_path / "none", "-e", "pixels")
     assert "--modifier" in refused(clips, tmp_path / "other", "-e", "pixels", "--modifier", tmp_path)
-    assert "has the name of one" in refused(clips, tmp_path / "other", "-e", "pixels")
-    assert "steady" in refused(
-        clips, tmp_path / "other", "-e", "encoder", "--set", "steady=mirror"
-    )
+    assert "same name" in refused(clips, tmp_path / "other", "-e", "pixels")
+    assert "steady" in refused(clips, tmp_path / "other", "-e", "encoder", "--set", "steady=mirror")
     assert "--media" in refused(table, table, "--media-after", clips)

@@ -22,12 +22,8 @@ BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0)  # and how far bey
 
 
 def percent(share: float | None) -> str:
-    """A share as a percentage with one decimal; 'cannot be told' for None."""
-    return (
-        "cannot be told"
-        if share is None
-        else f"{100 * share + 0.0:.1f}\u00a0%".replace("-0.0", "0.0").replace("-", "−")
-    )
+    """Return a share as a percentage with one decimal; 'unknown' for None."""
+    return "unknown" if share is None else f"{100 * share + 0.0:.1f}\u00a0%".replace("-0.0", "0.0").replace("-", "−")
 
 
 def clipped(nag: float | None) -> str:

@@ -1,49 +1,105 @@
-"""Where records lie in two dimensions before and after, and how far they moved."""
+"""Records in two dimensions, before and after."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 
 from sordine.attacks.principal_axes import WIDEST, Axes, principal_axes
 from sordine.data.table import Table
-from sordine.evaluation.report import Cloud
+from sordine.evaluation.page import charts
+from sordine.evaluation.report import Cloud, Report
+from sordine.evaluation.sections.base import AuditData, Section
 from sordine.keys import Key
 
+FIT = 4000  # records from which the axes are computed
 
-def cloud(before: Table, after: np.ndarray, attributes: list[str], most: int, originals: bool) -> Cloud | None:
-    """At most so many records in two dimensions, unseen ones where there are any: originals and what became of them (n, *shape),
-    on the same axes. originals: whether those may be shown. None where there are fewer than three records."""
+
+class Projection(Section):
+    """Some records on two principal axes."""
+
+    title = "The records in two dimensions"
+    menu = "Projection"
+    key = "cloud"
+    finding = Cloud | None
+
+    def run(self, data: AuditData) -> Cloud | None:
+        """Return the projection; None where there are fewer than three records."""
+        return project(data.before, data.after, list(data.roles), data.budget.cloud, data.options.originals)
+
+    def view(self, found: Cloud | None, report: Report) -> dict[str, Any] | None:
+        """Return panels coloured by a suppressed attribute and by a preserved or watched one."""
+        if found is None or not found.after:
+            return None
+        return {"cloud": found, "panels": panels(found, report)}
+
+
+def project(before: Table, after: np.ndarray, attributes: list[str], most: int, originals: bool) -> Cloud | None:
+    """Return at most `most` records on two axes, unseen records where there are any.
+
+    Parameters
+    ----------
+    before
+        Originals (n records). `before.split` is True for records of the fit.
+    after
+        Released records (n, *shape), in the same order.
+    attributes
+        Attributes whose codes colour the records.
+    most
+        Largest number of records.
+    originals
+        Whether the originals may be shown.
+
+    Returns
+    -------
+    Cloud or None
+        None where there are fewer than three records.
+    """
     assert before.split is not None
     side = ~before.split if (~before.split).sum() > 2 else np.ones(len(before), bool)
-    some = np.flatnonzero(side)
-    some = np.sort(some[Key.of_seed(0).order("cloud", before.ids[some])[:most]])
+    rows = np.flatnonzero(side)
+    rows = np.sort(rows[Key.of_seed(0).order("cloud", before.ids[rows])[:most]])
     same = before.x.shape == after.shape
     base = before.x if originals and same else after
-    if len(some) < 3 or base[0].size < 1:
+    if len(rows) < 3 or base[0].size < 1:
         return None
-    picked = Key.of_seed(0).order("cloud axes", before.ids)[:4000]
-    axes = principal_axes(base, 2) if base[0].size > WIDEST else _plane(base.reshape(len(base), -1), picked)
+    axes = _axes(base, Key.of_seed(0).order("cloud axes", before.ids)[:FIT])
 
-    def seen(x: np.ndarray) -> tuple[tuple[float, float], ...]:
-        points = axes(x[some])
-        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
-        return tuple((float(a), float(b)) for a, b in np.round(points, 3))
+    def points(x: np.ndarray) -> tuple[tuple[float, float], ...]:
+        found = axes(x[rows])
+        found = np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
+        return tuple((float(a), float(b)) for a, b in np.round(found, 3))
 
     which = "unseen" if side.sum() < len(before) else "all"
     of = "original" if originals and same else "released"
     return Cloud(
-        before=seen(before.x) if originals and same else (),
-        after=seen(after),
-        codes={name: tuple(int(c) for c in before.y[name][some]) for name in attributes},
+        before=points(before.x) if originals and same else (),
+        after=points(after),
+        codes={name: tuple(int(c) for c in before.y[name][rows]) for name in attributes},
         classes={name: before.classes[name] for name in attributes},
-        how=f"{len(some)} of the {which} records on the first two principal axes of the {of} ones",
+        how=f"{len(rows)} of the {which} records on the first two principal axes of the {of} records",
     )
 
 
-def _plane(base: np.ndarray, picked: np.ndarray) -> Axes:
-    mean, scale = base.mean(0), base.std(0)
+def _axes(base: np.ndarray, rows: np.ndarray) -> Axes:
+    if base[0].size > WIDEST:
+        return principal_axes(base, 2)
+    flat = base.reshape(len(base), -1)
+    mean, scale = flat.mean(0), flat.std(0)
     scale[scale <= 1e-12] = 1
-    z = ((base - mean) / scale)[picked].astype(np.float64)
+    z = ((flat - mean) / scale)[rows].astype(np.float64)
     along = torch.linalg.svd(torch.from_numpy(z), full_matrices=False).Vh[:2].numpy().T.astype(np.float32)
     return Axes(mean, scale, along)
+
+
+def panels(cloud: Cloud, report: Report) -> list[charts.Panels]:
+    """Return panels for the first suppressed attribute and for the first preserved or watched one."""
+    known = set(cloud.codes)
+    chosen: list[str] = []
+    for roles in (("suppress",), ("preserve", "watch")):
+        names = [h.attribute for role in roles for h in report.headlines if h.role == role and h.attribute in known]
+        names += [a for role in roles for a in report.policy.get(role, ()) if a in known]
+        chosen += names[:1]
+    return [charts.panels(cloud, name) for name in chosen or list(known)[:1]]

@@ -1,0 +1,185 @@
+"""What a section of the report is: a finding, the sentences about it, and a template that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sordine.attacks.budget import Budget
+from sordine.attacks.results import Role
+from sordine.attacks.scenarios import AttackData
+from sordine.data.table import Table
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.report import LIMIT, Flaw, Headline, Report
+from sordine.evaluation.sections.sample import ReleaseSample, sample_rows
+from sordine.evaluation.verdict import Contribution
+from sordine.keys import Key
+from sordine.models.modifier import Modifier
+from sordine.policy import Policy
+from sordine.run import Run
+
+
+@dataclass
+class AuditData:
+    """What every section of an audit may use.
+
+    Parameters
+    ----------
+    original, released
+        Both tables, whole, with their feature columns in the same order.
+    before
+        The originals that are attacked (n records, float32). `before.split` is True for records of the fit.
+    after
+        The released records (n, *shape), float32, in the same order.
+    policy
+        Resolved policy.
+    budget, options, run
+        As given to `audit`.
+    modifier, key
+        The modifier and the key of the release, where they are known.
+    flaws
+        What the checks of the whole release found, before any attack.
+    headlines
+        The results of the attacks on single records.
+    found
+        Findings of the sections that ran earlier, by section name.
+    notes
+        Sections append what they left out and why.
+    memory
+        Cache of what depends on the originals alone.
+    """
+
+    original: Table
+    released: Table
+    before: Table
+    after: np.ndarray
+    policy: Policy
+    budget: Budget
+    options: AuditOptions
+    run: Run
+    modifier: Modifier | None = None
+    key: Key | None = None
+    flaws: tuple[Flaw, ...] = ()
+    headlines: tuple[Headline, ...] = ()
+    found: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    memory: MutableMapping[Any, Any] = field(default_factory=dict)
+
+    @property
+    def fitted(self) -> np.ndarray:
+        """(n,) bool: which of the attacked records the modifier was fitted on."""
+        assert self.before.split is not None
+        return self.before.split
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """The role of every attribute."""
+        return {name: role for role, names in self.policy.roles() for name in names}  # type: ignore[misc]
+
+    @property
+    def limit(self) -> float:
+        """The leakage up to which the verdict holds: the caller's limit, or 5 %."""
+        return LIMIT if self.options.max_leakage is None else self.options.max_leakage
+
+    @cached_property
+    def attacked(self) -> tuple[AttackData, AttackData]:
+        """What attacks on single records use: originals and released records under the same labels."""
+        before = self.before
+        originals = AttackData(
+            x=before.x,
+            ids=before.ids,
+            labels={name: before.y[name] for name in self.roles},
+            classes={name: len(before.classes[name]) for name in self.roles},
+            fitted=self.fitted,
+            group=before.group,
+        )
+        return originals, replace(originals, x=self.after)
+
+    @property
+    def digest(self) -> Any:
+        """Digest of the originals, for keys of `memory`."""
+        return self.attacked[0].digest
+
+    @cached_property
+    def sample(self) -> ReleaseSample:
+        """The records for attacks that need more than one record, one release or the originals."""
+        rows = sample_rows(self.before)
+        return ReleaseSample(
+            self.before.take(rows),
+            self.after[rows],
+            self.policy,
+            self.budget,
+            self.modifier,
+            self.key,
+            self.options.person,
+            self.run.device,
+        )
+
+    def note(self, text: str) -> None:
+        """Add a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+class Section:
+    """One section of the report.
+
+    A section from outside the package subclasses this and calls `SECTIONS.register(name, cls)`. Its finding (a dataclass,
+    or a tuple of dataclasses) is written to the report's JSON under `sections.<name>`, and its template is shown on the page.
+
+    Attributes
+    ----------
+    name
+        Name in the registry and anchor on the page; `sections()` sets it.
+    title
+        Heading on the page.
+    menu
+        Short title in the page's menu. Empty: `title`.
+    key
+        Field of `Report` that holds the finding. None: `Report.sections[name]`.
+    finding
+        Type of the finding (`tuple[MyFinding, ...]`). None: plain JSON data.
+    needs_records
+        Whether the section is left out where no record of the two tables matches.
+    template
+        Text of a Jinja template. None: the file `page/templates/<name>.html`.
+    aside
+        Whether the page marks the section as no measure of privacy.
+    """
+
+    name: str = ""
+    title: ClassVar[str]
+    menu: ClassVar[str] = ""
+    key: ClassVar[str | None] = None
+    finding: ClassVar[Any] = None
+    needs_records: ClassVar[bool] = True
+    template: ClassVar[str | None] = None
+    aside: ClassVar[bool] = False
+
+    def run(self, data: AuditData) -> Any:
+        """Return the finding; None or an empty tuple where there is none."""
+        return None
+
+    def sentences(self, found: Any) -> list[str]:
+        """Return what the finding means, in sentences for the page."""
+        return []
+
+    def contribution(self, found: Any, data: AuditData) -> Contribution | None:
+        """Return what the finding adds to the verdict; None where it adds nothing."""
+        return None
+
+    def of(self, report: Report) -> Any:
+        """Return the finding that a report holds for this section."""
+        return getattr(report, self.key) if self.key is not None else report.sections.get(self.name)
+
+    def heading(self, found: Any) -> str:
+        """Return the heading on the page."""
+        return self.title
+
+    def view(self, found: Any, report: Report) -> dict[str, Any] | None:
+        """Return the variables of the template; None where the page has nothing to show."""
+        return {} if found else None

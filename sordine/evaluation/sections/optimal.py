@@ -1,0 +1,54 @@
+"""The optimal attack on a modifier with discrete output, computed exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sordine.attacks.optimal import exact
+from sordine.attacks.results import ExactFinding
+from sordine.evaluation.page import charts
+from sordine.evaluation.report import Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.verdict import Contribution, optimal_contribution
+
+
+class Optimal(Section):
+    """The best possible attack on these records, where it can be computed."""
+
+    title = "The optimal attack"
+    menu = "Optimal attack"
+    key = "exact"
+    finding = tuple[ExactFinding, ...]
+
+    def run(self, data: AuditData) -> tuple[ExactFinding, ...]:
+        """Return findings for records of the fit and for unseen records."""
+        modifier = data.modifier
+        if modifier is None or not modifier.discrete:
+            return ()
+        if tuple(modifier.card.input.get("shape", data.before.shape)) != data.before.shape:
+            data.note("Skipped the optimal attack: the modifier takes records of another shape.")
+            return ()
+        kept, policy = data.options.kept, data.policy
+        released = [a for a in policy.preserve if a in data.released.y]
+        beside = released if kept is None else [a for a in kept if a in data.roles]
+        return tuple(
+            found
+            for on, side in (("fitted", data.fitted), ("unseen", ~data.fitted))
+            if side.any()
+            for found in exact(
+                modifier,
+                data.before.take(side),
+                on,  # type: ignore[arg-type]
+                policy.suppress,
+                beside,
+                data.budget.permutations,
+            )
+        )
+
+    def contribution(self, found: tuple[ExactFinding, ...], data: AuditData) -> Contribution:
+        """Return what the optimal attack adds to the verdict."""
+        return optimal_contribution(found, data.headlines, data.limit)
+
+    def view(self, found: tuple[ExactFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return the findings with their bars."""
+        return {"exact": [(e, charts.best_attack(e)) for e in found]} if found else None

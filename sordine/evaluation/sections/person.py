@@ -1,0 +1,377 @@
+"""What an attacker infers from several records of one person, beyond a single record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from sordine.attacks.base import Split
+from sordine.attacks.output_distribution import redrawn
+from sordine.attacks.person_attackers import drawn_only, evidence, knows_channel
+from sordine.attacks.persons import Evidence, Units, compare, pooled
+from sordine.attacks.results import PersonFinding
+from sordine.attacks.runner import single_threaded
+from sordine.attacks.scenarios import AttackData, splits
+from sordine.evaluation.headlines import percent
+from sordine.evaluation.report import Headline, Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.sample import PASSED, ReleaseSample, Unit
+from sordine.evaluation.verdict import Contribution
+from sordine.keys import Key
+from sordine.metrics.information import joint
+from sordine.metrics.nag import wilson
+
+Knows = Literal["draws", "channel"]
+Scenario = Literal["A", "B"]
+SCENARIOS: tuple[Scenario, ...] = ("A", "B")
+SIMULATED = 4  # releases of its own records that an attacker makes under keys of its own
+ATTACKERS = {"draws": "has the released records only", "channel": "also has the modifier"}
+
+
+class Persons(Section):
+    """Attacks that pool several records of one person."""
+
+    title = "Several records of one person"
+    menu = "Several records"
+    key = "person"
+    finding = tuple[PersonFinding, ...]
+
+    def run(self, data: AuditData) -> tuple[PersonFinding, ...]:
+        """Return a finding for each suppressed attribute, scenario, attacker and number of pooled records."""
+        counts = data.budget.person
+        if not counts or not data.policy.suppress or len(data.before) < 2:
+            return ()
+        unit = data.sample.unit
+        if unit is None:
+            return ()
+        data.run.log(f"audit: pooling {', '.join(map(many, counts))} records of one {unit[0]}")
+        with single_threaded():
+            return tuple(_findings(data, data.sample, unit))
+
+    def sentences(self, found: tuple[PersonFinding, ...]) -> list[str]:
+        """Return one sentence on the worst case."""
+        return [people_say(found)]
+
+    def contribution(self, found: tuple[PersonFinding, ...], data: AuditData) -> Contribution | None:
+        """Return sentences for attributes that pooled records clearly give away, and a clause for the title."""
+        if not found:
+            return None
+        return contribution(found, data.headlines, data.limit, data.sample.units_are_persons)
+
+    def view(self, found: tuple[PersonFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return a table for each attribute."""
+        if not found:
+            return None
+        counts = list(dict.fromkeys(f.k for f in found))
+        return {"counts": [many(k) for k in counts], "tables": _tables(found, report, counts)}
+
+
+# ------------------------------------------------------------------------------------------------ the attacks
+
+
+@dataclass(frozen=True)
+class _Question:
+    # One suppressed attribute in one scenario.
+    attribute: str
+    classes: tuple[str, ...]
+    units: Units
+    counts: tuple[int, ...]
+    scenario: Scenario
+    plan: list[Split]
+
+
+@dataclass(frozen=True)
+class _Knowledge:
+    # What an attacker with the modifier has: the output distribution and draws from it, or further releases.
+    outputs: tuple[np.ndarray, np.ndarray] | None = None
+    releases: np.ndarray | None = None
+
+
+def _findings(data: AuditData, sample: ReleaseSample, unit: Unit) -> Iterator[PersonFinding]:
+    name, codes, names = unit
+    known = _knowledge(data, sample)
+    before, preserve = sample.before, sample.policy.preserve
+    beside = joint([before.y[a] for a in preserve]) if preserve else None
+    for attribute in sample.policy.suppress:
+        secret, classes = before.y[attribute], before.classes[attribute]
+        units = Units.of(name, codes, names, secret, classes)
+        # Folds are stratified by preserved attributes too. Otherwise chance differences in their shares hide small leaks.
+        labels = {attribute: secret, "unit of it": units.codes, **{a: before.y[a] for a in preserve}}
+        sides = [sample.attack_data(x, labels) for x in (np.asarray(before.x), sample.after)]
+        for scenario in SCENARIOS:
+            if scenario not in sample.budget.settings:
+                continue
+            plan = splits(sides[0], attribute, scenario, sample.budget.seeds[0], sample.budget.folds)
+            if isinstance(plan, str):
+                data.note(f"Records are not pooled to infer `{attribute}` in scenario {scenario}: {plan}")
+                continue
+            question = _Question(attribute, classes, units, sample.budget.person, scenario, plan)
+            yield from _answers(data, sample, question, sides, known, beside)
+
+
+def _knowledge(data: AuditData, sample: ReleaseSample) -> _Knowledge:
+    outputs, why = sample.outputs()
+    if why is not None:
+        data.note(why)
+    if outputs is not None:
+        return _Knowledge(outputs=(outputs[0], redrawn(*outputs)))
+    if not sample.draws():
+        return _Knowledge()
+    count = min(SIMULATED, max(1, PASSED // len(sample.before)))
+    return _Knowledge(releases=sample.releases([Key.of_seed(90_000 + r) for r in range(count)]))
+
+
+def _answers(
+    data: AuditData,
+    sample: ReleaseSample,
+    question: _Question,
+    sides: Sequence[AttackData],
+    known: _Knowledge,
+    beside: np.ndarray | None,
+) -> Iterator[PersonFinding]:
+    q, budget = question, sample.budget
+    cached = (sides[0].digest, "person", q.attribute, q.units.name, q.scenario, q.counts, budget.families)
+    if cached not in data.memory:
+        data.memory[cached] = _from_records(sample, sides[0].numbers(), q)
+    was: Evidence = data.memory[cached]
+    found: dict[Knows, Evidence] = {"draws": _from_records(sample, sides[1].numbers(), q)}
+    if known.outputs is not None:
+        attacker = knows_channel(*known.outputs, q.units, len(q.classes), beside)
+        found["channel"] = evidence(q.plan, q.units, q.counts, attacker)
+    elif known.releases is not None:
+        found["channel"] = _from_releases(sample, known.releases, sides[1], q)
+    for knows, now in found.items():
+        for k in q.counts:
+            finding = _finding(q, knows, k, was, now)
+            if finding is not None:
+                yield finding
+            else:
+                data.note(
+                    f"{many(k)} records of one {q.units.name} are not pooled in scenario {q.scenario}: "
+                    "too few units have that many records"
+                )
+
+
+def _from_records(
+    sample: ReleaseSample, x: np.ndarray, q: _Question, units: Units | None = None, plan: list[Split] | None = None
+) -> Evidence:
+    """The evidence of an attacker that learns from records x."""
+    units, plan = units or q.units, plan or q.plan
+    tested = np.concatenate([t.test for t in plan])
+    tested = tested[tested < len(sample.before)]
+    sizes = np.bincount(units.codes[tested][units.codes[tested] >= 0], minlength=1)
+    size = int(np.median(sizes[sizes > 0])) if sizes.any() else 1
+    budget = sample.budget
+    attacker = drawn_only(
+        x, units, budget.families, len(q.classes), size, len(sample.before), budget.seeds[0], sample.device
+    )
+    return evidence(plan, units, q.counts, attacker)
+
+
+def _from_releases(sample: ReleaseSample, releases: np.ndarray, data: AttackData, q: _Question) -> Evidence:
+    """The evidence of an attacker that also learns from further releases of its own records.
+
+    It is tested on the release itself and on further ones like it.
+    """
+    offsets = np.arange(len(releases) + 1) * len(data.x)
+
+    def repeated(rows: np.ndarray) -> np.ndarray:
+        return np.asarray((rows + offsets[:, None]).ravel())
+
+    x = np.concatenate([data.x, *releases])
+    units = Units(q.units.name, np.tile(q.units.codes, len(releases) + 1), q.units.names, q.units.classes)
+    plan = [Split(repeated(t.train), repeated(t.validation), repeated(t.test)) for t in q.plan]
+    return _from_records(sample, sample.attack_data(x, data.labels).numbers(), q, units, plan)
+
+
+def _finding(q: _Question, knows: Knows, k: int, was: Evidence, now: Evidence) -> PersonFinding | None:
+    before, after = pooled(was, q.units, k), pooled(now, q.units, k)
+    if before is None or after is None:
+        return None
+    share = compare(before, after, q.units)
+    worst_class, worst_unit = (max(by, key=lambda c: by[c]) for by in (share.by_class, share.by_unit))
+    return PersonFinding(
+        attribute=q.attribute,
+        unit=q.units.name,
+        k=k,
+        knows=knows,
+        setting=q.scenario,
+        before=share.before,
+        after=share.after,
+        guess=share.guess,
+        nag=share.nag,
+        low=share.low,
+        high=share.high,
+        after_interval=share.after_interval,
+        worst_class=str(q.classes[worst_class]),
+        worst_class_after=share.by_class[worst_class],
+        worst_unit=q.units.names[worst_unit],
+        worst_unit_after=share.by_unit[worst_unit],
+        units=len(after.present),
+        groups=after.groups,
+        records=len(now.rows),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the verdict
+
+
+def contribution(
+    found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float, units_are_persons: bool
+) -> Contribution:
+    """Return what pooled records add to the verdict.
+
+    The level is unchanged: it describes single records, and a release does not say which belong together. The title gets a
+    clause where pooled records clearly give away more than the limit. Where units are not persons there is no clause: if
+    records share a class by construction, an attacker may know that class already.
+    """
+    worst = clearly(found, headlines, limit) if units_are_persons else None
+    return Contribution(
+        closing=tuple(sentences(found, headlines, units_are_persons)), clause=None if worst is None else _clause(worst)
+    )
+
+
+def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], units_are_persons: bool) -> list[str]:
+    """Return a sentence for each suppressed attribute that pooled records clearly give away more than one record."""
+    result = []
+    for attribute in dict.fromkeys(f.attribute for f in found):
+        worst = _worst([f for f in _more_than_one(found, headlines, 0.0) if f.attribute == attribute])
+        if worst is None:
+            continue
+        same = (worst.attribute, worst.knows, worst.setting)
+        single = [f for f in found if f.k == 1 and (f.attribute, f.knows, f.setting) == same]
+        unit = "person" if units_are_persons else f"`{worst.unit}`"
+        result.append(
+            f"Several records of one {unit} give away more than one record: an attacker that {ATTACKERS[worst.knows]} "
+            f"infers `{attribute}` from {many(worst.k)} released records of one `{worst.unit}` in "
+            f"{100 * worst.after:.1f} % of cases"
+            + "".join(f", and from one record in {100 * f.after:.1f} %" for f in single)
+            + f" (baseline: {100 * worst.guess:.1f} %). Do not release anything that shows which records belong together."
+        )
+    return result
+
+
+def clearly(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> PersonFinding | None:
+    """Return the largest leakage from pooled records that is clearly larger than from one record; None if there is none.
+
+    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the limit. It also
+    lies above the upper end for one record by the same attacker, or, where that is unknown, above the headline's.
+    """
+    return _worst(_more_than_one(found, headlines, limit))
+
+
+def _more_than_one(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> list[PersonFinding]:
+    heads = {h.attribute: h.high for h in headlines}
+    one = {(f.attribute, f.knows, f.setting): f.high for f in found if f.k == 1 and f.high is not None}
+    several = [f for f in found if f.k != 1 and f.nag is not None and f.low is not None]
+    clear = []
+    for f in several:
+        single = one.get((f.attribute, f.knows, f.setting), heads.get(f.attribute))
+        if single is not None and _lower_end(f, len(several)) > max(limit, single, 0.0):
+            clear.append(f)
+    return clear
+
+
+def _lower_end(f: PersonFinding, among: int) -> float:
+    """The lower end of the interval of NAG, corrected for the best of `among` figures."""
+    assert f.nag is not None
+    assert f.low is not None
+    if f.low < f.nag:
+        return f.nag - float(ndtri(1 - 0.025 / among) / ndtri(0.975)) * (f.nag - f.low)
+    # The interval has no width where every resample is predicted correctly. Then count the groups that share no record.
+    apart = f.records // f.k if f.k and f.unit == f.attribute else f.units
+    end = wilson(f.after * apart, apart, 1 - 0.05 / among)[0] if apart else 0.0
+    return (end - f.guess) / (f.before - f.guess)
+
+
+def _worst(found: Sequence[PersonFinding]) -> PersonFinding | None:
+    # Of equal figures, the one with the fewest records needs least of the attacker.
+    return max(found, key=lambda f: (round(f.nag or 0.0, 3), -(f.k or float("inf"))), default=None)
+
+
+def _clause(f: PersonFinding) -> str:
+    unit = "person" if f.unit == f.attribute else "group" if f.unit == "group" else f"`{f.unit}`"
+    which = f"which records belong to one {unit}" if f.k == 0 else f"that {f.k:,} records belong to one {unit}"
+    knows = "has the modifier and knows" if f.knows == "channel" else "knows"
+    return (
+        f"an attacker that {knows} {which} infers `{f.attribute}` in {percent(f.after)} of cases "
+        f"(baseline: {percent(f.guess)})"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the page
+
+
+def many(k: int) -> str:
+    """A number of pooled records: 0 stands for all."""
+    return "all" if k == 0 else f"{k:,}"
+
+
+def people_say(found: Sequence[PersonFinding]) -> str:
+    """Return what pooled records mean for the owner of the data."""
+    advice = "Do not release anything that shows which records belong together."
+    clear = [f for f in found if f.low is not None and f.low > 0]
+    # So few groups of originals may give no share, although the attacker is clearly better than the baseline.
+    without_share = [f for f in found if f.nag is None and f.k != 1 and f.after_interval[0] > f.guess]
+    most = max(without_share, key=lambda f: f.after - f.guess, default=None)
+    if most is not None and all(f.k == 1 or f.after <= most.after for f in clear):
+        return (
+            "These records are too few to settle whether small leaks add up. An attacker that "
+            f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many(most.k)} records of one `{most.unit}` in "
+            f"{percent(most.after)} of cases (baseline: {percent(most.guess)}). {advice}"
+        )
+    if not clear:
+        return (
+            "Pooling several records of one person did not help these attackers: their accuracy cannot be "
+            "distinguished from the baseline."
+        )
+    worst = max(clear, key=lambda f: f.nag or 0.0)
+    rate = f"{percent(worst.after)} of cases (baseline: {percent(worst.guess)})"
+    if worst.k == 1:
+        return (
+            f"Several records of one `{worst.unit}` give these attackers no more than one record does. "
+            f"From one record they infer `{worst.attribute}` in {rate}."
+        )
+    return (
+        f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
+        f"{many(worst.k)} records of one `{worst.unit}` in {rate}. One of so many figures can be high by chance; the "
+        f"verdict mentions it where chance is excluded. {advice}"
+    )
+
+
+def _tables(found: Sequence[PersonFinding], report: Report, counts: Sequence[int]) -> list[dict[str, Any]]:
+    heads = {h.attribute: h for h in report.headlines}
+    exact = {e.attributes[0]: e for e in report.exact if len(e.attributes) == 1 and not e.kept and e.on == "unseen"}
+    tables = []
+    for attribute in dict.fromkeys(f.attribute for f in found):
+        mine = [f for f in found if f.attribute == attribute]
+        tables.append(
+            {
+                "attribute": attribute,
+                "unit": mine[0].unit,
+                "guess": mine[0].guess,
+                "rows": [
+                    _row([f for f in mine if (f.knows, f.setting) == which], counts)
+                    for which in dict.fromkeys((f.knows, f.setting) for f in mine)
+                ],
+                "headline": heads.get(attribute),
+                "exact": exact.get(attribute),
+            }
+        )
+    return tables
+
+
+def _row(found: Sequence[PersonFinding], counts: Sequence[int]) -> dict[str, Any]:
+    cells = {f.k: f for f in found}
+    worst = max(found, key=lambda f: (f.nag is not None, f.nag or 0.0))
+    return {
+        "attacker": ATTACKERS[found[0].knows],
+        "scenario": found[0].setting,
+        "cells": [cells.get(k) for k in counts],
+        "worst": worst,
+        "many": many(worst.k),
+    }

@@ -1,0 +1,83 @@
+"""What an attacker infers from several releases of the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sordine.attacks.repeated_queries import knowledge, query
+from sordine.attacks.results import QueryFinding
+from sordine.attacks.runner import single_threaded
+from sordine.attacks.scenarios import splits
+from sordine.evaluation.headlines import percent
+from sordine.evaluation.report import Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.sample import PASSED, ReleaseSample
+from sordine.keys import Key
+
+
+class Queries(Section):
+    """Attacks on several releases of each record."""
+
+    title = "Several releases of each record"
+    menu = "Several releases"
+    key = "queries"
+    finding = tuple[QueryFinding, ...]
+
+    def run(self, data: AuditData) -> tuple[QueryFinding, ...]:
+        """Return findings for each suppressed attribute: under keys of their own, and under one key."""
+        if data.budget.queries < 2 or not data.policy.suppress or len(data.before) < 2:
+            return ()
+        if not data.sample.draws():
+            if data.modifier is not None:
+                data.note("Repeated releases are not attacked: this modifier draws nothing, so all releases are equal.")
+            return ()
+        with single_threaded():
+            return tuple(_findings(data, data.sample))
+
+    def sentences(self, found: tuple[QueryFinding, ...]) -> list[str]:
+        """Return what several releases mean for the owner of the data."""
+        said = queries_say(found)
+        return [said] if said else []
+
+    def view(self, found: tuple[QueryFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return the findings."""
+        return {"queries": found} if found else None
+
+
+def _findings(data: AuditData, sample: ReleaseSample) -> Iterator[QueryFinding]:
+    budget = sample.budget
+    count = max(2, min(budget.queries, PASSED // len(sample.before)))
+    keys = {"fresh": [Key.of_seed(80_000 + r) for r in range(count)], "one": [Key.of_seed(80_000)] * count}
+    releases = {name: sample.releases(under) for name, under in keys.items()}
+    assert sample.modifier is not None
+    known = {name: knowledge(sample.modifier, sample.before, releases[name], under) for name, under in keys.items()}
+    for attribute in sample.policy.suppress:
+        originals = sample.attack_data(np.asarray(sample.before.x), {attribute: sample.before.y[attribute]})
+        plan = splits(originals, attribute, "A", budget.seeds[0], budget.folds)
+        if isinstance(plan, str):
+            data.note(f"Repeated releases are not attacked for `{attribute}`: {plan}")
+            continue
+        classes = len(sample.before.classes[attribute])
+        for name in keys:
+            more = (name, budget.families, budget.seeds[0], sample.device, known[name])
+            yield query(originals, plan[0], attribute, classes, releases[name], *more)  # type: ignore[arg-type]
+
+
+def queries_say(found: Sequence[QueryFinding]) -> str:
+    """Return what several releases of the same records mean for the owner of the data."""
+    fresh = [f for f in found if f.keys == "fresh"]
+    if not fresh:
+        return ""
+    worst = max(fresh, key=lambda f: f.after - f.one)
+    several = f"{worst.queries} releases of the same records under {worst.queries} keys"
+    if worst.after_interval[0] > worst.one:
+        result = (
+            f"{several} give away more than one release: attackers infer `{worst.attribute}` of "
+            f"{percent(worst.after)} of the records instead of {percent(worst.one)}."
+        )
+    else:
+        result = f"{several} give away no more than one release, as far as these records can show."
+    return f"{result} Under one key, all releases are equal to the last bit. So use one key for a data set."
