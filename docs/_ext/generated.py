@@ -198,11 +198,7 @@ REGISTRIES = {
         "sordine.data.media.obscure_styles:STYLES",
     ),
     "layout": ("sordine.data.layouts.registry:LAYOUTS",),
-    "attack": (
-        "sordine.attacks.registry:ATTACKS",
-        "sordine.attacks.registry:ATTACKERS",
-        "sordine.attacks.registry:FAMILIES",
-    ),
+    "attack": ("sordine.attacks.registry:ATTACKS",),
 }
 
 
@@ -250,6 +246,16 @@ def names(kind: str) -> str:
     """Return the table of a registry: name and first sentence."""
     registry = find(*REGISTRIES[kind])
     return table(["name", "what it is"], [[f"`{n}`", plain(summary(registry[n]))] for n in registry])
+
+
+def attacks() -> str:
+    """Return the table of attacks, with the budgets in which they take part."""
+    registry = find(*REGISTRIES["attack"])
+    rows = []
+    for name in registry:
+        budgets = getattr(registry[name], "budgets", ())
+        rows.append([f"`{name}`", plain(summary(registry[name])), ", ".join(budgets)])
+    return table(["attack", "what it is", "budgets"], rows)
 
 
 def plain(text: str) -> str:
@@ -459,6 +465,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "report_schema": report_schema,
     "options": options,
     "names": names,
+    "attacks": attacks,
     "equations": equations,
     "api": api,
 }
