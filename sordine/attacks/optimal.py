@@ -1,5 +1,4 @@
-"""Attackers that are not trained on released records: the best possible one of a discrete channel, computed; and
-classifiers learnt on originals, whose failure is never called privacy."""
+"""The optimal attack on a discrete modifier: computed from its output distributions, not trained."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from sordine.metrics.information import joint, optimal_accuracy, optimal_baselin
 from sordine.models.modifier import Modifier
 
 
-def exact(
+def optimal_attack(
     modifier: Modifier,
     table: Table,
     on: Literal["fitted", "unseen"],
@@ -23,37 +22,61 @@ def exact(
     kept: Sequence[str],
     permutations: int,
 ) -> list[ExactFinding]:
-    """Each suppressed attribute, all of them jointly, and the same given the kept columns, on these original records."""
+    """Return the accuracy of the best possible attack on each suppressed attribute, and on all of them jointly.
+
+    Parameters
+    ----------
+    modifier
+        A discrete modifier.
+    table
+        Original records with labels.
+    on
+        The side of the split from which they come.
+    suppress
+        The suppressed attributes.
+    kept
+        Attributes that are released beside the record; each attack is also computed given these.
+    permutations
+        Permutations of the labels, for the accuracy that chance alone would give.
+
+    Returns
+    -------
+    list of ExactFinding
+        One for each attack whose labels have at least two classes.
+    """
     if not len(table) or not suppress:
         return []
     p = modifier.output_distributions(table.x)
-    asked: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
+    attacks: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
     if len(suppress) > 1:
-        asked.append((tuple(suppress), ()))
+        attacks.append((tuple(suppress), ()))
     if kept:
-        asked += [(names, tuple(kept)) for names, _ in list(asked)]
+        attacks += [(names, tuple(kept)) for names, _ in list(attacks)]
     found = []
-    for names, beside in asked:
+    for names, beside in attacks:
         labels = joint([table.y[name] for name in names])
         codes = joint([table.y[name] for name in beside]) if beside else None
         usable = labels >= 0 if codes is None else (labels >= 0) & (codes >= 0)
         if len(np.unique(labels[usable])) < 2:
             continue
-        some, secret = p[usable], labels[usable]
+        distributions, target = p[usable], labels[usable]
         column = None if codes is None else codes[usable]
-        classes = int(secret.max()) + 1
+        classes = int(target.max()) + 1
         rng = numpy_rng(0, "permuted attack")
-        chance = permuted_accuracy(some, secret, classes, column, permutations, rng)
+        chance = permuted_accuracy(distributions, target, classes, column, permutations, rng)
         found.append(
             ExactFinding(
                 attributes=names,
                 kept=beside,
                 on=on,
-                accuracy=optimal_accuracy(some, secret, classes, column),
-                guess=optimal_baseline(secret, column),
+                accuracy=optimal_accuracy(distributions, target, classes, column),
+                guess=optimal_baseline(target, column),
                 permuted=float(chance.mean()),
                 permuted_high=float(np.quantile(chance, 0.95)),
-                records=len(secret),
+                records=len(target),
             )
         )
     return found
+
+
+exact = optimal_attack  # the previous name, until every caller uses the new one

@@ -1,4 +1,4 @@
-"""What an attacker has who holds the modifier: the channel P(j | x) where its output is discrete, else releases of its own."""
+"""What an attacker that knows the modifier has: output distributions P(j | x), or further releases."""
 
 from __future__ import annotations
 
@@ -10,21 +10,38 @@ from sordine.data.table import Table
 from sordine.keys import Key, numpy_rng
 from sordine.models.modifier import PEAK, Modifier
 
-REDRAWN = 16  # keys under which each tried record is read, the release's own first
+REDRAWN = 16  # keys under which each test record is scored, the release's own first
 BLOCK = 512  # records drawn at a time
 
 
-def takes(modifier: Modifier | None, table: Table) -> bool:
-    """Whether the modifier takes records of this table's shape."""
+def accepts(modifier: Modifier | None, table: Table) -> bool:
+    """Whether there is a modifier that accepts records of this table's shape."""
     return modifier is not None and tuple(modifier.card.input.get("shape", table.shape)) == table.shape
 
 
-def channel(
+def output_distribution(
     modifier: Modifier, before: Table, after: np.ndarray, key: Key | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """P(j | x) of originals (n, M) float32, equal outputs taken together, and which of them each record's release is: (n,).
-    None where `drawn_index` cannot tell that."""
-    index, same = drawn_index(modifier, before, after, key)
+    """Return the output distributions of originals, and the output that each release is.
+
+    Parameters
+    ----------
+    modifier
+        A discrete modifier.
+    before
+        n originals.
+    after
+        (n, *shape) their releases.
+    key
+        The key of the release, where known.
+
+    Returns
+    -------
+    tuple or None
+        P(j | x) (n, M) float32, where equal outputs are one, and the codes j of the releases (n,). None where
+        `drawn_outputs` cannot find them.
+    """
+    index, same = drawn_outputs(modifier, before, after, key)
     if index is None:
         return None
     p = modifier.output_distributions(before.x)
@@ -36,22 +53,22 @@ def channel(
     return p, index
 
 
-def drawn_index(
+def drawn_outputs(
     modifier: Modifier, before: Table, after: np.ndarray, key: Key | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Which output each record's release is: (n,) codes; and the code of each of the channel's M outputs (M,), or None where
-    they are the channel's own. Equal outputs have one code.
+    """Return which output each release is: (n,) codes, and the code of each of the modifier's M outputs (M,).
 
-    Found by the bits of the modifier's `substitutes`, where it holds them; else drawn again with the key. (None, None)
-    where neither gives what was released.
+    Equal outputs have one code; the second is None where all outputs differ. The outputs are found by the bits of the
+    modifier's `substitutes`, where it has them; else they are drawn again with the key. Both are None where neither
+    gives the released records.
     """
     outputs = getattr(modifier, "substitutes", None)
     if outputs is not None and len(outputs) and outputs[0].numel() == after[0].size:
-        shown = outputs.detach().cpu().numpy().reshape(len(outputs), -1)
+        values = outputs.detach().cpu().numpy().reshape(len(outputs), -1)
         if modifier.output_dtype == np.uint8:
-            shown = np.clip(np.rint(shown), 0, PEAK)
+            values = np.clip(np.rint(values), 0, PEAK)
         code: dict[bytes, int] = {}
-        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in shown.astype(np.float32)])
+        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in values.astype(np.float32)])
         flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
         index = np.array([code.get(row.tobytes(), -1) for row in flat])
         if (index >= 0).all():
@@ -64,19 +81,35 @@ def drawn_index(
 
 
 def redrawn(p: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """What each record would be under REDRAWN keys, its own first: P(j | x) (n, M), (n,) -> (n, REDRAWN) codes."""
+    """Return the output of each record under `REDRAWN` keys, its own release first: (n, REDRAWN) codes.
+
+    Parameters
+    ----------
+    p
+        P(j | x), (n, M).
+    index
+        (n,) codes of the releases.
+    """
     rng = numpy_rng(0, "redrawn")
     out = np.empty((len(p), REDRAWN), np.int64)
     out[:, 0] = index
     for start in range(0, len(p), BLOCK):
-        some = p[start : start + BLOCK].astype(np.float64).cumsum(1)
-        level = rng.random((len(some), REDRAWN - 1)) * some[:, -1:]
-        for row, (cumulated, wanted) in enumerate(zip(some, level, strict=True)):
-            out[start + row, 1:] = np.minimum(np.searchsorted(cumulated, wanted, "right"), p.shape[1] - 1)
+        cumulated = p[start : start + BLOCK].astype(np.float64).cumsum(1)
+        level = rng.random((len(cumulated), REDRAWN - 1)) * cumulated[:, -1:]
+        for row, (distribution, wanted) in enumerate(zip(cumulated, level, strict=True)):
+            drawn = np.searchsorted(distribution, wanted, "right")
+            out[start + row, 1:] = np.minimum(drawn, p.shape[1] - 1)
     return out
 
 
-def releases(modifier: Modifier, before: Table, keys: Sequence[Key]) -> np.ndarray:
-    """Every record, released under each of some keys: (keys, n, *output shape) float32."""
+def released_under(modifier: Modifier, before: Table, keys: Sequence[Key]) -> np.ndarray:
+    """Return releases of every record under each of some keys: (keys, n, *output shape) float32."""
     x = np.asarray(before.x)
     return np.stack([np.asarray(modifier.release(x, before.ids, key, workers=1)[0], np.float32) for key in keys])
+
+
+# The previous names, until every caller uses the new ones.
+takes = accepts
+channel = output_distribution
+drawn_index = drawn_outputs
+releases = released_under

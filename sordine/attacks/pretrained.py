@@ -1,7 +1,9 @@
-"""Attackers that are not trained on released records: the best possible one of a discrete channel, computed; and
-classifiers learnt on originals, whose failure is never called privacy."""
+"""A classifier that is trained on originals and never retrained. Its failure on released records is no privacy."""
 
 from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from sordine.models.classifier import ClassifierOptions, outputs, train_classifi
 from sordine.run import Run
 
 EPOCHS = 40
-VALIDATION = 4  # every fourth picture chooses when to stop
+VALIDATION = 4  # one in so many pictures decides when training stops
+FEWEST = 20  # labelled records to learn from
 
 
 def pretrained(
@@ -25,25 +28,46 @@ def pretrained(
     attribute: str,
     role: Role,
     *,
-    memory: dict[object, object],
+    memory: MutableMapping[Any, Any],
     device: str = "cpu",
     pictures: Size = "small",
 ) -> PretrainedFinding | None:
-    """A classifier learnt on the fitted originals, read on unseen originals and on what became of them; None where either
-    side has too few labels. released: (len(unseen), *shape). memory: keeps the classifiers. pictures: how large a network
-    learns, where records are pictures."""
+    """Return the accuracy of a classifier of the originals, on unseen originals and on their releases.
+
+    Parameters
+    ----------
+    fitted
+        Originals to learn from.
+    unseen
+        Other originals.
+    released
+        (len(unseen), *shape) their releases.
+    attribute, role
+        The attribute to predict, and its role in the policy.
+    memory
+        Keeps the classifiers, for other releases of the same originals.
+    device
+        Where networks are trained.
+    pictures
+        The size of the network, where records are pictures.
+
+    Returns
+    -------
+    PretrainedFinding or None
+        None where either side has too few labels.
+    """
     truth = unseen.y[attribute]
     known = truth >= 0
     learnable = fitted.y[attribute][fitted.y[attribute] >= 0]
-    if known.sum() < 2 or len(learnable) < 20 or len(np.unique(learnable)) < 2:
+    if known.sum() < 2 or len(learnable) < FEWEST or len(np.unique(learnable)) < 2:
         return None
     if is_picture(fitted.shape):
         name: object = ("pretrained", attribute, pictures)
         if name not in memory:
-            memory[name] = _reader(fitted, attribute, pictures, device)
-        reader = memory[name]
-        assert isinstance(reader, Reader)
-        before, after = (reader.logits(x)[known] for x in (unseen.x, released))
+            memory[name] = _train_on_pictures(fitted, attribute, pictures, device)
+        network = memory[name]
+        assert isinstance(network, Reader)
+        before, after = (network.logits(x)[known] for x in (unseen.x, released))
     else:
         name = ("pretrained", attribute)
         if name not in memory:
@@ -63,14 +87,14 @@ def pretrained(
     )
 
 
-def _reader(fitted: Table, attribute: str, size: Size, device: str) -> Reader:
-    # The same network as the retrained attacker's, learnt once on originals.
+def _train_on_pictures(fitted: Table, attribute: str, size: Size, device: str) -> Reader:
+    # The network of the attack `resnet`, trained once on originals.
     labels = fitted.y[attribute]
     own = np.flatnonzero(labels >= 0)
     own = own[Key.of_seed(0).order("pretrained", fitted.ids[own])]
-    # Each class gives its share to both parts.
+    # Each class has the same share in both parts.
     own = own[np.argsort(labels[own], kind="stable")]
-    held = np.arange(len(own)) % VALIDATION == VALIDATION - 1
-    train, validation = np.sort(own[~held]), np.sort(own[held])
+    held_out = np.arange(len(own)) % VALIDATION == VALIDATION - 1
+    train, validation = np.sort(own[~held_out]), np.sort(own[held_out])
     classes = len(fitted.classes[attribute])
     return train_reader(fitted.x, labels, classes, train, validation, seed=0, device=device, size=size)

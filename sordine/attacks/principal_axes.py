@@ -1,4 +1,4 @@
-"""Principal axes of wide records, in bounded memory: a picture's thousands of numbers become at most 512."""
+"""Principal axes of wide records, in bounded memory: the thousands of numbers of a picture become at most 512."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WIDEST = 2048  # numbers a record; wider ones are told by their axes
+WIDEST = 2048  # numbers of a record; wider records are represented by their principal axes
 AXES = 512
-LEARNT = 2000  # records that the axes are learnt from, evenly spaced
-_BLOCK = 1 << 26  # bytes worked on at a time
+LONGEST = 128  # axes of `longest_axes`
+LEARNT = 2000  # evenly spaced records from which the axes are computed
+_BLOCK = 1 << 26  # bytes at a time
 
 
 @dataclass(frozen=True)
 class Axes:
-    """mean, scale: (d,) float32 of all records, the scale of a constant column 1. along: (d, k) float32, orthonormal."""
+    """Principal axes.
+
+    Parameters
+    ----------
+    mean, scale
+        (d,) float32 of all records; the scale of a constant column is 1.
+    along
+        (d, k) float32, orthonormal.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
     along: np.ndarray
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Records (n, *shape) -> where each lies on the axes, the longest first: (n, k) float32."""
+        """Project records (n, *shape) on the axes, the longest first: (n, k) float32."""
         out = np.empty((len(x), self.along.shape[1]), np.float32)
         for rows, part in _blocks(x):
             out[rows] = ((part - self.mean) / self.scale) @ self.along
@@ -30,13 +39,13 @@ class Axes:
 
 
 def principal_axes(x: np.ndarray, count: int = AXES) -> Axes:
-    """The principal axes of records (n, *shape), standardised column by column; fewer than `count` where there are no more.
+    """Return the principal axes of records (n, *shape), standardised column by column; at most `count`.
 
-    They are those of `LEARNT` records, by the eigenvectors of the matrix of their inner products: records, not columns,
-    are what there is little of.
+    They are computed from `LEARNT` records, as eigenvectors of the matrix of their inner products: there are fewer
+    records than columns.
     """
     mean, scale = moments(x)
-    scale = np.where(scale > 0, scale, np.float32(1))  # `moments` gives exactly 0 where nothing varies
+    scale = np.where(scale > 0, scale, np.float32(1))  # `moments` gives exactly 0 for a constant column
     some = np.unique(np.linspace(0, len(x) - 1, min(len(x), LEARNT)).round().astype(np.int64))
     z = (np.asarray(x[some], np.float32).reshape(len(some), -1) - mean) / scale
     z -= z.mean(0)
@@ -47,9 +56,20 @@ def principal_axes(x: np.ndarray, count: int = AXES) -> Axes:
     return Axes(mean, scale, along)
 
 
+def longest_axes(z: np.ndarray) -> np.ndarray:
+    """Return the longest principal axes of centred records (n, d), at most `LONGEST`: (d, k)."""
+    if z.shape[1] > WIDEST:
+        return principal_axes(z, LONGEST).along
+    length, axes = np.linalg.eigh((z.T @ z).astype(np.float64) / len(z))
+    keep = np.argsort(-length)[:LONGEST]
+    return np.asarray(axes[:, keep[length[keep] > 1e-6 * max(float(length.max()), 1e-12)]], np.float32)
+
+
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (d,) float32 of each number of records (n, *shape), in two passes over them: a large mean does not
-    drown a small spread."""
+    """Return mean and standard deviation (d,) float32 of each number of records (n, *shape).
+
+    Two passes over the records, so that a large mean does not hide a small spread.
+    """
     width = int(np.prod(x.shape[1:]))
     mean, square = np.zeros(width), np.zeros(width)
     for _, part in _blocks(x):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sordine.attacks import linkability as linkage
-from sordine.attacks.linkability import link, verify
+from sordine.attacks import verification
+from sordine.attacks.linkability import link
+from sordine.attacks.verification import verify
 
 
 def records(n: int = 300, width: int = 10, seed: int = 0) -> np.ndarray:
@@ -87,7 +88,7 @@ def test_people_never_seen_are_verified_before_and_not_after_noise() -> None:
 def test_the_equal_error_rate_is_that_of_two_normal_scores() -> None:
     from scipy.special import ndtr
 
-    from sordine.attacks.linkability import _equal_error
+    from sordine.attacks.verification import _equal_error
 
     rng = np.random.default_rng(0)
     same = np.arange(40_000) % 2 == 0
@@ -112,13 +113,13 @@ def test_a_unit_drawn_twice_is_two_units(monkeypatch: pytest.MonkeyPatch) -> Non
     """Resamples weigh pairs as tables in which units are drawn with replacement would hold them."""
     x, unit = voices(8, 5)
     seen: list[tuple[np.ndarray, np.ndarray]] = []
-    real = linkage._equal_error
+    real = verification._equal_error
 
     def spied(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
         seen.append((same, weight))
         return real(score, same, weight)
 
-    monkeypatch.setattr(linkage, "_equal_error", spied)
+    monkeypatch.setattr(verification, "_equal_error", spied)
     verify(x, x, unit, unit < 4, "speaker")
     same, weight = seen[0]
     # Four units of five records: ten pairs within each, however often it was drawn.
