@@ -1,16 +1,16 @@
-"""What held-back records certify: the upper end of each suppressed attribute's leakage, and the lowest limit to hope for.
+"""Certificates: the upper end of each suppressed attribute's leakage, from predictions on held-out records.
 
-A setting of a method is certified where EVERY attacker, in every setting of the audit and for every suppressed attribute,
-has an interval whose upper end is at most the limit. That is an intersection-union test: if the true leakage of one attacker
-lies above the limit, that attacker's own interval has to miss it, which happens in about (1 - confidence) / 2 of draws,
-however many attackers there are. So no correction for their number is needed, and the luckiest of them only makes it stricter.
-"About": the interval is approximate, and the best attacker on the originals is picked on the same records; docs/research/certificates.md
-gives what was measured.
+An option of a method is certified where EVERY attack, in every scenario of the audit and for every suppressed
+attribute, has an interval whose upper end is at most the limit. This is an intersection-union test: if the true leakage
+of one attack is above the limit, the interval of that attack has to miss it, which happens in about (1 - confidence) /
+2 of samples, however many attacks there are. So no correction for their number is needed. "About": the interval is
+approximate, and the best attack on the originals is chosen on the same records. docs/research/certificates.md gives
+measurements.
 
-Several settings of a method are tried in an order that is fixed beforehand, from the most private to the most useful, and the
-first that is not certified ends the walk (fixed-sequence testing): a setting above the limit can only be chosen if the first
-one of them in that order is certified by error. So the choice errs as rarely as one test does, and Bonferroni's
-correction, under which ten settings would need intervals two fifths wider, is not needed.
+The options of a method are tested in a fixed order, from the most private to the most useful, and the first one that is
+not certified ends the search (fixed-sequence testing). An option above the limit can only be chosen if the first such
+option in that order is certified by error. So the choice errs as rarely as one test does, and Bonferroni's correction,
+under which ten options would need intervals two fifths wider, is not needed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,22 @@ CONFIDENCE = 0.95  # of the two-sided interval whose upper end counts, as in rep
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was certified of one attribute.
+    """The certificate of one attribute.
 
-    high: the largest upper end over all attackers and settings of the audit; None where there is no interval (no attack could be
-    made, or the originals cannot be read). setting, attacker: whose that is. leakage: that attacker's unclipped NAG there; another's
-    may be larger, with a narrower interval. records: how many distinct ones were tried there.
+    Parameters
+    ----------
+    attribute, limit
+        The attribute, and the largest leakage (NAG) allowed.
+    leakage
+        Unclipped NAG of the attack with the largest upper end. Another attack may have a larger NAG and a narrower
+        interval.
+    high
+        Largest upper end over all attacks and scenarios of the audit. None where there is no interval: no attack was
+        possible, or the originals do not reveal the attribute.
+    setting, attacker
+        Scenario and family of that attack.
+    records
+        Number of distinct records that it was tested on.
     """
 
     attribute: str
@@ -59,11 +70,25 @@ def certificates(
     budget: Budget,
     confidence: float = CONFIDENCE,
 ) -> tuple[Certificate, ...]:
-    """One certificate an attribute of `limits`, which maps attributes to the largest NAG allowed.
+    """Return a certificate for each attribute of `limits`.
 
-    readings: (0, piece) of the originals, (1, piece) of what is released. classes: how many each attribute has. A setting of
-    the audit in which the attribute cannot be read from the originals says nothing and is left out; where A and B both are,
-    or no attacker reads the release, the attribute is without a bound.
+    Parameters
+    ----------
+    readings
+        (0, task) -> predictions on the originals, (1, task) -> predictions on the released records.
+    limits
+        Attribute -> largest NAG allowed.
+    classes
+        Attribute -> number of classes.
+    budget
+        Families, scenarios and seeds of the attacks.
+    confidence
+        Of the two-sided interval.
+
+    Notes
+    -----
+    A scenario in which the originals do not reveal the attribute is left out. Where both A and B are left out, or no
+    attack on the released records was possible, the attribute has no bound.
     """
     return tuple(_certificate(readings, a, limits[a], classes[a], budget, confidence) for a in limits)
 
@@ -71,30 +96,39 @@ def certificates(
 def _certificate(
     readings: Readings, attribute: str, limit: float, classes: int, budget: Budget, confidence: float
 ) -> Certificate:
-    nothing = worst = Certificate(attribute, limit, None, None)
-    for setting, best in _told(readings, attribute, budget).items():
-        after = _reads(readings, 1, attribute, setting, budget)
+    none = worst = Certificate(attribute, limit, None, None)
+    for setting, best in _best_on_originals(readings, attribute, budget).items():
+        after = _by_family(readings, 1, attribute, setting, budget)
         if not after:
-            return nothing
-        for attacker, own in after.items():
-            end = upper(own, best, classes, confidence)
+            return none
+        for family, predictions in after.items():
+            end = upper(predictions, best, classes, confidence)
             if end is None:
-                return nothing
+                return none
             if worst.high is None or end > worst.high:
                 truth = best[0].truth
-                found = nag(_accuracy(own), _accuracy(best), majority(truth))
-                worst = Certificate(attribute, limit, found, end, setting, attacker, len(truth))
+                found = nag(_accuracy(predictions), _accuracy(best), majority(truth))
+                worst = Certificate(attribute, limit, found, end, setting, family, len(truth))
     return worst
 
 
 def upper(after: Sequence[Predictions], before: Sequence[Predictions], classes: int, confidence: float) -> float | None:
-    """Upper end of the two-sided interval of NAG (unclipped) of what `after` reads, over `before`, each by seed on the same records.
+    """Return the upper end of the two-sided interval of NAG (unclipped); None where it is undefined.
 
-    The largest of three. `metrics.nag_interval` knows that the most frequent class is a lucky one, but takes spreads from whole
-    accuracies and lets their correlation cancel what they share with the guess: of uneven classes, where an attacker
-    departs from the guess in few records, too little is left. The second end (`_departures`) counts those records. The third is `metrics.resolvable`, below which no
-    verdict holds (`verdict.judge`): an attacker that always predicts one class certifies no more than any other.
-    None where one has none.
+    It is the largest of three. `metrics.nag_interval` accounts for the choice of the most frequent class, but takes
+    variances from whole accuracies, and their correlation cancels what they share with the baseline. With uneven
+    classes, where an attack departs from the baseline in few records, it is too narrow. The second end (`_departures`)
+    counts those records. The third is `metrics.resolvable`, below which no verdict holds: an attack that always
+    predicts one class certifies no more than any other.
+
+    Parameters
+    ----------
+    after, before
+        Predictions on released records and on originals, one for each seed, on the same records.
+    classes
+        Number of classes.
+    confidence
+        Of the two-sided interval.
     """
     truth = before[0].truth
     pairs = [correlations(truth, a.predicted, b.predicted) for a, b in zip(after, before, strict=True)]
@@ -107,19 +141,20 @@ def upper(after: Sequence[Predictions], before: Sequence[Predictions], classes: 
 
 
 def _departures(after: Sequence[Predictions], before: Sequence[Predictions], confidence: float) -> float | None:
-    """Upper end of NAG, at least 0, from the records in which an attacker and the constant guess are not both right or both wrong.
+    """Upper end of NAG, at least 0, from the records in which attack and baseline are not both right or both wrong.
 
-    Accuracy less guess is the share of records of other classes read right, less the share of the guess's own class read
-    wrong. With these of after (a, b) and before (c, d), NAG is the theta at which a - b - theta (c - d) is 0; of its interval
-    by MOVER (see `metrics.nag_interval`), from Wilson's limits of four shares that may be small, this is the edge above,
-    a root of a quadratic in theta. None where there is none.
+    Accuracy minus baseline is the share of records of other classes that are predicted correctly, minus the share of
+    records of the most frequent class that are predicted wrongly. With these shares after (a, b) and before (c, d), NAG
+    is the theta at which a - b - theta (c - d) is 0. Its interval follows from Wilson's limits of the four shares,
+    which may be small, by MOVER (see `metrics.nag_interval`). This is the upper edge, a root of a quadratic in theta;
+    None where there is none.
     """
     truth = before[0].truth
     known = truth >= 0
     usual = truth[known] == np.bincount(truth[known]).argmax()
     moments = []
-    for own, best in zip(after, before, strict=True):
-        right = [(r.predicted == truth)[known] for r in (own, best)]
+    for released, best in zip(after, before, strict=True):
+        right = [(r.predicted == truth)[known] for r in (released, best)]
         events = np.stack([e for hit in right for e in (hit & ~usual, ~hit & usual)]).astype(np.float64)
         share = events.mean(1)
         spread = np.sqrt(share * (1 - share))
@@ -130,13 +165,14 @@ def _departures(after: Sequence[Predictions], before: Sequence[Predictions], con
     n = int(known.sum())
     low, high = np.array([wilson(s * n, n, confidence) for s in share]).T
     signs = np.array([1, -1, -1, 1])
-    # Towards T = 0 from below, where theta lies above what was found: every term towards its larger end.
+    # The upper limit of a - b - theta (c - d), where theta is above the estimate: every term at its larger end.
     away = np.where(signs > 0, high - share, low - share) * signs
     now, was = away * [1, 1, 0, 0], away * [0, 0, 1, 1]
     r = r * np.outer(signs, signs)
-    gained, told = share[0] - share[1], share[2] - share[3]
-    square, half, least = told**2 - was @ r @ was, -gained * told - now @ r @ was, gained**2 - now @ r @ now
-    if told <= 0 or square <= 0:
+    gained, reference = share[0] - share[1], share[2] - share[3]
+    square, half = reference**2 - was @ r @ was, -gained * reference - now @ r @ was
+    least = gained**2 - now @ r @ now
+    if reference <= 0 or square <= 0:
         return None
     return float(max((np.sqrt(max(half**2 - square * least, 0)) - half) / square, 0.0))
 
@@ -144,86 +180,110 @@ def _departures(after: Sequence[Predictions], before: Sequence[Predictions], con
 def lowest(
     readings: Readings, classes: Mapping[str, int], budget: Budget, confidence: float = CONFIDENCE
 ) -> dict[str, float | None]:
-    """The lowest limit for which there is hope, by attribute, from the readings of the originals alone: the largest, over the audit's
-    settings, of the upper ends of an attacker to whom a release tells nothing.
+    """Return the lowest limit by attribute that these records can be expected to certify.
 
-    He knows the shares of the classes: he names the most frequent one, or, where others are within two standard errors of it, each
-    of these as often as the others, whatever the record. Attackers in their luck may come out lower; one who is
-    none the wiser comes out about here. classes: how many each attribute has. None where the originals cannot be read well enough.
+    By chance, a certificate can be lower. The limit is the largest upper end, over the audit's scenarios, of an attack
+    on a release without any information. That attack knows the shares of the classes. It predicts the most frequent
+    class, or, where other classes are within two standard errors of it, each of these equally often.
+
+    Parameters
+    ----------
+    readings
+        (0, task) -> predictions on the originals.
+    classes
+        Attribute -> number of classes.
+    budget, confidence
+        As in `certificates`.
+
+    Returns
+    -------
+    dict
+        None for an attribute that the originals do not reveal well enough.
     """
     found: dict[str, float | None] = {}
     for attribute, count in classes.items():
         ends = [
-            upper([_ignorant(r) for r in best], best, count, confidence)
-            for best in _told(readings, attribute, budget).values()
+            upper([_uninformed(r) for r in best], best, count, confidence)
+            for best in _best_on_originals(readings, attribute, budget).values()
         ]
-        some = [end for end in ends if end is not None]
-        found[attribute] = max(some) if some and len(some) == len(ends) else None
+        defined = [end for end in ends if end is not None]
+        found[attribute] = max(defined) if defined and len(defined) == len(ends) else None
     return found
 
 
-def _ignorant(best: Predictions) -> Predictions:
+def _uninformed(best: Predictions) -> Predictions:
+    """Predictions of an attack that knows the shares of the classes alone."""
     known = best.truth >= 0
     share = np.bincount(best.truth[known]) / known.sum()
     most = share.max()
-    # The difference of two shares of one sample.
+    # Standard error of the difference of two shares of one sample.
     spread = np.sqrt(np.maximum(most + share - (most - share) ** 2, 0) / known.sum())
     tied = np.flatnonzero(most - share <= 2 * spread)
     predicted = np.empty_like(best.truth)
-    # In turn among alike records, so that what is named goes with nothing.
+    # In turn among equal records, so that the predictions are independent of everything else.
     predicted[np.lexsort((best.predicted, best.truth))] = tied[np.arange(len(predicted)) % len(tied)]
     return replace(best, predicted=predicted)
 
 
 def pooled(parts: Sequence[tuple[Readings, int]]) -> Readings:
-    """The readings of several tables as of one: those of each, and how many records it has. What was not read of all is
-    left out."""
+    """Join the predictions on several tables, each given with its number of records.
+
+    Tasks that one of them lacks are left out.
+    """
     common = set.intersection(*(set(readings) for readings, _ in parts))
     starts = np.cumsum([0, *(n for _, n in parts)])
     made: Readings = {}
-    for known in common:
-        some = [readings[known] for readings, _ in parts]
-        made[known] = Predictions(
-            np.concatenate([r.rows + start for r, start in zip(some, starts[:-1], strict=True)]),
-            np.concatenate([r.truth for r in some]),
-            np.concatenate([r.predicted for r in some]),
+    for task in common:
+        found = [readings[task] for readings, _ in parts]
+        made[task] = Predictions(
+            np.concatenate([r.rows + start for r, start in zip(found, starts[:-1], strict=True)]),
+            np.concatenate([r.truth for r in found]),
+            np.concatenate([r.predicted for r in found]),
         )
     return made
 
 
-def _told(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[Predictions]]:
-    # setting -> the best attacker's readings of the originals, where they can be read at all; empty where that is neither in A nor in B.
-    told = {}
+def _best_on_originals(readings: Readings, attribute: str, budget: Budget) -> dict[str, list[Predictions]]:
+    """Scenario -> predictions of the best attack on the originals, where NAG is defined.
+
+    Empty where NAG is defined neither in A nor in B.
+    """
+    found = {}
     for setting in budget.settings:
-        before = _reads(readings, 0, attribute, setting, budget)
+        before = _by_family(readings, 0, attribute, setting, budget)
         if before:
             best = max(before.values(), key=_accuracy)
             if nag_is_defined(_accuracy(best), majority(best[0].truth), len(best[0].truth)):
-                told[setting] = best
-    return told if {"A", "B"} & set(told) else {}
+                found[setting] = best
+    return found if {"A", "B"} & set(found) else {}
 
 
-def _reads(readings: Readings, side: int, attribute: str, setting: str, budget: Budget) -> dict[str, list[Predictions]]:
-    # attacker -> its readings by seed, of those that took part with every seed.
+def _by_family(
+    readings: Readings, side: int, attribute: str, setting: str, budget: Budget
+) -> dict[str, list[Predictions]]:
+    """Family -> its predictions by seed, of the families that took part with every seed."""
     found = {}
-    for attacker in budget.families:
-        some = [AttackTask(attribute, attacker, setting, seed) for seed in budget.seeds]  # type: ignore[arg-type]
-        if all((side, piece) in readings for piece in some):
-            found[attacker] = [readings[side, piece] for piece in some]
+    for family in budget.families:
+        tasks = [AttackTask(attribute, family, setting, seed) for seed in budget.seeds]  # type: ignore[arg-type]
+        if all((side, task) in readings for task in tasks):
+            found[family] = [readings[side, task] for task in tasks]
     return found
 
 
-def _accuracy(reads: Sequence[Predictions]) -> float:
-    return float(np.mean([accuracy(r.truth, r.predicted) for r in reads]))
+def _accuracy(predictions: Sequence[Predictions]) -> float:
+    return float(np.mean([accuracy(p.truth, p.predicted) for p in predictions]))
 
 
 def utilities(readings: Readings, attributes: Sequence[str], budget: Budget) -> dict[str, float]:
-    """attribute -> unclipped NAG of the best attacker after over the best before, in the first setting of the audit in which the
-    attribute can be read from the originals; an attribute that cannot, in no setting, is left out."""
+    """Return attribute -> unclipped NAG of the best attack on the released records over the best on the originals.
+
+    It is taken in the first scenario of the audit in which the originals reveal the attribute. An attribute that they
+    reveal in no scenario is left out.
+    """
     found = {}
     for attribute in attributes:
-        for setting, best in _told(readings, attribute, budget).items():
-            after = _reads(readings, 1, attribute, setting, budget)
+        for setting, best in _best_on_originals(readings, attribute, budget).items():
+            after = _by_family(readings, 1, attribute, setting, budget)
             if after:
                 truth = best[0].truth
                 found[attribute] = nag(max(map(_accuracy, after.values())), _accuracy(best), majority(truth))

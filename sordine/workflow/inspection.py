@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from sordine.methods.fit import fit
 from sordine.methods.registry import default_method
 from sordine.metrics.information import Entanglement, entanglement
 from sordine.policy import Policy
-from sordine.run import Run, silent
+from sordine.run import Run, duration, silent
 from sordine.workflow.transform import transform
 
 ENOUGH_FOR_ENCODER = 2000  # files below which a network that learns from the folder itself has too little to learn from
@@ -158,9 +157,9 @@ class Inspection:
         if self.method:
             lines.append(f"method {self.method}: {self.method_reason}")
         if self.estimate.fit is not None:
-            lines.append(f"a fit takes about {lasting(self.estimate.fit)} (estimated from a sample)")
+            lines.append(f"a fit takes about {duration(self.estimate.fit)} (estimated from a sample)")
         if self.estimate.audit is not None:
-            lines.append(f"a standard audit takes about {lasting(self.estimate.audit)} (estimated from a sample)")
+            lines.append(f"a standard audit takes about {duration(self.estimate.audit)} (estimated from a sample)")
         return lines + ([self.estimate.note] if self.estimate.note else [])
 
     def _consequences(self) -> list[str]:
@@ -459,12 +458,3 @@ def _dependent(found: Entanglement) -> list[str]:
         if share >= STRONG:
             lines.append(f"`{pair.given}` determines {share:.0%} of `{pair.of}`")
     return lines
-
-
-def lasting(seconds: float) -> str:
-    """Return a run time in words: "40 seconds", "3 minutes", "2 hours"."""
-    for unit, size in (("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{math.ceil(seconds / size)} {unit}s"
-    count = max(1, math.ceil(seconds))
-    return f"{count} second{'s' if count > 1 else ''}"

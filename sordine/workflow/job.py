@@ -97,7 +97,7 @@ class Job(_Part):
     source: Path
     """A table (Parquet or CSV), or a media folder or raw table for `extractor`."""
     extractor: str | None = None
-    """The extractor that makes vectors of the source (docs/guide/extractors.md); leave it out for a table of vectors."""
+    """The extractor that makes vectors of the source (docs/guide/extractors.md); none for a table of vectors."""
     options: dict[str, Setting] = {}
     """Options of the extractor."""
     weights: Path | None = None

@@ -94,5 +94,6 @@ def key_by_fingerprint(folder: Path, fingerprint: str) -> Key:
         if key.fingerprint == fingerprint:
             return key
     raise SordineError(
-        f"no *.key file in {folder} is the key of the transformation: name it with --key, or the modifier with --modifier"
+        f"no *.key file in {folder} is the key of the transformation: name it with --key, "
+        "or the modifier with --modifier"
     )

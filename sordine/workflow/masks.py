@@ -1,4 +1,4 @@
-"""A folder of masks: one grey PNG file for each transformed picture, and metadata.csv, which maps files to record ids."""
+"""A folder of masks: a grey PNG file for each picture, and metadata.csv, which maps files to record ids."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def check_masks_folder(masks: Path, output: Path, force: bool) -> None:
 def file_names(ids: Sequence[str], suffix: str) -> dict[str, str]:
     """Return a safe file name for each record id.
 
-    A name is the safe characters of the id, and `suffix` unless the id ends in it. Names that differ only in letter case,
-    which some disks do not distinguish, get a hash of their id.
+    A name is the safe characters of the id, and `suffix` unless the id ends in it. Names that differ only in letter
+    case, which some disks do not distinguish, get a hash of their id.
     """
     plain = {}
     for name in ids:

@@ -1,8 +1,8 @@
 """Folders of work that can be resumed: the stages of a job, and the points of a sweep.
 
-A stage leaves a record, FOLDER/stages/NAME.json, of its inputs (options, content addresses, versions) and of the SHA-256
-of its outputs. A stage is done where its record names the same inputs and its outputs are unchanged. So a job or a sweep
-continues where it stopped, and a changed option repeats the stages that depend on it and no others.
+A stage leaves a record, FOLDER/stages/NAME.json, of its inputs (options, content addresses, versions) and of the
+SHA-256 of its outputs. A stage is done where its record names the same inputs and its outputs are unchanged. So a job
+or a sweep continues where it stopped, and a changed option repeats the stages that depend on it and no others.
 """
 
 from __future__ import annotations

@@ -32,9 +32,8 @@ from sordine.methods.registry import load
 from sordine.metrics.information import is_decided
 from sordine.models.modifier import versions
 from sordine.policy import Policy
-from sordine.run import Run, accepts_run_keywords, silent
+from sordine.run import Run, accepts_run_keywords, duration, silent
 from sordine.workflow.halves import fit_rung
-from sordine.workflow.inspection import lasting
 from sordine.workflow.leakage_limit import Rung
 from sordine.workflow.stages import MODIFIER, POINT_OUTPUTS, POINTS, REPORT, SHARED, Stages
 from sordine.workflow.transform import transform
@@ -192,8 +191,8 @@ class _Sweep:
         if done == [True] and point.rung.name not in self.announced:
             self.announced.add(point.rung.name)
             if took * len(rest) >= LONG:
-                about = lasting(took * len(rest))
-                self.run.log(f"{point.rung}: fitted in {lasting(took)}; {len(rest)} more fits take about {about}")
+                about = duration(took * len(rest))
+                self.run.log(f"{point.rung}: fitted in {duration(took)}; {len(rest)} more fits take about {about}")
         self.run.step("fits", place + 1, len(self.points))
 
     def _fit(self, point: _Point) -> bool:

@@ -39,8 +39,8 @@ class TransformOptions:
     keep
         Columns to write; None writes the preserved attributes. A suppressed attribute is refused.
     masks
-        Folder for each picture's mask, for a method that masks; None writes none. The files are named after the records'
-        ids, so the folder must stay with the owner, as the output must.
+        Folder for each picture's mask, for a method that masks; None writes none. The files are named after the
+        records' ids, so the folder must stay with the owner, as the output must.
     fit_key
         Key of the fit where the draws have another one; it says which records were fitted on, for the column `split`.
     """
@@ -81,8 +81,8 @@ def transform(
     Returns
     -------
     Table
-        The same ids and split, x' for x, and the labels of the carried attributes. Pictures are uint8 where the modifier
-        releases pictures.
+        The same ids and split, x' for x, and the labels of the carried attributes. Pictures are uint8 where the
+        modifier releases pictures.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def transform_file(
 ) -> Transformed:
     """Stream a table file through a modifier into a Parquet file with id, split, the kept columns and x.
 
-    Each block is a pure function of its records, so neither the number of workers nor the order of the rows changes a bit
-    of any record.
+    Each block is a pure function of its records, so neither the number of workers nor the order of the rows changes a
+    bit of any record.
 
     Parameters
     ----------

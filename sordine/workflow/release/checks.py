@@ -98,7 +98,8 @@ def _check_columns(file: TableFile, policy: dict[str, list[str]]) -> None:
     beside = [n for n in policy.get("suppress", []) if n in file.other]
     if beside:
         raise SordineError(
-            f"{file.path}: the table contains the suppressed column {beside[0]!r}, which must not be released: remove it"
+            f"{file.path}: the table contains the suppressed column {beside[0]!r}, which must not be released: "
+            "remove it"
         )
 
 

@@ -1,7 +1,7 @@
 """Release media: transformed pictures as files, or copies of the files that substitutes were drawn from.
 
-A substitution modifier holds its substitutes as vectors and releases them bit for bit. The owner of the table of vectors
-finds each one's file by those bits, so the modifier needs no id.
+A substitution modifier holds its substitutes as vectors and releases them bit for bit. The owner of the table of
+vectors finds each one's file by those bits, so the modifier needs no id.
 """
 
 from __future__ import annotations
@@ -135,15 +135,15 @@ def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], r
     files_of = dict(zip(media.ids, media.files, strict=True))
     unchanged = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
     run.log(
-        f"The release contains copies of {len(set(names)):,} real {WORDS[media.kind]}, so the receiver learns who is in "
-        "the pool. The substitute of a record was drawn at random, with a higher probability for similar ones. The audit "
-        f"reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} records are released as "
+        f"The release contains copies of {len(set(names)):,} real {WORDS[media.kind]}, so the receiver learns who is "
+        "in the pool. The substitute of a record was drawn at random, with a higher probability for similar ones. The "
+        f"audit reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} records are released as "
         f"themselves. Each file has the record's own {', '.join(beside) if beside else 'split and no other column'}."
     )
     if under := read_note(source.table, "sordine.extract").get("steady"):
         run.log(
-            f"The attacked vectors ignore {str(under).replace(',', ', ')}, and the files do not: audit this folder against "
-            "the original one with another extractor."
+            f"The attacked vectors ignore {str(under).replace(',', ', ')}, and the files do not: audit this folder "
+            "against the original one with another extractor."
         )
     if media.kind == "video":
         run.log("The sound of the videos is left out, because a voice identifies its speaker.")
@@ -246,8 +246,8 @@ def _check_origin(found: Working, source: Media, table: Path, output: Path) -> N
     method = found.note.get("method")
     if method != "substitution":
         raise SordineError(
-            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; only "
-            "what a substitution modifier drew is released as media"
+            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; "
+            "only what a substitution modifier drew is released as media"
         )
     if read_note(table, "sordine.transform"):
         raise SordineError(f"{table} was transformed itself: --table is the table that {source.root} was extracted to")
@@ -270,9 +270,9 @@ def _substitutes(found: Working, source: Media, table: Path) -> list[str]:
     if (rows < 0).any():
         lost = np.flatnonzero(rows < 0)
         raise SordineError(
-            f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of {file.rows:,} "
-            f"are not records of {table}, the first {found.ids[lost[0]]!r}); only what a substitution modifier drew from "
-            "it is released as media"
+            f"{file.path}: these records are vectors, not copies of {WORDS[source.kind]} ({len(lost):,} of "
+            f"{file.rows:,} are not records of {table}, the first {found.ids[lost[0]]!r}); only what a substitution "
+            "modifier drew from it is released as media"
         )
     if (ids[rows] == found.ids).all():
         raise SordineError(

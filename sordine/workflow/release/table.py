@@ -67,8 +67,8 @@ def release(
     ------
     SordineError
         Where the output exists without `force`, the table contains a suppressed column, it was not written by
-        `transform_file`, or the report is about other records. Unless `force_leaky`, also where the report says that the
-        records leak or are broken, records contain NaN, or columns were added. Nothing is written.
+        `transform_file`, or the report is about other records. Unless `force_leaky`, also where the report says that
+        the records leak or are broken, records contain NaN, or columns were added. Nothing is written.
     """
     transformed, output, run = Path(transformed), Path(output), run or Run()
     links = check_output(output, force)
