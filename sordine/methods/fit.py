@@ -1,9 +1,8 @@
-"""Methods: recipes that fit a modifier. `METHODS` names them; `fit` runs one on a table under a policy."""
+"""Fit a method on a table: checks before the training, the training, and figures that hold for every method."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,111 +12,174 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import numpy_rng
 from sordine.methods.base import Method
-from sordine.methods.identity import Nothing
-from sordine.methods.inversion.method import Inversion
-from sordine.methods.noise import Noise
 from sordine.methods.registry import default_method, make
-from sordine.methods.substitution.method import Substitution
-from sordine.methods.transport.method import Transport
 from sordine.metrics import information
 from sordine.metrics.information import Entanglement
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
-from sordine.run import Run
+from sordine.run import Run, accepts_run_keywords
 
 
-def fit(table: Table, policy: Policy, method: Method | str | None = None, *, run: Run | None = None) -> Modifier:
+@accepts_run_keywords
+def fit(
+    table: Table,
+    policy: Policy,
+    method: Method | str | None = None,
+    *,
+    pool: Table | None = None,
+    raw_views: Callable[[Table], Any] | None = None,
+    run: Run | None = None,
+) -> Modifier:
     """Fit a modifier on the training side of a table.
 
-    Says first, through `run.log`, what is entangled on this table. The modifier's card holds, where its output is
-    discrete, the exact best attack on the fitted and on the unseen records.
-    Raises SordineError, before training, where the policy does not fit the table or the method does not fit the policy, and
-    where a side of the split lacks the labels that the method learns from or is measured by. Feature columns of a pool are
-    matched by name; one that is missing or additional is refused.
+    Parameters
+    ----------
+    table
+        Records with labels. A table without a split is split by the key.
+    policy
+        Attributes to suppress, preserve and watch.
+    method
+        A method, its name, or None for the default method.
+    pool
+        Another table, for a method that accepts one. Feature columns are matched by name.
+    raw_views
+        Function of the training records that returns pairs of augmented views of their raw media, for a method that
+        accepts it.
+    run
+        Device, seed, key, folder for unfinished work, log and progress.
+
+    Returns
+    -------
+    Modifier
+        The fitted map. Where its output is discrete, the card holds the best possible attack on fitted and on unseen
+        records.
+
+    Raises
+    ------
+    SordineError
+        Before training, where the policy does not fit the table, the method does not fit the policy, a side of the
+        split lacks the labels that the method learns from or is measured by, or columns of the pool are missing or
+        additional.
     """
     run = run or Run()
     policy = table.require(policy)
     table = table.with_split(policy, run.key)
-    if method is None:
-        method = default_method(policy)
-    if isinstance(method, str):
-        method = make(method)
-    if method.suppresses and not policy.suppress:
-        raise SordineError(f"method {type(method).__name__.lower()!r} needs at least one attribute to suppress (-s)")
-    if method.preserves and not policy.preserve:
-        raise SordineError(f"method {type(method).__name__.lower()!r} needs a task: an attribute to preserve (-p)")
-    if run.pool is not None and not isinstance(method, Substitution | Inversion):
-        raise SordineError(f"method {type(method).__name__.lower()!r} takes no pool; substitution and inversion do")
-    if method.preserves and policy.suppress:
-        run.log(
-            f"{type(method).__name__.lower()} does not hide {', '.join(policy.suppress)}: it learns its task alone; the audit "
-            "measures how much of it is read."
-        )
-    if run.pool is not None:
-        run = dataclasses.replace(run, pool=same_columns(run.pool, table.features, table.source, log=run.log))
-    assert table.split is not None
-    if policy.suppress:
-        found = information.entanglement(
-            table.y, policy.suppress, policy.preserve, policy.watch, test_records=int((~table.split).sum())
-        )
-        for sentence in beforehand(found, int((~table.split).sum())):
-            run.log(sentence)
-    # Noise needs no labels; who learns from them, and finds none, would release records as they came.
-    # The channel of these is attacked on both sides afterwards: what cannot be is refused before an hour of training.
-    channel = isinstance(method, Transport | Substitution)
-    named = (*policy.suppress, *policy.preserve)
-    if not isinstance(method, Noise | Nothing):
-        table.require_labels(named, "train", together=channel)
-    if channel:
-        table.require_labels(named, "test", together=True)
+    method = default_method(policy) if method is None else method
+    method = make(method) if isinstance(method, str) else method
+    extras = _extras(method, table, pool, raw_views, run)
+    _check_policy(method, policy, run)
+    _log_limits(table, policy, run)
+    _check_labels(method, table, policy)
     train = table.part("train")
-    modifier = method.fit(train, policy, run)
+    modifier = method.fit(train, policy, run, **extras)
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
     modifier.card.key = run.key.fingerprint
     modifier.card.fit |= {"records": len(train)}
     if modifier.discrete:
         modifier.card.fit["exact"] = exact_figures(modifier, table, policy, run.seed)
-        modifier.card.notes += telling(modifier.card.fit["exact"])
+        modifier.card.notes += excess_sentences(modifier.card.fit["exact"])
     for note in modifier.card.notes:
         run.log(note)
     return modifier
 
 
-def telling(exact: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each suppressed attribute of which the channel tells more of unseen records than chance shows."""
+def _extras(
+    method: Method, table: Table, pool: Table | None, raw_views: Callable[[Table], Any] | None, run: Run
+) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    if pool is not None:
+        if not method.accepts_pool:
+            raise SordineError(f"method {method.name!r} does not accept a pool; remove --pool or choose another method")
+        extras["pool"] = same_columns(pool, table.features, table.source, log=run.log)
+    if raw_views is not None:
+        if not method.accepts_views:
+            raise SordineError(
+                f"method {method.name!r} does not accept raw views; remove them or choose another method"
+            )
+        extras["raw_views"] = raw_views
+    return extras
+
+
+def _check_policy(method: Method, policy: Policy, run: Run) -> None:
+    if method.suppresses and not policy.suppress:
+        raise SordineError(f"method {method.name!r} needs at least one attribute to suppress (-s)")
+    if method.preserves and not policy.preserve:
+        raise SordineError(f"method {method.name!r} needs a task: an attribute to preserve (-p)")
+    if method.preserves and policy.suppress:
+        run.log(
+            f"{method.name} does not hide {', '.join(policy.suppress)}: it learns from the labels of its task only. "
+            f"The "
+            "audit measures how much an attacker can infer."
+        )
+
+
+def _log_limits(table: Table, policy: Policy, run: Run) -> None:
+    assert table.split is not None
+    unseen = int((~table.split).sum())
+    if policy.suppress:
+        found = information.entanglement(table.y, policy.suppress, policy.preserve, policy.watch, test_records=unseen)
+        for sentence in limit_sentences(found, unseen):
+            run.log(sentence)
+
+
+def _check_labels(method: Method, table: Table, policy: Policy) -> None:
+    # A method that learns from labels and finds none would release records unchanged. The best possible attack on a
+    # discrete output is computed on both sides after the fit; missing labels are reported before the training.
+    named = (*policy.suppress, *policy.preserve)
+    if method.needs_labels:
+        table.require_labels(named, "train", together=method.discrete)
+    if method.discrete:
+        table.require_labels(named, "test", together=True)
+
+
+def excess_sentences(exact: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each suppressed attribute that the outputs reveal, on unseen records, beyond chance."""
     return [
-        f"The best possible attacker, who knows the modifier and {e['records']:,} unseen records with their labels, reads "
-        f"{e['accuracy'] - e['permuted']:.1%} more of `{e['attributes'][0]}` among those than permuted labels give: more records of "
-        "each class, fewer outputs or a softer draw help; the audit says how much others read."
+        f"The best possible attacker, with the modifier and {e['records']:,} unseen records and their labels, infers "
+        f"{e['accuracy'] - e['permuted']:.1%} more of `{e['attributes'][0]}` among these records than permuted labels "
+        f"give. More "
+        "records of each class, fewer outputs or a higher temperature help. The audit measures what other attackers "
+        "infer."
         for e in exact
         if e["on"] == "unseen" and not e["kept"] and len(e["attributes"]) == 1 and e["accuracy"] > e["permuted_high"]
     ]
 
 
-def beforehand(found: Entanglement, unseen: int) -> list[str]:
-    """What an owner should know before anything is trained: what is entangled, the most that each preserved attribute can
-    keep, and the smallest leakage that so many unseen records can certify. Sentences."""
-    said = list(found.sentences)
+def limit_sentences(found: Entanglement, unseen: int) -> list[str]:
+    """Return what the owner should know before the training, in sentences.
+
+    They name the attributes that depend on one another, the largest share of each preserved attribute that can remain,
+    and the smallest leakage that `unseen` records can certify.
+    """
+    sentences = list(found.sentences)
     for name, share in found.keeps.items():
         if share > 0.99:
-            said.append(f"`{name}` can be kept whole: what is suppressed does not tell it.")
+            sentences.append(f"All of `{name}` can be preserved: the suppressed attributes do not reveal it.")
         else:
-            said.append(f"At most {share:.0%} of `{name}` can be kept if nothing of what is suppressed may be read.")
+            sentences.append(
+                f"At most {share:.0%} of `{name}` can be preserved if no suppressed attribute may be inferred."
+            )
     for name, smallest in found.smallest.items():
         if smallest is None:
-            said.append(f"{unseen:,} unseen records are too few to certify any leakage of `{name}`.")
+            sentences.append(f"{unseen:,} unseen records are too few to certify any leakage of `{name}`.")
         else:
-            said.append(
-                f"{unseen:,} unseen records cannot certify a leakage of `{name}` under {smallest:.1%}, whatever the method."
+            sentences.append(
+                f"{unseen:,} unseen records cannot certify a leakage of `{name}` under {smallest:.1%}, with any method."
             )
-    return said
+    return sentences
 
 
 def exact_figures(modifier: Modifier, table: Table, policy: Policy, seed: int) -> list[dict[str, Any]]:
-    """The best possible attack on a discrete channel, per suppressed attribute, jointly over all, and given the preserved
-    columns kept beside the record: on fitted and on unseen records, with what permuted labels show.
+    """Return the best possible attack on a discrete output, for fitted and for unseen records.
 
-    At most 20,000 records of a side are read.
+    The attack is computed for each suppressed attribute, for all of them jointly, and jointly with the preserved
+    columns beside the record; permuted labels give its value by chance. At most 20,000 records of a side are used.
+
+    Returns
+    -------
+    list of dict
+        `attributes`, `kept` (columns beside the record), `on` (fitted or unseen), `accuracy`, `guess` (the baseline),
+        `permuted` (mean accuracy on permuted labels), `permuted_high` (their 95 % quantile), `records`.
     """
     targets: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((s,), ()) for s in policy.suppress]
     if len(policy.suppress) > 1:

@@ -1,4 +1,4 @@
-"""Nothing: the control. Records leave as they came; whatever an audit finds here, the audit itself brought along."""
+"""The control method `nothing`: records are released unchanged, so that its audit shows errors of the audit itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from sordine.data.table import Table
-from sordine.methods.base import input_of
+from sordine.methods.base import Method
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
@@ -18,25 +18,26 @@ class Identity(Modifier):
     """x' = x."""
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """(b, *shape) -> the same records."""
+        """Return the records (b, *shape) unchanged."""
         return Release(x.clone())
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """The control method: it has no field and changes nothing."""
+class Nothing(Method):
+    """The control: no option, no change."""
 
+    name: ClassVar[str] = "nothing"
     suppresses: ClassVar[bool] = False
-    preserves: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    guarantee: ClassVar[str] = "Nothing is hidden: this is the control."
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
-        """An identity for records of the table's shape."""
+        """Return an identity for records of the table's shape."""
         modifier = Identity()
-        modifier.card = Card("nothing", {}, {r: list(n) for r, n in policy.roles()}, input_of(table))
+        modifier.card = self.card(policy, table)
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
-        """See `recipe.Method`."""
+        """Return an identity; see `Method.build`."""
         return Identity()

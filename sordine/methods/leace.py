@@ -1,16 +1,17 @@
-"""LEACE: least-squares concept erasure in closed form (Belrose et al., NeurIPS 2023, theorem 4.3 and its affine form).
+"""LEACE: least-squares concept erasure in closed form.
 
-Among all affine maps after which no affine predictor of Z has a lower convex loss than a constant, the one that moves x least:
+Among all affine maps after which no affine predictor of Z has a lower convex loss than a constant, it is the one that
+changes x least:
 
     r(x) = x - W^+ P W (x - E x),   W = (Sigma_XX^1/2)^+,   P the orthogonal projection onto the columns of W Sigma_XZ.
 
-Z holds the one-hot columns of every suppressed attribute, so several attributes of any number of classes go at once.
-It says nothing about attackers that are not linear: the audit does.
+Z holds the one-hot columns of all suppressed attributes, so that several attributes of any number of classes are erased
+at once. The theorem is about linear attackers only; the audit measures the others.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,16 +20,22 @@ from torch import Tensor
 
 from sordine.data.statistics import blocks, moments
 from sordine.data.table import Table
-from sordine.methods.base import input_of
+from sordine.methods.base import Method
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
 
 
 class LeaceModifier(Modifier):
-    """x' = x - left right (x - mean), with right = V^T W of k rows and left = W^+ V of k columns: k is the rank of what goes.
+    """x' = x - left right (x - mean), with right = V^T W and left = W^+ V.
 
-    right: (width, k), left: (k, width), both transposed for row vectors; offset: (k,) = mean right.
+    Parameters
+    ----------
+    width
+        Numbers of a record.
+    rank
+        k, the rank of the erased part. The buffers are `right` (width, k) and `left` (k, width), both transposed for
+        row vectors, and `offset` (k,) = mean right.
     """
 
     right: Tensor
@@ -42,7 +49,7 @@ class LeaceModifier(Modifier):
         self.register_buffer("offset", torch.zeros(rank))
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """(b, *shape) -> (b, *shape). Two thin products and no temporary of the records' size."""
+        """Return erased records (b, *shape), by two thin products without a temporary of the size of the records."""
         flat = x.reshape(len(x), -1)
         code = torch.addmm(self.offset, flat, self.right, beta=-1)  # (b, k)
         return Release(torch.addmm(flat, code, self.left, alpha=-1).reshape(x.shape))
@@ -50,9 +57,14 @@ class LeaceModifier(Modifier):
 
 @dataclass
 class LeaceFitter:
-    """Streaming statistics: feed blocks with `update`, then `solve`. All sums are float64 about a fixed shift.
+    """Streaming statistics: call `update` with blocks of records, then `solve`. All sums are float64.
 
-    shift: (width,) subtracted first (the mean, or anything near it). sizes: classes of each attribute.
+    Parameters
+    ----------
+    shift
+        (width,), subtracted from every record first; the mean, or a point near it.
+    sizes
+        Number of classes of each attribute.
     """
 
     shift: np.ndarray
@@ -70,7 +82,7 @@ class LeaceFitter:
         self.sum_class = np.zeros((total, width))
 
     def update(self, x: np.ndarray, labels: list[np.ndarray]) -> None:
-        """x: (b, width). labels: for each attribute (b,) class codes; -1 is left out of that attribute's statistics."""
+        """Add records x (b, width) with their class codes (b,) of each attribute; -1 is ignored for that attribute."""
         x = x - self.shift
         self.n += len(x)
         self.sum_x += x.sum(0)
@@ -88,7 +100,7 @@ class LeaceFitter:
             first += size
 
     def covariances(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sigma_XX (width, width) and Sigma_XZ (width, classes in all)."""
+        """Return Sigma_XX (width, width) and Sigma_XZ (width, number of all classes)."""
         mean = self.sum_x / self.n
         sigma_xx = self.xx / self.n - np.outer(mean, mean)
         known = np.maximum(self.labelled, 1)
@@ -96,7 +108,7 @@ class LeaceFitter:
         return sigma_xx, sigma_zx.T
 
     def solve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """mean (width,), right (width, k) and left (k, width) of the modifier, float64."""
+        """Return mean (width,), right (width, k) and left (k, width) of the modifier, in float64."""
         sigma_xx, sigma_xz = self.covariances()
         values, vectors = np.linalg.eigh(sigma_xx)
         alive = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
@@ -111,15 +123,30 @@ class LeaceFitter:
 
 
 @dataclass(frozen=True)
-class Leace:
-    """LEACE has nothing to set: it is a closed form."""
+class Leace(Method):
+    """LEACE, a closed form without options.
 
-    suppresses: ClassVar[bool] = True
-    preserves: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = False
+    References
+    ----------
+    - LEACE (2023), thm. 4.3: the affine form, with the mean kept.
+    """
+
+    name: ClassVar[str] = "leace"
+    guarantee: ClassVar[str] = (
+        "Proved: on the records of the fit as a whole, no linear predictor of a suppressed attribute has a lower "
+        "squared or "
+        "logistic loss than a constant prediction. This is about an attacker who knows the label of no single fitted "
+        "record: "
+        "one who knows labels of some of them may infer more of the others. Nothing is proved of other attackers, or "
+        "of other "
+        "records."
+    )
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
-        """Two passes for the moments, one for the covariances; memory is width^2, whatever the number of records."""
+        """Compute the eraser: two passes for the moments, one for the covariances.
+
+        Memory grows with width^2, and does not depend on the number of records.
+        """
         fitter = LeaceFitter(moments(table.x)[0], [len(table.classes[s]) for s in policy.suppress])
         for rows, x in blocks(table.x):
             fitter.update(x, [table.y[s][rows] for s in policy.suppress])
@@ -128,20 +155,15 @@ class Leace:
         modifier.right = torch.from_numpy(right.astype(np.float32)).contiguous()
         modifier.left = torch.from_numpy(left.astype(np.float32)).contiguous()
         modifier.offset = torch.from_numpy((mean @ right).astype(np.float32))
-        modifier.card = Card(
-            "leace",
-            asdict(self),
-            {r: list(n) for r, n in policy.roles()},
-            input_of(table),
-            fit={"rank": int(right.shape[1])},
-            notes=[
-                "On the records of the fit no linear predictor of a suppressed attribute has a lower squared or logistic loss "
-                "than a constant guess. Attackers that are not linear usually read it as before."
-            ],
+        note = (
+            "On the records of the fit, no linear predictor of a suppressed attribute has a lower squared or logistic "
+            "loss than "
+            "a constant prediction. Attackers that are not linear usually infer it as before."
         )
+        modifier.card = self.card(policy, table, fit={"rank": int(right.shape[1])}, notes=[note])
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
-        """See `recipe.Method`."""
+        """Return an empty modifier; see `Method.build`."""
         return LeaceModifier(*tensors["right"].shape)

@@ -1,15 +1,15 @@
-"""Methods: recipes that fit a modifier. `METHODS` names them; `fit` runs one on a table under a policy."""
+"""The methods by name, the default method, and modifiers from their directories."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
+from torch import Tensor
 
-from sordine.errors import SordineError, nearest
+from sordine.data.registry import Registry
+from sordine.errors import SordineError
 from sordine.methods.base import Method
 from sordine.methods.flow.method import Flow
 from sordine.methods.identity import Nothing
@@ -21,59 +21,69 @@ from sordine.methods.noise import Noise
 from sordine.methods.replacement.method import Replacement
 from sordine.methods.substitution.method import Substitution
 from sordine.methods.transport.method import Transport
-from sordine.models.modifier import Modifier, open_modifier
+from sordine.models.modifier import Card, Modifier, open_modifier
 from sordine.policy import Policy
 
-METHODS: dict[str, Any] = {
-    "mass": Mass,
-    "substitution": Substitution,
-    "transport": Transport,
-    "flow": Flow,
-    "inversion": Inversion,
-    "masking": Masking,
-    "replacement": Replacement,
-    "leace": Leace,
-    "noise": Noise,
-    "nothing": Nothing,
-}
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        cls.name: cls
+        for cls in (
+            Mass,
+            Substitution,
+            Transport,
+            Flow,
+            Inversion,
+            Masking,
+            Replacement,
+            Leace,
+            Noise,
+            Nothing,
+        )
+    },
+)
 
 
 def default_method(policy: Policy, *, copies: bool = False) -> str:
-    """The method that holds best: transport, whether the tasks to come are named or not (docs/results/unknown-task.md).
+    """Return the name of the method that is used where none is named.
 
-    copies: whether what leaves must be copies of real records (another table's, or files of media): then substitution.
+    Parameters
+    ----------
+    policy
+        What is suppressed and preserved; today the default is the same for every policy (docs/results/unknown-task.md).
+    copies
+        Whether the release must hold copies of real records, those of another table or media files.
     """
-    return "substitution" if copies else "transport"
+    kind = "copies" if copies else "records"
+    return next(name for name, cls in METHODS.items() if cls.default_for == kind)
 
 
 def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
-    """A method by name with some of its fields set (strings are parsed by the field's type).
+    """Return a method with some of its options set; text is parsed by the type of the option.
 
-    Raises SordineError naming the nearest known method or field, or the field whose value does not fit.
+    Raises
+    ------
+    SordineError
+        For an unknown method or option (the message names the nearest one), or for a value that does not fit.
     """
-    if name not in METHODS:
-        raise SordineError(f"no method {name!r}; {nearest(name, METHODS)}")
-    kind = METHODS[name]
-    known = [f.name for f in dataclasses.fields(kind)]
-    for field in settings or {}:
-        if field not in known:
-            raise SordineError(f"method {name!r} has no field {field!r}; {nearest(field, known)}")
-    try:
-        method: Method = pydantic.TypeAdapter(kind).validate_python(dict(settings or {}))
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SordineError(f"method {name!r}: {where} = {first['input']!r}: {first['msg']}") from None
-    return method
+    return METHODS.make(name, settings)
 
 
 def load(folder: str | Path) -> Modifier:
-    """Read a modifier's directory. Raises SordineError for one that is missing, damaged or of another version."""
+    """Return the modifier of a directory.
 
-    def build(card: Any, tensors: Any) -> Modifier:
+    Raises
+    ------
+    SordineError
+        Where the directory is missing, damaged or of another version, or its method is not registered.
+    """
+
+    def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         if card.method not in METHODS:
-            raise SordineError(f"{folder}: made by the method {card.method!r}, which this version does not know")
-        made: Modifier = METHODS[card.method].build(card, tensors)
-        return made
+            raise SordineError(
+                f"{folder}: made by the method {card.method!r}, which is not known here; install or register that "
+                f"method"
+            )
+        return METHODS[card.method].build(card, tensors)
 
     return open_modifier(folder, build)

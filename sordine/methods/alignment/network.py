@@ -1,4 +1,4 @@
-"""A space in which records of different classes lie side by side: ranks, class by class standardised, linear maps."""
+"""The aligned space: ranks, standardising by class and linear maps make records of different classes comparable."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import torch
 from torch import Tensor, nn
 
 KNOTS = 257
-SPREAD = 0.1  # added to a class's deviation, so that a feature constant in one class does not blow up
+SPREAD = 0.1  # added to the deviation of a class, so that a feature that is constant in one class does not diverge
 
 
 class Ranks(nn.Module):
-    """Each number replaced by the normal quantile of its rank among the records of the fit: (b, *shape) -> (b, width)."""
+    """Replace each number by the normal quantile of its rank among the records of the fit: (b, *shape) -> (b, width).
 
-    knots: Tensor  # (width, KNOTS), sorted
+    The buffer `knots` (width, KNOTS) holds sorted quantiles of each column.
+    """
+
+    knots: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("knots", torch.zeros(width, KNOTS))
 
     def learn(self, x: Tensor) -> None:
-        """x: (n, width)."""
+        """Set the knots to quantiles of x (n, width)."""
         at = torch.linspace(0, 1, KNOTS)
-        some = max(1, (1 << 24) // max(len(x), 1))  # columns at a time
-        parts = [torch.quantile(x[:, i : i + some].float(), at, dim=0).T for i in range(0, x.shape[1], some)]
+        columns = max(1, (1 << 24) // max(len(x), 1))  # at a time, to limit memory
+        parts = [torch.quantile(x[:, i : i + columns].float(), at, dim=0).T for i in range(0, x.shape[1], columns)]
         self.knots = torch.cat(parts).contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
-        """What is tied takes the middle of its ranks; beyond the records of the fit, the last rank."""
+        """Return normal quantiles; ties take the middle of their ranks, values beyond the fit the outermost rank."""
         columns = x.reshape(len(x), -1).T.contiguous()
         below = torch.searchsorted(self.knots, columns)
         upto = torch.searchsorted(self.knots, columns, right=True)
@@ -37,17 +40,28 @@ class Ranks(nn.Module):
 
 
 class Aligned(nn.Module):
-    """z(x) = sum over classes s of P(s | x) * maps[s]^T (principal axes of the ranks, standardised once, by the means and
-    spreads of the classes that the record may be of, mixed by P(s | x)).
+    """The code z(x) = sum over classes s of P(s | x) maps[s]^T (principal axes of the standardised ranks).
 
-    width: numbers of a record. classes: of what is suppressed, jointly. axes: principal axes; of the ranks (`reading`, from
-    which the class is told) and of the standardised ranks. size: of the code.
+    Ranks are standardised by the means and deviations of the classes, mixed by P(s | x).
+
+    Parameters
+    ----------
+    width
+        Numbers of a record.
+    classes
+        S, joint suppressed classes.
+    first
+        a, principal axes of the ranks, from which P(s | x) is predicted.
+    axes
+        b, principal axes of the standardised ranks.
+    size
+        Numbers of a code.
     """
 
-    mean: Tensor  # (S, width) of each class's ranks
-    spread: Tensor
-    first: Tensor  # (width, a): axes of the ranks
-    reader: Tensor  # (a + 1, S): logistic regression on them
+    mean: Tensor  # (S, width) of the ranks of each class
+    spread: Tensor  # (S, width)
+    first: Tensor  # (width, a) principal axes of the ranks
+    reader: Tensor  # (a + 1, S) logistic regression on them
     offset: Tensor  # (width,)
     axes: Tensor  # (width, b)
     maps: Tensor  # (S, b, size)
@@ -63,15 +77,15 @@ class Aligned(nn.Module):
         self.register_buffer("axes", torch.zeros(width, axes))
         self.register_buffer("maps", torch.zeros(classes, axes, size))
 
-    def told(self, ranks: Tensor) -> Tensor:
-        """P(s | x): (b, width) ranks -> (b, S), from the record alone."""
+    def class_probabilities(self, ranks: Tensor) -> Tensor:
+        """Return P(s | x) from the record alone: ranks (b, width) -> (b, S)."""
         logits: Tensor = ranks @ self.first @ self.reader[:-1] + self.reader[-1]
         return logits.softmax(1)
 
     def components(self, ranks: Tensor, member: Tensor) -> Tensor:
-        """(b, width), (b, S) -> (b, axes): standardised as the classes that the record may be of."""
+        """Return the axes of ranks (b, width), standardised with class probabilities `member` (b, S): (b, axes)."""
         return ((ranks - member @ self.mean) / (member @ self.spread) - self.offset) @ self.axes
 
     def code(self, components: Tensor, member: Tensor) -> Tensor:
-        """(b, axes), (b, S) -> (b, size)."""
+        """Return z: components (b, axes), class probabilities (b, S) -> (b, size)."""
         return torch.einsum("bs,ba,sad->bd", member, components, self.maps)

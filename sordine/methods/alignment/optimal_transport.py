@@ -1,5 +1,7 @@
-"""Entropic optimal transport: shares of records over cells whose marginals are given, the prices that bring it about, and what
-classes can agree on."""
+"""Entropic optimal transport, codebooks, and generalised canonical correlation: the closed forms behind `transport`.
+
+Shapes: n records, m or M entries of a codebook, d numbers of a code, S suppressed classes, V preserved classes.
+"""
 
 from __future__ import annotations
 
@@ -10,69 +12,117 @@ from torch import Tensor
 
 from sordine.errors import SordineError
 
-TOLERANCE = 1e-3  # largest relative error of a cell's share at which the iteration stops
+TOLERANCE = 1e-3  # largest relative error of a column's marginal at which the iteration stops
 
 
-def sinkhorn(cost: Tensor, softness: float, *, most: int = 1000) -> tuple[Tensor, Tensor]:
-    """Cuturi (NeurIPS 2013), in the log domain: the plan that minimises <plan, cost> - softness * H(plan) where every
-    record weighs 1/n and every cell 1/m.
+def sinkhorn(cost: Tensor, temperature: float, *, most: int = 1000) -> tuple[Tensor, Tensor]:
+    """Return the plan that minimises <plan, cost> - temperature * H(plan), in the log domain.
 
-    cost: (n, m). softness: in units of the cost. most: iterations.
-    -> plan (n, m), its rows summing to 1/n and its columns to 1/m up to the tolerance, or as far as `most` iterations came; prices (m,): a row of the plan
-    is softmax(prices - cost / softness) / n, so that a new record is placed by the prices alone.
-    Raises SordineError where softness is not positive.
+    Every record has mass 1/n and every entry of the codebook 1/m.
+
+    Parameters
+    ----------
+    cost
+        (n, m).
+    temperature
+        Above 0, in units of the cost.
+    most
+        Largest number of iterations.
+
+    Returns
+    -------
+    plan
+        (n, m); rows sum to 1/n, columns to 1/m up to the tolerance or what `most` iterations reach.
+    potentials
+        (m,), the dual potentials: a row of the plan is softmax(potentials - cost / temperature) / n, so that a new
+        record is assigned by the potentials alone.
+
+    Raises
+    ------
+    SordineError
+        Where the temperature is not positive.
+
+    References
+    ----------
+    - Sinkhorn distances (2013), alg. 1: here in the log domain.
     """
-    if not softness > 0:
-        raise SordineError(f"transport: softness is {softness}; it must be above 0")
+    if not temperature > 0:
+        raise SordineError(f"transport: the temperature is {temperature}; it must be above 0")
     n, m = cost.shape
-    score = -cost.double() / softness
+    score = -cost.double() / temperature
     row = -math.log(n)
     column = -math.log(m)
-    prices = torch.zeros(m, dtype=torch.double)
+    potentials = torch.zeros(m, dtype=torch.double)
     for done in range(1, most + 1):
-        weight = row - torch.logsumexp(score + prices, 1)  # rows are exact after this, columns after the next line
-        given = torch.logsumexp(score + weight[:, None], 0)
-        error = (given + prices - column).abs().max() if done % 10 == 0 else torch.inf
+        weight = row - torch.logsumexp(score + potentials, 1)  # rows are exact now, columns after the next update
+        marginal = torch.logsumexp(score + weight[:, None], 0)
+        error = (marginal + potentials - column).abs().max() if done % 10 == 0 else torch.inf
         if error < TOLERANCE:
             break
-        prices = column - given
-    plan = torch.exp(score + prices + (row - torch.logsumexp(score + prices, 1))[:, None])
-    return plan.float(), prices.float()
+        potentials = column - marginal
+    plan = torch.exp(score + potentials + (row - torch.logsumexp(score + potentials, 1))[:, None])
+    return plan.float(), potentials.float()
 
 
 def balanced(
-    cost: Tensor, softness: float, groups: Tensor, member: Tensor, *, most: int = 300
+    cost: Tensor, temperature: float, groups: Tensor, member: Tensor, *, most: int = 300
 ) -> tuple[Tensor, Tensor]:
-    """Prices that let every group fill every cell alike, where a record pays what it is believed to be of.
+    """Return the dual potentials with which every group fills every entry of the codebook alike.
 
-    P(j | x_i) = softmax over j of (member_i @ prices)_j - cost_ij / softness; the mean of it over each group's records is
-    brought towards 1/m by Sinkhorn's step on the group's own prices, which is his iteration where belief is certain. Where
-    belief errs, even prices need not exist, and what is reached after `most` steps is given: measure it.
+    P(j | x_i) = softmax over j of (member_i @ potentials)_j - cost_ij / temperature. Sinkhorn's update of the
+    potentials of each group moves its mean of P towards 1/m. Where class probabilities are certain, it is Sinkhorn's
+    iteration. Where they err, potentials that balance all groups need not exist, and the result is what `most` updates
+    reach; measure it.
 
-    cost: (n, m). groups: (n,) codes. member: (n, S), what each record is believed to be of, rows summing to 1; a class that
-    no record here is of pays the mean of the others' prices. -> P (n, m); prices (S, m), of mean 0.
+    Parameters
+    ----------
+    cost
+        (n, m).
+    temperature
+        Above 0, in units of the cost.
+    groups
+        (n,) class codes.
+    member
+        (n, S), class probabilities of each record; rows sum to 1. A class without a record here gets the mean
+        potentials.
+    most
+        Largest number of updates.
+
+    Returns
+    -------
+    plan
+        P, (n, m).
+    potentials
+        (S, m), of mean 0.
+
+    References
+    ----------
+    - Sinkhorn distances (2013), alg. 1: one column update a group; the mixture over classes is ours.
     """
     n, m = cost.shape
     own = torch.zeros(n, member.shape[1], dtype=torch.double)
     own[torch.arange(n), groups] = 1
     count = own.sum(0)
-    there = count > 0
-    believed, score = member.double(), -cost.double() / softness
-    prices = torch.zeros(member.shape[1], m, dtype=torch.double)
+    present = count > 0
+    member, score = member.double(), -cost.double() / temperature
+    potentials = torch.zeros(member.shape[1], m, dtype=torch.double)
     plan = torch.softmax(score, 1)
     for _ in range(most):
-        given = (own.T @ plan)[there] / count[there, None] * m  # 1 where balanced
-        if float((given - 1).abs().max()) < TOLERANCE:
+        fill_rate = (own.T @ plan)[present] / count[present, None] * m  # 1 where balanced
+        if float((fill_rate - 1).abs().max()) < TOLERANCE:
             break
-        prices[there] -= given.clamp_min(1e-12).log()
-        prices[~there] = prices[there].mean(0)
-        prices -= prices.mean(1, keepdim=True)
-        plan = torch.softmax(score + believed @ prices, 1)
-    return plan.float(), prices.float()
+        potentials[present] -= fill_rate.clamp_min(1e-12).log()
+        potentials[~present] = potentials[present].mean(0)
+        potentials -= potentials.mean(1, keepdim=True)
+        plan = torch.softmax(score + member @ potentials, 1)
+    return plan.float(), potentials.float()
 
 
-def centres(codes: Tensor, count: int, seed: int, *, passes: int = 20) -> Tensor:
-    """k-means (Lloyd) from records drawn at random: (n, d) -> (count, d). A centre that nothing is near stays where it was."""
+def k_means(codes: Tensor, count: int, seed: int, *, passes: int = 20) -> Tensor:
+    """Return `count` centres by Lloyd's algorithm from records drawn at random: (n, d) -> (count, d).
+
+    A centre without a nearest record keeps its place.
+    """
     generator = torch.Generator().manual_seed(seed)
     found = codes[torch.randperm(len(codes), generator=generator)[:count]].clone()
     for _ in range(passes):
@@ -84,45 +134,85 @@ def centres(codes: Tensor, count: int, seed: int, *, passes: int = 20) -> Tensor
 
 
 def consensus(means: Tensor, scatter: Tensor, size: int) -> Tensor:
-    """MAXVAR generalised canonical correlation (Kettenring, Biometrika 1971): the directions over cells that every class
-    can be brought to by a linear map of its own.
+    """Return the directions over the codebook that a linear map of each class reaches best (MAXVAR).
 
-    means: (S, m, d), class s's mean record in each cell. scatter: (S, d, d), E x x^T of class s's records, ridge included.
-    -> (m, size): columns of mean 0, each of norm sqrt(m) times the root of how well classes agree on it (0 to 1).
+    Parameters
+    ----------
+    means
+        (S, m, d), the mean record of each class at each entry of the codebook.
+    scatter
+        (S, d, d), E x x^T of the records of each class, ridge included.
+    size
+        Number of directions.
+
+    Returns
+    -------
+    Tensor
+        (m, size): columns of mean 0, each of norm sqrt(m) times the root of how well the classes agree on it (0 to 1).
+
+    References
+    ----------
+    - Generalised canonical correlation (1971), method: MAXVAR.
     """
     classes, m, _ = means.shape
     part = means / math.sqrt(m)
     agree = torch.einsum("smd,snd->mn", part, torch.linalg.solve(scatter, part.mT).mT) / classes
     mean = torch.full((m, 1), 1 / math.sqrt(m))
     agree = agree - mean @ (mean.T @ agree)
-    agree = agree - (agree @ mean) @ mean.T  # what is the same in all cells tells nothing
+    agree = agree - (agree @ mean) @ mean.T  # a constant over the codebook carries no information
     values, vectors = torch.linalg.eigh((agree + agree.T) / 2)
     values, vectors = values.flip(0)[:size], vectors.flip(1)[:, :size]
     return vectors * math.sqrt(m) * values.clamp_min(0).sqrt()
 
 
-def match(code: Tensor, strata: Tensor, cells: Tensor, owner: Tensor, softness: float) -> Tensor:
-    """Of each cell, how much of it every record of one class is: (n, M), columns summing to 1, or 0 where the class has no
-    record of the cell's stratum."""
-    share = torch.zeros(len(code), len(cells))
-    scale = torch.cdist(code, cells).square().mean().clamp_min(1e-12)
+def match(code: Tensor, strata: Tensor, codebook: Tensor, owner: Tensor, temperature: float) -> Tensor:
+    """Return by how much each record of one class makes up each entry of the codebook, matched within strata.
+
+    Parameters
+    ----------
+    code, strata
+        (n, d) codes and (n,) strata of the records.
+    codebook, owner
+        (M, d) entries and (M,) the stratum of each.
+    temperature
+        Of the match, in units of the mean squared distance.
+
+    Returns
+    -------
+    Tensor
+        (n, M); columns sum to 1, or to 0 where the class has no record of the entry's stratum.
+    """
+    share = torch.zeros(len(code), len(codebook))
+    scale = torch.cdist(code, codebook).square().mean().clamp_min(1e-12)
     for v in range(int(owner.max()) + 1):
         rows, here = torch.nonzero(strata == v).flatten(), torch.nonzero(owner == v).flatten()
         if len(rows):
-            plan, _ = sinkhorn(torch.cdist(code[rows], cells[here]).square() / scale, softness, most=60)
+            plan, _ = sinkhorn(torch.cdist(code[rows], codebook[here]).square() / scale, temperature, most=60)
             share[rows[:, None], here] = plan / plan.sum(0).clamp_min(1e-12)
     return share
 
 
-def fill(means: Tensor, shares: list[Tensor]) -> Tensor:
-    """A class's mean record in a cell of a stratum that it lacks is the mean over those that have it: (S, M, d) -> same."""
-    there = torch.stack([(t.sum(0) > 0).float() for t in shares])[:, :, None]
-    return torch.where(there > 0, means, means.sum(0) / there.sum(0).clamp_min(1))
+def fill_missing(means: Tensor, shares: list[Tensor]) -> Tensor:
+    """Replace the mean record of a class that an entry lacks by the mean over the other classes: (S, M, d) -> same."""
+    present = torch.stack([(t.sum(0) > 0).float() for t in shares])[:, :, None]
+    return torch.where(present > 0, means, means.sum(0) / present.sum(0).clamp_min(1))
 
 
-def flows(secret: Tensor, strata: Tensor, even: float) -> Tensor:
-    """Where records go so that suppressed classes differ less in their shares of the preserved ones: (n,), (n,) codes ->
-    (S, V, V), rows summing to 1. `even` of the difference to the mean share is taken away, and no more records move than must."""
+def stratum_moves(secret: Tensor, strata: Tensor, even: float) -> Tensor:
+    """Return probabilities of moves between strata, so that suppressed classes differ less in their strata.
+
+    Parameters
+    ----------
+    secret, strata
+        (n,) suppressed and preserved class codes.
+    even
+        Share of the difference to the mean distribution that is removed, 0 to 1. As few records as possible move.
+
+    Returns
+    -------
+    Tensor
+        (S, V, V); rows sum to 1.
+    """
     share = torch.zeros(int(secret.max()) + 1, int(strata.max()) + 1)
     share.index_put_((secret, strata), torch.ones(len(secret)), accumulate=True)
     share = share / share.sum(1, keepdim=True)

@@ -1,5 +1,7 @@
-"""Which space a flow is made in: the first in which attackers, retrained on what it made of records held back, read no
-more than a limit."""
+"""Choose the space of a flow: the first in which retrained attackers infer at most a limit from held-out records.
+
+Shapes: n records; attackers are rows, records columns, of tables of correct predictions.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +28,23 @@ from sordine.keys import numpy_rng
 from sordine.metrics.nag import nag, nag_is_defined
 from sordine.run import Run
 
-Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # learnt from, its labels; tried on, its labels
+Side = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # training records and labels, test records and labels
 
-PARTS, MANY = 4, 2000  # a quarter is held back; each in turn where records are fewer than this
-# A sixteenth where they are fewer than this: steps that are learnt from a quarter less leave much more than those that will be released.
+PARTS, MANY = 4, 2000  # a quarter is held out; each quarter in turn where there are fewer records than this
+# Under this number of records a sixteenth is held out: steps learned from a quarter less would leave much more.
 SMALL_PARTS, FEW = 16, 1000
-STRICT, READERS = (
-    13,
-    10,
-)  # of an attribute, with the support vector machine and without: of what is held back, and of the records of the fit
-MACHINE = np.s_[3::4]  # its places among attackers
-FOLDS = 3  # within what is held back
-FITS = 2  # of which their own records are read, at most: most are in each
+# Predictions for an attribute, of held-out records and of records of the fit: with the support vector machine, without
+# it.
+STRICT, PLAIN = 13, 10
+MACHINE = np.s_[3::4]  # rows of the support vector machine
+FOLDS = 3  # of the cross-validation within held-out records
+FITS = 2  # of which the records of the fit are attacked, at most: most records are in each
 MOST = 3000  # records that an attacker learns from
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A space, and how many numbers of it."""
+    """A space, and the size of its code."""
 
     space: Literal["standardised", "matched"]
     size: int
@@ -52,16 +53,44 @@ class Candidate:
         return f"{self.size} numbers, {self.space}"
 
 
-class Shown(Protocol):
-    """What is made of a candidate. shown: records and uniform draws (b, size) -> what is released of them, in (b, any) numbers."""
+@dataclass(frozen=True)
+class Selection:
+    """The records on which spaces are compared.
+
+    Parameters
+    ----------
+    x
+        (n, width) records.
+    labels
+        (n,) class codes of each suppressed attribute.
+    secret
+        (n,) joint classes.
+    group
+        (n,) groups that are held out as a whole; None where there are none.
+    source
+        Name of the table, for error messages.
+    """
+
+    x: Tensor
+    labels: Sequence[Tensor]
+    secret: Tensor
+    group: np.ndarray | None = None
+    source: str = "the table"
+
+
+class Learned(Protocol):
+    """A flow learned in a candidate space.
+
+    `compressed` returns what is released of records, given uniform draws (b, size), in any number of numbers.
+    """
 
     size: int
 
-    def shown(self, x: Tensor, noise: Tensor) -> Tensor: ...
+    def compressed(self, x: Tensor, noise: Tensor) -> Tensor: ...
 
 
 def attackers(records: int) -> list[BaseEstimator]:
-    """Quick ones of four kinds, to learn from so many records; the last, which no standard audit has, is heard only where asked for."""
+    """Return quick attackers of four kinds for so many training records; the last counts only where `strict`."""
     return [
         LogisticRegression(max_iter=200),
         KNeighborsClassifier(max(1, min(9, records // 3))),
@@ -70,27 +99,34 @@ def attackers(records: int) -> list[BaseEstimator]:
     ]
 
 
-def hits(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Which records each attacker reads rightly, learning on the one side and trying on the other, and by
-    cross-validation within the other, where it has classes to divide: (attackers x 2, n)."""
+def correct(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return which test records each attacker predicts correctly: (attackers x 2, n) bool.
+
+    The first half of the rows learn from the training records, the second half by cross-validation within the test
+    records (the first half again where these have too few records of two classes).
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes that have few records, and of descents cut short
+        warnings.simplefilter("ignore")  # of classes with few records, and of slow convergence
         some = np.random.default_rng(0).permutation(len(y))[:MOST]
-        if len(np.unique(y[some])) < len(np.unique(y)):  # a class of very few among many
+        if len(np.unique(y[some])) < len(np.unique(y)):  # a rare class was not sampled
             some = np.concatenate([np.unique(y, return_index=True)[1], some])[:MOST]
         across = [m.fit(train[some], y[some]).predict(test) == truth for m in attackers(len(some))]
         if (np.bincount(truth) >= FOLDS).sum() < 2:
             return np.stack(across * 2)
-        # Tables come in order of their classes: parts are drawn.
+        # Shuffled, since tables may be sorted by class.
         within = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
         few = len(test) - len(test) // FOLDS - 1
         inside = [cross_val_predict(m, test, truth, cv=within) == truth for m in attackers(few)]
     return np.stack(across + inside)
 
 
-def hits_fitted(z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which records of the fit itself each attacker reads rightly, by cross-validation among them; then whose class looks least likely for how
-    frequent it is, as steps that fit records too well leave them: (attackers + 1, n), and the classes of those records, (n,). Classes of fewer records than parts are left out."""
+def correct_of_fit(z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which records of the fit each attacker predicts correctly by cross-validation: (attackers + 1, n) bool.
+
+    The last row predicts the class that is least likely relative to its frequency, which reveals classes where steps
+    fit the records too well. Classes with fewer records than folds are left out; the second result holds the classes
+    (n,) of the remaining records.
+    """
     z, y = z[np.bincount(y)[y] >= FOLDS], y[np.bincount(y)[y] >= FOLDS]
     some = np.random.default_rng(0).permutation(len(y))[:MOST]
     some = some[np.bincount(y[some])[y[some]] >= FOLDS]
@@ -106,15 +142,18 @@ def hits_fitted(z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([likely.argmax(1) == y, *others, (likely / np.bincount(y)).argmin(1) == y]), y
 
 
-def heard(seen: np.ndarray, strict: bool) -> np.ndarray:
-    """The rows of those attackers that have a say, of `hits` or of `hits_fitted`: (attackers, n) -> (some of them, n)."""
-    return seen if strict else np.delete(seen, MACHINE, 0)
+def counted(table: np.ndarray, strict: bool) -> np.ndarray:
+    """Return the rows of the attackers that count, of `correct` or `correct_of_fit`: (attackers, n) -> (fewer, n)."""
+    return table if strict else np.delete(table, MACHINE, 0)
 
 
-def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows that are learnt from and rows that are held back, once, or each in turn where records are few; in smaller parts where they
-    are very few and every class has a record for each. Whole groups (n,) are held back
-    where every class is left some others. What a class has too few records to hold back from stays on the first side."""
+def splits_of(secret: Tensor, seed: int, group: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return pairs of training rows and held-out rows.
+
+    One pair where records are many; each part in turn where they are few, and smaller parts where they are very few and
+    every class has a record for each part. Whole groups (n,) are held out where every class keeps other groups. A class
+    with too few records is in the training rows only.
+    """
     once = slice(None) if len(secret) < MANY else slice(1)
     y = secret.numpy()
     number = SMALL_PARTS if len(y) < FEW and np.bincount(y).min() >= SMALL_PARTS else PARTS
@@ -123,7 +162,7 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
         if group is not None and len(np.unique(group)) >= whole <= np.bincount(y).max():
             dealt = StratifiedGroupKFold(whole, shuffle=True, random_state=seed)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of classes with fewer groups than parts, which is seen to here
+                warnings.simplefilter("ignore")  # of classes with fewer groups than parts, checked below
                 splits = [(a, b) for a, b in dealt.split(y, y, group) if len(b)]
             if all(len(np.unique(y[a])) == len(np.unique(y)) for a, _ in splits):
                 return splits[once]
@@ -136,158 +175,220 @@ def held_back(secret: Tensor, seed: int, group: np.ndarray | None = None) -> lis
 
 
 @dataclass(frozen=True)
-class Read:
-    """What attackers read of one attribute from records held back, or of the fit. chance: how far above the guess the best of them is expected by
-    luck; error: a standard error; machine: what the support vector machine read of those held back; all NAG."""
+class Inferred:
+    """What attackers infer of one attribute, in NAG.
+
+    Parameters
+    ----------
+    nag
+        Of the best attacker.
+    chance
+        By how much the best of the attackers is expected above the baseline by chance.
+    error
+        A standard error.
+    fitted
+        Whether the figure is of records of the fit, not of held-out ones.
+    machine
+        Of the support vector machine, on held-out records.
+    """
 
     nag: float
     chance: float
     error: float
-    fitted: bool = False  # whether it was read from records of the fit
+    fitted: bool = False
     machine: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.nag:.2f} NAG from records {'of the fit' if self.fitted else 'held out'}"
 
     @property
     def beyond(self) -> float:
-        """What luck does not account for."""
+        """What chance does not explain."""
         return self.nag - self.chance
 
 
-def reading(sides: Sequence[Side], before: float, attributes: int = 1, strict: bool = False) -> Read:
-    """From what is released of all parts together, of the records held back or of those of the fit, whichever is more beyond luck. before: what is
-    read of the records themselves. attributes: how many are read, the worst of which is looked at. strict: whether the support vector machine is
-    heard too: beside the others, of whose luck it takes nothing away."""
-    seen = np.concatenate([hits(*side) for side in sides], 1)
-    guess, records = guess_of(sides), seen.shape[1]
-    fits = [hits_fitted(side[0], side[1]) for side in sides[:FITS]]
+def inferred(sides: Sequence[Side], before: float, attributes: int = 1, strict: bool = False) -> Inferred:
+    """Return what attackers infer from held-out records or from those of the fit, whichever exceeds chance more.
+
+    Parameters
+    ----------
+    sides
+        Released records of all splits.
+    before
+        Accuracy on the original records.
+    attributes
+        Number of attributes that are attacked, the worst of which counts.
+    strict
+        Whether the support vector machine counts, in addition to the others and with a chance level of its own.
+    """
+    table = np.concatenate([correct(*side) for side in sides], 1)
+    baseline, records = baseline_of(sides), table.shape[1]
+    fits = [correct_of_fit(side[0], side[1]) for side in sides[:FITS]]
     fitted, own = (np.concatenate([f[k] for f in fits], -1) for k in (0, 1))
     found = []
-    for all_of_them, readers in ((False, READERS), (True, STRICT))[: 1 + strict]:
-        luck = expected_best(readers * attributes)
-        found.append(read(best(seen, all_of_them), guess, before, records, luck))
+    for with_machine, predictions in ((False, PLAIN), (True, STRICT))[: 1 + strict]:
+        luck = expected_best(predictions * attributes)
+        found.append(_as_nag(best(table, with_machine), baseline, before, records, luck))
         if len(own):
-            # The same records over and over: no more of them than there are in one part.
-            most, one = float(np.bincount(own).max() / len(own)), max(1, len(own) // len(fits))
-            found.append(replace(read(best(fitted, all_of_them), most, before, one, luck), fitted=True))
-    machine = nag(float(seen[MACHINE].mean(1).max()), before, guess)
+            # The fits share most records: they count as the records of one fit.
+            most, count = float(np.bincount(own).max() / len(own)), max(1, len(own) // len(fits))
+            found.append(replace(_as_nag(best(fitted, with_machine), most, before, count, luck), fitted=True))
+    machine = nag(float(table[MACHINE].mean(1).max()), before, baseline)
     return replace(max(found, key=lambda r: r.beyond), machine=machine)
 
 
-def best(seen: np.ndarray, strict: bool) -> float:
-    """The accuracy of the best attacker that has a say: see `heard`."""
-    return float(heard(seen, strict).mean(1).max())
+def best(table: np.ndarray, strict: bool) -> float:
+    """Return the accuracy of the best attacker that counts; see `counted`."""
+    return float(counted(table, strict).mean(1).max())
 
 
-def expected_best(readers: int) -> float:
-    """Standard errors by which the best of so many attackers that read nothing is expected above the guess (Blom, 1958)."""
-    return float(ndtri((readers - 0.375) / (readers + 0.25)))
+def expected_best(predictions: int) -> float:
+    """Return the standard errors by which the best of so many chance predictions is expected above the baseline.
+
+    References
+    ----------
+    - Normal order statistics (1958), method: the approximation of the expected maximum.
+    """
+    return float(ndtri((predictions - 0.375) / (predictions + 0.25)))
 
 
-def read(after: float, guess: float, before: float, records: int, luck: float) -> Read:
-    """Accuracies as NAG, with what luck brings of so many records."""
-    error = math.sqrt(after * (1 - after) / records) / (before - guess)
-    return Read(nag(after, before, guess), luck * error, error)
+def _as_nag(after: float, baseline: float, before: float, records: int, luck: float) -> Inferred:
+    error = math.sqrt(after * (1 - after) / records) / (before - baseline)
+    return Inferred(nag(after, before, baseline), luck * error, error)
 
 
-def guess_of(sides: Sequence[Side]) -> float:
-    """The share of the largest class among what is held back."""
+def baseline_of(sides: Sequence[Side]) -> float:
+    """Return the share of the most frequent class among the held-out records."""
     truth = np.concatenate([side[3] for side in sides])
     return float(np.bincount(truth).max() / len(truth))
 
 
-def legible(sides: Sequence[Side]) -> float | None:
-    """What attackers read of the records themselves, but for the machine; None where it is not above the guess, so that nothing can be lost."""
+def accuracy_before(sides: Sequence[Side]) -> float | None:
+    """Return the accuracy of attackers on original records, or None where it does not exceed the baseline."""
     if any(len(np.unique(side[1])) < 2 for side in sides):
         return None
-    before = best(np.concatenate([hits(*side) for side in sides], 1), strict=False)
-    return before if nag_is_defined(before, guess_of(sides), sum(len(side[3]) for side in sides)) else None
+    before = best(np.concatenate([correct(*side) for side in sides], 1), strict=False)
+    return before if nag_is_defined(before, baseline_of(sides), sum(len(side[3]) for side in sides)) else None
 
 
 def choose(
     candidates: Sequence[Candidate],
-    learn: Callable[[Candidate, np.ndarray], Shown],
-    x: Tensor,
-    labels: Sequence[Tensor],
-    secret: Tensor,
+    learn: Callable[[Candidate, np.ndarray], Learned],
+    records: Selection,
     limit: float,
     run: Run,
-    group: np.ndarray | None = None,
+    *,
     strict: bool = False,
-    source: str = "the table",
 ) -> tuple[Candidate, dict[str, Any]]:
-    """The first candidate of which attackers read no more than `limit` of every attribute, but for the luck of the best of them, else the
-    last of those of which they read least; and what was read of each candidate that was tried.
+    """Return the first candidate whose leakage is within the limit, up to chance, and figures of all tried.
 
-    learn: (candidate, rows) -> a fitted flow. x: (n, width). labels: each suppressed attribute, (n,). secret: jointly, (n,).
-    group: (n,) of records that are held back together. strict: whether a support vector machine has a say beside the families of the
-    standard audit. source: the table's name. Raises SordineError where nothing can be held back.
+    Where none is, it is the last of those whose leakage cannot be distinguished from the smallest.
+
+    Parameters
+    ----------
+    candidates
+        In the order of trial.
+    learn
+        Function of a candidate and training rows that returns a learned flow.
+    records
+        Records, classes and groups.
+    limit
+        NAG of every suppressed attribute.
+    run
+        Seed and log.
+    strict
+        Whether a support vector machine counts beside the families of the standard audit.
+
+    Raises
+    ------
+    SordineError
+        Where no record can be held out, or no candidate can be learned from a part of the records.
     """
     plainest = next((c for c in candidates if c.space == "standardised"), candidates[0])
-    name_one = f"choose one (--set space={plainest.space} --set size={plainest.size})"
-    splits = held_back(secret, run.seed, group)
+    advice = f"choose one (--set space={plainest.space} --set size={plainest.size})"
+    splits = splits_of(records.secret, run.seed, records.group)
     if not splits:
-        raise SordineError(
-            f"{source}: no class of what is suppressed has {PARTS} records, so that flow can hold none back to choose a space by; "
-            f"{name_one}"
-        )
-
-    def sides(made: Sequence[tuple[np.ndarray, np.ndarray]], y: Tensor) -> list[Side]:
-        return [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, made, strict=True)]
-
-    plain = StandardScaler().fit_transform(x.numpy())
-    originals = [(plain[a], plain[b]) for a, b in splits]
-    told = [(y, before) for y in labels if (before := legible(sides(originals, y))) is not None]
-    if not told:
-        # Attackers as quick as these read nothing of the records themselves: any space is as good.
+        reason = f"no suppressed class has {PARTS} records, so that flow cannot hold out records to choose a space"
+        raise SordineError(f"{records.source}: {reason}; {advice}")
+    attacked = _attacked(records, splits)
+    if not attacked:
+        # Quick attackers infer nothing from the original records: no space is better than another.
         return candidates[0], {"held": None, "tried": {}}
-    few = (
-        f"{len(splits)} times without another part of the records"
-        if len(splits) > 1
-        else "once without a part of the records"
-    )
     run.log(
-        f"flow: up to {len(candidates)} spaces are tried, each {few}, the first that holds is taken; --set space=... --set size=... sets it"
+        f"flow: tries up to {len(candidates)} spaces, each on {len(splits)} parts of the records, and takes the first "
+        "within the limit; --set space=... --set size=... sets one"
     )
-    tried: dict[Candidate, Read] = {}
+    tried: dict[Candidate, Inferred] = {}
     generator = torch.Generator().manual_seed(int(numpy_rng(run.seed, "flow noise").integers(1 << 62)))
     for candidate in candidates:
-        made: list[tuple[np.ndarray, np.ndarray]] = []
-        for a, b in splits:
-            try:
-                flow = learn(candidate, a)
-            except SordineError as refused:  # what all records together have, some may lack
-                run.log(f"flow: {candidate}: left out, as part of the records will not do: {refused}")
-                made = []
-                break
-            with torch.no_grad():
-                noise = torch.rand(len(x), flow.size, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
-                released = flow.shown(x, noise).numpy()
-            released /= max(float(released.std()), 1e-12)
-            made.append((released[a], released[b]))
-        if not made:
+        released = _released(candidate, learn, records.x, splits, generator, run)
+        if not released:
             continue
-        reads = [reading(sides(made, y), before, len(told), strict) for y, before in told]
-        worst = replace(max(reads, key=lambda r: r.beyond), machine=max(r.machine for r in reads))
+        found = [inferred(_sides(splits, released, y), before, len(attacked), strict) for y, before in attacked]
+        worst = replace(max(found, key=lambda r: r.beyond), machine=max(r.machine for r in found))
         tried[candidate] = worst
-        run.log(
-            f"flow: {candidate}: {worst.nag:.2f} NAG read from records {'of the fit' if worst.fitted else 'held back'}"
-        )
+        run.log(f"flow: {candidate}: attackers infer {worst}")
         if worst.beyond <= limit:
-            chosen, held = candidate, True
-            break
-    else:
-        if not tried:
-            raise SordineError(
-                f"{source}: flow can learn no space from a part of the records alone, by which one would be chosen: their classes vary "
-                f"too little; {name_one}"
-            )
-        # Few records say little of which is least: of those as near as luck, the last, which as a rule keeps least.
-        least = min(tried.values(), key=lambda r: r.beyond)
-        chosen, held = [c for c, r in tried.items() if r.beyond <= least.beyond + least.error][-1], False
-    return chosen, {
+            return candidate, _figures(candidate, tried, held=True)
+    return _least(tried, f"{records.source}: flow cannot learn a space from a part of the records; {advice}")
+
+
+def _least(tried: dict[Candidate, Inferred], message: str) -> tuple[Candidate, dict[str, Any]]:
+    if not tried:
+        raise SordineError(message)
+    # Small differences are chance: of the candidates within an error of the least, the last, which tends to leak least.
+    least = min(tried.values(), key=lambda r: r.beyond)
+    chosen = [c for c, r in tried.items() if r.beyond <= least.beyond + least.error][-1]
+    return chosen, _figures(chosen, tried, held=False)
+
+
+Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def _sides(splits: Splits, parts: Splits, y: Tensor) -> list[Side]:
+    return [(za, y[a].numpy(), zb, y[b].numpy()) for (a, b), (za, zb) in zip(splits, parts, strict=True)]
+
+
+def _attacked(records: Selection, splits: Splits) -> list[tuple[Tensor, float]]:
+    # The attributes that can be inferred from the original records, with the accuracy there.
+    plain = StandardScaler().fit_transform(records.x.numpy())
+    originals = [(plain[a], plain[b]) for a, b in splits]
+    found = ((y, accuracy_before(_sides(splits, originals, y))) for y in records.labels)
+    return [(y, before) for y, before in found if before is not None]
+
+
+def _released(
+    candidate: Candidate,
+    learn: Callable[[Candidate, np.ndarray], Learned],
+    x: Tensor,
+    splits: Splits,
+    generator: torch.Generator,
+    run: Run,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    # Training and held-out records of each split as the candidate releases them; none where a part cannot be learned
+    # from.
+    made: list[tuple[np.ndarray, np.ndarray]] = []
+    for a, b in splits:
+        try:
+            flow = learn(candidate, a)
+        except SordineError as refused:
+            run.log(f"flow: {candidate}: left out, since it cannot be learned from a part of the records: {refused}")
+            return []
+        with torch.no_grad():
+            noise = torch.rand(len(x), flow.size, generator=generator).clamp(2.0**-24, 1 - 2.0**-24)
+            released = flow.compressed(x, noise).numpy()
+        released /= max(float(released.std()), 1e-12)
+        made.append((released[a], released[b]))
+    return made
+
+
+def _figures(chosen: Candidate, tried: dict[Candidate, Inferred], *, held: bool) -> dict[str, Any]:
+    found = tried[chosen]
+    return {
         "held": held,
-        "held_back": round(tried[chosen].nag, 3),
-        "of_the_fit": tried[chosen].fitted,
-        "chance": round(tried[chosen].chance, 3),
-        "machine": round(tried[chosen].machine, 3),
+        "held_back": round(found.nag, 3),
+        "of_the_fit": found.fitted,
+        "chance": round(found.chance, 3),
+        "machine": round(found.machine, 3),
         "tried": {str(c): round(r.nag, 3) for c, r in tried.items()},
     }

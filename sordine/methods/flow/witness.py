@@ -1,5 +1,7 @@
-"""Witnesses: for each class of what is suppressed, a smooth function that is high where the class's records lie thicker than the others';
-and steps that take records down from them until no class is to be told."""
+"""Witness functions: high where records of a class are denser than all records; and steps down from them.
+
+Shapes: b or n records, d numbers of a code, h random features, S joint suppressed classes, R rounds, G groupings.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +10,89 @@ import math
 import torch
 from torch import Tensor, nn
 
-DAMP = 0.1  # of the mean squared gradient: records where the witness is flat stay where they are
-WIDTHS = (1.0, 2.0, 3.0)  # of frequencies, taken in turn: coarse to fine
+DAMP = 0.1  # of the mean squared gradient: records where the witness is flat stay in place
+WIDTHS = (1.0, 2.0, 3.0)  # of frequencies, in turn: coarse to fine
 
 
 def waves(angles: Tensor) -> Tensor:
-    """Random Fourier features of a Gaussian kernel (Rahimi and Recht, 2007) up to a factor: (b, h) -> (b, h)."""
+    """Return random Fourier features of a Gaussian kernel, up to a factor: (b, h) -> (b, h).
+
+    References
+    ----------
+    - Random features (2007), alg. 1
+    """
     return angles.cos()
 
 
 def witness(features: Tensor, member: Tensor, ridge: float) -> Tensor:
-    """Ridge regression of class membership on centred features: (n, h), (n, k) -> (h, k). Times centred features it is,
-    for every class, by how much its share there is above that of everywhere, as far as the ridge lets it be."""
+    """Return a ridge regression of class membership on centred features.
+
+    Parameters
+    ----------
+    features, member
+        (n, h) features and (n, k) one-hot classes.
+    ridge
+        Above 0.
+
+    Returns
+    -------
+    Tensor
+        (h, k). Its product with centred features is, for every class, by how much the local share of the class exceeds
+        its share of all records, as far as the ridge allows.
+
+    References
+    ----------
+    - MMD gradient flow (2019), method: the witness function; ridge regression in place of kernel means is ours.
+    """
     centred = features - features.mean(0)
     gram = centred.T @ centred / len(features) + ridge * torch.eye(features.shape[1])
     return torch.linalg.solve(gram, centred.T @ (member - member.mean(0)) / len(features))
 
 
-def heights(angles: Tensor, directions: Tensor, mean: Tensor, slopes: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-    """The witness of the classes that each record is told to be of, and its gradient: angles (b, h) = z directions + phases,
-    slopes (h, k), told (b, k) -> (b,), (b, d)."""
-    height = (told * ((waves(angles) - mean) @ slopes)).sum(1)
-    return height, -(angles.sin() * (told @ slopes.T)) @ directions.T
+def heights(
+    angles: Tensor, directions: Tensor, mean: Tensor, slopes: Tensor, probabilities: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the witness of the classes that each record may be of, and its gradient.
+
+    Parameters
+    ----------
+    angles
+        (b, h) = z directions + phases.
+    directions, mean, slopes
+        (d, h), (h,) mean features, and (h, k) from `witness`.
+    probabilities
+        (b, k) class probabilities of each record.
+
+    Returns
+    -------
+    tuple of Tensor
+        (b,) and (b, d).
+    """
+    height = (probabilities * ((waves(angles) - mean) @ slopes)).sum(1)
+    return height, -(angles.sin() * (probabilities @ slopes.T)) @ directions.T
 
 
 def stepped(z: Tensor, height: Tensor, gradient: Tensor, step: float, damp: Tensor) -> Tensor:
-    """z less `step` of the way that would bring a height to 0 were it linear: (b, d), (b,), (b, d) -> (b, d)."""
+    """Return z after `step` of the way that would bring a linear height to 0: (b, d), (b,), (b, d) -> (b, d)."""
     amount = step * height / (gradient.square().sum(1) + damp)
     return z - amount[:, None] * gradient
 
 
 class Witnesses(nn.Module):
-    """The steps of a fit, to be taken by any record after it.
+    """The witness steps of a fit, which any record can take after it.
 
-    rounds: steps. size: numbers of a code. features: random ones of a round. classes: of what is suppressed, jointly.
-    groupings: partitions of the joint classes that are told apart in turn.
+    Parameters
+    ----------
+    rounds, size, features, classes, groupings
+        R, d, h, S and G.
+    step
+        Share of the way that one step takes.
     """
 
-    directions: Tensor  # (R, size, h), half precision: a file of a fit is mostly these
+    directions: Tensor  # (R, size, h), half precision: most of a modifier's file
     phases: Tensor  # (R, h)
     mean: Tensor  # (R, h) of the features
-    slopes: Tensor  # (R, h, S); a grouping of fewer groups leaves the last columns 0
+    slopes: Tensor  # (R, h, S); a grouping with fewer groups leaves the last columns 0
     damp: Tensor  # (R,)
     groupings: Tensor  # (G, S): the group of each joint class
 
@@ -62,37 +106,64 @@ class Witnesses(nn.Module):
         self.register_buffer("damp", torch.ones(rounds))
         self.register_buffer("groupings", torch.zeros(groupings, classes, dtype=torch.long))
 
-    def grouped_as(self, time: int, told: Tensor) -> tuple[Tensor, Tensor]:
-        """What is told of the groups of the grouping whose turn it is, and that grouping: (b, S) of joint classes -> (b, S), the columns beyond
-        the last group 0, and (S,)."""
+    def grouped_as(self, time: int, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of the groups of the grouping in turn, and that grouping.
+
+        Parameters
+        ----------
+        time
+            Number of the round or of the neighbour step; groupings take turns.
+        probabilities
+            (b, S) of joint classes.
+
+        Returns
+        -------
+        tuple of Tensor
+            (b, S), whose columns beyond the last group are 0, and (S,).
+        """
         grouping = self.groupings[time % len(self.groupings)]
-        return torch.zeros_like(told).index_add_(1, grouping, told), grouping
+        return torch.zeros_like(probabilities).index_add_(1, grouping, probabilities), grouping
 
     def draw(self, generator: torch.Generator) -> None:
-        """Fresh features for every round, for codes whose numbers have a deviation of 1 all together."""
+        """Draw new features for every round, for codes whose numbers have a common deviation of 1."""
         rounds, size, features = self.directions.shape
         for r in range(rounds):
             width = WIDTHS[(r // len(self.groupings)) % len(WIDTHS)] / math.sqrt(size)
             self.directions[r] = (torch.randn(size, features, generator=generator) * width).half()
             self.phases[r] = torch.rand(features, generator=generator) * (2 * math.pi)
 
-    def take(self, round_: int, z: Tensor, told: Tensor) -> Tensor:
-        """One step, already learnt, in the precision of z: (b, size), (b, S) -> (b, size)."""
+    def take(self, round_: int, z: Tensor, probabilities: Tensor) -> Tensor:
+        """Return z (b, size) after a learned step, in the precision of z; probabilities (b, S)."""
         directions, slopes = self.directions[round_].to(z.dtype), self.slopes[round_].to(z.dtype)
         angles = z @ directions + self.phases[round_]
-        height, gradient = heights(angles, directions, self.mean[round_], slopes, self.grouped_as(round_, told)[0])
+        grouped = self.grouped_as(round_, probabilities)[0]
+        height, gradient = heights(angles, directions, self.mean[round_], slopes, grouped)
         return stepped(z, height.clamp_min(0), gradient, self.step, self.damp[round_])
 
-    def learn(self, round_: int, z: Tensor, secret: Tensor, told: Tensor, ridge: float) -> Tensor:
-        """The witness of one round from these records, and where the step takes them: (n, size), (n,), (n, S) -> (n, size)."""
+    def learn(self, round_: int, z: Tensor, secret: Tensor, probabilities: Tensor, ridge: float) -> Tensor:
+        """Learn the witness of a round and return z after its step.
+
+        Parameters
+        ----------
+        round_
+            Number of the round.
+        z, secret, probabilities
+            (n, size) codes, (n,) joint classes and (n, S) class probabilities of the records of the fit.
+        ridge
+            Of the regression.
+
+        Returns
+        -------
+        Tensor
+            (n, size).
+        """
         directions = self.directions[round_].float()
         angles = z @ directions + self.phases[round_]
-        seen = waves(angles)
-        member, _ = self.grouped_as(round_, nn.functional.one_hot(secret, told.shape[1]).float())
-        self.mean[round_] = seen.mean(0)
-        self.slopes[round_] = witness(seen, member, ridge)
-        height, gradient = heights(
-            angles, directions, self.mean[round_], self.slopes[round_], self.grouped_as(round_, told)[0]
-        )
+        features = waves(angles)
+        member, _ = self.grouped_as(round_, nn.functional.one_hot(secret, probabilities.shape[1]).float())
+        self.mean[round_] = features.mean(0)
+        self.slopes[round_] = witness(features, member, ridge)
+        grouped = self.grouped_as(round_, probabilities)[0]
+        height, gradient = heights(angles, directions, self.mean[round_], self.slopes[round_], grouped)
         self.damp[round_] = (DAMP * gradient.square().sum(1).mean()).clamp_min(1e-12)
         return stepped(z, height.clamp_min(0), gradient, self.step, self.damp[round_])

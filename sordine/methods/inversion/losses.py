@@ -1,8 +1,7 @@
-"""Inversion (Xiao et al.): a decoder rebuilds x from z, a discriminator helps it, and an encoder resists.
+"""The losses of inversion that no other method uses; the others are in `sordine.models.losses`.
 
-Shapes: B records in a batch. Pictures (B, c, h, w) in one scale on both sides, [0, 1] or [-1, 1]. D gives logits.
-Where the paper squares a norm of pictures or of feature maps, the mean over elements is taken here, not their sum:
-lambda = mu = 1 then means the same at every size.
+Where the paper squares a norm of pictures or of feature maps, the mean over elements is used, not their sum, so that
+lambda = mu = 1 means the same at every size. The totals, eqs. 5 and 9, are summed in `Protecting.round`.
 """
 
 from __future__ import annotations
@@ -13,55 +12,35 @@ import torch
 from torch import Tensor
 
 from sordine.errors import SordineError
-from sordine.models.losses import check_weights, cross_entropy
-
-
-def adversary_total(pixel: Tensor, gan: Tensor | None, perceptual: Tensor | None, mu1: float, mu2: float) -> Tensor:
-    """Inversion eq. 5, for the decoder to minimise: L_p + mu1 * L_adv + mu2 * L_perc, scalars.
-
-    None stands for a term that is not used. Table 1's note says "mu1 in (4)": it is in (5).
-    Raises SordineError on a weight that is negative, or above 0 for None.
-    """
-    return _weighted(pixel, [("mu1", mu1, gan), ("mu2", mu2, perceptual)], 1.0)
-
-
-# --------------------------------------------------------------------------------------------- the protector
+from sordine.models.losses import cross_entropy
 
 
 def task_loss(logits: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
-    """Inversion eq. 6: mean over attributes of the cross-entropy of f(z), nats. Lists of (B, K) and (B,) -> scalar.
+    """Return the mean over attributes of the cross-entropy of f(z), in nats.
 
-    With two logits an attribute it is the paper's binary cross-entropy of their difference. Each attribute's mean is
-    over its labelled records; one with none in the batch counts as 0. Raises SordineError where the lists are empty or
-    differ in length, the shapes disagree, or a label is no class.
+    Parameters
+    ----------
+    logits, labels
+        (B, K) and (B,) of each attribute. The mean of an attribute is over its labelled records, 0 where there are
+        none.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Raises
+    ------
+    SordineError
+        Where the lists are empty or differ in length, the shapes disagree, or a label is not a class.
+
+    References
+    ----------
+    - Inversion (2020), eq. 6: with two logits it is the paper's binary cross-entropy of their difference.
     """
     if not logits or len(logits) != len(labels):
         raise SordineError(
-            f"inversion: a task needs logits and labels of each attribute, not {len(logits)} and {len(labels)}"
+            f"inversion: there are logits of {len(logits)} and labels of {len(labels)} attributes; give both of each "
+            f"attribute"
         )
     return torch.stack([cross_entropy(a, s) for a, s in zip(logits, labels, strict=True)]).mean()
-
-
-def protector_total(
-    task: Tensor, pixel: Tensor | None, perceptual: Tensor | None, lambda1: float, lambda2: float
-) -> Tensor:
-    """Inversion eq. 9, for encoder and task head to minimise: L_u - lambda1 * L_p - lambda2 * L_perc.
-
-    None stands for a term that is not used. Eq. 15 writes lambda2 inside lambda1's bracket; 9 is the
-    one followed. "lambda1 > 0" in the tables means 1. There is no lower bound: only a decoder that ends in a bounded
-    activation keeps the loss finite.
-    Raises SordineError on a weight that is negative, or above 0 for None.
-    """
-    return _weighted(task, [("lambda1", lambda1, pixel), ("lambda2", lambda2, perceptual)], -1.0)
-
-
-def _weighted(first: Tensor, others: Sequence[tuple[str, float, Tensor | None]], sign: float) -> Tensor:
-    check_weights({name: weight for name, weight, _ in others})
-    total = first
-    for name, weight, term in others:
-        if term is None and weight > 0:
-            raise SordineError(f"inversion: {name} is {weight} and its term is not there")
-        # A term with weight 0 is left out, not multiplied: it may be infinite.
-        if term is not None and weight > 0:
-            total = total + sign * weight * term
-    return total

@@ -1,12 +1,12 @@
-"""Masking: keep the pixels that a task needs, and let the others say nothing of it (Gupta et al., FG 2021).
+"""Masking: keep the pixels that a task needs, and make the others uninformative.
 
     m = masker(x)      x_p = m_topK * x      x_o = (m - m_topK) * x
-    predictor step     masker and predictor minimise the cross-entropy of predictor(x_p) to the task's label
+    predictor step     masker and predictor minimise the cross-entropy of predictor(x_p) to the label of the task
     adversarial step   masker alone minimises the cross-entropy of predictor(x_o) to the uniform distribution
 
-Released are x's own values where m_topK is above 0 (`hard`, the default), or x_p itself (`soft`); the paper says both. No
-label but the task's takes part, so nothing is suppressed by name: what the kept pixels tell of a person stays in them.
-See docs/guide/methods/masking.md.
+What is released are the values of x where m_topK is above 0 (`hard`, the default), or x_p itself (`soft`); the paper
+names both. Only the labels of the task are used, so no attribute is suppressed by name: what the kept pixels reveal of
+a person stays in them. See docs/guide/methods/masking.md.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.table import Table
-from sordine.errors import SordineError, check_number, nearest
-from sordine.methods.base import input_of
+from sordine.errors import SordineError
+from sordine.methods.base import Method, Output, Strength
+from sordine.methods.figures import sampled_terms
 from sordine.methods.masking.losses import obfuscator_loss, predictor_loss, revealed, top_share, withheld
-from sordine.methods.options import Widths
+from sordine.methods.options import BatchSize, Count, Presets, Rate, Widths
+from sordine.methods.pictures import PictureWatch, channels_last
 from sordine.models.checkpoints import checkpoint_file
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.networks.convnet import ConvNet
@@ -37,8 +38,8 @@ from sordine.models.training import Draw, Move, Player, fit_batch, seeded, train
 from sordine.policy import Policy
 from sordine.run import Run
 
-# What a field left at None becomes. The paper gives 64 x 64 pixels, a "standard" UNet and four convolutional blocks, and no
-# width, rate, batch or number of steps. paper: Ronneberger's own widths, the rest ours. small: ours, for 32 pixels on a CPU.
+# The paper gives 64 x 64 pixels, a "standard" UNet and four convolutional blocks, and no width, rate, batch or number
+# of steps. paper: the widths of the UNet paper, the rest ours. small: ours, for 32 pixels on a CPU.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "widths": (64, 128, 256, 512, 1024),
@@ -57,20 +58,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
     },
 }
-# A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
-_RANGES = (
-    *((field, 1, 1e9) for field in ("predictor_steps", "dense", "steps")),
-    ("batch", 2, 1e9),
-    *((field, 1e-12, 1000) for field in ("lr", "obfuscator_lr")),
-)
-SHEET_RECORDS, SHEETS = 8, 10
+SHEET_RECORDS = 8
 MEASURED = 1000  # training records on which the masks are measured
 
 
 class Predictor(nn.Module):
     """Predictor and obfuscator, which share all weights: pictures in [0, 1] -> logits of each attribute of the task.
 
-    classes: attribute -> how many it has. Attributes share all but the last dense layer.
+    Parameters
+    ----------
+    fields
+        Settled options of the method.
+    shape
+        (c, h, w) of a picture.
+    classes
+        Attribute -> number of classes. Attributes share all layers but the last.
     """
 
     def __init__(self, fields: Masking, shape: Sequence[int], classes: Mapping[str, int]) -> None:
@@ -80,13 +82,13 @@ class Predictor(nn.Module):
         self.net = ConvNet(shape[0], sum(classes.values()), widths, dense, (shape[1], shape[2]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(b, c, h, w) in [0, 1] -> logits (b, classes) each, in the task's order."""
-        said = self.net(x.contiguous(memory_format=torch.channels_last)).float()
-        return list(said.split(list(self.classes.values()), 1))
+        """Return logits (b, classes) of each attribute of the task: pictures (b, c, h, w) in [0, 1]."""
+        logits = self.net(x.contiguous(memory_format=torch.channels_last)).float()
+        return list(logits.split(list(self.classes.values()), 1))
 
     @contextlib.contextmanager
     def by_batch(self) -> Iterator[None]:
-        """Batch norm by the statistics of the batch at hand, which leaves the running ones as they are."""
+        """Use the statistics of the current batch in batch norm, and leave the running statistics unchanged."""
         norms = [layer for layer in self.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
         modes = [layer.training for layer in norms]
         for layer in norms:
@@ -99,8 +101,10 @@ class Predictor(nn.Module):
 
 
 class MaskingModifier(Modifier):
-    """Pictures in 0 to 255 -> the share `keep` of their pixels, zero elsewhere; deterministic. The predictor is kept beside the
-    masker: `predict`. It learnt soft x_p alone and may fail on hard releases."""
+    """Pictures in 0 to 255 -> the share `keep` of their pixels, 0 elsewhere; deterministic.
+
+    The predictor ships with the masker (`predict`). It was trained on soft x_p and may fail on hard releases.
+    """
 
     block = 64
 
@@ -110,148 +114,150 @@ class MaskingModifier(Modifier):
         self.keep, self.hard = keep, hard
 
     def masks(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (b, c, h, w) in 0 to 255 -> m and m_topK, (b, 1, h, w) in [0, 1], soft values."""
+        """Return m and m_topK, (b, 1, h, w) in [0, 1], soft values, of pictures (b, c, h, w) in 0 to 255."""
         m = self.masker(x / WHITE).float()
         return m, top_share(m, self.keep)
 
     def mask(self, x: Tensor) -> Tensor:
-        """What each pixel is multiplied by: (b, 1, h, w), m_topK, or 1 wherever it is above 0."""
+        """Return the factor of each pixel (b, 1, h, w): m_topK, or 1 wherever it is above 0 (hard)."""
         _, top = self.masks(x)
         return (top > 0).float() if self.hard else top
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """x: (b, c, h, w) in 0 to 255; noise is not used -> x' of the same shape, and the mask."""
+        """Return masked pictures of the same shape, and the mask; x (b, c, h, w) in 0 to 255, noise is not used."""
         mask = self.mask(x)
         return Release(revealed(mask, x), mask=mask)
 
     def pictures(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """The mask as a picture, (b, 1, h, w) in 0 to 255: white is kept, black is not."""
+        """Return the mask as a picture (b, 1, h, w) in 0 to 255: kept pixels are white."""
         return {"mask": self.mask(x) * WHITE}
 
     def predict(self, x_new: Tensor) -> dict[str, Tensor]:
-        """The predictor: released pictures (b, c, h, w) in 0 to 255 -> attribute -> probabilities (b, classes).
+        """Return attribute -> probabilities (b, classes) of released pictures (b, c, h, w) in 0 to 255.
 
-        It learnt x_p, with m's soft values: of hard releases it may read far less (docs/results/masking.md has both).
+        The predictor was trained on x_p, with soft values of m: on hard releases it may be far less accurate (both
+        figures are in docs/results/masking.md).
         """
-        said = self.predictor(x_new / WHITE)
-        return {name: logits.softmax(1) for name, logits in zip(self.predictor.classes, said, strict=True)}
+        found = self.predictor(x_new / WHITE)
+        return {name: logits.softmax(1) for name, logits in zip(self.predictor.classes, found, strict=True)}
 
 
 @dataclass(frozen=True)
-class Masking:
-    """The masking paper's method. A field left at None takes the preset's value; docs/guide/methods/masking.md has them all.
+class Masking(Presets, Method):
+    """The masking paper's method. An option that is None takes the value of the preset; see docs/guide/methods/masking.md.
 
-    keep: K, per cent of the pixels. adversarial: without, the paper's non-adversarial baseline. release: the kept pixels
-    as they are (hard), or times their soft values, as in training. steps: predictor steps, of which `predictor_steps` go with
-    one adversarial step; rounded to whole epochs, one at least (see `epochs`). obfuscator_lr: Adam's rate in the adversarial
-    step (None: lr times predictor_steps). statistics: by which batch norm judges x_o then.
+    Parameters
+    ----------
+    preset
+        `small` or `paper`.
+    keep
+        K, per cent of the pixels.
+    adversarial
+        False is the paper's non-adversarial baseline.
+    release
+        The kept pixels as they are (`hard`), or times their soft values as in training (`soft`).
+    predictor_steps
+        Predictor steps for each adversarial step.
+    widths, predictor_widths, dense
+        Channels of the UNet and of the predictor's four blocks, and width of its dense layer.
+    steps
+        Predictor steps, rounded to whole epochs, at least one; see `epochs`.
+    batch, lr
+        Of the training.
+    obfuscator_lr
+        Learning rate of the adversarial step; None means lr times predictor_steps.
+    statistics
+        Statistics of batch norm for x_o in the adversarial step: `running` or of the `batch`.
 
-    Raises SordineError where a choice is unknown or a number is out of range.
+    References
+    ----------
+    - Masking (2021), sec. II: the method.
     """
 
-    suppresses: ClassVar[bool] = False
-    preserves: ClassVar[bool] = True
-    stochastic: ClassVar[bool] = False
-
     preset: Literal["paper", "small"] = "small"
-    keep: float = 20.0
+    keep: Annotated[float, Field(gt=0, le=100)] = 20.0
     adversarial: bool = True
     release: Literal["soft", "hard"] = "hard"
-    predictor_steps: int = 3
+    predictor_steps: Count = 3
     widths: Widths | None = None
-    predictor_widths: Widths | None = None
-    dense: int | None = None
-    steps: int | None = None
-    batch: int | None = None
-    lr: float | None = None
-    obfuscator_lr: float | None = None
+    predictor_widths: Annotated[Widths, Field(min_length=4, max_length=4)] | None = None
+    dense: Count | None = None
+    steps: Count | None = None
+    batch: BatchSize | None = None
+    lr: Rate | None = None
+    obfuscator_lr: Rate | None = None
     statistics: Literal["running", "batch"] = "running"
 
-    def __post_init__(self) -> None:
-        for field in ("widths", "predictor_widths"):
-            value = getattr(self, field)
-            if value is not None:
-                object.__setattr__(self, field, tuple(value))
-        for field, choice, known in (
-            ("preset", self.preset, tuple(PRESETS)),
-            ("release", self.release, ("soft", "hard")),
-            ("statistics", self.statistics, ("running", "batch")),
-        ):
-            if choice not in known:
-                raise SordineError(f"masking: {field} {choice!r} is unknown; {nearest(choice, known)}")
-        if not 0 < self.keep <= 100:
-            raise SordineError(f"masking: keep is {self.keep}; K is above 0 and at most 100 per cent of the pixels")
-        for field, low, high in _RANGES:
-            check_number(f"masking: {field}", getattr(self, field), low, high)
-        for field in ("widths", "predictor_widths"):
-            value = getattr(self, field)
-            if value is not None and (not value or min(value) < 1):
-                raise SordineError(f"masking: {field} must be channels above 0, not {list(value)}")
-        if self.predictor_widths is not None and len(self.predictor_widths) != 4:
-            raise SordineError(f"masking: predictor_widths names {len(self.predictor_widths)} blocks; there are four")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    name: ClassVar[str] = "masking"
+    suppresses: ClassVar[bool] = False
+    preserves: ClassVar[bool] = True
+    needs_pictures: ClassVar[bool] = True
+    releases: ClassVar[frozenset[Output]] = frozenset({"pictures"})
+    strength: ClassVar[Strength | None] = Strength("keep", (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0))
 
-    def settled(self) -> Masking:
-        """This configuration with the preset's values in the place of None."""
-        own = replace(self, **{k: v for k, v in PRESETS[self.preset].items() if getattr(self, k) is None})
+    def settled(self) -> Self:
+        """Return the same options with the values of the preset in place of None."""
+        own = super().settled()
         if own.obfuscator_lr is not None:
             return own
-        # It answers several predictor steps at once.
+        # One adversarial step follows several predictor steps.
         return replace(own, obfuscator_lr=own.predictor_steps * own.number("lr"))
 
-    def number(self, field: str) -> float:
-        """A settled field that is a number."""
-        return float(getattr(self, field))
-
     def epochs(self, rounds: int) -> int:
-        """Settled `steps` in whole epochs of so many rounds: the nearest number, but one at least. 900 on 3,000 records (93 rounds
-        of three predictor steps) are three epochs, 837 steps; on many records they are one epoch, which may be thousands."""
+        """Return the settled `steps` in whole epochs of so many rounds, at least one.
+
+        900 steps on 3,000 records (93 rounds of three predictor steps) are three epochs, 837 steps. On many records
+        they are one epoch, which may be thousands of steps.
+        """
         return max(1, round(self.number("steps") / (self.predictor_steps * rounds)))
 
     def fit(self, table: Table, policy: Policy, run: Run) -> MaskingModifier:
-        """Train masker and predictor on the task's labels. Raises SordineError where the records are no pictures, no task is
-        named, a side does not suit the UNet, a task's attribute has no labels, or training diverges."""
-        if not policy.preserve:
-            raise SordineError("masking: no task: name an attribute to preserve")
+        """Train masker and predictor on the labels of the task.
+
+        Raises
+        ------
+        SordineError
+            Where the records are not pictures, a side does not suit the UNet, an attribute of the task has fewer than
+            two classes, or training diverges.
+        """
         shape = picture_shape(table)
         for name in policy.preserve:
             if len(np.unique(table.y[name][table.y[name] >= 0])) < 2:
-                raise SordineError(f"{table.source}: {name!r} has fewer than two classes among the training records")
+                raise SordineError(
+                    f"{table.source}: {name!r} has fewer than two classes among the training records; preserve another"
+                )
         if round(self.keep / 100 * shape[1] * shape[2]) < 1:
-            raise SordineError(f"masking: {self.keep} per cent of {shape[1]} x {shape[2]} pixels is not a single one")
+            raise SordineError(
+                f"masking: keep is {self.keep}, less than one of {shape[1]} x {shape[2]} pixels; set a larger share"
+            )
         own = self.settled()
         classes = {name: len(table.classes[name]) for name in policy.preserve}
         with seeded(run.seed, "masking"):
-            modifier = own._empty(shape, classes).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            modifier = channels_last(own._empty(shape, classes), run.device)
             batch = fit_batch(len(table), int(own.number("batch")))
             draw = Draw(table, batch, policy.preserve, seed=run.seed, device=run.device)
             epochs = own.epochs(draw.rounds)
             game = MaskingGame(own, modifier, epochs)
             made = {"fields": asdict(own), "seed": run.seed}
             file = checkpoint_file(run.folder, "masking", made, table, policy.preserve, device=run.device)
-            watch = _Watch(modifier, table, run.folder, epochs) if run.folder else None
+            watch = _watch(modifier, table, run, epochs)
             try:
                 history = train(game, draw, epochs, what="masking", file=file, run=run, watch=watch)
             except FloatingPointError as error:
-                raise SordineError(f"masking: training diverged ({error}); lower lr") from None
+                raise SordineError(f"masking: training diverged ({error}); set a lower lr") from None
         modifier.eval()
         figures = _figures(modifier, table, history, run.device)
-        modifier.card = Card(
-            method="masking",
-            fields=asdict(own),
-            policy={role: list(names) for role, names in policy.roles()},
-            input=input_of(table),
-            fit={"classes": classes} | figures,
-            notes=_notes(own, policy, figures),
-        )
+        notes = _notes(own, policy, figures)
+        modifier.card = own.card(policy, table, fit={"classes": classes} | figures, notes=notes)
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> MaskingModifier:
-        """See `recipe.Method`."""
+        """Return an empty modifier; see `Method.build`."""
         modifier = Masking(**card.fields)._empty(card.input["shape"], card.fit["classes"])
-        # As it was fitted: weights in another order are summed in another order, on some processors.
-        modifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return modifier
+        # In the memory layout of the fit, since sums in another order may round differently.
+        return channels_last(modifier)
 
     def _empty(self, shape: Sequence[int], classes: Mapping[str, int]) -> MaskingModifier:
         masker = UNet(shape[0], 1, tuple(self.widths or ()), (shape[1], shape[2]))
@@ -259,11 +265,15 @@ class Masking:
 
 
 class MaskingGame:
-    """One round, section II.B: predictor steps, in which masker and predictor move, then one in which the masker moves alone.
+    """One round: predictor steps, in which masker and predictor move, then a step in which the masker moves alone.
 
-    The masker is in both players, with an optimiser for each of its two aims, so that neither's averages hold the other's
-    gradients. In the adversarial step the predictor evaluates, as every network that does not move: batch norm there judges x_o
-    by the running statistics of x_p, which x_o never enters.
+    The masker is in both players, with an optimiser for each of its two aims, so that their averages stay separate. In
+    the adversarial step the predictor is in evaluation mode, as every network that does not move: its batch norm then
+    uses the running statistics of x_p for x_o.
+
+    References
+    ----------
+    - Masking (2021), sec. II.B: the alternating steps.
     """
 
     def __init__(self, fields: Masking, modifier: MaskingModifier, epochs: int) -> None:
@@ -286,41 +296,38 @@ class MaskingGame:
         for move in self.moves:
             records = draw()
             x = records.x / WHITE
-            # Not in half width: bfloat16 has so few values near each other that most pixels would tie at the cut.
+            # In single precision: in bfloat16 most pixels near the K-th would tie.
             m, top = self.modifier.masks(records.x)
             adversarial = move == "masker"
             with mixed_precision(draw.device):
-                seen = withheld(m, top, x) if adversarial else revealed(top, x)
+                shown = withheld(m, top, x) if adversarial else revealed(top, x)
                 with predictor.by_batch() if adversarial and self.by_batch else contextlib.nullcontext():
-                    said = dict(zip(predictor.classes, predictor(seen), strict=True))
+                    logits = dict(zip(predictor.classes, predictor(shown), strict=True))
             if adversarial:
-                yield move, {f"confuse {a}": obfuscator_loss(logits) for a, logits in said.items()}
+                yield move, {f"confuse {a}": obfuscator_loss(v) for a, v in logits.items()}
             else:
-                yield move, {f"read {a}": predictor_loss(logits, records.y[a]) for a, logits in said.items()}
+                yield move, {f"read {a}": predictor_loss(v, records.y[a]) for a, v in logits.items()}
 
 
-class _Watch:
-    """Every few epochs, a contact sheet of some training pictures, their masks and what would be released."""
+def _watch(modifier: MaskingModifier, table: Table, run: Run, epochs: int) -> PictureWatch | None:
+    if run.folder is None:
+        return None
+    x = table.batch(slice(0, SHEET_RECORDS))
 
-    def __init__(self, modifier: MaskingModifier, table: Table, folder: Path, epochs: int) -> None:
-        self.modifier, self.folder, self.every = modifier, folder, max(1, epochs // SHEETS)
-        self.x = table.batch(slice(0, SHEET_RECORDS))
+    def columns() -> dict[str, Tensor]:
+        shown = x.to(run.device)
+        mask = modifier.mask(shown)
+        return {"original": x, "mask": mask * WHITE, "released": revealed(mask, shown)}
 
-    @torch.no_grad()
-    def __call__(self, epoch: int) -> None:
-        if epoch % self.every:
-            return
-        device = next(self.modifier.parameters()).device
-        x = self.x.to(device)
-        mask = self.modifier.mask(x)
-        columns = (self.x.numpy(), (mask * WHITE).cpu().numpy(), revealed(mask, x).cpu().numpy())
-        contact_sheet(self.folder / f"masking-epoch-{epoch:04d}.png", ("original", "mask", "released"), columns)
+    return PictureWatch(run.folder, "masking", epochs, columns)
 
 
 def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, float]], device: str) -> dict[str, Any]:
-    """Terms of about 20 epochs, and on some training records: the mean of m on the pixels kept and on the others, how much
-    of the kept brightness is left, the distortion, and what predictor and obfuscator read (of soft x_p and x_o)."""
-    kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
+    """Return loss terms of about 20 epochs and figures of some training records.
+
+    These are the mean of m on kept and on other pixels, the distortion, and the accuracy of the predictor on soft x_p
+    and of the obfuscator on x_o.
+    """
     some = table.take(np.unique(np.linspace(0, len(table) - 1, min(MEASURED, len(table))).round().astype(int)))
 
     def measure(x: Tensor) -> Tensor:
@@ -328,7 +335,7 @@ def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, fl
         inside = top > 0
         x_new = revealed(inside.float() if modifier.hard else top, x)
         shown = x / WHITE
-        said = [*modifier.predictor(top * shown), *modifier.predictor((m - top) * shown)]
+        logits = [*modifier.predictor(top * shown), *modifier.predictor((m - top) * shown)]
         count = inside.flatten(1).sum(1)
         return torch.cat(
             [
@@ -340,41 +347,43 @@ def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, fl
                     ],
                     1,
                 ),
-                *(logits.argmax(1, keepdim=True).float() for logits in said),
+                *(v.argmax(1, keepdim=True).float() for v in logits),
             ],
             1,
         )
 
     found = picture_outputs(measure, some.x, device=device)
     names = list(modifier.predictor.classes)
-    read: dict[str, dict[str, float]] = {}
+    accuracy: dict[str, dict[str, float]] = {}
     for i, name in enumerate(names):
         known = some.y[name] >= 0
         if known.any():
             truth, shown, hidden = some.y[name][known], found[known, 3 + i], found[known, 3 + len(names) + i]
-            read[name] = {"kept": float((shown == truth).mean()), "withheld": float((hidden == truth).mean())}
+            accuracy[name] = {"kept": float((shown == truth).mean()), "withheld": float((hidden == truth).mean())}
     return {
-        "epochs": [i + 1 for i in kept],
-        "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
+        **sampled_terms(history),
         "mask_kept": float(found[:, 0].mean()),
         "mask_withheld": float(found[:, 1].mean()),
         "distortion_mean_square": float(found[:, 2].mean()),
-        "predictor_accuracy": read,
+        "predictor_accuracy": accuracy,
     }
 
 
 def _notes(own: Masking, policy: Policy, figures: Mapping[str, Any]) -> list[str]:
     notes = [
-        f"Of every picture {own.keep:g} per cent of the pixels leave the house, chosen for {', '.join(policy.preserve)}; what "
-        "those pixels tell of a person they go on telling, and nothing was trained against an attacker who reads it.",
-        "The shape of the mask depends on the whole picture, so that it may tell what its pixels do not: trust the audit's "
-        "attackers, who see both.",
+        f"Of every picture {own.keep:g} per cent of the pixels are released, chosen for {', '.join(policy.preserve)}. "
+        f"What these "
+        "pixels reveal of a person stays in them: nothing was trained against an attacker who infers it.",
+        "The shape of the mask depends on the whole picture, so that it may reveal what its pixels do not. Rely on "
+        "the audit, "
+        "whose attackers have both.",
     ]
     if not own.adversarial:
-        notes.insert(0, "Without the adversarial step: pixels that the task does not need may be among those kept.")
+        notes.insert(0, "Without the adversarial step, pixels that the task does not need may be among those kept.")
     elif figures["mask_withheld"] < 0.01:
         notes.append(
-            f"The masker gives withheld pixels {figures['mask_withheld']:.4f} on the mean: the obfuscator saw nearly black "
-            "pictures, so that its confusion proves little of the pixels themselves."
+            f"The mean mask of withheld pixels is {figures['mask_withheld']:.4f}: the obfuscator was given nearly "
+            f"black pictures, so "
+            "that its confusion proves little about the pixels themselves."
         )
     return notes

@@ -1,16 +1,16 @@
-"""MaSS: multi-attribute selective suppression, as first published and in its information-theoretic form (ICML 2024).
+"""MaSS: multi-attribute selective suppression, as first published and in its information-theoretic form.
 
-The modifier is eq. 1, a residual step on the unit sphere: v' = n(v + n(MLP(v))). It learns to send pretrained
-classifiers of the suppressed attributes astray (eq. 3) while staying near (eq. 4), staying itself for a representation
-that knows no attribute (eq. 7), and staying itself for classifiers of the preserved attributes (eq. 8). None of that
-keeps an attacker who retrains from reading what was suppressed: see docs/guide/methods/mass.md.
+The modifier is eq. 1, a residual step on the unit sphere: v' = n(v + n(MLP(v))). It learns to make pretrained
+classifiers of the suppressed attributes err (eq. 3), while it stays near the record (eq. 4), keeps a representation
+that was learned without attributes (eq. 7), and keeps the predictions of classifiers of the preserved attributes (eq.
+8). None of that keeps a retrained attacker from inferring the suppressed attributes: see docs/guide/methods/mass.md.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,8 +23,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine.data.statistics import prepared_moments
 from sordine.data.table import Table
-from sordine.errors import SordineError, nearest
-from sordine.methods.base import input_of
+from sordine.errors import SordineError
+from sordine.methods.base import Method, Strength
+from sordine.methods.figures import sampled_terms
 from sordine.methods.mass.losses import (
     bound_penalty,
     info_nce,
@@ -37,7 +38,19 @@ from sordine.methods.mass.losses import (
     suppression,
 )
 from sordine.methods.mass.networks import Sphere, Step
-from sordine.methods.options import Weight, Widths, choices_of, each, read, weights_of
+from sordine.methods.options import (
+    Count,
+    CountOrZero,
+    NonNegative,
+    Positive,
+    Presets,
+    Weight,
+    Widths,
+    choices_of,
+    one_of,
+    read,
+    weights_of,
+)
 from sordine.metrics.accuracy import majority
 from sordine.metrics.information import entropy, infeasible_bounds
 from sordine.models.checkpoints import checkpoint_file
@@ -58,12 +71,12 @@ from sordine.policy import Policy
 from sordine.run import Run
 
 Kind = Literal["cosine", "negative_kl", "cross_entropy"]
-Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # for all; by name
-AGNOSTIC = ""  # among the pretrained models by attribute, the name of the one without
+Similarity = Annotated[Kind | Mapping[str, Kind], BeforeValidator(read)]  # one for all, or by attribute
+AGNOSTIC = ""  # key of the attribute-agnostic model among the pretrained models by attribute
 
 _S, _L = {"batch": 64, "lr": 0.00125}, {"batch": 512, "lr": 0.01}
-# What a field left at None becomes. The two named like the forms are ours, found on standardised log-mel features; the
-# others are table 7's, found on unit vectors of FaceNet, HuBERT-L and R3D-18. Its batch is per GPU: four times 128 there.
+# The two presets named like the forms are ours, found on standardised log-mel features; the others are those of table
+# 7, found on unit vectors of FaceNet, HuBERT-L and R3D-18. The batch there is per GPU: four times 128.
 PRESETS: dict[str, dict[str, Any]] = {
     "published": {"w_rec": 1.0, "w_s": 10.0, "h_s": 1.0, "w_agnostic": 20.0, "w_r": 5.0, "tau": 0.5} | _S,
     "information": {"w_rec": 1.0, "w_agnostic": 1.0, "tau": 0.07} | _S,
@@ -73,15 +86,31 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 NOTES = {
-    "published": "MaSS misleads classifiers trained on original records and never retrained. An attacker who trains on "
-    "released records usually reads a suppressed attribute as well as before.",
-    "information": "MaSS (information form) holds against the classifiers it was trained with. An attacker who trains on "
-    "released records may read more: see the audit.",
+    "published": (
+        "MaSS misleads classifiers trained on original records and never retrained. An attacker who trains on "
+        "released records "
+        "usually infers a suppressed attribute as well as before."
+    ),
+    "information": (
+        "MaSS (information form) holds against the classifiers it was trained with. An attacker who trains on "
+        "released records "
+        "may infer more: see the audit."
+    ),
 }
 
 
 class MassModifier(Modifier):
-    """x -> v on the sphere -> eq. 1 -> x' in the table's own scale and shape. noise: 0 in the published form."""
+    """x -> v on the sphere -> eq. 1 -> x' in the scale and shape of the table.
+
+    Parameters
+    ----------
+    width, hidden
+        Numbers of a record, and widths of the hidden layers.
+    noise
+        Normal numbers that the step takes; 0 in the published form.
+    residual
+        Whether the step adds its change to the record, as in eq. 1.
+    """
 
     def __init__(self, width: int, hidden: tuple[int, ...], noise: int = 0, residual: bool = True) -> None:
         super().__init__()
@@ -90,104 +119,121 @@ class MassModifier(Modifier):
         self.step = Step(width, hidden, noise, residual)
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """x: (b, *shape) in the table's scale, noise: (b, self.noise) uniform in (0, 1) -> x' (b, *shape)."""
+        """Return x' of records (b, *shape) in the scale of the table; noise (b, self.noise) is uniform in (0, 1)."""
         return Release(self.sphere.back(self.on_sphere(self.sphere.onto(x), noise)).reshape(x.shape))
 
     def on_sphere(self, v: Tensor, noise: Tensor) -> Tensor:
-        """Eq. 1 alone: v (b, d) of norm 1 -> v' (b, d) of norm 1."""
+        """Return v' (b, d) of norm 1, eq. 1, for v (b, d) of norm 1."""
         return self.step(v, torch.special.ndtri(noise))
 
     def pair(self, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """v and v' on the sphere, and both in the table's scale, (b, d) each: what the losses compare."""
+        """Return v and v' on the sphere, and both in the scale of the table, (b, d) each: the inputs of the losses."""
         v = self.sphere.onto(x)
         v_new = self.on_sphere(v, draw.noise(len(v), self.noise))
         return v, v_new, self.sphere.back(v), self.sphere.back(v_new)
 
 
 @dataclass(frozen=True)
-class Mass:
-    """MaSS. A field left at None takes the preset's value (by default the form's): docs/guide/methods/mass.md has them all.
+class Mass(Presets, Method):
+    """MaSS. An option that is None takes the value of the preset, by default that of the form.
 
-    Raises SordineError where a choice is unknown or a number is out of range.
+    Parameters
+    ----------
+    form
+        `published`, the first version, or `information`, the ICML 2024 version.
+    preset
+        One of `PRESETS`; None means the form's own.
+    hidden, epochs, batch, lr, weight_decay
+        Widths of the modifier's hidden layers, and its training (AdamW, cosine schedule).
+    w_rec, w_s, h_s, w_agnostic, w_r, tau
+        Weights and temperature of eqs. 2 to 8. `w_s`, `h_s` and `w_r` may differ by attribute.
+    similarity, preserve_similarity
+        Similarity of eq. 2 for suppressed and for preserved attributes: `cosine`, `negative_kl` or `cross_entropy`.
+    classifier_epochs, agnostic_epochs, agnostic_tau, agnostic_dropout, agnostic_noise
+        Pretraining. The last two make views of vectors, where no raw media are given.
+    noise, residual, m, n, bounds, lambda1, lambda2
+        Of the information form only: noise of the modifier, whether it adds its change to the record, bounds on mutual
+        information (suppressed: at most m, preserved: at least n) as a share of the entropy or in nats, and the weights
+        of a violation.
+
+    References
+    ----------
+    - MaSS (2022), eqs. 1 to 9: the published form.
+    - MaSS (2024), objective: the information form.
     """
 
-    suppresses: ClassVar[bool] = True
-    preserves: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = False  # of an instance: True in the information form, whose modifier takes noise
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    name: ClassVar[str] = "mass"
+    stochastic: ClassVar[bool] = False  # an instance of the information form: True, since its modifier takes noise
+    accepts_views: ClassVar[bool] = True
+    strength: ClassVar[Strength | None] = Strength(
+        "w_agnostic", (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+    )
 
     form: Literal["published", "information"] = "published"
-    preset: str | None = None
+    preset: Annotated[str, one_of(PRESETS)] | None = None
     hidden: Widths = (256, 128, 256)
-    epochs: int = 100
-    batch: int | None = None
-    lr: float | None = None
-    weight_decay: float = 0.05
-    w_rec: float | None = None
+    epochs: Count = 100
+    batch: Count | None = None
+    lr: Positive | None = None
+    weight_decay: NonNegative = 0.05
+    w_rec: NonNegative | None = None
     w_s: Weight | None = None
     h_s: Weight | None = None
-    w_agnostic: float | None = None
+    w_agnostic: NonNegative | None = None
     w_r: Weight | None = None
     similarity: Similarity = "cosine"
     preserve_similarity: Similarity = "negative_kl"
-    tau: float | None = None
-    classifier_epochs: int = 100
-    agnostic_epochs: int = 100
-    agnostic_tau: float = 0.07
+    tau: Positive | None = None
+    classifier_epochs: Count = 100
+    agnostic_epochs: Count = 100
+    agnostic_tau: Positive = 0.07
     agnostic_dropout: float = 0.2
     agnostic_noise: float = 0.3
     # The information form alone.
-    noise: int = 32
+    noise: CountOrZero = 32
     residual: bool = False
     m: Weight = 0.0
     n: Weight = 0.9
     bounds: Literal["share", "nats"] = "share"
-    lambda1: float = 5.0
-    lambda2: float = 5.0
+    lambda1: NonNegative = 5.0
+    lambda2: NonNegative = 5.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        super().__post_init__()
         object.__setattr__(self, "stochastic", self.form == "information")
-        for field, value, known in (
-            ("form", self.form, ("published", "information")),
-            ("preset", self.preset or self.form, tuple(PRESETS)),
-            ("bounds", self.bounds, ("share", "nats")),
-            *(("similarity", v, _SIMILARITIES) for v in each(self.similarity)),
-            *(("preserve_similarity", v, _SIMILARITIES) for v in each(self.preserve_similarity)),
-        ):
-            if value not in known:
-                raise SordineError(f"mass: {field} {value!r} is unknown; {nearest(str(value), known)}")
-        for field in ("epochs", "classifier_epochs", "agnostic_epochs", "batch", "lr", "tau", "agnostic_tau"):
-            value = getattr(self, field)
-            if value is not None and not 0 < value < float("inf"):
-                raise SordineError(f"mass: {field} must be above 0, not {value}")
-        for field in ("w_rec", "w_s", "h_s", "w_agnostic", "w_r", "m", "n", "lambda1", "lambda2", "noise"):
-            for value in each(getattr(self, field)):
-                if value is not None and not value >= 0:
-                    raise SordineError(f"mass: {field} must not be negative, and is {value}")
 
-    def settled(self) -> Mass:
-        """This configuration with the preset's values in the place of None."""
-        preset = PRESETS[self.preset or self.form]
-        return replace(self, **{k: v for k, v in preset.items() if getattr(self, k) is None})
+    def preset_values(self) -> Mapping[str, Any]:
+        """Return the values of the chosen preset, by default that of the form."""
+        return PRESETS[self.preset or self.form]
 
-    def number(self, field: str) -> float:
-        """A settled field that is a number."""
-        return float(getattr(self, field))
+    def fit(
+        self, table: Table, policy: Policy, run: Run, *, raw_views: Callable[[Table], Any] | None = None
+    ) -> MassModifier:
+        """Pretrain the classifiers and the attribute-agnostic model, then train the modifier against them.
 
-    def fit(self, table: Table, policy: Policy, run: Run) -> MassModifier:
-        """Pretrain a classifier for every suppressed and preserved attribute and the attribute-agnostic model, hold them
-        fixed, and train the modifier on eq. 9. Raises SordineError for bounds that cannot hold together."""
-        if not policy.suppress:
-            raise SordineError("mass: no attribute to suppress")
+        Parameters
+        ----------
+        table, policy, run
+            See `Method.fit`.
+        raw_views
+            Function of the table that returns pairs of augmented views of its raw media (B.1); None makes views of
+            vectors.
+
+        Raises
+        ------
+        SordineError
+            Where bounds cannot hold together, or a weight names an attribute that the policy does not name.
+        """
         own = self.settled()
         attributes = (*policy.suppress, *policy.preserve)
         goals = own._goals(table, policy) if own.form == "information" else {}
         if own.form == "published":
-            own.terms_of(policy)  # a wrong name is refused before anything is trained
+            own.terms_of(policy)  # so that a wrong name is refused before the training
         with seeded(run.seed, "mass"):
             modifier = own._empty(table.width).to(run.device)
             place(modifier, table, run.device)
-            judges, common = own._pretrain(table, attributes, modifier.sphere, run)
+            judges, common = own._pretrain(table, attributes, modifier.sphere, run, raw_views)
             if own.form == "information":
                 game: Game = Information(own, modifier, judges, common, policy, table, goals)
             else:
@@ -197,19 +243,13 @@ class Mass:
             file = checkpoint_file(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
             history = train(game, draw, own.epochs, what="modifier", file=file, run=run)
         modifier.eval()
-        modifier.card = Card(
-            method="mass",
-            fields=asdict(own),
-            policy={role: list(names) for role, names in policy.roles()},
-            input=input_of(table),
-            fit=_figures(modifier, judges, table, history, run),
-            notes=[NOTES[own.form]],
-        )
+        figures = _figures(modifier, judges, table, history, run)
+        modifier.card = own.card(policy, table, fit=figures, notes=[NOTES[own.form]])
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> MassModifier:
-        """An empty modifier of the card's sizes."""
+        """Return an empty modifier; see `Method.build`."""
         fields = Mass(form=card.fields["form"], hidden=card.fields["hidden"], noise=card.fields["noise"])
         return replace(fields, residual=card.fields["residual"])._empty(math.prod(card.input["shape"]))
 
@@ -219,7 +259,13 @@ class Mass:
         return MassModifier(width, self.hidden, self.noise, self.residual)
 
     def terms_of(self, policy: Policy) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, Kind]]:
-        """w_s, h_s, w_r and the similarity, attribute by attribute. Raises SordineError for a name that the policy lacks."""
+        """Return w_s, h_s, w_r and the similarity of each attribute.
+
+        Raises
+        ------
+        SordineError
+            Where one of them names an attribute that the policy does not name.
+        """
         kinds: dict[str, Kind] = choices_of(self.similarity, policy.suppress, "cosine", "mass: similarity")
         kinds |= choices_of(self.preserve_similarity, policy.preserve, "negative_kl", "mass: preserve_similarity")
         weigh = {"w_s": policy.suppress, "h_s": policy.suppress, "w_r": policy.preserve}
@@ -227,9 +273,14 @@ class Mass:
         return w_s, h_s, w_r, kinds
 
     def _pretrain(
-        self, table: Table, attributes: tuple[str, ...], sphere: Sphere, run: Run
+        self,
+        table: Table,
+        attributes: tuple[str, ...],
+        sphere: Sphere,
+        run: Run,
+        raw_views: Callable[[Table], Any] | None,
     ) -> tuple[dict[str, Classifier], Agnostic | None]:
-        # B.1 and B.2, on the records as the sphere can express them: what the losses call x.
+        # B.1 and B.2, on the records as the sphere represents them: what the losses call x.
         options = ClassifierOptions(epochs=self.classifier_epochs)
         judges = {a: train_classifier(table, a, options, prepare=sphere, run=run) for a in attributes}
         for judge in judges.values():
@@ -239,12 +290,12 @@ class Mass:
         agnostic_options = AgnosticOptions(
             dropout=self.agnostic_dropout, noise=self.agnostic_noise, epochs=self.agnostic_epochs, tau=self.agnostic_tau
         )
-        views = None if run.raw_views is None else run.raw_views(table)
+        views = None if raw_views is None else raw_views(table)
         common = train_agnostic(table, agnostic_options, views=views, prepare=sphere, run=run)
         return judges, common.requires_grad_(False)
 
     def _goals(self, table: Table, policy: Policy) -> dict[str, tuple[float, float]]:
-        # name -> (H in nats, bound in nats); refuses bounds that cannot hold together.
+        # Attribute -> (entropy, bound), in nats.
         whole = {a: entropy(table.y[a]) * math.log(2) for a in (*policy.suppress, *policy.preserve)}
         share = self.bounds == "share"
         goals = {
@@ -255,12 +306,17 @@ class Mass:
         bits = {name: bound / math.log(2) for name, (_, bound) in goals.items()}
         wrong = infeasible_bounds(table.y, {s: bits[s] for s in policy.suppress}, {u: bits[u] for u in policy.preserve})
         if wrong:
-            raise SordineError("mass: the bounds cannot hold together: " + " ".join(wrong))
+            raise SordineError("mass: the bounds m and n cannot hold together: " + " ".join(wrong))
         return goals
 
 
 class Published:
-    """One round: a step of the modifier down eq. 9. The pretrained models are no players: they never move."""
+    """The published form. One round is a step of the modifier on eq. 9; the pretrained models never move.
+
+    References
+    ----------
+    - MaSS (2022), eq. 9: the sum of its terms.
+    """
 
     moves = ("modifier",)
 
@@ -302,7 +358,7 @@ class Published:
         yield "modifier", terms
 
     def _similarity(self, name: str, x: Tensor, x_new: Tensor, records: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
-        # sim(x', x) under eq. 2 (b,), the logits of x', and the labels where the similarity needs them.
+        # sim(x', x) of eq. 2 (b,), the logits of x', and the labels where the similarity needs them.
         judge = self.judges[name]
         z_new = judge.features(x_new)
         logits_new = judge.projector(z_new)
@@ -316,9 +372,13 @@ class Published:
 
 
 class Information:
-    """One round of the ICML 2024 form: the modifier keeps within its bounds, then every co-trained classifier reads x'.
+    """The information form. One round is a step of the modifier, then one of every co-trained classifier on x'.
 
-    goals: attribute -> (entropy, bound), nats. The co-trained classifiers start as the pretrained ones.
+    The co-trained classifiers start as the pretrained ones. goals: attribute -> (entropy, bound), in nats.
+
+    References
+    ----------
+    - MaSS (2024), objective: bounds on mutual information, and InfoNCE.
     """
 
     def __init__(
@@ -361,7 +421,10 @@ class Information:
 
 
 def place(modifier: MassModifier, table: Table, device: str) -> None:
-    """Fit the sphere to the training records: standardised, then of one radius; unit vectors are left as they are."""
+    """Fit the sphere of a modifier to the training records: standardise, then set one radius.
+
+    Records that are unit vectors already are left unchanged.
+    """
     mean, deviation, unit = prepared_moments(table, device=device)
     if unit:
         return
@@ -374,9 +437,6 @@ def place(modifier: MassModifier, table: Table, device: str) -> None:
         x = table.batch(slice(start, start + BLOCK)).to(device)
         total += float(torch.linalg.vector_norm(sphere.standardised(x), dim=1).double().sum())
     sphere.radius.fill_(total / len(table))
-
-
-_SIMILARITIES = ("cosine", "negative_kl", "cross_entropy")
 
 
 def _player(module: torch.nn.Module, fields: Mass) -> Player:
@@ -392,8 +452,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _figures(
     modifier: MassModifier, judges: Mapping[str, Classifier], table: Table, history: list[dict[str, float]], run: Run
 ) -> dict[str, Any]:
-    # On the training records: loss terms of about 20 epochs, distortion, and what the pretrained classifiers still say.
-    kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
+    # On the training records: loss terms of about 20 epochs, distortion, and accuracy of the pretrained classifiers.
     random = torch.Generator().manual_seed(run.seed)
     sphere = modifier.sphere
 
@@ -404,18 +463,17 @@ def _figures(
     def step(x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(sphere.onto(release(x)) - sphere.onto(x), dim=1, keepdim=True)
 
-    said: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float]] = {}
     for when, see in (("before", sphere), ("after", release)):
         logits = {name: outputs(judge, table.x, prepare=see, device=run.device) for name, judge in judges.items()}
-        said[f"pretrained_accuracy_{when}"] = {n: accuracy_of(v, table.y[n]) for n, v in logits.items()}
+        found[f"pretrained_accuracy_{when}"] = {n: accuracy_of(v, table.y[n]) for n, v in logits.items()}
         blur = {n: entropy_of_predictions(torch.from_numpy(v)).mean() for n, v in logits.items()}
-        said[f"pretrained_entropy_nats_{when}"] = {n: float(v) for n, v in blur.items()}
+        found[f"pretrained_entropy_nats_{when}"] = {n: float(v) for n, v in blur.items()}
     moved = outputs(step, table.x, device=run.device).astype(np.float64)
     return {
-        "epochs": [i + 1 for i in kept],
-        "terms": {term: [history[i][term] for i in kept] for term in (history[0] if history else ())},
+        **sampled_terms(history),
         "distortion_l2": float(moved.mean()),
         "distortion_mean_square": float(np.square(moved).mean() / table.width),
-        **said,
+        **found,
         "guess": {name: majority(table.y[name]) for name in judges},
     }

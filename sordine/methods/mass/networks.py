@@ -1,4 +1,4 @@
-"""The networks of MaSS: the unit sphere that records are put on, and the residual modifier on it (eq. 1)."""
+"""The networks of MaSS: the unit sphere on which records are placed, and the residual modifier on it (eq. 1)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sordine.models.networks.mlp import mlp
 
 
 class Sphere(nn.Module):
-    """The unit vectors that stand for records: `onto` goes there, `back` returns to the table's own scale.
+    """Unit vectors in place of records: `onto` maps records to them, `back` returns to the scale of the table.
 
-    mean, scale: (d,) of the training records. radius: their mean norm after standardising. A record's own norm is given
-    up on the way: it would leak past the modifier. A column that never changes (scale 0) stays as it is.
+    The norm of a record is lost, since it would leak past the modifier. A column that never changes (scale 0) is kept.
+    The buffers are `mean` and `scale` (d,) of the training records, and `radius`, their mean norm after standardising.
     """
 
     mean: Tensor
@@ -30,29 +30,40 @@ class Sphere(nn.Module):
         self.register_buffer("radius", torch.ones(()))
 
     def standardised(self, x: Tensor) -> Tensor:
-        """(b, *shape) in the table's scale -> (b, d), 0 where a column never changes."""
+        """Return standardised records (b, d) of (b, *shape) in the scale of the table; 0 in a constant column."""
         live = self.scale > 0
         return torch.where(live, (x.flatten(1) - self.mean) / torch.where(live, self.scale, 1.0), 0.0)
 
     def onto(self, x: Tensor) -> Tensor:
-        """(b, *shape) in the table's scale -> (b, d) of norm 1 (0 for a record that is exactly the mean)."""
+        """Return unit vectors: (b, *shape) in the scale of the table -> (b, d) of norm 1 (0 for the mean record)."""
         return unit(self.standardised(x))
 
     def back(self, v: Tensor) -> Tensor:
-        """(b, d) -> (b, d) in the table's scale, with the one radius that all records share."""
+        """Return records in the scale of the table, all with the common radius: (b, d) -> (b, d)."""
         return v * (self.radius * self.scale) + self.mean
 
     def forward(self, x: Tensor) -> Tensor:
-        """The record as the sphere can express it: (b, *shape) -> the same, its norm replaced by the radius."""
+        """Return the record as the sphere represents it: (b, *shape) with the common radius in place of its norm."""
         return self.back(self.onto(x)).reshape(x.shape)
 
 
 class Step(nn.Module):
-    """The learnt map on the sphere. Eq. 1, residual: v' = n(v + n(MLP(v))). Otherwise v' = n(MLP([v, noise])), which can
-    leave out what the sum in eq. 1 always carries along: the record itself.
+    """The learned map on the sphere: v' = n(v + n(MLP(v))), or without the residual v' = n(MLP([v, noise])).
 
-    width, hidden: the MLP's widths are d, *hidden, d. noise: how many standard normal numbers a record takes.
-    live: (d,), 0 where a column never changes.
+    The second can omit the record itself, which the sum in eq. 1 always contains.
+
+    Parameters
+    ----------
+    width, hidden
+        The widths of the MLP are d, *hidden, d.
+    noise
+        Standard normal numbers for a record.
+    residual
+        Whether the change is added to the record. The buffer `live` (d,) is 0 where a column never changes.
+
+    References
+    ----------
+    - MaSS (2022), eq. 1: with `residual`.
     """
 
     live: Tensor
@@ -64,6 +75,6 @@ class Step(nn.Module):
         self.register_buffer("live", torch.ones(width))
 
     def forward(self, v: Tensor, normal: Tensor) -> Tensor:
-        """v: (b, d) unit vectors; normal: (b, noise) -> (b, d) unit vectors."""
+        """Return unit vectors (b, d) of unit vectors v (b, d) and normal numbers (b, noise)."""
         change = self.mlp(torch.cat([v, normal], 1) if self.noise else v) * self.live
         return modify(v, change) if self.residual else unit(change)

@@ -1,28 +1,31 @@
-"""Replacement: a filter takes an attribute out of a record, a generator puts a random value of it in (Martinsson et al.).
+"""Replacement: a filter removes an attribute from a record, a generator inserts a random value of it.
 
     x' = f(x, z1)        x'' = g(x', s', z2)        s' ~ p(s'), independent of x
 
-Both learn against discriminators within a distortion budget (Algorithm 1). Several attributes are replaced one after the
-other, each stage fitted on what the stages before release. See docs/guide/methods/replacement.md.
+Both learn against discriminators within a distortion budget (Algorithm 1). Several attributes are replaced one after
+the other; each stage is fitted on what the stages before it release. See docs/guide/methods/replacement.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sordine.data.statistics import prepared_moments
 from sordine.data.table import Table
-from sordine.errors import SordineError, check_number, nearest
+from sordine.errors import SordineError
 from sordine.keys import numpy_rng
-from sordine.methods.base import input_of
-from sordine.methods.options import Widths
+from sordine.methods.base import Method, Strength
+from sordine.methods.figures import sampled_terms
+from sordine.methods.options import BatchSize, Count, CountOrZero, Momentum, NonNegative, Presets, Rate, Widths
+from sordine.methods.pictures import channels_last
 from sordine.methods.replacement import networks as nets
 from sordine.methods.replacement.losses import distance_l2, distance_mean_square
 from sordine.methods.replacement.modifier import ReplacementModifier, watcher
@@ -39,24 +42,13 @@ from sordine.run import Run
 Variant = Literal["both", "filter", "generator", "edit"]
 Distance = Literal["mean_square", "l2"]
 
-STEPS = 1500  # of a fit whose `epochs` is 0
-HARDLY = 0.2  # of a budget, under which little can be hidden
-# A batch of one has no deviation for batch norm; a rate beyond the last leaves single precision.
-_RANGES = (
-    *((field, 1, 1e9) for field in ("discriminator_width", "critic_steps")),
-    ("batch", 2, 1e9),
-    *((field, 1e-12, 1000) for field in ("lr", "filter_lr", "judge_lr")),
-    *(
-        (f, 0, 1e9)
-        for f in ("epsilon", "epsilon_filter", "epsilon_generator", "penalty", "clip", "cycle", "noise", "epochs")
-    ),
-    *((field, 0, 0.999999) for field in ("beta1", "beta2", "dropout")),
-)
+STEPS = 1500  # rounds of a fit whose `epochs` is 0
+HARDLY = 0.2  # share of a budget under which little can be hidden
 MEASURED = 1000  # training records on which the realised distortion is measured
 
-# What a field left at None becomes. `paper`: A.1 (sizes; figure 8's channels), section 4 and A.3 (rates, lambda, epochs);
-# no batch size is given there: 64 is ours. `small`: ours, for 32 pixels on a CPU. `vectors`: for records that are no
-# pictures, under either preset; hidden, dropout, noise and lr are those that do well on the plane of section 4.
+# `paper`: A.1 (sizes; channels of figure 8), section 4 and A.3 (rates, lambda, epochs); the paper gives no batch size,
+# 64 is ours. `small`: ours, for 32 pixels on a CPU. VECTORS: for records that are not pictures, under either preset;
+# hidden, dropout, noise and lr are those that do well on the plane of section 4.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "widths": (32, 64, 128, 256, 512),
@@ -106,92 +98,118 @@ VECTORS: dict[str, Any] = {
 }
 
 NOTES: dict[str, str] = {
-    "both": "A released record shows a value of the attribute that was drawn at random. It says nothing about the record; "
-    "whoever takes it for the truth is misled.",
-    "filter": "The filter alone hides the attribute without putting another value in its place: released records may look "
-    "filtered, and the paper finds more left to read than with the generator.",
-    "generator": "The generator alone was never taught to hide the attribute: the paper finds no privacy in it. Use the "
-    "variant `both`.",
-    "edit": "This is an attribute-editing baseline (StarGAN's losses), made to look convincing, not to hide: the paper's "
-    "retrained attackers still read about 90 % of it. Use the variant `both`.",
+    "both": (
+        "A released record shows a value of the attribute that was drawn at random. It has no relation to the record; "
+        "do not "
+        "use it as the true value."
+    ),
+    "filter": (
+        "The filter alone hides the attribute without inserting another value: released records may look filtered, "
+        "and in "
+        "the paper more can be inferred from them than with the generator."
+    ),
+    "generator": (
+        "The generator alone was not trained to hide the attribute: the paper finds no privacy in it. Use the variant "
+        "`both`."
+    ),
+    "edit": (
+        "This is an attribute-editing baseline (StarGAN's losses), made to look convincing, not to hide: in the paper, "
+        "retrained attackers still infer about 90 % of it. Use the variant `both`."
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Replacement:
-    """Filter, generator and their discriminators. A field left at None takes the preset's value; epochs 0 means as many as
-    make 1,500 rounds. docs/guide/methods/replacement.md has every field. Raises SordineError where a choice is unknown or a
-    number out of range.
-    """
+class Replacement(Presets, Method):
+    """Filter, generator and their discriminators. An option that is None takes the value of the preset.
 
-    suppresses: ClassVar[bool] = True
-    preserves: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = True
+    docs/guide/methods/replacement.md describes every option.
+
+    Parameters
+    ----------
+    preset
+        `small` or `paper`.
+    variant
+        `both`, `filter` (GAP), `generator`, or `edit` (StarGAN's losses).
+    criterion
+        Loss of the filter: `entropy` of its discriminator, or `likelihood` of a wrong class.
+    synthetic
+        p(s'): `uniform`, or of the `data`.
+    distance, epsilon, epsilon_filter, epsilon_generator, penalty
+        Distortion budgets, their distance and their weight. The last two budgets default to `epsilon`.
+    widths, discriminator_width
+        Channels of the UNets and of the discriminators.
+    noise
+        Normal numbers of filter and generator.
+    residual
+        Whether a network changes x, rather than making it anew.
+    epochs, batch, lr, filter_lr, judge_lr, beta1, beta2, clip, schedule
+        Of the training; 0 epochs means as many as make 1,500 rounds.
+    hidden, dropout
+        Of vectors only.
+    cycle, critic_steps
+        Of the variant `edit` only.
+
+    References
+    ----------
+    - Replacement (2020), alg. 1: the variants `both`, `filter` and `generator`.
+    - StarGAN (2018), eqs. 2 to 8: the variant `edit`.
+    """
 
     preset: Literal["paper", "small"] = "small"
     variant: Variant = "both"
     criterion: Criterion = "entropy"
     synthetic: Literal["uniform", "data"] = "uniform"
     distance: Distance = "mean_square"
-    epsilon: float | None = None
-    epsilon_filter: float | None = None
-    epsilon_generator: float | None = None
-    penalty: float = 1e5
-    widths: Widths | None = None
-    discriminator_width: int | None = None
-    noise: int | None = None
+    epsilon: NonNegative | None = None
+    epsilon_filter: NonNegative | None = None
+    epsilon_generator: NonNegative | None = None
+    penalty: NonNegative = 1e5
+    widths: Annotated[Widths, Field(min_length=2)] | None = None
+    discriminator_width: Count | None = None
+    noise: CountOrZero | None = None
     residual: bool | None = None
-    epochs: int | None = None
-    batch: int | None = None
-    lr: float | None = None
-    filter_lr: float | None = None
-    judge_lr: float | None = None
-    beta1: float = 0.9
-    beta2: float | None = None
-    clip: float | None = None
+    epochs: CountOrZero | None = None
+    batch: BatchSize | None = None
+    lr: Rate | None = None
+    filter_lr: Rate | None = None
+    judge_lr: Rate | None = None
+    beta1: Momentum = 0.9
+    beta2: Momentum | None = None
+    clip: NonNegative | None = None
     schedule: Literal["constant", "cosine"] | None = None
-    # Of vectors alone.
     hidden: Widths = (128, 256, 128)
-    dropout: float = 0.2
-    # Of the editing baseline alone.
-    cycle: float = 10.0
-    critic_steps: int | None = None
+    dropout: Momentum = 0.2
+    cycle: NonNegative = 10.0
+    critic_steps: Count | None = None
 
-    def __post_init__(self) -> None:
-        for field, known in _CHOICES.items():
-            value = getattr(self, field)
-            if value not in known and not (field == "schedule" and value is None):
-                raise SordineError(f"replacement: {field} {value!r} is unknown; {nearest(str(value), known)}")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if self.widths is not None:
-            object.__setattr__(self, "widths", tuple(self.widths))
-        for field in ("hidden", "widths"):
-            value = getattr(self, field)
-            if value is not None and (not value or min(value) < 1):
-                raise SordineError(f"replacement: {field} must be widths of at least 1, not {value}")
-        if self.widths is not None and len(self.widths) < 2:
-            raise SordineError(f"replacement: widths must be two or more, from the finest stage on, not {self.widths}")
-        for field, low, high in _RANGES:
-            check_number(f"replacement: {field}", getattr(self, field), low, high)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    name: ClassVar[str] = "replacement"
+    stochastic: ClassVar[bool] = True
+    strength: ClassVar[Strength | None] = Strength("epsilon", (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002))
 
-    def settled(self, pictures: bool) -> Replacement:
-        """This configuration with the preset's values in the place of None; the two budgets, too, are then set."""
-        preset = PRESETS[self.preset] | ({} if pictures else VECTORS)
-        own = replace(self, **{k: v for k, v in preset.items() if getattr(self, k) is None})
+    def settled_for(self, pictures: bool) -> Replacement:
+        """Return the options with the values of the preset in place of None, for pictures or for vectors.
+
+        The two budgets are then set, too.
+        """
+        own = self
+        if not pictures:
+            own = replace(self, **{k: v for k, v in VECTORS.items() if getattr(self, k) is None})
+        own = own.settled()
         first = own.epsilon if own.epsilon_filter is None else own.epsilon_filter
         second = own.epsilon if own.epsilon_generator is None else own.epsilon_generator
         return replace(own, epsilon_filter=first, epsilon_generator=second)
 
-    def number(self, field: str) -> float:
-        """A settled field that is a number."""
-        return float(getattr(self, field))
-
     def fit(self, table: Table, policy: Policy, run: Run) -> ReplacementModifier:
-        """One stage after the other. Raises SordineError where nothing is to be suppressed, or pictures' sides do not suit
-        the UNet."""
-        if not policy.suppress:
-            raise SordineError("replacement: no attribute to suppress")
-        own = self.settled(table.pictures)
+        """Fit one stage after the other.
+
+        Raises
+        ------
+        SordineError
+            Where the sides of pictures do not suit the UNet, or training diverges.
+        """
+        own = self.settled_for(table.pictures)
         shape = picture_shape(table) if table.pictures else (table.width,)
         stages: list[Stage] = []
         histories: dict[str, list[dict[str, float]]] = {}
@@ -205,20 +223,14 @@ class Replacement:
                     stages[-1].shares.copy_(counts / counts.sum())
                 histories[attribute] = own._play(modifier, attribute, table, policy, run)
         modifier.eval()
-        modifier.card = Card(
-            method="replacement",
-            fields=asdict(own),
-            policy={role: list(names) for role, names in policy.roles()},
-            input=input_of(table),
-            fit=_figures(modifier, own, table, histories, run),
-            notes=own._notes(policy),
-        )
-        modifier.card.notes.append(_moved_words(own, modifier.card.fit))
+        figures = _figures(modifier, own, table, histories, run)
+        notes = [*own._notes(policy), _distortion_note(own, figures)]
+        modifier.card = own.card(policy, table, fit=figures, notes=notes)
         return modifier
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> ReplacementModifier:
-        """An empty modifier of the card's sizes; how many classes a stage has, its p(s') tells."""
+        """Return an empty modifier; the number of classes of a stage is the length of its p(s'). See `Method.build`."""
         own = Replacement(**card.fields)
         shape = tuple(card.input["shape"])
         pictures = card.input.get("dtype") == "uint8"
@@ -227,7 +239,7 @@ class Replacement:
         inside = shape if pictures else (int(np.prod(shape)),)
         classes = [len(tensors[f"stages.{i}.shares"]) for i in range(len(card.policy["suppress"]))]
         made = ReplacementModifier(shape, [own._stage(inside, k) for k in classes], pictures)
-        return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(made)
 
     def _stage(self, shape: tuple[int, ...], classes: int) -> Stage:
         widths, noise = self.widths, int(self.number("noise"))
@@ -237,7 +249,7 @@ class Replacement:
             return nets.painter(shape, widths, self.hidden, self.dropout, drawn, classes, bool(self.residual))
 
         filters = painter(noise, 0) if self.variant in ("both", "filter") else None
-        # StarGAN's editor takes the class alone.
+        # StarGAN's editor takes the class, and no noise.
         drawn = 0 if self.variant == "edit" else noise
         generates = painter(drawn, classes) if self.variant != "filter" else None
         return Stage(filters, generates, classes, noise)
@@ -245,7 +257,7 @@ class Replacement:
     def _play(
         self, modifier: ReplacementModifier, attribute: str, table: Table, policy: Policy, run: Run
     ) -> list[dict[str, float]]:
-        # Train the modifier's last stage on what the stages before release.
+        # Train the last stage of the modifier on what the stages before it release.
         last = len(modifier.stages) - 1
         stage = modifier.every[last]
 
@@ -267,7 +279,7 @@ class Replacement:
         try:
             return train(game, draw, epochs, what=what, file=file, run=run, watch=watch)
         except FloatingPointError as error:
-            raise SordineError(f"replacement: training diverged ({error}); lower lr or penalty") from None
+            raise SordineError(f"replacement: training diverged ({error}); set a lower lr or penalty") from None
 
     def _game(self, stage: Stage, sight: Sight, modifier: ReplacementModifier, epochs: int, device: str) -> Game:
         shape = modifier.shape if modifier.are_pictures else (int(np.prod(modifier.shape)),)
@@ -288,18 +300,17 @@ class Replacement:
             falls = self.schedule == "cosine"
             return Player(net, optimiser, (lambda o: CosineAnnealingLR(o, epochs)) if falls else None)
 
-        def placed(net: nn.Module) -> nn.Module:
-            return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
         if self.variant == "edit":
-            judge = placed(nets.critic(shape, stage.classes, width, self.hidden))
+            judge = channels_last(nets.critic(shape, stage.classes, width, self.hidden), device)
             steps = int(self.number("critic_steps"))
             span = 2.0 if modifier.are_pictures else 1.0
             return Editing(stage, judge, sight, player, cycle=self.cycle, critic_steps=steps, span=span)
         if stage.filter is not None:
-            reader = placed(nets.discriminator(shape, stage.classes, RESNET18, width, self.hidden, self.dropout))
+            net = nets.discriminator(shape, stage.classes, RESNET18, width, self.hidden, self.dropout)
+            reader = channels_last(net, device)
         if stage.generator is not None:
-            judge = placed(nets.discriminator(shape, stage.classes + 1, RESNET10, width, self.hidden, self.dropout))
+            net = nets.discriminator(shape, stage.classes + 1, RESNET10, width, self.hidden, self.dropout)
+            judge = channels_last(net, device)
         return Replacing(
             stage,
             reader,
@@ -316,37 +327,30 @@ class Replacement:
             return distance_mean_square
         if modifier.are_pictures:
             return distance_l2
-        # In the table's own scale: in the plane, epsilon is a distance that one can draw.
+        # In the scale of the table: in the plane of section 4, epsilon is a distance there.
         return lambda a, b: distance_l2(a * modifier.scale, b * modifier.scale)
 
     def _notes(self, policy: Policy) -> list[str]:
-        said = [NOTES[self.variant]]
+        sentences = [NOTES[self.variant]]
         if len(policy.suppress) > 1:
             names = ", then ".join(policy.suppress)
-            said.append(f"Attributes were replaced one after the other: {names}. A later stage may bring back a trace.")
-        said.append(
-            "How much is hidden is not proved but measured: by attackers retrained on what is released (audit)."
+            sentences.append(
+                f"Attributes were replaced one after the other: {names}. A later stage may restore a trace of an "
+                f"earlier one."
+            )
+        sentences.append(
+            "How much is hidden is not proved but measured, by attackers retrained on what is released (audit)."
         )
-        return said
-
-
-_CHOICES = {
-    "preset": tuple(PRESETS),
-    "variant": ("both", "filter", "generator", "edit"),
-    "criterion": ("entropy", "likelihood"),
-    "synthetic": ("uniform", "data"),
-    "distance": ("mean_square", "l2"),
-    "schedule": ("constant", "cosine"),
-}
+        return sentences
 
 
 def _clipped(weights: list[Tensor], most: float) -> None:
-    # One step over a budget weighs 1e5 and would be remembered by Adam's second moment for a thousand steps.
+    # A step beyond a budget has a weight of 1e5, which would stay in Adam's second moment for a thousand steps.
     torch.nn.utils.clip_grad_norm_(weights, most)
 
 
 def _modifier(table: Table, stages: list[Stage], device: str) -> ReplacementModifier:
-    # Around the stages fitted so far and the one that is to be; standardised by the training records.
+    # With the stages fitted so far and the next one; standardised by the training records.
     modifier = ReplacementModifier(table.shape, stages, table.pictures)
     if not modifier.are_pictures:
         mean, deviation, _ = prepared_moments(table)
@@ -354,7 +358,7 @@ def _modifier(table: Table, stages: list[Stage], device: str) -> ReplacementModi
         modifier.scale.copy_(deviation)
     modifier.to(device)
     if modifier.are_pictures:
-        modifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(modifier)
     return modifier.eval()
 
 
@@ -366,7 +370,7 @@ def _figures(
     histories: Mapping[str, list[dict[str, float]]],
     run: Run,
 ) -> dict[str, Any]:
-    # Loss terms of about 20 epochs a stage, and how far training records are moved by the finished modifier.
+    # Loss terms of about 20 epochs a stage, and the distortion of training records.
     random = torch.Generator().manual_seed(run.seed)
     rows = np.sort(numpy_rng(run.seed, "replacement measured").permutation(len(table))[:MEASURED])
     moved: dict[str, list[Tensor]] = {}
@@ -384,20 +388,19 @@ def _figures(
             moved.setdefault(f"distortion{which}_l2", []).append(
                 distance_l2(modifier.back(new).flatten(1), x.flatten(1))
             )
-    stages = {}
-    for attribute, history in histories.items():
-        kept = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(20, len(history)))})
-        terms = {term: [history[i][term] for i in kept] for term in (history[0] if history else ())}
-        stages[attribute] = {"epochs": [i + 1 for i in kept], "terms": terms}
+    stages = {attribute: sampled_terms(history) for attribute, history in histories.items()}
     return {name: float(torch.cat(v).mean()) for name, v in moved.items()} | {"stages": stages}
 
 
-def _moved_words(own: Replacement, fit: Mapping[str, Any]) -> str:
+def _distortion_note(own: Replacement, figures: Mapping[str, Any]) -> str:
     unit = "mean square" if own.distance == "mean_square" else "L2"
     if own.variant == "edit":
-        return f"Records are moved by {fit['distortion']:.4g} ({unit}); there was no budget."
-    asked = f"budgets {own.epsilon_filter:g} (filter) and {own.epsilon_generator:g} (generator), each stage's own"
-    said = f"Records are moved by {fit['distortion']:.4g} ({unit}) where the {asked}, were asked."
-    if fit["distortion"] < HARDLY * max(own.number("epsilon_filter"), own.number("epsilon_generator")):
-        said += " So little of the budget is used that not much can be hidden: train longer (epochs), or with residual=false."
-    return said
+        return f"Records are moved by {figures['distortion']:.4g} ({unit}); there was no budget."
+    budgets = f"{own.epsilon_filter:g} (filter) and {own.epsilon_generator:g} (generator), for each stage"
+    note = f"Records are moved by {figures['distortion']:.4g} ({unit}); the budgets are {budgets}."
+    if figures["distortion"] < HARDLY * max(own.number("epsilon_filter"), own.number("epsilon_generator")):
+        note += (
+            " So little of the budget is used that not much can be hidden: train longer (epochs), or with "
+            "residual=false."
+        )
+    return note

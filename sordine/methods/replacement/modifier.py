@@ -1,8 +1,8 @@
-"""What replacement ships: filter and generator of every stage, between the table's scale and working units."""
+"""The modifier of replacement: filter and generator of every stage, between the table's scale and working units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,29 @@ from torch import Tensor, nn
 
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.methods.pictures import PictureWatch
 from sordine.methods.replacement.networks import Stage
 from sordine.models.modifier import Modifier, Release
 from sordine.models.picture_classifier import WHITE
 from sordine.run import Run
 
-BLOCK = 64  # pictures that go through at once
+BLOCK = 64  # pictures at a time
 WATCHED = 8  # records on a contact sheet
 
 
 class ReplacementModifier(Modifier):
-    """x -> working units -> one `Stage` after the other -> x'' in the table's own scale.
+    """x -> working units -> one `Stage` after the other -> x'' in the scale of the table.
 
-    Working units are pictures in [0, 1] or standardised vectors. noise: each stage takes its own share of the draws.
+    Working units are pictures in [0, 1] or standardised vectors. Each stage takes its own share of the uniform draws.
+
+    Parameters
+    ----------
+    shape
+        Of a record.
+    stages
+        In order.
+    pictures
+        Whether records are pictures.
     """
 
     mean: Tensor
@@ -46,22 +56,24 @@ class ReplacementModifier(Modifier):
         return [stage for stage in self.stages if isinstance(stage, Stage)]
 
     def onto(self, x: Tensor) -> Tensor:
-        """Records in the table's scale (b, *shape) -> working units: (b, c, h, w) or (b, d). A column that never changes
-        is 0."""
+        """Return working units (b, c, h, w) or (b, d) of records (b, *shape) in the scale of the table.
+
+        A column that never changes is 0.
+        """
         if self.are_pictures:
             return (x / self.scale).contiguous(memory_format=torch.channels_last)
         return (x.flatten(1) - self.mean) / torch.where(self.scale > 0, self.scale, torch.inf)
 
     def back(self, v: Tensor) -> Tensor:
-        """Working units -> the table's scale and shape."""
+        """Return working units in the scale and shape of the table."""
         return (v * self.scale + self.mean).reshape(len(v), *self.shape).contiguous()
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """x (b, *shape) in the table's scale, noise (b, self.noise) uniform in (0, 1) -> x'' of the same shape and scale."""
+        """Return x'' of records x (b, *shape) in the scale of the table; noise (b, self.noise) is uniform in (0, 1)."""
         return Release(self.back(self.through(self.onto(x), noise, len(self.stages))))
 
     def through(self, v: Tensor, noise: Tensor, count: int, forced: Mapping[int, int] | None = None) -> Tensor:
-        """The first `count` stages, in working units; forced: stage -> class in the place of what it would have drawn."""
+        """Return working units after the first `count` stages; forced: stage -> class in place of the drawn one."""
         for at, (stage, z) in enumerate(zip(self.every[:count], self.shares_of(noise), strict=False)):
             v = stage.filtered(v, z)
             if stage.generator is not None:
@@ -71,26 +83,35 @@ class ReplacementModifier(Modifier):
         return v
 
     def shares_of(self, noise: Tensor) -> tuple[Tensor, ...]:
-        """Each stage's own draws, (b, stage.noise)."""
+        """Return the draws of each stage, (b, stage.noise)."""
         return noise.split([stage.noise for stage in self.every], dim=1)
 
     def filtered(self, x: Tensor, noise: Tensor) -> Tensor:
-        """What the last stage's filter alone leaves, in the table's scale: GAP's release out of the same fit, as f learns
-        nothing from g. The stages before it, if any, are whole. x itself where there is no filter."""
+        """Return records after the filter of the last stage, without its generator, in the scale of the table.
+
+        As f learns nothing from g, this is the release of GAP from the same fit. Stages before the last are complete.
+        It is x itself where there is no filter.
+        """
         last = len(self.stages) - 1
         v = self.through(self.onto(x), noise, last)
         return self.back(self.every[last].filtered(v, self.shares_of(noise)[last]))
 
     def drawn(self, noise: Tensor) -> Tensor:
-        """s' of every stage: (b, stages) int64, the values that `forward` puts in. Raises SordineError of a filter alone."""
+        """Return s' of every stage, (b, stages) int64, the values that `forward` inserts.
+
+        Raises
+        ------
+        SordineError
+            Where a stage has no generator.
+        """
         if any(stage.generator is None for stage in self.every):
-            raise SordineError("replacement: a filter alone draws no synthetic value")
+            raise SordineError("replacement: variant `filter` draws no synthetic value; use `both`")
         return torch.stack([s.drawn(z) for s, z in zip(self.every, self.shares_of(noise), strict=True)], 1)
 
     def pictures(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """What a report shows between original and released: the filter's work, and each value put in by force.
+        """Return pictures between original and released: filtered ones, and one for each value that can be inserted.
 
-        Classes are named by their codes: a modifier knows no label. Empty where records are no pictures.
+        Classes are named by their codes, since a modifier holds no label. Empty where records are not pictures.
         """
         if not self.are_pictures:
             return {}
@@ -106,31 +127,21 @@ class ReplacementModifier(Modifier):
         return shown
 
 
-def watcher(modifier: ReplacementModifier, table: Table, epochs: int, run: Run) -> Callable[[int], None] | None:
-    """What to call after every epoch: about eight times a fit, a contact sheet of some records goes into the run's folder.
-    None where there is no folder, or no picture."""
+def watcher(modifier: ReplacementModifier, table: Table, epochs: int, run: Run) -> PictureWatch | None:
+    """Return what writes about eight contact sheets into the folder of the run; None without a folder or pictures."""
     if run.folder is None or not modifier.are_pictures:
         return None
-    every, count = max(1, epochs // 8), min(WATCHED, len(table))
+    count = min(WATCHED, len(table))
     rows = np.linspace(0, len(table) - 1, count).astype(int)
     random = torch.Generator().manual_seed(run.seed)
     noise = torch.rand(count, modifier.noise, generator=random).clamp_(1e-7, 1 - 1e-7).to(run.device)
-    folder, stages = Path(run.folder), len(modifier.stages)
 
-    def watch(epoch: int) -> None:
-        if epoch % every and epoch != epochs:
-            return
-        from sordine.data.media.contact_sheet import contact_sheet
-
+    def columns() -> dict[str, Tensor]:
         x = table.batch(rows).to(run.device)
-        with torch.no_grad():
-            columns = {"original": x, "released": modifier(x, noise).x}
-            if modifier.every[-1].filter is not None:
-                columns["filtered"] = modifier.filtered(x, noise)
-        contact_sheet(
-            folder / f"replacement-{stages}-epoch-{epoch:04d}.png",
-            list(columns),
-            [v.cpu().numpy() for v in columns.values()],
-        )
+        shown = {"original": x, "released": modifier(x, noise).x}
+        if modifier.every[-1].filter is not None:
+            shown["filtered"] = modifier.filtered(x, noise)
+        return shown
 
-    return watch
+    name = f"replacement-{len(modifier.stages)}"
+    return PictureWatch(Path(run.folder), name, epochs, columns, sheets=8, last=True)

@@ -1,6 +1,6 @@
-"""The replacement paper's players: filter and generator with what they draw, their discriminators, and StarGAN's critic.
+"""The networks of replacement: filter and generator with their draws, their discriminators, and StarGAN's critic.
 
-Everything here sees records in *working units*: pictures in [0, 1], vectors standardised.
+All take records in *working units*: pictures in [0, 1], vectors standardised.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SLOPE = 0.01  # of StarGAN's leaky ReLU
 
 
 class Retouch(nn.Module):
-    """A UNet whose picture u is laid over x instead of replacing it: x' has x's odds times u's, xu / (xu + (1 - x)(1 - u)).
+    """A UNet whose picture u changes x instead of replacing it: x' = xu / (xu + (1 - x)(1 - u)), odds times odds.
 
-    Its last layer starts at 0: u is then a half everywhere, and x' is x. Ours: a network that need not learn to copy first
-    spends its steps on the secret.
+    Its last layer starts at 0: u is then a half everywhere, and x' is x. Ours: a network that need not learn to copy
+    first spends its steps on the secret.
     """
 
     def __init__(self, net: UNet) -> None:

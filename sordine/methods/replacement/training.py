@@ -38,8 +38,8 @@ Criterion = Literal["entropy", "likelihood"]
 class Sight:
     """What a stage's game is shown, and how it measures.
 
-    attribute: the secret, of `classes` classes. onto: records in the table's scale -> working units (b, ...), replaced by
-    the stages before. distance: (x_new, x) -> (b,) in the unit that epsilon counts. uniform: whether p(s') is.
+    attribute: the secret, of `classes` classes. onto: records in the table's scale -> working units (b, ...), replaced
+    by the stages before. distance: (x_new, x) -> (b,) in the unit that epsilon counts. uniform: whether p(s') is.
     """
 
     attribute: str
@@ -61,9 +61,9 @@ class Sight:
 class Replacing:
     """Algorithm 1. Variants leave players out: without a generator it is GAP, without a filter x' is x.
 
-    f and g learn from one forward pass, g behind a wall (its loss does not reach f), and both discriminators from the same
-    x' and x'', computed before anybody moved: nothing is computed twice, as in the box. A record without a label takes part
-    wherever no label is needed.
+    f and g learn from one forward pass, g behind a wall (its loss does not reach f), and both discriminators from the
+    same x' and x'', computed before anybody moved: nothing is computed twice, as in the box. A record without a label
+    takes part wherever no label is needed.
     """
 
     def __init__(
@@ -131,10 +131,10 @@ class Replacing:
 class Editing:
     """StarGAN (Choi et al. 2018) in the place of filter and generator: the attribute-editing baseline.
 
-    Some critic moves, each on a batch of its own (Wasserstein with gradient penalty, and the class of real records), then
-    one of the editor on the last of them (its judgement, the class s', the way back to x). There is no distortion budget.
-    span: how far StarGAN's records reach in the units of ours, 2 of pictures (from -1 to 1 there, from 0 to 1 here), so that its weights
-    mean the same; 1 else.
+    Some critic moves, each on a batch of its own (Wasserstein with gradient penalty, and the class of real records),
+    then one of the editor on the last of them (its judgement, the class s', the way back to x). There is no distortion
+    budget. span: how far StarGAN's records reach in the units of ours, 2 of pictures (from -1 to 1 there, from 0 to 1
+    here), so that its weights mean the same; 1 else.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""PASS (ICML 2025): stochastic data substitution.
+"""PASS: the terms of stochastic data substitution.
 
 Shapes: B records in a batch, d dimensions, K classes, M substitutes. Entropies are in nats.
 """
@@ -6,7 +6,6 @@ Shapes: B records in a batch, d dimensions, K classes, M substitutes. Entropies 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,11 +13,31 @@ from torch import Tensor
 from sordine.models.losses import check_tau, masked_mean, neg_p_log_p, one_hot, unit
 
 
-def channel_probabilities(f: Tensor, g: Tensor, tau: float, never: Tensor | None = None) -> Tensor:
-    """PASS: P(j | x) = softmax over j of cos(f(x), g(x_j)) / tau. (B, d), (M, d) -> (B, M).
+def substitution_probabilities(f: Tensor, g: Tensor, tau: float, never: Tensor | None = None) -> Tensor:
+    """Return P(j | x) = softmax over j of cos(f(x), g(x_j)) / tau.
 
-    never: (B, M) bool, substitutes that a record must not get (ours; the paper has none). Raises SordineError where tau
-    is not positive.
+    Parameters
+    ----------
+    f, g
+        (B, d) embeddings of records and (M, d) of substitutes.
+    tau
+        Temperature, above 0.
+    never
+        (B, M) bool, substitutes that a record must not get; ours, the paper has none.
+
+    Returns
+    -------
+    Tensor
+        (B, M); rows sum to 1.
+
+    Raises
+    ------
+    SordineError
+        Where tau is not positive.
+
+    References
+    ----------
+    - PASS (2025), method: the substitution probability.
     """
     check_tau(tau)
     likeness = unit(f) @ unit(g).T / tau
@@ -26,9 +45,13 @@ def channel_probabilities(f: Tensor, g: Tensor, tau: float, never: Tensor | None
 
 
 def conditional_index_entropy(p_j_given_x: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """PASS: E over P(s) of H(J | s), nats. (B, M), (B,) -> scalar; the objective subtracts it.
+    """Return the mean of H(J | s) over P(s), in nats, which the objective subtracts: (B, M), (B,) -> scalar.
 
-    P(j | s) is the mean of P(j | x) over the batch's records of class s, P(s) their share among the labelled ones.
+    P(j | s) is the mean of P(j | x) over the records of class s in the batch, P(s) their share of the labelled ones.
+
+    References
+    ----------
+    - PASS (2025), objective: first term.
     """
     member = one_hot(labels, classes, p_j_given_x)  # (B, K)
     count = member.sum(0)  # (K,)
@@ -37,9 +60,25 @@ def conditional_index_entropy(p_j_given_x: Tensor, labels: Tensor, classes: int)
 
 
 def preserved_match(p_j_given_x: Tensor, pool_labels: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """PASS: log|U| * E[-P(U' = u | x)], P(U' = u | x) the mass on substitutes with x's own label. -> scalar.
+    """Return log|U| * E[-P(U' = u | x)], with P(U' = u | x) the probability of a substitute with the record's label.
 
-    p_j_given_x: (B, M); pool_labels: (M,); labels: (B,). An unlabelled substitute matches nothing.
+    Parameters
+    ----------
+    p_j_given_x
+        (B, M).
+    pool_labels, labels
+        (M,) and (B,) class codes. An unlabelled substitute matches no record.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    - PASS (2025), objective: second term.
     """
     mass = p_j_given_x @ one_hot(pool_labels, classes, p_j_given_x)  # (B, K)
     own = mass.gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1)
@@ -47,30 +86,10 @@ def preserved_match(p_j_given_x: Tensor, pool_labels: Tensor, labels: Tensor, cl
 
 
 def index_entropy(p_j_given_x: Tensor) -> Tensor:
-    """PASS: E H(J | x), nats: (B, M) -> scalar. Low is a nearly deterministic substitution."""
-    return neg_p_log_p(p_j_given_x).sum(-1).mean()
+    """Return the mean of H(J | x) in nats: (B, M) -> scalar. It is low where the substitution is nearly deterministic.
 
-
-def substitution_total(
-    index_entropies: Sequence[Tensor],
-    matches: Sequence[Tensor],
-    record_entropy: Tensor,
-    preserve_weight: float | None = None,
-    entropy_weight: float | None = None,
-) -> Tensor:
-    """PASS: sum of -E H(J | s) + lambda * sum of `preserved_match` + mu * E H(J | x).
-
-    index_entropies: `conditional_index_entropy` per suppressed attribute; matches: `preserved_match` per preserved one.
-    preserve_weight (lambda) is by default suppressed / preserved attributes, entropy_weight (mu) 0.2 * suppressed.
+    References
+    ----------
+    - PASS (2025), objective: third term.
     """
-    suppressed, preserved = len(index_entropies), len(matches)
-    if preserve_weight is None:
-        preserve_weight = suppressed / max(preserved, 1)
-    if entropy_weight is None:
-        entropy_weight = 0.2 * suppressed
-    total = entropy_weight * record_entropy
-    for entropy in index_entropies:
-        total = total - entropy
-    for match in matches:
-        total = total + preserve_weight * match
-    return total
+    return neg_p_log_p(p_j_given_x).sum(-1).mean()

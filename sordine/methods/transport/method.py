@@ -1,22 +1,26 @@
-"""Transport: every record is carried to a cell that all suppressed classes fill alike, and what is released is the cell.
+"""Transport: a record is replaced by an entry of a codebook that all suppressed classes fill alike.
 
-Nothing need be known of the tasks to come. Three steps, none of them adversarial:
+No task needs to be named. Three steps, none of them adversarial:
 
-    align    z(x): ranks, standardised class by class, and a linear map a class, such that records of all classes that optimal
-             transport matches have the same code (generalised canonical correlation, and matching again, by turns);
-    balance  P(j | x) = softmax over cells j of (sum over s of P(s | x) prices[s, j] - |z(x) - z_j|^2 / softness), the prices
-             such that on the records of the fit every class fills every cell to the same share, as nearly as what is told
-             of a record's class allows: what is left is measured, and kept in the card (`uneven`);
-    draw     j from P(. | x), and release what stands for cell j: the mean of its records, or some of them.
+    align    z(x): ranks, standardised class by class, and a linear map for each class, such that records of all classes
+             that optimal transport matches have the same code (generalised canonical correlation and matching, in
+             turns);
+    balance  P(j | x) = softmax over entries j of (sum over s of P(s | x) potentials[s, j] - |z(x) - z_j|^2 / softness),
+    with
+             dual potentials such that, on the records of the fit, every class fills every entry to the same share, as
+             far as the errors of P(s | x) allow; the remaining difference is measured and stored in the card
+             (`uneven`);
+    draw     j from P(. | x), and release what stands for entry j: the mean of its records, or some of them.
 
-What is to be preserved is read by a classifier first; a record then goes to a cell of the class read, and balance is made
-within it, by the labels of the fit. The method is ours; its parts are Cuturi's Sinkhorn iteration and Kettenring's MAXVAR (see `sordine.methods.alignment.optimal_transport`).
+Preserved attributes are first predicted by a classifier. A record then gets an entry of the predicted class, and the
+classes are balanced within it, by the labels of the fit. The method is ours; its parts are in
+`sordine.methods.alignment.optimal_transport`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,9 +30,10 @@ from torch.nn import functional
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.methods.alignment.network import Aligned
-from sordine.methods.alignment.optimal_transport import balanced, flows
-from sordine.methods.alignment.space import FEWEST, Alignment, cells_of, learnable
-from sordine.methods.base import check_fields, input_of
+from sordine.methods.alignment.optimal_transport import balanced, stratum_moves
+from sordine.methods.alignment.space import FEWEST, Alignment, codebook_of, learnable
+from sordine.methods.base import Method, Strength
+from sordine.methods.options import Share, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
 from sordine.methods.transport.modifier import TransportModifier, uneven
 from sordine.metrics.information import joint
 from sordine.models.classifier import Classifier, train_classifier
@@ -36,61 +41,106 @@ from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.run import Run
 
-SHARPEST = 1e-4
-UNEVEN, ALONE = 0.05, 1.5  # what is said of a fit: cells filled so unevenly, cells that stand for so few records
-NAMED, UNKNOWN = 0.1, 0.015  # softness: what is named is read first, and pooled records then tell less of who they are
+SHARPEST = 1e-4  # smallest temperature
+UNEVEN, ALONE = 0.05, 1.5  # a note is written above this unevenness, and under this effective number of records
+NAMED, UNKNOWN = 0.1, 0.015  # temperature with a task and without: without one, a low one leaks less in pooled records
 
 
 @dataclass(frozen=True)
-class Transport:
-    """cells: how many things can be released, at most a quarter of the training records. softness: of the balanced channel, in units of the
-    mean squared distance between codes and cells; 0 means 0.1 where something is preserved, else 0.015. even: how much of what
-    preserved attributes tell of suppressed ones is taken away, from 0 to 1: records are read as another class, as few as
-    will do, until the shares of preserved classes differ by so much less between suppressed ones. records: 0 releases a cell's mean over all classes, r > 0 one of its r
-    most typical real records. size: numbers of a code. axes: principal components that are aligned. rounds: matching and
-    aligning by turns. matching: softness of the matches. pooled: of how many records' weight all classes' common moments
-    are in each class's own map. ridge: added to the components' moments, in units of their mean variance.
+class Transport(Method):
+    """Balanced transport to a codebook.
+
+    Parameters
+    ----------
+    cells
+        Entries of the codebook; at most a quarter of the training records.
+    softness
+        Temperature of P(j | x), in units of the mean squared distance between codes and entries. 0 means 0.1 where an
+        attribute is preserved, else 0.015.
+    even
+        Share (0 to 1) of the dependence of preserved on suppressed attributes that is removed: as few records as
+        possible move to another preserved class, until the classes' shares differ by so much less between suppressed
+        classes.
+    records
+        0 releases the mean record of an entry over all classes, r > 0 one of its r most typical real records.
+    size
+        Numbers of a code.
+    axes
+        Principal components that are aligned.
+    rounds
+        Rounds of matching and alignment.
+    matching
+        Temperature of the matches.
+    pooled
+        Weight of the moments common to all classes in the map of a class, in records.
+    ridge
+        Added to the moments of the components, in units of their mean variance.
+
+    References
+    ----------
+    - Sinkhorn distances (2013), alg. 1: the balance.
+    - Generalised canonical correlation (1971), method: the alignment.
     """
 
-    cells: int = 256
-    softness: float = 0.0
-    even: float = 0.5
-    records: int = 0
-    size: int = 12
-    axes: int = 64
-    rounds: int = 12
-    matching: float = 0.03
-    pooled: float = 100.0
-    ridge: float = 0.1
+    cells: SmallCount = 256
+    softness: SmallNonNegative = 0.0
+    even: Share = 0.5
+    records: SmallCountOrZero = 0
+    size: SmallCount = 12
+    axes: SmallCount = 64
+    rounds: SmallCount = 12
+    matching: SmallPositive = 0.03
+    pooled: SmallNonNegative = 100.0
+    ridge: SmallPositive = 0.1
 
-    suppresses: ClassVar[bool] = True
-    preserves: ClassVar[bool] = False
+    name: ClassVar[str] = "transport"
     stochastic: ClassVar[bool] = True
+    discrete: ClassVar[bool] = True
+    strength: ClassVar[Strength | None] = Strength(
+        "softness", (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.005)
+    )
+    default_for: ClassVar[Literal["", "records", "copies"]] = "records"
+    guarantee: ClassVar[str] = (
+        "Computed: on the records of the fit, the suppressed classes fill the outputs alike up to a total variation of "
+        "{uneven:.1%}. At 0, an attacker who knows the modifier (not the key), and the label of no single fitted "
+        "record, learns "
+        "nothing of the class from one draw of one of these records, with no column beside it. An attacker who knows "
+        "labels of "
+        "some fitted records does."
+    )
 
     def __post_init__(self) -> None:
-        check_fields("transport", asdict(self), ("softness", "even", "records", "pooled"))
+        super().__post_init__()
         if 0 < self.softness < SHARPEST:
             raise SordineError(f"transport: softness is {self.softness:g}; it must be 0 or at least {SHARPEST:g}")
-        if self.even > 1:
-            raise SordineError(f"transport: even is {self.even}; it must be from 0 to 1")
 
     @property
     def alignment(self) -> Alignment:
-        """How the space is learnt."""
+        """How the space is learned."""
         return Alignment(self.size, self.axes, self.rounds, self.matching, self.pooled, self.ridge)
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
-        """Align, balance, and choose what stands for each cell. On the CPU, in closed forms but for the readers of what is
-        preserved; records that lack a suppressed or a preserved label take no part."""
+        """Align the classes, balance the codebook, and choose the outputs.
+
+        It runs on the CPU, in closed forms except for the classifiers of preserved attributes. Records that lack a
+        suppressed or a preserved label are not used.
+
+        Raises
+        ------
+        SordineError
+            Where the labelled records are too few, or alike within their classes.
+        """
         usable, x, secret = learnable(table, policy, run.seed, "transport")
         if self.records * FEWEST > len(usable):
             raise SordineError(
-                f"transport: records is {self.records}: so many a cell cannot be drawn from {len(usable):,} records"
+                f"transport: records is {self.records}, which is too many for {len(usable):,} training records; set "
+                f"at most "
+                f"{len(usable) // FEWEST}"
             )
-        kept = (
+        joined = (
             joint([table.y[u][usable] for u in policy.preserve]) if policy.preserve else np.zeros(len(usable), np.int64)
         )
-        strata = torch.from_numpy(kept)
+        strata = torch.from_numpy(joined)
         space = self.alignment.learn(table, policy, run, x, secret, strata)
         readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
         modifier = self.balance(space, readers, x, secret, strata)
@@ -99,90 +149,94 @@ class Transport:
                 f"transport: {len(modifier.codes)} cells, a quarter of the training records, in place of {self.cells}"
             )
         for number, u in enumerate(policy.preserve):
-            first = [int(np.flatnonzero(kept == v)[0]) for v in range(int(kept.max()) + 1)]
+            first = [int(np.flatnonzero(joined == v)[0]) for v in range(int(joined.max()) + 1)]
             modifier.strata[:, number] = torch.from_numpy(table.y[u][usable][first])
-        modifier.card = Card(
-            "transport",
-            asdict(self),
-            {r: list(n) for r, n in policy.roles()},
-            input_of(table),
-            fit={
-                "cells": len(modifier.codes),
-                "outputs": len(modifier.substitutes),
-                "softness": modifier.softness,
-                "uneven": round(uneven(modifier.eval(), x, secret), 4),
-            },
-            notes=[],
-        )
-        modifier.card.notes += self.notes(modifier, len(usable))
+        figures = {
+            "cells": len(modifier.codes),
+            "outputs": len(modifier.substitutes),
+            "softness": modifier.softness,
+            "uneven": round(uneven(modifier.eval(), x, secret), 4),
+        }
+        notes = self.notes(modifier, len(usable), figures["uneven"])
+        modifier.card = self.card(policy, table, fit=figures, notes=notes)
         return modifier.eval()
-
-    # ------------------------------------------------------------------------------------------------ balance
 
     def balance(
         self, space: Aligned, readers: list[Classifier], x: Tensor, secret: Tensor, strata: Tensor
     ) -> TransportModifier:
-        """Cells in the aligned space, the prices that let every class fill them alike, and what stands for each."""
+        """Return the modifier: a codebook in the aligned space, balanced dual potentials, and the outputs.
+
+        Parameters
+        ----------
+        space, readers
+            The aligned space, and a classifier of each preserved attribute.
+        x, secret, strata
+            (n, width) records and their suppressed and preserved class codes (n,).
+        """
         ranks, classes = space.ranks(x), len(space.mean)
         member = functional.one_hot(secret, classes).float()
         code = space.code(space.components(ranks, member), member)
-        cells, owner = cells_of(code, strata, self.cells, 0)
+        codebook, owner = codebook_of(code, strata, self.cells, 0)
         each = max(1, self.records)
         softness = self.softness or (NAMED if readers else UNKNOWN)
-        modifier = TransportModifier(space, readers, len(cells), int(strata.max()) + 1, len(cells) * each, softness)
-        modifier.codes, modifier.stratum = cells, owner
-        modifier.flow = flows(secret, strata, self.even)
-        modifier.scale = torch.cdist(code, cells).square().mean().clamp_min(1e-12)
-        shares = torch.zeros(len(x), len(cells))  # of a class's mass in a cell, how much is each record's
+        modifier = TransportModifier(
+            space, readers, len(codebook), int(strata.max()) + 1, len(codebook) * each, softness
+        )
+        modifier.codes, modifier.stratum = codebook, owner
+        modifier.flow = stratum_moves(secret, strata, self.even)
+        modifier.scale = torch.cdist(code, codebook).square().mean().clamp_min(1e-12)
+        shares = torch.zeros(len(x), len(codebook))  # of each record in the mass of its class at an entry
         for v in range(int(strata.max()) + 1):
             here = torch.nonzero(owner == v).flatten()
             rows = [torch.nonzero((secret == s) & (strata == v)).flatten() for s in range(classes)]
-            seen = [s for s in range(classes) if len(rows[s])]
-            told = space.told(ranks[strata == v])
-            # As they will be released: by what is told of their class, not by its label.
-            code = space.code(space.components(ranks[strata == v], told), told)
-            cost = torch.cdist(code, cells[here]).square() / modifier.scale
-            plan, prices = balanced(cost, softness, secret[strata == v], told)
-            modifier.prices[:, here] = prices
-            for s in seen:
+            probabilities = space.class_probabilities(ranks[strata == v])
+            # As records will be released: by their predicted class, not by their label.
+            code = space.code(space.components(ranks[strata == v], probabilities), probabilities)
+            cost = torch.cdist(code, codebook[here]).square() / modifier.scale
+            plan, potentials = balanced(cost, softness, secret[strata == v], probabilities)
+            modifier.prices[:, here] = potentials
+            for s in (s for s in range(classes) if len(rows[s])):
                 inside = secret[strata == v] == s
                 shares[rows[s][:, None], here] = plan[inside] / plan[inside].sum(0).clamp_min(1e-12)
         present = torch.stack([shares[secret == s].sum(0) > 0 for s in range(classes)]).sum(0)
-        modifier.weight = effective(shares / present)
+        modifier.weight = effective_number(shares / present)
         modifier.substitutes = typical(shares, x, each) if self.records else shares.T @ x / present[:, None]
         return modifier
 
-    def notes(self, modifier: TransportModifier, records: int) -> list[str]:
-        """What the owner must know before the modifier or a release leaves the house."""
-        cells, said = len(modifier.codes), []
+    def notes(self, modifier: TransportModifier, records: int, left: float) -> list[str]:
+        """Return what the owner must know before the modifier or a release leaves, in sentences."""
+        entries, sentences = len(modifier.codes), []
         if self.records:
-            said.append(
-                f"This modifier holds {len(modifier.substitutes)} real records; what are released are copies of them."
+            sentences.append(
+                f"This modifier holds {len(modifier.substitutes)} real records; what is released are copies of them."
             )
         else:
-            said.append(
-                f"What is released is one of {cells} means of records ({records / cells:.0f} records a cell on average), not the "
-                "records themselves."
+            sentences.append(
+                f"What is released is one of {entries} means of records ({records / entries:.0f} records a mean on "
+                f"average), "
+                "not the records themselves."
             )
             alone = int((modifier.weight < ALONE).sum())
             if alone:
-                said.append(
-                    f"{alone} of the cells stand for hardly more than one record each: fewer cells (--set cells=) help."
+                sentences.append(
+                    f"{alone} of these means stand for hardly more than one record each; set fewer cells (--set "
+                    f"cells=)."
                 )
-        left = modifier.card.fit["uneven"]
         if left > UNEVEN:
-            said.append(
-                f"Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to {left:.2f}): "
-                "a record's class is told with errors, or what is preserved tells of it (--set even=1 takes that away)."
+            sentences.append(
+                "Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to "
+                f"{left:.2f}): the predicted class of a record has errors, or preserved attributes depend on "
+                f"suppressed ones "
+                "(--set even=1 removes that dependence)."
             )
-        return said
+        return sentences
 
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
-        """See `recipe.Method`."""
+        """Return an empty modifier; see `Method.build`."""
         classes, axes, size = tensors["space.maps"].shape
         width, first = tensors["space.first"].shape
-        recipe = Transport(**card.fields)
+        method = Transport(**card.fields)
         readers: list[Classifier] = []
         while f"readers.{len(readers)}.projector.weight" in tensors:
             readers.append(Classifier(width, len(tensors[f"readers.{len(readers)}.projector.weight"])))
@@ -192,15 +246,15 @@ class Transport:
             len(tensors["codes"]),
             len(tensors["strata"]),
             len(tensors["substitutes"]),
-            recipe.softness or (NAMED if readers else UNKNOWN),
+            method.softness or (NAMED if readers else UNKNOWN),
         )
 
 
-def effective(shares: Tensor) -> Tensor:
-    """Of how many records each cell's mean is, in effect (Kish): (n, M), columns summing to 1 -> (M,)."""
+def effective_number(shares: Tensor) -> Tensor:
+    """Return Kish's effective number of records in the mean of each entry: (n, M), columns summing to 1 -> (M,)."""
     return 1 / shares.square().sum(0).clamp_min(1e-12)
 
 
 def typical(shares: Tensor, x: Tensor, each: int) -> Tensor:
-    """The records that fill each cell most: (n, M), (n, width) -> (M * each, width)."""
+    """Return the records with the largest shares of each entry: (n, M), (n, width) -> (M * each, width)."""
     return x[shares.topk(each, dim=0).indices.T.flatten()]

@@ -1,4 +1,4 @@
-"""What transport ships: the aligned space, the cells and their prices, and what stands for each cell."""
+"""The modifier of transport: the aligned space, the codebook with its dual potentials, and an output for each entry."""
 
 from __future__ import annotations
 
@@ -12,16 +12,28 @@ from sordine.models.modifier import Modifier, Release
 
 
 class TransportModifier(Modifier):
-    """Holds the aligned space, the cells' codes, a price for every class and cell, and what stands for each cell."""
+    """x -> code z(x) -> P(j | x) over the entries of the codebook -> the output that stands for a drawn entry.
 
-    codes: Tensor  # (M, size)
-    prices: Tensor  # (S, M)
-    stratum: Tensor  # (M,) which joint preserved class a cell is of
+    Parameters
+    ----------
+    space
+        The aligned space.
+    readers
+        A classifier of each preserved attribute.
+    cells, strata, outputs
+        M entries of the codebook, V joint preserved classes, and outputs.
+    softness
+        Temperature of P(j | x), in units of the mean squared distance between codes and entries.
+    """
+
+    codes: Tensor  # (M, size) the codebook
+    prices: Tensor  # (S, M) dual potentials
+    stratum: Tensor  # (M,) joint preserved class of an entry
     strata: Tensor  # (V, preserved attributes) class codes of each joint preserved class
-    flow: Tensor  # (S, V, V) to which joint preserved class a record of s, read as v, goes
-    weight: Tensor  # (M,) of how many records a cell's mean is, in effect
-    scale: Tensor  # mean squared distance of codes to cells: the unit of softness
-    substitutes: Tensor  # (M * records, width)
+    flow: Tensor  # (S, V, V) probability that a record of class s, predicted as v, moves to each joint preserved class
+    weight: Tensor  # (M,) effective number of records in the mean of an entry
+    scale: Tensor  # mean squared distance of codes to entries: the unit of the temperature
+    substitutes: Tensor  # (M * records, width) outputs
 
     noise, discrete = 1, True
 
@@ -42,49 +54,66 @@ class TransportModifier(Modifier):
         self.register_buffer("substitutes", torch.zeros(outputs, width))
 
     def code(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z(x) and P(s | x): (b, *shape) -> (b, size), (b, S)."""
+        """Return z(x) and P(s | x): (b, *shape) -> (b, size), (b, S)."""
         ranks = self.space.ranks(x)
-        member = self.space.told(ranks)
+        member = self.space.class_probabilities(ranks)
         return self.space.code(self.space.components(ranks, member), member), member
 
-    def read(self, x: Tensor) -> Tensor:
-        """The joint preserved class that the classifiers read: (b, *shape) -> (b,)."""
+    def predicted_stratum(self, x: Tensor) -> Tensor:
+        """Return the joint preserved class that the classifiers predict: (b, *shape) -> (b,)."""
         total = torch.zeros(len(x), len(self.strata), device=x.device)
         for column, reader in zip(self.strata.T, self.readers, strict=True):
             total = total + reader(x).log_softmax(1)[:, column]
         return total.argmax(1)
 
     def output_distribution(self, x: Tensor) -> Tensor:
-        """P(j | x): (b, *shape) -> (b, outputs). Within the class read by codes and prices; evenly over the cells of a class
-        that a record is sent to, so that classes are filled alike."""
+        """Return P(j | x): (b, *shape) -> (b, outputs).
+
+        Within the predicted preserved class it follows codes and dual potentials. It is uniform over the entries of
+        another class that a record moves to, so that all classes fill those alike.
+        """
         code, member = self.code(x)
         score = member @ self.prices - torch.cdist(code, self.codes).square() / (self.scale * self.softness)
         if len(self.readers):
-            read = self.read(x)
-            inside = score.masked_fill(read[:, None] != self.stratum, -torch.inf).softmax(1)
-            goes = torch.einsum("bs,sbv->bv", member, self.flow[:, read])  # (b, V)
-            stays = goes.gather(1, read[:, None])
-            even = goes / torch.bincount(self.stratum, minlength=len(self.strata))
-            p = torch.where(read[:, None] == self.stratum, stays * inside, even[:, self.stratum])
+            predicted = self.predicted_stratum(x)
+            inside = score.masked_fill(predicted[:, None] != self.stratum, -torch.inf).softmax(1)
+            goes = torch.einsum("bs,sbv->bv", member, self.flow[:, predicted])  # (b, V)
+            stays = goes.gather(1, predicted[:, None])
+            uniform = goes / torch.bincount(self.stratum, minlength=len(self.strata))
+            p = torch.where(predicted[:, None] == self.stratum, stays * inside, uniform[:, self.stratum])
         else:
             p = score.softmax(1)
-        each = len(self.substitutes) // len(self.codes)
-        return p.repeat_interleave(each, 1) / each
+        outputs = len(self.substitutes) // len(self.codes)
+        return p.repeat_interleave(outputs, 1) / outputs
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
-        """Inverse of the cumulated channel at one uniform draw."""
+        """Return an output for each record: the inverse of the cumulated P(j | x) at one uniform draw, noise (b, 1)."""
         cumulated = self.output_distribution(x).double().cumsum(1)
         if not torch.isfinite(cumulated[:, -1]).all():
             raise SordineError(
-                "transport: a record's cell cannot be told; the modifier or the record holds odd numbers"
+                "transport: the probabilities of a record's outputs are not finite; check the record and the modifier "
+                "for NaN, "
+                "infinite or very large values"
             )
         index = (cumulated < noise.double() * cumulated[:, -1:]).sum(1).clamp_max(len(self.substitutes) - 1)
         return Release(self.substitutes[index].reshape(x.shape), index)
 
 
 def uneven(modifier: TransportModifier, x: Tensor, secret: Tensor) -> float:
-    """How unlike suppressed classes fill the cells on these records: half the summed difference of P(j | s) to the mean over
-    classes, of the class that differs most. 0 is balance, 1 are cells of their own."""
+    """Return the total variation between the outputs of a suppressed class and their mean, for the worst class.
+
+    Parameters
+    ----------
+    modifier
+        The modifier.
+    x, secret
+        (n, *shape) records and (n,) suppressed class codes.
+
+    Returns
+    -------
+    float
+        0 (all classes fill the outputs alike) to 1 (a class has outputs of its own).
+    """
     with torch.no_grad():
         p = torch.cat([modifier.output_distribution(part) for part in x.split(2048)])
     share = torch.stack([p[secret == s].mean(0) for s in range(len(modifier.prices))])
