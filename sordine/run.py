@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sordine.errors import SordineError
 
@@ -51,10 +51,6 @@ class Run:
         Called with (what, done, total) while something long goes on. None shows nothing.
     folder
         Where unfinished work is kept, so that it can be resumed. None keeps nothing.
-    pool
-        Another table whose records may be released in place of the owner's own (method `substitution`).
-    raw_views
-        Function of the training records that gives two views of a batch, made from the raw media (method `mass`).
     workers
         How many threads or processes work at a time. None leaves the choice to the task.
 
@@ -70,8 +66,6 @@ class Run:
     log: Callable[[str], None] = LOGGER.info
     progress: Progress | None = None
     folder: Path | None = None
-    pool: Any = None
-    raw_views: Callable[[Any], Any] | None = None
     workers: int | None = None
 
     def __post_init__(self) -> None:

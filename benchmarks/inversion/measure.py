@@ -103,8 +103,8 @@ class Bench:
             policy = Policy(preserve=self.task_of(what), watch=watched)
             start = time.process_time()
             method = make("inversion", {**FIELDS, **what.fields})
-            run = Run(seed=what.seed, key=KEY, folder=self._folder("networks"), pool=pool)
-            found = fit(table, policy, method, run=run)
+            run = Run(seed=what.seed, key=KEY, folder=self._folder("networks"))
+            found = fit(table, policy, method, pool=pool, run=run)
             found.card.fit["seconds"] = time.process_time() - start
             found.save(folder)
         assert isinstance(found, InversionModifier)

@@ -69,8 +69,10 @@ def fitted(case: Case, what: Config | str, table: Table, work: Path, key: Key) -
         settings: dict[str, Any] = {"preset": case.preset, **case.fields, **what.fields}
         if not what.agnostic:
             settings["w_agnostic"] = 0.0
-        run = Run(seed=SEED, key=key, folder=folder, raw_views=_lazily(case, work) if what.agnostic else None)
-        modifier = fit(table, case.policy(what.suppress, what.preserve), make("mass", settings), run=run)
+        run = Run(seed=SEED, key=key, folder=folder)
+        views = _lazily(case, work) if what.agnostic else None
+        method = make("mass", settings)
+        modifier = fit(table, case.policy(what.suppress, what.preserve), method, raw_views=views, run=run)
     return modifier, transform(modifier, table, key), time.perf_counter() - start
 
 

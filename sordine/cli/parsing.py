@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -194,7 +193,7 @@ def options_by_method(options: Mapping[str, Any], methods: Sequence[str]) -> dic
     for method in methods:
         if method not in METHODS:
             raise SordineError(f"unknown method {method!r}; {nearest(method, METHODS)}")
-        of_method = dict.fromkeys(field.name for field in dataclasses.fields(METHODS[method]))
+        of_method = dict.fromkeys(METHODS.options(method))
         known |= of_method
         made[method] = {name: value for name, value in options.items() if name in of_method}
     for name in options:

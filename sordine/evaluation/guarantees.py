@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import percent
+from sordine.methods.base import NO_GUARANTEE
+from sordine.methods.registry import METHODS
 from sordine.metrics.information import optimal_accuracy_bound
 from sordine.models.modifier import Modifier
-
-NOTHING = "Nothing is proved of this release: the figures are what these attackers read, and another may read more."
-PROVED: dict[str, str] = {
-    "leace": "Proved: on the records of the fit no linear predictor of what is suppressed has a lower squared or logistic loss than a "
-    "constant guess. Nothing is proved of other attackers, or of other records.",
-    "noise": "Nothing is proved of this release: noise of this size bounds what can be told of a record only where records are "
-    "bounded, and no bound is set here.",
-    "nothing": "Nothing is hidden: this is the control.",
-}
 
 
 def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[str, ...]:
@@ -26,13 +19,11 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
     # Kept columns leave beside the record: where there are some, who reads both is who must be bounded.
     most = {e.attributes: e for e in sorted(exact, key=lambda e: len(e.kept)) if e.on == "unseen"}
     said = [_discrete(e) for e in most.values()]
-    left = modifier.card.fit.get("uneven") if hasattr(modifier, "card") else None
-    if said and left is not None:
-        said.append(
-            f"Computed: on the records of the fit, suppressed classes fill the cells alike up to a total variation of {percent(left)}. "
-            "At 0 whoever knows the modifier (not the key) and those records alone would learn nothing of the class from one draw of one "
-            "record of them, with no column beside it."
-        )
+    card = getattr(modifier, "card", None)
+    method = METHODS.get(card.method) if card is not None else None
+    sentence = NO_GUARANTEE if card is None or method is None else method.guarantees(card.fit)
+    if said and sentence not in ("", NO_GUARANTEE):
+        said.append(sentence)
     if said:
         return (
             *said,
@@ -40,8 +31,7 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
         )
     if modifier.discrete:
         return ("Nothing is proved of new records: the modifier saw all of those that are labelled.",)
-    card = getattr(modifier, "card", None)
-    return (PROVED.get(card.method if card is not None else "", NOTHING),)
+    return (sentence or NO_GUARANTEE,)
 
 
 def _discrete(e: ExactFinding) -> str:

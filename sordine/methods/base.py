@@ -70,9 +70,6 @@ class Method:
     strength
         The option that sets how much is hidden, with its values; None where there is no such option. The leakage limit
         and the sweep vary it.
-    unfinished
-        Names of files that a fit leaves in the run's folder and that do not depend on its options. They are deleted
-        before a fit with other options.
     default_for
         The kind of release for which the method is the default: `records` or `copies`; empty for no kind.
     guarantee
@@ -90,7 +87,6 @@ class Method:
     accepts_views: ClassVar[bool] = False
     releases: ClassVar[frozenset[Output]] = frozenset({"vectors", "pictures"})
     strength: ClassVar[Strength | None] = None
-    unfinished: ClassVar[tuple[str, ...]] = ()
     default_for: ClassVar[Literal["", "records", "copies"]] = ""
     guarantee: ClassVar[str] = NO_GUARANTEE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
@@ -59,10 +58,14 @@ Weight = Annotated[NonNegative | tuple[NonNegative, ...] | Mapping[str, NonNegat
 Widths = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(read_widths)]
 
 
-@functools.cache
+_CACHE: dict[type, dict[str, pydantic.TypeAdapter[Any]]] = {}
+
+
 def _adapters(cls: Any) -> dict[str, pydantic.TypeAdapter[Any]]:
-    hints = get_type_hints(cls, include_extras=True)
-    return {f.name: pydantic.TypeAdapter(hints[f.name]) for f in dataclasses.fields(cls) if f.init}
+    if cls not in _CACHE:
+        hints = get_type_hints(cls, include_extras=True)
+        _CACHE[cls] = {f.name: pydantic.TypeAdapter(hints[f.name]) for f in dataclasses.fields(cls) if f.init}
+    return _CACHE[cls]
 
 
 def check_options(options: Any, name: str) -> None:

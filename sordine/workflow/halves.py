@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +26,6 @@ from sordine.workflow.certificates import Certificate, certificates, lowest, poo
 if TYPE_CHECKING:
     from sordine.workflow.leakage_limit import Rung
 
-# What these keep in a run's folder does not say of which fields it is: it is never gone on from by another setting.
-UNNAMED = ("substitution.safetensors",)
 HALVES = 2
 
 
@@ -64,6 +62,7 @@ class Halves:
     records: int
     useful: tuple[str, ...]
     measure: str
+    materials: Mapping[str, Any] = field(default_factory=dict)  # `pool` and `raw_views` of `fit`
 
     @classmethod
     def of(cls, table: Table, policy: Policy, budget: Budget, run: Run, workers: int) -> Halves:
@@ -103,7 +102,7 @@ class Halves:
         """Fit both halves, release, attack, and pool what was read."""
         parts, moved = [], []
         for half, before in zip(self.halves, self.before, strict=True):
-            modifier = fit_rung(rung, half, self.policy, replace(self.run, log=silent))
+            modifier = fit_rung(rung, half, self.policy, replace(self.run, log=silent), self.materials)
             after, distance = released(modifier, half, before, self.run.key, self.workers)
             moved.append(distance)
             run = replace(self.run, workers=self.workers)
@@ -133,13 +132,11 @@ def halves(table: Table, policy: Policy, key: Key) -> np.ndarray:
     return deal_whole(table.group, rank, HALVES)
 
 
-def fit_rung(rung: Rung, table: Table, policy: Policy, run: Run) -> Modifier:
-    """Fit one setting. What the run's folder holds of pretrained models is used again; unfinished work of another setting
-    is not gone on from."""
-    if run.folder is not None:
-        for name in UNNAMED:
-            (run.folder / name).unlink(missing_ok=True)
-    return fit(table, policy, rung.method, run=run)
+def fit_rung(
+    rung: Rung, table: Table, policy: Policy, run: Run, materials: Mapping[str, Any] | None = None
+) -> Modifier:
+    """Fit one setting; pretrained models in the run's folder are used again. materials: `pool` and `raw_views` of `fit`."""
+    return fit(table, policy, rung.method, run=run, **(materials or {}))
 
 
 def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) -> AttackData:

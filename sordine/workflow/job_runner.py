@@ -18,7 +18,7 @@ from sordine.evaluation.report_json import read_report, write_report
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside
 from sordine.keys import Key
-from sordine.methods.registry import load, make
+from sordine.methods.registry import METHODS, load, make
 from sordine.models.modifier import versions
 from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, accepts_run_keywords, check_device, silent
@@ -480,15 +480,19 @@ def _check(job: Job, out: Path) -> None:
 
 def _check_release(job: Job, method: str) -> None:
     """Raise SordineError where the method cannot release what the job requests."""
-    if job.media and method != "substitution":
-        raise SordineError(f"media: {method} makes vectors; only substitution draws files that can be released")
+    releases = METHODS[method].releases
+    if job.media and "copies" not in releases:
+        known = " or ".join(name for name, cls in METHODS.items() if "copies" in cls.releases)
+        raise SordineError(f"media: {method} does not release copies of records, so no media files; choose {known}")
     if job.media and job.pictures:
         raise SordineError("media and pictures: a release holds copies of the source's files or the method's pictures")
-    if job.pictures and (job.extractor != "pictures" or method == "inversion"):
-        why = "inversion releases no pictures" if method == "inversion" else "they need the extractor `pictures`"
-        raise SordineError(f"pictures: {why}")
-    if job.raw_views and method != "mass":
-        raise SordineError(f"raw_views: {method} makes no views; mass does")
+    if job.pictures and "pictures" not in releases:
+        raise SordineError(f"pictures: {method} does not release pictures; choose another method")
+    if job.pictures and job.extractor != "pictures":
+        raise SordineError("pictures: they need the extractor `pictures`")
+    if job.raw_views and not METHODS[method].accepts_views:
+        known = " or ".join(name for name, cls in METHODS.items() if cls.accepts_views)
+        raise SordineError(f"raw_views: {method} does not use views of raw media; choose {known}, or remove raw_views")
     if job.media and job.pool is not None:
         raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
 

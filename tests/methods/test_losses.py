@@ -12,7 +12,6 @@ from sordine.methods.mass.losses import (
     bound_penalty,
     feature_similarity,
     info_nce,
-    mass_total,
     modify,
     mutual_information_estimate,
     preservation,
@@ -23,11 +22,10 @@ from sordine.methods.mass.losses import (
     suppression,
 )
 from sordine.methods.substitution.losses import (
-    channel_probabilities,
     conditional_index_entropy,
     index_entropy,
     preserved_match,
-    substitution_total,
+    substitution_probabilities,
 )
 from sordine.models.losses import agnostic, entropy_of_predictions, masked_mean, nt_xent_pairs, simclr, unit
 from sordine.models.networks.mlp import BatchedMLP, mlp
@@ -141,14 +139,6 @@ def test_nt_xent_gradients_are_finite_at_zero_vectors(rng: torch.Generator) -> N
     assert torch.isfinite(p.grad).all()
 
 
-def test_mass_total_is_the_sum_of_terms_eq_9() -> None:
-    one = torch.tensor(1.0)
-    assert mass_total([one, 2 * one], 4 * one, 8 * one, [16 * one, 32 * one]).item() == 63
-    assert mass_total([one]).item() == 1
-    with pytest.raises(SordineError, match="no term"):
-        mass_total([])
-
-
 def test_bound_penalty_counts_only_what_passes_the_bound() -> None:
     violation = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
     penalty = bound_penalty(violation, 3.0, 5.0)
@@ -170,9 +160,9 @@ def test_info_nce_by_loops(rng: torch.Generator) -> None:
         info_nce(z, w, 0.0)
 
 
-def test_channel_probabilities_by_loops(rng: torch.Generator) -> None:
+def test_substitution_probabilities_by_loops(rng: torch.Generator) -> None:
     f, g = rand(rng, 2, 3), rand(rng, 4, 3)
-    p = channel_probabilities(f, 9 * g, 0.2)
+    p = substitution_probabilities(f, 9 * g, 0.2)
     for i in range(2):
         scores = [math.exp(cos(f[i], g[j]) / 0.2) for j in range(4)]
         assert p[i].tolist() == pytest.approx([s / sum(scores) for s in scores])
@@ -181,7 +171,7 @@ def test_channel_probabilities_by_loops(rng: torch.Generator) -> None:
 def test_a_substitute_that_is_ruled_out_has_no_probability(rng: torch.Generator) -> None:
     f, g = torch.randn(2, 3, generator=rng), torch.randn(4, 3, generator=rng)
     never = torch.tensor([[True, False, False, False], [False, False, False, False]])
-    p, whole = channel_probabilities(f, g, 0.2, never), channel_probabilities(f, g, 0.2)
+    p, whole = substitution_probabilities(f, g, 0.2, never), substitution_probabilities(f, g, 0.2)
     assert p[0, 0] == 0
     assert torch.allclose(p[0, 1:], whole[0, 1:] / whole[0, 1:].sum())
     assert torch.equal(p[1], whole[1])
@@ -204,20 +194,12 @@ def test_substitution_terms_on_hand_worked_numbers() -> None:
 
 def test_substitution_gradient_is_finite_where_the_softmax_underflows() -> None:
     f = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
-    p = channel_probabilities(f, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), 0.01)
+    p = substitution_probabilities(f, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), 0.01)
     assert p[0, 1] == 0
     total = index_entropy(p) + conditional_index_entropy(p, torch.tensor([0, 1]), 2)
     total.backward()
     assert f.grad is not None
     assert torch.isfinite(f.grad).all()
-
-
-def test_substitution_total_has_the_papers_weights() -> None:
-    t = torch.tensor
-    total = substitution_total([t(1.0), t(2.0), t(3.0)], [t(10.0), t(20.0)], t(100.0))
-    assert total.item() == pytest.approx(-6 + 3 / 2 * 30 + 0.6 * 100)
-    assert substitution_total([t(1.0)], [], t(5.0)).item() == pytest.approx(-1 + 0.2 * 5)
-    assert substitution_total([t(1.0)], [t(2.0)], t(5.0), 7.0, 0.0).item() == pytest.approx(-1 + 14)
 
 
 def test_mlp_has_the_papers_layers() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sordine.errors import SordineError
-from sordine.methods.inversion.losses import adversary_total, protector_total, task_loss
+from sordine.methods.inversion.losses import task_loss
 from sordine.methods.masking.losses import obfuscator_loss, predictor_loss, revealed, top_share, withheld
 from sordine.methods.replacement.losses import (
     budget,
@@ -19,9 +19,7 @@ from sordine.methods.replacement.losses import (
     domain_classification,
     draw_synthetic,
     filter_discriminator,
-    filter_loss,
     generator_discriminator,
-    generator_loss,
     gradient_penalty,
     insert,
     likelihood_of_wrong,
@@ -155,22 +153,6 @@ def test_the_budget_averages_before_the_hinge() -> None:
     for wrong in ((-0.1, 1.0), (0.1, -1.0), (math.nan, 1.0), (0.1, INF)):
         with refused("must be 0 or more and finite"):
             budget(distances, *wrong)
-
-
-def test_theta_f_and_theta_g_are_sums_with_gradients_in_both_terms() -> None:
-    for total in (filter_loss, generator_loss):
-        a, b = torch.tensor(2.0, requires_grad=True), torch.tensor(0.25, requires_grad=True)
-        theta = total(a, b)
-        assert theta.item() == 2.25
-        theta.backward()
-        assert a.grad == 1
-        assert b.grad == 1
-    # Theta_f of a whole case: entropy log 2 (h_f is even), moved by 5, budget 3 and lambda 2.
-    theta = filter_loss(
-        negative_entropy(torch.zeros(1, 2)),
-        budget(distance_l2(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)), 3.0, 2.0),
-    )
-    assert theta.item() == pytest.approx(-LN(2) + 2 * (5 - 3) ** 2)
 
 
 def test_insert_wants_the_synthetic_class_and_not_fake() -> None:
@@ -352,28 +334,6 @@ def test_perceptual_distance_adds_up_layers_each_per_element() -> None:
             perceptual_distance(hat, own)
     with refused("one shape"):
         perceptual_distance(a, b[::-1])
-
-
-def test_totals_of_eqs_5_and_9() -> None:
-    one, two, three = (torch.tensor(v, requires_grad=True) for v in (1.0, 2.0, 3.0))
-    adversary = adversary_total(one, two, three, 10.0, 100.0)
-    assert adversary.item() == 1 + 10 * 2 + 100 * 3
-    adversary.backward()
-    assert (one.grad, two.grad, three.grad) == (1, 10, 100)
-    one.grad = two.grad = three.grad = None
-    protector = protector_total(one, two, three, 10.0, 100.0)
-    assert protector.item() == 1 - 10 * 2 - 100 * 3
-    protector.backward()
-    assert (one.grad, two.grad, three.grad) == (1, -10, -100)
-    # by eq. 15 lambda1 would multiply lambda2, too
-    assert protector_total(one, two, three, 0.0, 100.0).item() == 1 - 100 * 3
-    for total in (adversary_total, protector_total):
-        assert total(one, None, None, 0.0, 0.0).item() == 1
-        assert total(one, torch.tensor(INF), None, 0.0, 0.0).item() == 1  # 0 * inf would be NaN
-        with refused("its term is not there"):
-            total(one, two, None, 0.0, 1.0)
-        with refused("must be 0 or more and finite, not -1"):
-            total(one, two, three, -1.0, 0.0)
 
 
 def test_task_loss_is_the_mean_over_attributes_and_binary_cross_entropy_of_two_classes() -> None:

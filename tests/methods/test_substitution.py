@@ -66,18 +66,19 @@ def test_a_pool_from_another_table():
         ids=[f"other{i}" for i in range(300)],
         source="volunteers",
     )
-    modifier = fit(table, POLICY, make("substitution", FAST), run=Run(key=KEY, pool=swapped))
+    modifier = fit(table, POLICY, make("substitution", FAST), pool=swapped, run=Run(key=KEY))
     foreign = {row.tobytes() for row in others.x}
     assert all(row.tobytes() in foreign for row in transform(modifier, table, KEY).x)
     assert "volunteers" in modifier.card.notes[0]
     with pytest.raises(SordineError, match="no attribute 'word'"):
-        fit(table, POLICY, make("substitution", FAST), run=Run(key=KEY, pool=Table.of(others.x, {})))
+        fit(table, POLICY, make("substitution", FAST), pool=Table.of(others.x, {}), run=Run(key=KEY))
     with pytest.raises(SordineError, match="shape"):
         fit(
             table,
             POLICY,
             make("substitution", FAST),
-            run=Run(key=KEY, pool=Table.of(others.x[:, :3], {"word": others.y["word"]})),
+            pool=Table.of(others.x[:, :3], {"word": others.y["word"]}),
+            run=Run(key=KEY),
         )
 
 

@@ -11,8 +11,15 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.alignment.network import KNOTS, Ranks
-from sordine.methods.alignment.optimal_transport import balanced, centres, consensus, fill, flows, sinkhorn
-from sordine.methods.alignment.space import back
+from sordine.methods.alignment.optimal_transport import (
+    balanced,
+    consensus,
+    fill_missing,
+    k_means,
+    sinkhorn,
+    stratum_moves,
+)
+from sordine.methods.alignment.space import linear_decoder
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
 from sordine.methods.transport.method import typical
@@ -62,7 +69,7 @@ def test_balanced_prices_are_sinkhorns_where_belief_is_certain():
 
 def test_centres_find_two_heaps():
     codes = torch.tensor([[0.0], [0.2], [10.0], [10.4]])
-    assert sorted(centres(codes, 2, 3).flatten().tolist()) == pytest.approx([0.1, 10.2])
+    assert sorted(k_means(codes, 2, 3).flatten().tolist()) == pytest.approx([0.1, 10.2])
 
 
 def test_consensus_keeps_what_every_class_can_say():
@@ -96,21 +103,21 @@ def test_ranks_are_normal_quantiles():
 def test_small_pieces():
     x = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 2.0]])
     code = torch.tensor([[0.0], [1.0], [2.0]])
-    made = torch.cat([code, torch.ones(3, 1)], 1) @ back(code, x)
+    made = torch.cat([code, torch.ones(3, 1)], 1) @ linear_decoder(code, x)
     assert torch.allclose(made[:, 0], x[:, 0], atol=1e-2)
     assert typical(torch.tensor([[0.1, 0.9], [0.7, 0.1], [0.2, 0.0]]), x, 1).tolist() == [[3, 0], [1, 0]]
-    filled = fill(torch.tensor([[[2.0]], [[0.0]]]), [torch.tensor([[1.0]]), torch.tensor([[0.0]])])
+    filled = fill_missing(torch.tensor([[[2.0]], [[0.0]]]), [torch.tensor([[1.0]]), torch.tensor([[0.0]])])
     assert filled.flatten().tolist() == [2, 2]
 
 
 def test_flows_worked_out_by_hand():
     # Class 0 has shares (3/4, 1/4), class 1 (1/4, 3/4). Wholly even: both (1/2, 1/2), so a third of the larger part moves.
     secret, strata = torch.tensor([0] * 4 + [1] * 4), torch.tensor([0, 0, 0, 1, 0, 1, 1, 1])
-    whole = flows(secret, strata, 1.0)
+    whole = stratum_moves(secret, strata, 1.0)
     assert torch.allclose(whole[0], torch.tensor([[2 / 3, 1 / 3], [0, 1]]), atol=1e-6)
     assert torch.allclose(whole[1], torch.tensor([[1, 0], [1 / 3, 2 / 3]]), atol=1e-6)
-    assert torch.allclose(flows(secret, strata, 0.5)[0], torch.tensor([[5 / 6, 1 / 6], [0, 1]]), atol=1e-6)
-    assert torch.allclose(flows(secret, strata, 0.0)[0], torch.eye(2))
+    assert torch.allclose(stratum_moves(secret, strata, 0.5)[0], torch.tensor([[5 / 6, 1 / 6], [0, 1]]), atol=1e-6)
+    assert torch.allclose(stratum_moves(secret, strata, 0.0)[0], torch.eye(2))
 
 
 def test_entangled_classes_are_filled_alike_where_asked():

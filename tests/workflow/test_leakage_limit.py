@@ -286,10 +286,10 @@ def test_a_ladder_goes_from_the_most_private_to_the_most_useful() -> None:
         search.rungs("noise", along=("sigma", ("1", "1")))
 
 
-@pytest.mark.parametrize("name", [name for name in search.LADDERS if name in METHODS])
+@pytest.mark.parametrize("name", [name for name, cls in METHODS.items() if cls.strength])
 def test_every_ladder_is_of_a_field_that_the_method_takes(name: str) -> None:
     made = search.rungs(name)
-    assert len({repr(r.method) for r in made}) == len(search.LADDERS[name][1]) >= 2
+    assert len({repr(r.method) for r in made}) == len(METHODS[name].strength.values) >= 2
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,9 @@ class MaskingModifier(Modifier):
 
 @dataclass(frozen=True)
 class Masking(Presets, Method):
-    """The masking paper's method. An option that is None takes the value of the preset; see docs/guide/methods/masking.md.
+    """The masking paper's method. An option that is None takes the value of the preset.
+
+    docs/guide/methods/masking.md describes every option.
 
     Parameters
     ----------

@@ -9,8 +9,9 @@ is discrete, the best possible attacker is computed, not trained.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -30,10 +31,11 @@ from sordine.methods.substitution.losses import (
     substitution_probabilities,
 )
 from sordine.metrics.information import joint
+from sordine.models.checkpoints import checkpoint_file
 from sordine.models.losses import unit
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.models.networks.mlp import mlp
-from sordine.models.training import Draw, Move, Player, play, resume_game, save_game
+from sordine.models.training import Draw, Move, Player, train
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -207,7 +209,6 @@ class Substitution(Method):
     strength: ClassVar[Strength | None] = Strength(
         "entropy_weight", (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 0.97)
     )
-    unfinished: ClassVar[tuple[str, ...]] = ("substitution.safetensors",)
     default_for: ClassVar[Literal["", "records", "copies"]] = "copies"
 
     def fit(self, table: Table, policy: Policy, run: Run, *, pool: Table | None = None) -> Modifier:
@@ -331,12 +332,10 @@ class Substitution(Method):
             self.entropy_weight * len(policy.suppress),
             own,
         )
-        kept = run.folder / "substitution.safetensors" if run.folder else None
-        start = resume_game(kept, game, draw) if kept else 0
-        for epoch in play(game, draw, epochs, start=start):
-            run.step("substitution", epoch.number, epochs)
-            if kept and (epoch.number % max(1, epochs // 10) == 0):
-                save_game(kept, game, draw, epoch.number)
+        made = {"fields": asdict(self), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
+        made["pool"] = hashlib.blake2b(pool.cpu().numpy().tobytes()).hexdigest()
+        file = checkpoint_file(run.folder, "substitution", made, table, named, device=run.device)
+        train(game, draw, epochs, what="substitution", file=file, run=run)
         return net.eval()
 
     def note(self, size: int, source: Table, foreign: bool) -> str:

@@ -28,6 +28,7 @@ from sordine.data.table_io import TableFile, read_ids, read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.keys import Key
+from sordine.methods.registry import METHODS
 from sordine.run import Run, accepts_run_keywords
 from sordine.workflow.release.checks import Working, check_working
 from sordine.workflow.release.manifest import (
@@ -243,12 +244,13 @@ def _blocks(file: TableFile) -> Iterator[np.ndarray]:
 
 
 def _check_origin(found: Working, source: Media, table: Path, output: Path) -> None:
-    """Raise SordineError unless a substitution drew the records from this table, and the output lies elsewhere."""
-    method = found.note.get("method")
-    if method != "substitution":
+    """Raise SordineError unless copies of records of this table were released, and the output lies elsewhere."""
+    method = str(found.note.get("method"))
+    if method not in METHODS or "copies" not in METHODS[method].releases:
+        known = " or ".join(name for name, cls in METHODS.items() if "copies" in cls.releases)
         raise SordineError(
-            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; "
-            "only what a substitution modifier drew is released as media"
+            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; only "
+            f"what {known} released can be released as media"
         )
     if read_note(table, "sordine.transform"):
         raise SordineError(f"{table} was transformed itself: --table is the table that {source.root} was extracted to")
