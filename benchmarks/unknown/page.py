@@ -27,7 +27,7 @@ from benchmarks.unknown.pooled import (
 )
 from sordine.evaluation.sections.sample import MOST as SEVERAL
 
-MACHINE = re.compile(r"support vector machine, .*? read (\d\.\d\d) NAG")  # in a card's notes
+MACHINE = re.compile(r"support vector machine, .*? (?:inferred|read) (\d\.\d\d) NAG")  # in a card's notes
 Parts = dict[tuple[str, Task, str], list[Part]]  # (case, task, entry) -> parts
 
 

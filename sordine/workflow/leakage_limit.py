@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.methods.base import Method
-from sordine.methods.registry import make
+from sordine.methods.registry import METHODS, make
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run

@@ -334,9 +334,9 @@ def test_records_that_do_not_vary_within_their_classes_are_refused(settings):
         fit(table, Policy(("person",)), make("flow", settings), run=Run(key=KEY))
 
 
-@pytest.mark.parametrize("fields", [{"noise": "0.3"}, {"rounds": float("nan")}, {"features": None}])
+@pytest.mark.parametrize("fields", [{"noise": "loud"}, {"rounds": float("nan")}, {"features": None}])
 def test_what_is_no_number_is_refused(fields):
-    with pytest.raises(SordineError, match="it must be a number"):
+    with pytest.raises(SordineError, match="|".join(("noise", "rounds", "features"))):
         Flow(**fields)
 
 
@@ -531,7 +531,7 @@ def test_a_fit_says_which_space_it_chose(table):
     assert tried
     assert f"{modifier.card.fit['size']} numbers, {modifier.card.fit['space']}" in tried
     assert set(tried) <= {"5 numbers, standardised", "5 numbers, matched"}
-    assert sum("NAG read from records held back" in line for line in said) == len(tried)
+    assert sum("NAG from records" in line for line in said) == len(tried)
 
 
 def test_the_matched_space_is_tried_early_where_classes_share_their_axes():
@@ -557,14 +557,14 @@ def test_the_share_that_a_code_holds():
 
 def test_too_few_records_to_choose_by_is_said(table):
     few = table.take(np.concatenate([np.flatnonzero(table.y["person"] == p)[:2] for p in range(4)]))
-    with pytest.raises(SordineError, match=r"flow can hold none back to choose a space by; choose one .*size=2"):
+    with pytest.raises(SordineError, match=r"hold out .*size=2"):
         make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
 
 
 def test_too_few_records_of_every_group_to_choose_by_is_said(table):
     few = replace(table.take(np.arange(8)), group=np.arange(8))
     few.y["person"][:] = [0, 0, 0, 1, 1, 1, 2, 2]
-    with pytest.raises(SordineError, match=r"flow can hold none back to choose a space by; choose one .*size=2"):
+    with pytest.raises(SordineError, match=r"hold out .*size=2"):
         make("flow", {}).fit(few, Policy(("person",)), Run(key=KEY))
 
 
@@ -702,8 +702,8 @@ def test_a_card_says_what_the_machine_read_without_a_say(table):
     made = [fit(some, Policy(("person",)), make("flow", small | {"strict": s}), run=Run(key=KEY)) for s in (0, 1)]
     for modifier in made:
         assert MACHINE.search(" ".join(modifier.card.notes))[1] == f"{max(0, modifier.card.fit['machine']):.2f}"
-    assert "which has no say" in " ".join(made[0].card.notes)
-    assert "which has a say" in " ".join(made[1].card.notes)
+    assert "does not count" in " ".join(made[0].card.notes)
+    assert "which counts" in " ".join(made[1].card.notes)
 
 
 @pytest.mark.parametrize("space", ["standardised", "matched", "chosen"])
@@ -722,7 +722,7 @@ def test_a_space_that_a_part_of_the_records_will_not_bear_is_left_out():
     table = clusters(60, people=3)
     table.x[:] = np.eye(table.width)[table.y["person"]]
     table.x[0, 0] = 5
-    with pytest.raises(SordineError, match="can learn no space from"):
+    with pytest.raises(SordineError, match="a part of the records"):
         make("flow", {"rounds": 3}).fit(table, Policy(("person",)), Run(key=KEY))
 
 
@@ -748,7 +748,7 @@ def test_an_edited_card_does_not_change_how_far_records_step(table):
 def test_classes_that_are_none_are_refused(table):
     modifier = fit(table, Policy(("person",)), make("flow", FAST | {"rounds": 4}), run=Run(key=KEY))
     for name in ("steps.groupings", "votes.secret"):
-        with pytest.raises(ValueError, match="classes that are none"):
+        with pytest.raises(ValueError, match="class codes"):
             Flow.build(modifier.card, modifier.state_dict() | {name: modifier.state_dict()[name] + 100})
 
 
@@ -761,7 +761,7 @@ def test_minus_nought_is_nought():
 def test_a_space_is_named_that_the_table_can_have():
     rng = np.random.default_rng(0)
     table = Table.of(rng.normal(size=(9, 4)).astype(np.float32), {"person": list("aaabbbccc")}, source="few.csv")
-    with pytest.raises(SordineError, match=r"few\.csv: no class .* --set size=(\d)\)") as told:
+    with pytest.raises(SordineError, match=r"few\.csv: .* --set size=(\d)\)") as told:
         make("flow", {"rounds": 2}).fit(table, Policy(("person",)), Run(key=KEY))
     size = int(str(told.value).split("size=")[1].rstrip(")"))
     method = make("flow", {"rounds": 2, "space": "standardised", "size": size})

@@ -17,6 +17,7 @@ from sordine.data.synthetic.gaussians import gaussians
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
+from sordine.methods.fit import fit
 from sordine.methods.registry import load, make
 from sordine.methods.replacement.method import PRESETS, Replacement
 from sordine.methods.replacement.modifier import ReplacementModifier
@@ -328,7 +329,7 @@ def test_p_of_s_can_be_the_datas() -> None:
 def test_a_filter_alone_draws_nothing() -> None:
     table = clusters(100)
     modifier = Replacement(epochs=1, variant="filter").fit(table, resolved(table, "person"), Run())
-    with pytest.raises(SordineError, match="draws no synthetic value"):
+    with pytest.raises(SordineError, match="filter"):
         modifier.drawn(torch.rand(3, modifier.noise))
     x, noise = table.batch(slice(0, 5)), torch.rand(5, modifier.noise)
     assert torch.equal(modifier(x, noise).x, modifier.filtered(x, noise))
@@ -462,20 +463,20 @@ def test_bad_input_gives_one_line() -> None:
     for settings, message in [
         ({"variant": "boht"}, "variant"),
         ({"criterion": "entropi"}, "criterion"),
-        ({"epsilon": -1}, "epsilon must be a number from 0"),
-        ({"epsilon_filter": float("nan")}, "epsilon_filter must be a number from 0"),
+        ({"epsilon": -1}, "epsilon"),
+        ({"epsilon_filter": float("nan")}, "epsilon_filter"),
         ({"widths": ()}, "widths"),
-        ({"widths": (16,)}, "two or more"),
-        ({"lr": 0}, "lr must be a number from"),
-        ({"beta2": 1.0}, "beta2 must be a number from 0 to"),
+        ({"widths": (16,)}, "widths"),
+        ({"lr": 0}, "lr"),
+        ({"beta2": 1.0}, "beta2"),
         ({"dropout": -0.1}, "dropout"),
     ]:
         with pytest.raises(SordineError, match=message) as error:
             make("replacement", settings)
         assert "\n" not in str(error.value)
-    with pytest.raises(SordineError, match="no attribute to suppress"):
-        Replacement().fit(table, Policy((), (), ()), Run())
-    with pytest.raises(SordineError, match="a UNet of 5 levels takes sides that 16 divides"):
+    with pytest.raises(SordineError, match="suppress"):
+        fit(table, Policy((), ("side",), ()), "replacement", run=Run())
+    with pytest.raises(SordineError, match="UNet"):
         Replacement(**TINY | {"widths": (2, 2, 2, 2, 2)}).fit(table, resolved(table, "side"), Run())
 
 

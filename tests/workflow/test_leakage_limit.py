@@ -278,7 +278,7 @@ def test_a_ladder_goes_from_the_most_private_to_the_most_useful() -> None:
     assert str(search.rungs("noise", {"unit": "raw"})[0]) == "noise, sigma 30"
     with pytest.raises(SordineError, match="sigma"):
         search.rungs("noise", {"sigma": "1"})
-    with pytest.raises(SordineError, match="has no field 'sygma'"):
+    with pytest.raises(SordineError, match="sygma"):
         search.rungs("noise", along=("sygma", ("1",)))
     with pytest.raises(SordineError, match="values must differ, not 1"):
         search.rungs("noise", along=("sigma", ("1", "1.0")))
