@@ -30,7 +30,7 @@ from sordine.models.training import Draw, play
 from sordine.policy import Policy
 from sordine.run import Run
 from tests.fixtures.clusters import clusters
-from tests.models.test_classifiers import Stop, same, stop_after
+from tests.models.test_classifier import Stop, same, stop_after
 
 KEY = Key.of_seed(0)
 SHORT = {"classifier_epochs": 6, "agnostic_epochs": 5}

@@ -28,7 +28,7 @@ from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
 from tests.fixtures.clusters import clusters
-from tests.models.test_classifiers import Stop, same, stop_after
+from tests.models.test_classifier import Stop, same, stop_after
 
 KEY = Key.of_seed(0)
 TINY = {"widths": (2, 4), "discriminator_width": 2, "noise": 2, "batch": 8, "epochs": 1}
