@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from sordine.data.files import cache_folder, content_address, refuse_existing, sha256
@@ -169,17 +169,7 @@ def extract(
     output, run = Path(output), run or Run()
     if not isinstance(options, ExtractOptions):
         options = ExtractOptions(options=options or {})
-    weights = {} if options.weights is None else {"weights": str(options.weights)}
-    tool = make_extractor(extractor, {**options.options, **weights})
-    if workers_of(run) < 1:
-        raise SordineError(f"workers is {run.workers}; it must be at least 1")
-    refuse_existing(output, options.force)
-    opened = open_source(Path(source), extractor, tool, options)
-    if isinstance(opened, Media) and options.features:
-        raise SordineError(f"{opened.root}: {extractor} takes the files of a media folder; remove --features")
-    fitted = fitted_beside(output, extractor)
-    if tool.learns and tool.weights is None:
-        refuse_existing(fitted, options.force)
+    opened, tool = _opened(Path(source), extractor, output, options, run)
     notes = list(opened.notes) if isinstance(opened, Media) else []
     for line in notes:
         run.log(line)
@@ -187,24 +177,51 @@ def extract(
     plan = tool.plan(opened, within, features=tuple(options.features), skip_bad=options.skip_bad)
     for line in plan.notes:
         run.log(line)
-    schema = _schema(extractor, tool, opened, plan)
+    rows, skipped = _write(extractor, tool, opened, plan, output, options, run)
+    fitted = None
+    if plan.learnt:
+        fitted = fitted_beside(output, extractor)
+        save_learnt(fitted, plan.learnt, force=options.force)
+        run.log(f"{fitted}: the fitted {extractor}. To extract other sources alike, use it with --weights")
+    seconds = time.monotonic() - start
+    return Extracted(rows, skipped, math.prod(plan.shape), seconds, (*notes, *plan.notes), fitted)
+
+
+def _opened(
+    source: Path, name: str, output: Path, options: ExtractOptions, run: Run
+) -> tuple[Media | RawTable, Extractor]:
+    # The source and the extractor, after the checks that need no work.
+    weights = {} if options.weights is None else {"weights": str(options.weights)}
+    tool = make_extractor(name, {**options.options, **weights})
+    if workers_of(run) < 1:
+        raise SordineError(f"workers is {run.workers}; it must be at least 1")
+    refuse_existing(output, options.force)
+    opened = open_source(source, name, tool, options)
+    if isinstance(opened, Media) and options.features:
+        raise SordineError(f"{opened.root}: {name} takes the files of a media folder; remove --features")
+    if tool.learns and tool.weights is None:
+        refuse_existing(fitted_beside(output, name), options.force)
+    return opened, tool
+
+
+def _write(
+    name: str,
+    tool: Extractor,
+    source: Media | RawTable,
+    plan: FeaturePlan,
+    output: Path,
+    options: ExtractOptions,
+    run: Run,
+) -> tuple[int, tuple[tuple[str, str], ...]]:
+    # The number of rows written, and the files left out.
+    schema = _schema(name, tool, source, plan)
     skipped: list[tuple[str, str]] = []
-    where, count = _where(opened), opened.rows if isinstance(opened, RawTable) else len(opened)
-    ready = checked(plan.blocks(schema), skipped, where, count, skip_bad=options.skip_bad, run=run)
+    count = source.rows if isinstance(source, RawTable) else len(source)
+    ready = checked(plan.blocks(schema), skipped, _where(source), count, skip_bad=options.skip_bad, run=run)
     rows = write_blocks(output, schema, ready, force=options.force)
     if skipped:
         run.log(f"left out {len(skipped)} bad files of {count}: {', '.join(name for name, _ in skipped)}")
-    if plan.learnt:
-        save_learnt(fitted, plan.learnt, force=options.force)
-        run.log(f"{fitted}: the fitted {extractor}. To extract other sources alike, use it with --weights")
-    return Extracted(
-        rows,
-        tuple(skipped),
-        int(np.prod(plan.shape)),
-        time.monotonic() - start,
-        (*notes, *plan.notes),
-        fitted if plan.learnt else None,
-    )
+    return rows, tuple(skipped)
 
 
 def open_source(path: Path, name: str, tool: Extractor, options: ExtractOptions) -> Media | RawTable:

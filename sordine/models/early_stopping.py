@@ -1,13 +1,14 @@
 """Training with early stopping, for one network or for several networks whose weights are stacked.
 
-The attacks train their networks with it. It is a game of one player (see `sordine.models.training`) with three additions:
-a learning rate that follows one cycle, a validation score after each epoch, and the weights of the best epoch at the end.
+The attacks train their networks with it. It is a game of one player (see `sordine.models.training`) with three
+additions: a learning rate that follows one cycle, a validation score after each epoch, and the weights of the best
+epoch at the end.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from sordine.models.training import Move, Player, play
+from sordine.models.training import MakeOptimiser, MakeSchedule, Move, Player, play
 
 LOSS_SHARE = 1e-6  # weight of the validation loss in a score: it decides between equal accuracies
 LARGEST_LOSS = 100.0  # a larger validation loss counts as this one
@@ -115,13 +116,25 @@ class _Training:
 
     moves = ("model",)
 
-    def __init__(
-        self, learner: Learner, optimiser: Callable[..., torch.optim.Optimizer], schedule: Callable[..., LRScheduler]
-    ) -> None:
+    def __init__(self, learner: Learner, parts: int, optimiser: MakeOptimiser, schedule: MakeSchedule) -> None:
         self.learner = learner
         self.player = Player(learner.net, optimiser, schedule, each_move=True)
         self.players = {"model": self.player}
-        self.active = torch.zeros(1, dtype=torch.long)
+        device = self.player.weights[0].device
+        self.active = torch.arange(parts, device=device)
+        self.waited = torch.zeros(parts, device=device)
+
+    def drop(self, on: Tensor) -> None:
+        """Leave only some of the active parts in the network and in the optimiser's moments."""
+        optimiser, net = self.player.optimiser, self.player.module
+        for name, weight in list(net.named_parameters()):
+            fewer = nn.Parameter(weight.detach()[on])
+            state = optimiser.state.pop(weight)
+            optimiser.state[fewer] = {key: value[on] if value.ndim else value for key, value in state.items()}
+            _set(net, name, fewer)
+        self.player.weights = list(net.parameters())
+        optimiser.param_groups[0]["params"] = self.player.weights
+        self.active, self.waited = self.active[on], self.waited[on]
 
     def round(self, draw: Shuffle) -> Iterator[Move]:
         yield "model", {"loss": self.learner.loss(draw(), self.active)}
@@ -134,7 +147,7 @@ def train_early_stopped(
     *,
     parts: int | None = None,
     stop_together: bool = False,
-    optimiser: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    optimiser: MakeOptimiser | None = None,
 ) -> Tensor:
     """Train a network, stop when its validation score no longer improves, and restore its best weights.
 
@@ -165,33 +178,51 @@ def train_early_stopped(
     def cycle(of: torch.optim.Optimizer) -> LRScheduler:
         return OneCycleLR(of, options.rate, total_steps=total, pct_start=options.warm_up)
 
-    game = _Training(learner, optimiser or options.optimiser, cycle)
-    device = next(learner.net.parameters()).device
-    stacked = parts is not None
-    active = torch.arange(parts or 1, device=device)
-    best = [value.clone() for value in _values(learner.net, stacked)]
-    score: Tensor | None = None
-    waited = torch.zeros(len(active), device=device)
-    game.active = active
+    game = _Training(learner, parts or 1, optimiser or options.optimiser, cycle)
+    best = _Best(learner.net, parts)
     # A loss that is not finite ends nothing here: the best weights before it are restored.
     for _ in play(game, draw, length, check_finite=False):
-        now = learner.score(active)
-        if score is None:
-            score = torch.full((parts or 1,), -math.inf, dtype=now.dtype, device=device)
-        better = now > score[active]
-        score[active] = torch.where(better, now, score[active])
-        for kept, value in zip(best, _values(learner.net, stacked), strict=True):
-            kept[active[better]] = value[better]
-        waited[active] = torch.where(better.any() if stop_together else better, 0, waited[active] + 1)
-        on = waited[active] < options.patience
+        better = best.update(learner.net, learner.score(game.active), game.active)
+        game.waited = torch.where(better.any() if stop_together else better, 0, game.waited + 1)
+        on = game.waited < options.patience
         if not bool(on.any()):
             break
         if not bool(on.all()):
-            _drop_parts(game.player, on)
-            active = game.active = active[on]
-    _restore(learner.net, best, stacked)
+            game.drop(on)
+    best.restore(learner.net)
     learner.net.eval()
-    return score if score is not None else torch.full((parts or 1,), -math.inf, device=device)
+    return best.score
+
+
+class _Best:
+    """The best score of each part, and the weights and buffers that had it."""
+
+    def __init__(self, net: nn.Module, parts: int | None) -> None:
+        self.stacked = parts is not None
+        self.values = [value.clone() for value in self._of(net)]
+        device = next(net.parameters()).device
+        self.score = torch.full((parts or 1,), -math.inf, dtype=torch.float64, device=device)
+
+    def _of(self, net: nn.Module) -> list[Tensor]:
+        # Weights and buffers with the parts along the first axis: views, not copies.
+        return [value.detach() if self.stacked else value.detach()[None] for value in net.state_dict().values()]
+
+    def update(self, net: nn.Module, now: Tensor, active: Tensor) -> Tensor:
+        """Keep the weights of the active parts whose score is better; return which these are."""
+        better = now > self.score[active]
+        self.score[active] = torch.where(better, now.double(), self.score[active])
+        for stored, value in zip(self.values, self._of(net), strict=True):
+            stored[active[better]] = value[better]
+        return better
+
+    def restore(self, net: nn.Module) -> None:
+        """Put the weights back, of all parts where parts were dropped."""
+        state = dict(zip(net.state_dict(), self.values, strict=True))
+        if self.stacked:
+            for name in dict(net.named_parameters()):
+                _set(net, name, nn.Parameter(state[name]))
+        else:
+            net.load_state_dict({name: value[0] for name, value in state.items()})
 
 
 def validation_score(right: Tensor, loss: Tensor) -> Tensor:
@@ -221,32 +252,6 @@ def score_of(logits: Tensor, labels: Tensor) -> Tensor:
         return torch.zeros(1, dtype=torch.float64)
     right = (logits.argmax(1) == labels).double().mean()
     return validation_score(right, functional.cross_entropy(logits, labels).double())[None]
-
-
-def _values(net: nn.Module, stacked: bool) -> list[Tensor]:
-    # Weights and buffers with the parts along the first axis: views, not copies.
-    return [value.detach() if stacked else value.detach()[None] for value in net.state_dict().values()]
-
-
-def _drop_parts(player: Player, on: Tensor) -> None:
-    # Leave only some parts in the network and in the optimiser's moments.
-    optimiser = player.optimiser
-    for name, weight in list(player.module.named_parameters()):
-        fewer = nn.Parameter(weight.detach()[on])
-        state = optimiser.state.pop(weight)
-        optimiser.state[fewer] = {key: value[on] if value.ndim else value for key, value in state.items()}
-        _set(player.module, name, fewer)
-    player.weights = list(player.module.parameters())
-    optimiser.param_groups[0]["params"] = player.weights
-
-
-def _restore(net: nn.Module, best: list[Tensor], stacked: bool) -> None:
-    state = {name: value if stacked else value[0] for name, value in zip(net.state_dict(), best, strict=True)}
-    if stacked:
-        for name in dict(net.named_parameters()):
-            _set(net, name, nn.Parameter(state[name]))
-    else:
-        net.load_state_dict(state)
 
 
 def _set(net: nn.Module, name: str, weight: nn.Parameter) -> None:

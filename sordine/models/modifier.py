@@ -355,7 +355,9 @@ def _read_card(folder: Path) -> tuple[dict[str, Any], Card]:
         raw = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = raw["schema"]
         if found != SCHEMA:
-            raise SordineError(f"{folder}: schema {found} is not supported; this version of Sordine supports schema {SCHEMA}")
+            raise SordineError(
+                f"{folder}: schema {found} is not supported; this version of Sordine supports schema {SCHEMA}"
+            )
         card = pydantic.TypeAdapter(Card).validate_python(raw)
         _check_records(card.input)
         if card.output:

@@ -59,21 +59,11 @@ def raw_views(
     SordineError
         Where the table was not extracted from media by a network, or fitted weights are missing.
     """
-    table, run = Path(table), run or Run()
-    note = read_note(table, NOTE)
-    if "kind" not in note:
-        raise SordineError(f"{table}: raw views need a table that a network extracted from a media folder")
-    options = {k: v for k, v in note["options"].items() if v is not None}
-    learnt = fitted_beside(table, note["extractor"])
-    if weights is None and learnt.exists():
-        weights = learnt
-    tool = make_extractor(note["extractor"], options | ({} if weights is None else {"weights": str(weights)}))
-    if tool.learns and weights is None:
-        raise SordineError(f"{learnt} is missing: it holds what {note['extractor']} fitted when it made {table}")
+    run = run or Run()
+    name, tool = _extractor_of(Path(table), weights)
     where = ExtractOptions(layout=layout, layout_options=layout_options)
-    opened = open_source(Path(folder), note["extractor"], tool, where)
+    opened = open_source(Path(folder), name, tool, where)
     assert isinstance(opened, Media)
-    assert isinstance(tool, NetworkExtractor)
 
     def views(records: Table) -> Views:
         have = decoded(tool.decoder(opened.kind), opened, run, workers_of(run), skip_bad=True)
@@ -86,3 +76,20 @@ def raw_views(
         return RawViews(have, tool.open(opened.kind, run), rows, count=count, run=run)
 
     return views
+
+
+def _extractor_of(table: Path, weights: str | Path | None) -> tuple[str, NetworkExtractor]:
+    # Name and extractor of a table that `extract` wrote, with the weights that were fitted then.
+    note = read_note(table, NOTE)
+    if "kind" not in note:
+        raise SordineError(f"{table}: raw views need a table that a network extracted from a media folder")
+    name = note["extractor"]
+    options = {k: v for k, v in note["options"].items() if v is not None}
+    fitted = fitted_beside(table, name)
+    if weights is None and fitted.exists():
+        weights = fitted
+    tool = make_extractor(name, options | ({} if weights is None else {"weights": str(weights)}))
+    if tool.learns and weights is None:
+        raise SordineError(f"{fitted} is missing: it holds what {name} fitted when it made {table}")
+    assert isinstance(tool, NetworkExtractor)
+    return name, tool
