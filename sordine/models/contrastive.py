@@ -22,7 +22,7 @@ PROJECTION = 128
 
 
 class Agnostic(nn.Module):
-    """B.1: an encoder of two layers as wide as the input, and a projector, d-128-128 (the projector's widths are ours)."""
+    """B.1: an encoder of two layers as wide as the input, and a projector, d-128-128 (these widths are ours)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

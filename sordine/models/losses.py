@@ -1,4 +1,4 @@
-"""What the losses of several papers are made of: angles, means over labelled records, and what they refuse."""
+"""Terms that the losses of several papers share: angles, means over labelled records, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 def masked_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
     """Mean of `values` (B,) over the records whose label (B,) is not -1; over all of them where labels is None.
 
-    With nothing labelled in the batch it is a 0 that still has a (zero) gradient, so that a loss term drops out.
+    Where no record is labelled it is 0 with a zero gradient, so that a loss term has no effect.
     """
     if labels is None:
         return values.mean()
@@ -52,11 +52,11 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Raises SordineError where the shapes disagree or a label is not a class of the logits.
     """
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise SordineError(
-            f"losses: logits (B, K) and labels (B,) are compared, not {shape(logits)} and {shape(labels)}"
-        )
+        raise SordineError(f"losses: logits must be (B, K) and labels (B,), not {shape(logits)} and {shape(labels)}")
     if labels.numel() and int(labels.max()) >= logits.shape[1]:
-        raise SordineError(f"losses: label {int(labels.max())} is none of the {logits.shape[1]} classes of the logits")
+        raise SordineError(
+            f"losses: label {int(labels.max())} is not one of the {logits.shape[1]} classes of the logits"
+        )
     values = functional.cross_entropy(logits, labels.clamp_min(0), reduction="none")
     return masked_mean(values, labels)
 
@@ -73,36 +73,36 @@ def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
 
 
 def mean_square(a: Tensor, b: Tensor) -> Tensor:
-    """Mean over every element of (a - b)^2: two tensors of one shape -> scalar. Raises SordineError on two shapes."""
+    """Mean over every element of (a - b)^2: two tensors of one shape -> scalar. Raises SordineError for two shapes."""
     check_same_shape(a, b)
     return (a - b).square().mean()
 
 
-# --------------------------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------------------------- checks
 
 
 def shape(v: Tensor) -> tuple[int, ...]:
-    """A tensor's shape as a plain tuple, to be printed."""
+    """Return a tensor's shape as a plain tuple, for messages."""
     return tuple(v.shape)
 
 
 def check_tau(tau: float) -> None:
-    """Raises SordineError where a temperature is not positive."""
+    """Raise SordineError where a temperature is not positive."""
     if not tau > 0:
         raise SordineError(f"tau is a temperature and must be above 0, not {tau}")
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
-    """Raises SordineError naming the first weight that is negative or not finite."""
+    """Raise SordineError with the first weight that is negative or not finite."""
     for name, weight in weights.items():
         if not (weight >= 0 and math.isfinite(weight)):
             raise SordineError(f"losses: {name} must be 0 or more and finite, not {weight}")
 
 
 def check_same_shape(a: Tensor, b: Tensor) -> None:
-    """Raises SordineError on two shapes: broadcasting would compare every record with every other, and say nothing."""
+    """Raise SordineError where the shapes differ: broadcasting would compare every record with every other."""
     if a.shape != b.shape:
-        raise SordineError(f"losses: two tensors of one shape are compared, not {shape(a)} and {shape(b)}")
+        raise SordineError(f"losses: both tensors must have the same shape, not {shape(a)} and {shape(b)}")
 
 
 # --------------------------------------------------------------------------------------------- the adversary
@@ -111,9 +111,9 @@ def check_same_shape(a: Tensor, b: Tensor) -> None:
 def pixel_reconstruction(x_hat: Tensor, x: Tensor) -> Tensor:
     """Inversion eqs. 1 and 7: mean over the batch of |x^ - x|^2, per element. (B, ...), (B, ...) -> scalar.
 
-    Printed as the squared norm of a record, a sum; this is it over the number of elements. Eq. 7 prints X1 under the
-    decoder's loss; the decoder learns on X2 (figure 2 and the text), only the encoder's eq. 9 is taken on X1.
-    Raises SordineError on two shapes.
+    The paper prints the squared norm of a record, a sum; here it is divided by the number of elements. Eq. 7 prints X1
+    under the decoder's loss; the decoder learns on X2 (figure 2 and the text), and only the encoder's eq. 9 uses X1.
+    Raises SordineError where the shapes differ.
     """
     return mean_square(x_hat, x)
 
@@ -121,7 +121,7 @@ def pixel_reconstruction(x_hat: Tensor, x: Tensor) -> Tensor:
 def decoder_fools(d_logits_fake: Tensor) -> Tensor:
     """Inversion eq. 2, for the decoder to minimise: mean of log(1 - D(x^)). Any shape -> scalar <= 0.
 
-    D = sigmoid(logit). Right as printed; it has no gradient left where D is certain that x^ is false.
+    D = sigmoid(logit). As printed; the gradient vanishes where D is certain that x^ is false.
     """
     return functional.logsigmoid(-d_logits_fake).mean()
 
@@ -129,8 +129,8 @@ def decoder_fools(d_logits_fake: Tensor) -> Tensor:
 def discriminator_tells(d_logits_real: Tensor, d_logits_fake: Tensor) -> Tensor:
     """Inversion eq. 3 corrected, for D to minimise: -[mean log D(x) + mean log(1 - D(x^))]. Any shapes -> scalar >= 0.
 
-    Printed, D maximises log(1 - D(x)) + log D(x^): it would call rebuilt pictures real, as eq. 2 has the decoder want,
-    and there would be no game. The two are exchanged here.
+    As printed, D maximises log(1 - D(x)) + log D(x^). Then it would call rebuilt pictures real, as the decoder wants by
+    eq. 2, and the two would not compete. The two terms are exchanged here.
     """
     return -(functional.logsigmoid(d_logits_real).mean() + functional.logsigmoid(-d_logits_fake).mean())
 
@@ -138,12 +138,13 @@ def discriminator_tells(d_logits_real: Tensor, d_logits_fake: Tensor) -> Tensor:
 def perceptual_distance(features_hat: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
     """Inversion eqs. 4 and 8: sum over layers of |g(x^) - g(x)|^2, per element. Two lists of (B, ...) -> scalar.
 
-    One tensor a layer, conv1 to conv5 of VGG in the paper (its depth is not printed; 16 here). Raises SordineError where
-    there is no layer, or the lists or two layers' shapes differ.
+    One tensor a layer: conv1 to conv5 of VGG in the paper (which does not print its depth; 16 here).
+    Raises SordineError where there is no layer, or the lists or two layers' shapes differ.
     """
     if not features or len(features_hat) != len(features):
         raise SordineError(
-            f"inversion: a perceptual distance compares the same layers, not {len(features_hat)} with {len(features)}"
+            "inversion: a perceptual distance needs the same layers on both sides, "
+            f"not {len(features_hat)} and {len(features)}"
         )
     return torch.stack([mean_square(a, b) for a, b in zip(features_hat, features, strict=True)]).sum()
 
@@ -151,7 +152,7 @@ def perceptual_distance(features_hat: Sequence[Tensor], features: Sequence[Tenso
 def feature_attack(m_z: Tensor, c_x: Tensor) -> Tensor:
     """Inversion eq. 10: mean over the batch of |M(z) - C(x)|^2, the squared norm as printed. (B, d), (B, d) -> scalar.
 
-    Raises SordineError on two shapes.
+    Raises SordineError where the shapes differ.
     """
     check_same_shape(m_z, c_x)
     return (m_z - c_x).square().flatten(1).sum(1).mean()

@@ -1,8 +1,4 @@
-"""Networks that look at pictures: readers of an attribute, a verification network, and a perceptual one.
-
-Readers serve as *fixed classifiers* (learnt on originals, never retrained, whose failure is never called privacy) and as
-task classifiers that are trained on what is released. All take pictures in the table's own scale, 0 to 255.
-"""
+"""Perceptual networks: a distance between pictures from the activations of a fixed network."""
 
 from __future__ import annotations
 
@@ -24,7 +20,15 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Perceptual(nn.Module):
-    """g of the inversion paper: what a fixed network's stages say of pictures (b, c, h, w) in [-1, 1]."""
+    """g of the inversion paper: activations of a fixed network's stages for pictures (b, c, h, w) in [-1, 1].
+
+    Parameters
+    ----------
+    stages
+        conv1 to conv5.
+    mean, deviation
+        Of each channel, by which pictures of 0 to 1 are standardised.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -40,19 +44,26 @@ class Perceptual(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """conv1 to conv5: (b, c, h, w) each."""
+        """Return the scaled activations of conv1 to conv5: (b, c, h, w) each."""
         x = ((x + 1) / 2).expand(-1, self.mean.shape[1], -1, -1)
         x = (x - self.mean) / self.deviation
-        said = []
+        activations = []
         for stage, scale in zip(self.stages, self.scales, strict=True):
             x = stage(x)
-            said.append(x * scale)
-        return said
+            activations.append(x * scale)
+        return activations
 
     @torch.no_grad()
     def even(self, x: Tensor) -> Perceptual:
-        """Scale every stage so that over these pictures (n, c, h, w), in [-1, 1], it varies as much as any other and all
-        together as much as the pixels: a distance by g is then of the size of one by pixels, whatever the network."""
+        """Scale the stages to equal variance over some pictures, and their sum to the variance of the pixels.
+
+        A distance by g then has the size of a distance by pixels, whatever the network.
+
+        Parameters
+        ----------
+        x
+            Pictures: (n, c, h, w) in [-1, 1].
+        """
         self.scales.fill_(1.0)
         varies = torch.stack([v.var(0, correction=0).mean() for v in self(x)])
         pixels = x.var(0, correction=0).mean()
@@ -60,14 +71,17 @@ class Perceptual(nn.Module):
         return self
 
     def train(self, mode: bool = True) -> Perceptual:
-        """It always evaluates."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
 def vgg16(weights: Path | None = None) -> Perceptual:
-    """VGG-16's conv1 to conv5 with torchvision's published weights, from a file or torch's cache.
+    """Return VGG-16's conv1 to conv5 with torchvision's published weights, from a file or torch's cache.
 
-    Raises SordineError, saying where to get them, where they are not here.
+    Raises
+    ------
+    SordineError
+        Where the weights are missing; the message says where to get them.
     """
     path = weights_file("vgg16", weights, VGG16_URL)
     layers: list[nn.Module] = []
@@ -90,7 +104,7 @@ def vgg16(weights: Path | None = None) -> Perceptual:
 
 
 class _FirstStage(nn.Module):
-    """A residual network's conv1 as a stage of its own."""
+    """The conv1 of a residual network as a separate stage."""
 
     def __init__(self, net: ResNet) -> None:
         super().__init__()
@@ -101,11 +115,11 @@ class _FirstStage(nn.Module):
 
 
 def perceptual_of(model: PictureClassifier | Verification) -> Perceptual:
-    """A perceptual network out of one that was trained here: its conv1 to conv5."""
+    """Return a perceptual network made of conv1 to conv5 of a network that was trained here."""
     net = model.net
     stages = nn.ModuleList(
         [_FirstStage(net), nn.Sequential(net.maxpool, net.layer1), net.layer2, net.layer3, net.layer4]
     )
-    # A residual network here sees 2 x - 1 of [0, 1].
+    # A residual network here gets 2 x - 1 of pictures in [0, 1].
     middle = (0.5,) * net.conv1.in_channels
     return Perceptual(stages, middle, middle)

@@ -65,7 +65,7 @@ def mixed_precision(device: str | torch.device) -> contextlib.AbstractContextMan
 
 
 class PictureClassifier(nn.Module):
-    """A residual network for one attribute of pictures (b, c, h, w) in 0 to 255: `forward` gives logits (b, classes)."""
+    """A residual network for an attribute of pictures (b, c, h, w) in 0 to 255: `forward` gives logits (b, classes)."""
 
     def __init__(self, shape: Sequence[int], classes: int, blocks: Sequence[int] = RESNET10, width: int = 16) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""torchvision, imported here and nowhere else: it does not load beside every build of torch without help."""
+"""Import torchvision; works around builds whose operators do not match torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import library
 from sordine.errors import SordineError
 
 # torchvision describes two operators of its C++ library even where that library cannot be loaded (a CUDA build of it
-# beside a CPU build of torch), and fails at that. None of the networks here uses either.
+# with a CPU build of torch), and that fails. None of the networks here uses either.
 OPERATORS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -21,29 +21,34 @@ OPERATORS = {
 
 
 def installed() -> bool:
-    """Whether torchvision is there at all."""
+    """Return whether torchvision is installed."""
     return find_spec("torchvision") is not None
 
 
 def load_torchvision() -> ModuleType:
-    """The package torchvision, its missing operators declared first where that is what it fails at.
+    """Return the package torchvision, after declaring its missing operators where its import needs them.
 
-    Raises SordineError where it is not installed, or cannot be imported beside this torch for another reason.
+    Raises
+    ------
+    SordineError
+        Where it is not installed, or cannot be imported with this version of torch.
     """
     if not installed():
         raise SordineError("torchvision is not installed: pip install 'sordine[vision]'")
     try:
         return importlib.import_module("torchvision")
     except RuntimeError:
-        # The first try loads torchvision's own operators where they can be loaded: what is missing now stays missing,
-        # so that declaring it clashes with nothing.
+        # The first attempt loads torchvision's own operators where they can be loaded. Those still missing stay
+        # missing, so declaring them clashes with nothing.
         _forget()
         _declare_missing()
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SordineError(f"torchvision cannot be imported beside torch {torch.__version__}: {first}") from None
+        raise SordineError(
+            f"torchvision cannot be imported with torch {torch.__version__}: {first}; install matching versions"
+        ) from None
 
 
 def _declare_missing() -> None:
@@ -53,6 +58,6 @@ def _declare_missing() -> None:
 
 
 def _forget() -> None:
-    """Drop what a failed import has left behind, so that the next one starts afresh."""
+    """Remove what a failed import left in `sys.modules`."""
     for name in [n for n in sys.modules if n == "torchvision" or n.startswith("torchvision.")]:
         del sys.modules[name]

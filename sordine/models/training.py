@@ -95,8 +95,8 @@ class Batch:
 class Draw:
     """Batches of one or several tables, in a new random order for each pass over a table.
 
-    `draw()` returns a batch of the table, `draw("pool")` one of another source. The last, smaller batch of a pass is left
-    out unless it is the only one, so that batch normalisation never gets a single record.
+    `draw()` returns a batch of the table, `draw("pool")` one of another source. The last, smaller batch of a pass is
+    left out unless it is the only one, so that batch normalisation never gets a single record.
 
     Parameters
     ----------

@@ -16,14 +16,16 @@ from sordine.errors import SordineError
 class ConvNet(nn.Module):
     """Pictures (b, channels, h, w) in [0, 1] -> logits (b, classes).
 
-    Four times convolution (3 x 3: ours), batch norm, ReLU, 2 x 2 max pooling; a dense layer with batch norm and ReLU; a dense
-    layer. widths: channels of the four. Raises SordineError for sides under 16.
+    Four times convolution, batch normalisation, ReLU and 2 x 2 max pooling; a dense layer with batch normalisation and
+    ReLU; a dense layer. widths: channels of the four. Raises SordineError for sides under 16.
     """
 
     def __init__(self, channels: int, classes: int, widths: Sequence[int], dense: int, size: tuple[int, int]) -> None:
         super().__init__()
         if min(size) < 2 ** len(widths):
-            raise SordineError(f"{len(widths)} poolings take sides of {2 ** len(widths)} or more, not {size}")
+            raise SordineError(
+                f"{len(widths)} poolings need pictures of at least {2 ** len(widths)} pixels a side, not {size}"
+            )
         layers: list[nn.Module] = []
         for i, o in pairwise([channels, *widths]):
             layers += [nn.Conv2d(i, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True), nn.MaxPool2d(2)]

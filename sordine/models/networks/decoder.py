@@ -1,4 +1,4 @@
-"""Decoders that rebuild pictures from what a residual network says of them (inversion paper, figure 6)."""
+"""Decoders that rebuild pictures from the activations of a residual network (inversion paper, figure 6)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from sordine.models.networks.resnet import CUTS, ResNet
 class Decoder(nn.Module):
     """The mirror of a `ResNet` behind one of its cuts: representation z -> pictures (b, channels, h, w) in [-1, 1].
 
-    From `fc`: dense to the pooled width, ReLU; dense to the last feature map, ReLU; then for every stage a 3 x 3
-    transposed convolution with batch norm and ReLU that undoes its stride (a pooling's with it), the last without them and
-    with tanh. From an earlier cut, what mirrors the stages before it. shapes: of every stage's output, `conv1` to
-    the cut; picture: (channels, h, w).
+    From `fc`: dense to the pooled width, ReLU; dense to the last feature map, ReLU. Then, for every stage, a 3 x 3
+    transposed convolution that undoes the stride of the stage and its pooling, with batch normalisation and ReLU; the
+    last one has tanh instead. From an earlier cut, the mirror of the stages before it.
+
+    Parameters
+    ----------
+    shapes
+        Of the output of every stage, `conv1` to the cut.
+    picture
+        (channels, h, w).
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], picture: tuple[int, int, int]) -> None:
@@ -41,12 +47,12 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*dense, *layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z: (b, d) or (b, c, h, w)."""
+        """Return pictures in [-1, 1] for z, (b, d) or (b, c, h, w)."""
         return self.layers(z)
 
 
 def shapes_until(net: ResNet, cut: str, picture: tuple[int, int, int]) -> list[tuple[int, ...]]:
-    """Shapes of what each stage of a network says of one picture (channels, h, w), `conv1` to the cut."""
+    """Return the shape of each stage's output for one picture (channels, h, w), `conv1` to the cut."""
     was = net.training
     net.eval()
     with torch.no_grad():
@@ -57,5 +63,5 @@ def shapes_until(net: ResNet, cut: str, picture: tuple[int, int, int]) -> list[t
 
 
 def decoder_of(net: ResNet, cut: str, picture: tuple[int, int, int]) -> Decoder:
-    """The decoder that mirrors a network behind a cut."""
+    """Return the decoder that mirrors a network behind a cut."""
     return Decoder(shapes_until(net, cut, picture), picture)

@@ -1,4 +1,4 @@
-"""Inception-ResNet-v1 for faces (Szegedy et al. 2016, as FaceNet's public weights have it): a picture into 512 numbers.
+"""Inception-ResNet-v1 for faces (Szegedy et al., 2016; FaceNet's published weights): a picture to 512 numbers.
 
 The names and shapes of the weights are those of the VGGFace2 file that facenet-pytorch publishes
 (20180402-114759-vggface2.pt), so that it loads key by key.
@@ -36,7 +36,7 @@ class Convolution(nn.Module):
 
 
 class Branches(nn.Module):
-    """Maps of one input side by side, joined along the channels; `branch0`, `branch1`, ... in this order."""
+    """Maps of one input, concatenated along the channels; `branch0`, `branch1`, ... in this order."""
 
     def __init__(self, branches: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Branches(nn.Module):
 
 
 class Residual(Branches):
-    """x + scale * conv(branches(x)), then ReLU unless it is the last block: the shape stays.
+    """x + scale * conv(branches(x)), then ReLU unless it is the last block; the shape is unchanged.
 
     joined: channels of the branches together. channels: of x.
     """
@@ -93,7 +93,7 @@ def block8(scale: float = 0.20, last: bool = False) -> Residual:
 class InceptionResnet(nn.Module):
     """(b, 3, 160, 160), standardised -> (b, 512), not normalised.
 
-    classes: with a number, the net also has the classifier `logits` on top of the embedding (8,631 people in VGGFace2).
+    classes: with a number, the network also has the classifier `logits` of the embedding (8,631 people in VGGFace2).
     """
 
     def __init__(self, classes: int | None = None) -> None:
@@ -141,6 +141,6 @@ class InceptionResnet(nn.Module):
         return self.last_bn(self.last_linear(self.dropout(x.mean(dim=(2, 3)))))
 
     def classify(self, x: Tensor) -> Tensor:
-        """(b, 3, 160, 160) -> (b, classes) logits; only a net made with `classes` can."""
+        """Return logits (b, classes) for (b, 3, 160, 160), of a network that was made with `classes`."""
         assert self.logits is not None
         return self.logits(self.forward(x))

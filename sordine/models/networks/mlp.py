@@ -32,9 +32,23 @@ def mlp(
     dropout: float = 0.0,
     normalise_last: bool = False,
 ) -> nn.Sequential:
-    """Linear, [batch norm,] activation[, dropout] for each hidden width, then Linear: (B, widths[0]) -> (B, widths[-1]).
+    """Return a perceptron: (B, widths[0]) -> (B, widths[-1]).
 
-    normalise_last divides each output row by its L2 norm. Raises SordineError for fewer than two widths.
+    For each hidden width: linear, batch normalisation (optional), activation, dropout (optional); then linear.
+
+    Parameters
+    ----------
+    widths
+        Of the input, the hidden layers and the output.
+    batch_norm, activation, dropout
+        Of the hidden layers.
+    normalise_last
+        Whether each output row is divided by its L2 norm.
+
+    Raises
+    ------
+    SordineError
+        For fewer than two widths.
     """
     _check_widths(widths)
     layers: list[nn.Module] = []
@@ -55,9 +69,22 @@ def mlp(
 class BatchedMLP(nn.Module):
     """N independent ReLU perceptrons of the same widths, run as one: (N, B, in) -> (N, B, out).
 
-    An audit trains dozens of small attackers; stacking their weights into (N, in, out) turns dozens of tiny products
-    into one. The sum of the parts' losses trains each as if alone, as no weight is shared.
-    Raises SordineError for fewer than two widths or no part.
+    An audit trains dozens of small networks; stacking their weights into (N, in, out) turns dozens of small products
+    into one. The sum of the parts' losses trains each part as if alone, as they share no weight.
+
+    Parameters
+    ----------
+    parts
+        Number of perceptrons, N.
+    widths
+        Of the input, the hidden layers and the output.
+    generator
+        Source of the first weights; by default PyTorch's global one.
+
+    Raises
+    ------
+    SordineError
+        For fewer than two widths, or no part.
     """
 
     def __init__(self, parts: int, widths: Sequence[int], generator: torch.Generator | None = None) -> None:
@@ -69,7 +96,7 @@ class BatchedMLP(nn.Module):
         self.widths = tuple(widths)
         weights, biases = [], []
         for i in range(len(widths) - 1):
-            # nn.Linear's own start: both weight and bias uniform within 1 / sqrt(inputs).
+            # As nn.Linear starts: both weight and bias uniform within 1 / sqrt(inputs).
             bound = 1 / math.sqrt(widths[i])
             weight = torch.empty(parts, widths[i], widths[i + 1]).uniform_(-bound, bound, generator=generator)
             bias = torch.empty(parts, 1, widths[i + 1]).uniform_(-bound, bound, generator=generator)
@@ -87,7 +114,7 @@ class BatchedMLP(nn.Module):
     def part(self, i: int) -> nn.Sequential:
         """A copy of the i-th perceptron as an ordinary `mlp`, on the same device."""
         if not 0 <= i < self.parts:
-            raise SordineError(f"mlp: there is no part {i} among {self.parts}")
+            raise SordineError(f"mlp: there is no part {i}; parts are 0 to {self.parts - 1}")
         copy = mlp(self.widths).to(self.weights[0])
         linears = [layer for layer in copy if isinstance(layer, nn.Linear)]
         with torch.no_grad():

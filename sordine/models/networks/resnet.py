@@ -1,7 +1,7 @@
 """Residual networks (He et al., 2016) for pictures: ResNet-10, -18 and -50 at any width, cut open at any stage.
 
-Modules bear torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, ..., `fc`), so that its published weights fit a network
-of the same blocks and width.
+Modules have torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, ..., `fc`), so that its published weights fit a
+network of the same blocks and width.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sordine.errors import SordineError, nearest
 
 Stem = Literal["imagenet", "small"]
-CUTS = (
+CUTS = (  # He et al., table 1: conv2 is layer1, conv5 layer4
     "conv1",
     "conv2",
     "conv3",
@@ -23,7 +23,7 @@ CUTS = (
     "conv5",
     "avgpool",
     "fc",
-)  # He et al., table 1: conv2 is layer1, conv5 layer4
+)
 
 RESNET10, RESNET18, RESNET50 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
 
@@ -69,8 +69,8 @@ class Bottleneck(nn.Module):
 class Projection(nn.Sequential):
     """A 1 x 1 convolution of every `stride`-th pixel, and batch norm.
 
-    The pixels are picked beforehand: torch 2.13's backward pass of a strided 1 x 1 convolution of fewer than 8 channels,
-    channels last, writes where it must not on CPUs.
+    The pixels are selected before: on CPUs, the backward pass of torch 2.13 for a strided 1 x 1 convolution of fewer
+    than 8 channels, channels last, writes outside its memory.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -86,11 +86,23 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """A residual network: pictures (b, channels, h, w) in [0, 1] -> (b, classes), be they logits or a representation.
+    """A residual network: pictures (b, channels, h, w) in [0, 1] -> (b, classes), logits or a representation.
 
-    blocks: of each of the four stages; with `bottleneck`, as ResNet-50 has them. width: channels of the first stage (64 as
-    published). stem: `imagenet` is 7 x 7 of stride 2 with a pooling after it, which leaves 1/32 of a side at the end;
-    `small`, for pictures of 64 pixels and less, 3 x 3 of stride 2 without, which leaves 1/16.
+    Parameters
+    ----------
+    blocks
+        Number of blocks of each of the four stages.
+    classes
+        Width of the output.
+    channels
+        Of a picture.
+    width
+        Channels of the first stage; 64 as published.
+    bottleneck
+        Whether blocks have three convolutions, as in ResNet-50.
+    stem
+        `imagenet`: 7 x 7 of stride 2 and a pooling, which leave 1/32 of a side at the end. `small`, for pictures of 64
+        pixels and less: 3 x 3 of stride 2 without a pooling, which leaves 1/16.
     """
 
     layer1: nn.Sequential
@@ -132,21 +144,23 @@ class ResNet(nn.Module):
         return self.after(x, None)
 
     def until(self, x: Tensor, cut: str) -> Tensor:
-        """What the stage `cut` (one of `CUTS`) says of pictures: (b, c, h, w), or (b, d) from the average pool on.
-        `conv1` is taken before the pooling."""
+        """Return the output of the stage `cut` (one of `CUTS`): (b, c, h, w), or (b, d) from the average pool on.
+
+        `conv1` is taken before the pooling.
+        """
         return self._through(x, 0, _place(cut) + 1)
 
     def after(self, z: Tensor, cut: str | None) -> Tensor:
-        """The rest of the network behind a cut (None: all of it): z -> (b, classes)."""
+        """Return the output of the network for z, the output of a cut; None is the whole network: (b, classes)."""
         return self._through(z, 0 if cut is None else _place(cut) + 1, len(CUTS))
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """What every convolutional stage says, conv1 to conv5: (b, c, h, w) each."""
-        said = []
+        """Return the output of every convolutional stage, conv1 to conv5: (b, c, h, w) each."""
+        stages = []
         for at in range(5):
             x = self._through(x, at, at + 1)
-            said.append(x)
-        return said
+            stages.append(x)
+        return stages
 
     def _through(self, x: Tensor, first: int, end: int) -> Tensor:
         for at in range(first, end):
@@ -165,5 +179,5 @@ class ResNet(nn.Module):
 
 def _place(cut: str) -> int:
     if cut not in CUTS:
-        raise SordineError(f"resnet: no cut {cut!r}; {nearest(cut, CUTS)}")
+        raise SordineError(f"resnet: unknown cut {cut!r}; {nearest(cut, CUTS)}")
     return CUTS.index(cut)

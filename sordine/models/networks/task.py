@@ -1,4 +1,4 @@
-"""A task network cut in two (inversion paper): an encoder whose stage is released, and what reads the task from that stage."""
+"""A task network cut in two (inversion paper): an encoder whose output is released, and a classifier of that output."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ BLOCKS = {"resnet10": RESNET10, "resnet18": RESNET18, "resnet50": RESNET50}
 
 
 class Task(nn.Module):
-    """Enc and f in one: a residual network, cut open where z is taken, and two dense layers with one group of outputs for
-    each attribute of the task.
+    """Enc and f: a residual network that is cut at z, and two dense layers with a group of outputs for each attribute.
 
-    encoder: one of BLOCKS. classes: attribute -> how many it has. fc, hidden: widths of the network's last layer and of the
-    dense layer after it. cut: one of `resnet.CUTS`.
+    Parameters
+    ----------
+    encoder
+        One of BLOCKS.
+    classes
+        Attribute of the task to its number of classes.
+    channels, width, stem
+        As in `ResNet`.
+    fc, hidden
+        Widths of the network's last layer, and of the dense layer after it.
+    cut
+        One of `resnet.CUTS`.
     """
 
     def __init__(
@@ -39,9 +48,9 @@ class Task(nn.Module):
         self.head = nn.Sequential(nn.Linear(fc, hidden), nn.ReLU(), nn.Linear(hidden, sum(classes.values())))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Enc: pictures (b, c, h, w) in [0, 1] -> z, (b, d) or (b, c, h, w)."""
+        """Return z of Enc for pictures (b, c, h, w) in [0, 1]: (b, d) or (b, c, h, w)."""
         return self.net.until(x.contiguous(memory_format=torch.channels_last), self.cut)
 
     def read(self, z: Tensor) -> list[Tensor]:
-        """f: z -> logits (b, classes) of each attribute, in the task's order."""
+        """Return the logits of f for z: (b, classes) of each attribute, in the task's order."""
         return list(self.head(self.net.after(z, self.cut)).split(list(self.classes.values()), 1))
