@@ -63,7 +63,7 @@ def test_cross_entropy_leaves_out_the_unlabelled_and_refuses_what_is_no_class() 
     nothing = cross_entropy(torch.zeros(2, 3, requires_grad=True), torch.tensor([-1, -1]))
     assert nothing.item() == 0
     assert nothing.requires_grad
-    with refused("label 2 is none of the 2 classes"):
+    with refused("label 2"):
         cross_entropy(torch.zeros(2, 2), torch.tensor([0, 2]))
     with refused(r"not \(2, 2\) and \(3,\)"):
         cross_entropy(torch.zeros(2, 2), torch.tensor([0, 1, 1]))
@@ -98,7 +98,7 @@ def test_likelihood_of_wrong_pulls_towards_the_wrong_class() -> None:
     assert logits.grad is not None
     assert logits.grad[0, 1] < 0 < logits.grad[0, 0]
     assert (logits.grad[2] == 0).all()
-    with refused("label 3 is none"):
+    with refused("label 3"):
         likelihood_of_wrong(torch.zeros(1, 3), torch.tensor([3]))
 
 
@@ -135,7 +135,7 @@ def test_the_two_distances_and_their_gradients() -> None:
     # in the plane
     assert distance_l2(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2)).item() == pytest.approx(math.sqrt(2))
     for distance in (distance_l2, distance_mean_square):
-        with refused("one shape"):
+        with refused("same shape"):
             distance(torch.zeros(2, 3), torch.zeros(1, 3))  # would broadcast
 
 
@@ -171,7 +171,7 @@ def test_phi_f_reads_the_secret() -> None:
     logits = torch.tensor([SURE, EVEN, EVEN])
     labels = torch.tensor([0, 1, -1])
     assert filter_discriminator(logits, labels).item() == pytest.approx((LN(4 / 3) + LN(2)) / 2)
-    with refused("are compared"):
+    with refused("logits"):
         filter_discriminator(logits, labels[:2])
 
 
@@ -227,9 +227,9 @@ def test_stargans_terms_by_hand() -> None:
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([5.0, 7.0, 9.0])
     assert wasserstein_critic(real, fake).item() == 7 - 2
     assert wasserstein_editor(fake).item() == -7
-    with refused("label 2 is none"):
+    with refused("label 2"):
         domain_classification(logits, torch.tensor([0, 2]))
-    with refused("one shape"):
+    with refused("same shape"):
         cycle_consistency(x, back[:, :, :1], 1.0)
     with refused("weight of the cycle"):
         cycle_consistency(x, back, -1.0)
@@ -274,7 +274,7 @@ def test_the_gradient_penalty_looks_between_the_pairs_and_stays_finite_on_a_flat
     assert flat.item() == pytest.approx(10)
     assert w.grad is not None
     assert torch.isfinite(w.grad).all()
-    with refused("one shape"):
+    with refused("same shape"):
         gradient_penalty(critic, real[:3], fake, rng)
     with refused("gradient penalty must be"):
         gradient_penalty(critic, real, fake, rng, weight=-1.0)
@@ -293,7 +293,7 @@ def test_pixel_reconstruction_is_per_element_and_so_blind_to_size() -> None:
     torch.testing.assert_close(x_hat.grad.flatten(), 2 * torch.tensor([1.0, 2.0, 0.0, -3.0]) / 4)
     larger = pixel_reconstruction(x_hat.repeat(1, 1, 4, 4), x.repeat(1, 1, 4, 4))
     assert larger.item() == pytest.approx(loss.item())
-    with refused("one shape"):
+    with refused("same shape"):
         pixel_reconstruction(x_hat, x[:1])
 
 
@@ -332,7 +332,7 @@ def test_perceptual_distance_adds_up_layers_each_per_element() -> None:
     for hat, own in (([], []), (a, b[:1])):
         with refused("the same layers"):
             perceptual_distance(hat, own)
-    with refused("one shape"):
+    with refused("same shape"):
         perceptual_distance(a, b[::-1])
 
 
@@ -361,7 +361,7 @@ def test_the_feature_attack_sums_a_records_squares() -> None:
     assert loss.item() == pytest.approx((25 + 1) / 2)
     loss.backward()
     torch.testing.assert_close(m_z.grad, torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
-    with refused("one shape"):
+    with refused("same shape"):
         feature_attack(m_z, c_x[0])
 
 
@@ -419,7 +419,7 @@ def test_revealed_and_withheld_share_no_pixel_and_leave_what_the_masker_drops() 
         revealed(top, x.repeat(2, 1, 1, 1))  # one mask over two pictures
     with refused("does not belong to pictures"):
         withheld(m, top, x[..., :1])
-    with refused("one shape"):
+    with refused("same shape"):
         withheld(m, top[..., :1], x)
 
 
@@ -438,5 +438,5 @@ def test_predictor_and_obfuscator_losses() -> None:
     assert certain.item() == pytest.approx(2e3 / 2)
     assert extreme.grad is not None
     assert torch.isfinite(extreme.grad).all()
-    with refused("label 2 is none"):
+    with refused("label 2"):
         predictor_loss(logits, torch.tensor([0, 2]))
