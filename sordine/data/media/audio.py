@@ -1,4 +1,4 @@
-"""Sound files: one clip in, mono samples out."""
+"""Decode sound files into mono samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from sordine.errors import SordineError
 
-if TYPE_CHECKING:  # which needs this module's suffixes
+if TYPE_CHECKING:  # that module imports this one
     from sordine.data.media.kinds import Kind
 
 SUFFIXES = frozenset(
@@ -19,13 +19,26 @@ SUFFIXES = frozenset(
 )
 
 
-RATES = (1000, 768_000)  # samples a second; a filter between two rates grows with both
+RATES = (1000, 768_000)  # samples per second that are accepted; resampling needs memory for both rates
 
 
 def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
-    """One clip: (waveform (n,) float32, full scale 1, channels averaged; samples per second).
+    """Return the samples of one clip and their rate.
 
-    Raises SordineError naming the file where it cannot be decoded, has no samples, or holds NaN or infinity.
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    waveform, rate
+        (n,) float32, full scale 1, channels averaged; samples per second.
+
+    Raises
+    ------
+    SordineError
+        Where the file cannot be decoded, has no samples, or contains NaN or infinity.
     """
     import soundfile
 
@@ -33,27 +46,27 @@ def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
         raise SordineError(f"{path} does not exist")
     with open(path, "rb") as file:
         head = file.read(8)
-    # The decoder takes a cut-off WAV for a shorter one; its own header says how long it was meant to be.
+    # The decoder accepts a truncated WAV as a shorter one; the header has the intended length.
     if head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > Path(path).stat().st_size + 1:
-        raise SordineError(f"{path} cannot be read as sound: it is cut off")
+        raise SordineError(f"{path} cannot be decoded as sound: it is truncated")
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
-        # The library's own message repeats the path: what follows it is the reason.
+        # The message of the library repeats the path; the reason follows it.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(": ")[2]
-        raise SordineError(f"{path} cannot be read as sound: {reason.rstrip('.')}") from None
+        raise SordineError(f"{path} cannot be decoded as sound: {reason.rstrip('.')}") from None
     if not len(wave):
         raise SordineError(f"{path} has no samples")
     if not RATES[0] <= rate <= RATES[1]:
-        raise SordineError(f"{path} says that it has {rate} samples a second, which no recording has")
+        raise SordineError(f"{path} has a rate of {rate} samples per second; it must be from {RATES[0]} to {RATES[1]}")
     mono = wave.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
-        raise SordineError(f"{path} holds samples that are not finite numbers")
+        raise SordineError(f"{path} contains samples that are NaN or infinite")
     return mono, int(rate)
 
 
 def resample(wave: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """The waveform (n,) at `rate` brought to `target` samples per second: (ceil(n * target / rate),) float32."""
+    """Return a waveform (n,) resampled from `rate` to `target`: (ceil(n * target / rate),) float32."""
     if rate == target:
         return np.asarray(wave, dtype=np.float32)
     from scipy.signal import resample_poly
@@ -64,7 +77,15 @@ def resample(wave: np.ndarray, rate: int, target: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Waves:
-    """Sound as (samples,) float32, full scale 1, `rate` samples per second; cut, or filled with zeros, at the end."""
+    """Decoder of sound into (samples,) float32, full scale 1, cut or padded with zeros at the end.
+
+    Parameters
+    ----------
+    rate
+        Samples per second.
+    samples
+        Length of a record.
+    """
 
     rate: int
     samples: int
@@ -74,7 +95,7 @@ class Waves:
 
     def __post_init__(self) -> None:
         if self.rate < 1 or self.samples < 1:
-            raise SordineError(f"{self.samples} samples at a rate of {self.rate}: both are 1 or more")
+            raise SordineError(f"{self.samples} samples at a rate of {self.rate}; both must be at least 1")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,11 +108,11 @@ class Waves:
         return np.dtype(np.float32)
 
     def decode(self, path: Path, frame: int | None) -> tuple[np.ndarray, int]:
-        """One clip -> (x of `shape`, how many of its samples are real). Raises SordineError as `read_clip` does."""
+        """Return x of `shape` and how many samples are not padding. Raises SordineError as `read_clip` does."""
         if frame is not None:
-            raise SordineError(f"{path} is sound: it has no frame {frame}")
+            raise SordineError(f"{path} is a sound file and has no frame {frame}; remove column 'frame'")
         wave, rate = read_clip(path)
-        # What lies behind the cut reaches back by the filter's half length: 10 samples of the lower of the two rates.
+        # Samples after the cut matter up to half the length of the filter: 10 samples of the lower of the two rates.
         needed = ceil(self.samples * rate / self.rate) + ceil(10 * max(1, rate / self.rate)) + 1
         wave = resample(wave[:needed], rate, self.rate)[: self.samples]
         x = np.zeros(self.samples, np.float32)

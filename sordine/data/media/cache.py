@@ -1,4 +1,4 @@
-"""Decoded media, once: a folder's files as one mapped array in the cache, decoded by several workers."""
+"""Decode a media folder once, with several workers, into one mapped array in the cache."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from sordine.data.files import cache_folder
 from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
 
-PART = 256  # records between two reports of progress
+STEP = 256  # records between two reports of progress
 
 
 class NotInstalled(SordineError):
-    """What reads this kind of file is missing: no file is bad, and none is left out for it."""
+    """The package that decodes this kind of file is not installed. No file is bad or left out for it."""
 
 
 class Decoder(Protocol):
-    """A frozen dataclass whose fields are its options; files into arrays of one shape.
+    """A frozen dataclass whose fields are its options, which decodes files into arrays of one shape.
 
-    kinds: what it reads. version changes whenever the same file gives other numbers. `decode` is called by several
-    threads at once.
+    Attributes
+    ----------
+    kinds
+        Kinds of media that it decodes.
+    version
+        Changes whenever the same file gives other numbers.
     """
 
     kinds: ClassVar[tuple[Kind, ...]]
@@ -49,17 +53,36 @@ class Decoder(Protocol):
         ...
 
     def decode(self, path: Path, frame: int | None) -> tuple[np.ndarray, int]:
-        """One file (or one frame of a video) -> (record of `shape`, how many samples or frames of it are real, the rest
-        being padding). Raises SordineError, naming the file, where it cannot be decoded; NotInstalled where none could."""
+        """Return the record of one file, or of one frame of a video, and how many samples or frames are not padding.
+
+        Several threads call it at the same time.
+
+        Raises
+        ------
+        SordineError
+            Where the file cannot be decoded.
+        NotInstalled
+            Where no file can be.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The good records of a media folder, decoded.
+    """The decodable records of a media folder.
 
-    x: (n, *shape), mapped from the cache. lengths: (n,) int64, real samples or frames of each; the rest is padding.
-    rows: (n,) which row of `media.records` each is. bad: (file, reason) of what could not be decoded.
+    Attributes
+    ----------
+    x
+        (n, *shape), mapped from the cache.
+    lengths
+        (n,) int64 samples or frames of each that are not padding.
+    rows
+        (n,) row of `media.records` of each.
+    bad
+        (file, reason) of each file that could not be decoded.
+    kind
+        Kind of the media.
     """
 
     x: np.ndarray
@@ -81,11 +104,32 @@ def decode(
     log: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Decoded:
-    """Decode a folder into the cache, or find it there; the result does not depend on `workers`.
+    """Return the decoded records of a folder, from the cache where they are there.
 
-    The address is made of the decoder, and of every file's name, size and time of change. skip_bad: leave out what cannot
-    be read. Memory does not grow with the folder. Raises SordineError for the first bad file (with how many there are)
-    unless skip_bad, where every file is bad, or where the cache cannot be written; NotInstalled as the decoder does.
+    The address in the cache depends on the decoder and on the name, size and time of change of every file. Memory does
+    not grow with the folder, and the result does not depend on `workers`.
+
+    Parameters
+    ----------
+    media
+        The folder.
+    decoder
+        How to decode it.
+    skip_bad
+        Whether files that cannot be decoded are left out.
+    workers
+        Number of threads.
+    log
+        Takes a line on what is left out.
+    progress
+        Takes (done, total).
+
+    Raises
+    ------
+    SordineError
+        For a bad file unless `skip_bad`, where every file is bad, or where the cache cannot be written.
+    NotInstalled
+        As the decoder does.
     """
     _check_kind(media, decoder)
     home = cache_folder() / f"media-{_address(media, decoder)}"
@@ -100,20 +144,22 @@ def decode(
     if found.bad:
         what = "file" if len(found.bad) == 1 else "files"
         names = ", ".join(name for name, _ in found.bad)
-        log(f"left out {len(found.bad)} bad {what} of {len(media)}: {names}")
+        log(f"Left out {len(found.bad)} bad {what} of {len(media)}: {names}")
     return found
 
 
 def _check_kind(media: Media, decoder: Decoder) -> None:
     if media.kind not in decoder.kinds:
-        raise SordineError(f"{media.root} holds {media.kind}, not {' or '.join(decoder.kinds)}")
+        raise SordineError(f"{media.root} contains {media.kind}, but this extractor needs {' or '.join(decoder.kinds)}")
     if not len(media):
-        raise SordineError(f"{media.root} has no records")
+        raise SordineError(f"{media.root} has no records; at least one is needed")
 
 
 def _refusal(bad: tuple[tuple[str, str], ...], of: int) -> str:
     what = "bad file" if len(bad) == 1 else "bad files"
-    return f"{bad[0][1]} ({len(bad)} {what} of {of}){'; --skip-bad leaves bad files out' if len(bad) < of else ''}"
+    return (
+        f"{bad[0][1]} ({len(bad)} {what} of {of}){'; use --skip-bad to leave bad files out' if len(bad) < of else ''}"
+    )
 
 
 def _address(media: Media, decoder: Decoder) -> str:
@@ -134,23 +180,24 @@ def _state(path: Path) -> str:
     try:
         found = os.stat(path)
     except OSError:
-        return "missing"  # a bad file like others, until it is there
-    # A file that may not be read is bad, and giving leave to read it changes neither size nor time.
+        return "missing"  # a bad file until it exists
+    # A file without permission is bad, and a change of permission changes neither size nor time.
     return f"{found.st_size}\0{found.st_mtime_ns}\0{os.access(path, os.R_OK)}"
 
 
 @contextlib.contextmanager
 def _made(home: Path) -> Iterator[Path]:
-    """A folder beside `home`, renamed onto it when the block ends well, removed when it does not.
+    """Give a folder beside `home`; rename it to `home` when the block succeeds, remove it when it fails.
 
-    `files.atomic` replaces what is there, and readers may be at it. Here what another process finished meanwhile stays:
-    an address is made of what is decoded, so both are the same. Raises SordineError where nothing can be written.
+    `files.atomic` would replace a folder that others may use. Here a folder that another process finished meanwhile
+    stays: both are the same, because the address determines the content. Raises SordineError where nothing can be
+    written.
     """
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{home.name}.", suffix=".part", dir=home.parent))
         try:
-            temporary = holder / home.name  # the holder itself is closed to others; what is renamed is not to be
+            temporary = holder / home.name  # the holder is private; the renamed folder must not be
             temporary.mkdir()
             yield temporary
             try:
@@ -166,7 +213,7 @@ def _made(home: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Block:
-    """Some consecutive records, decoded. rows: (b,) their places in `media.records`; the others as in `Decoded`."""
+    """Some consecutive records, decoded. rows: (b,) their rows in `media.records`; the others as in `Decoded`."""
 
     x: np.ndarray
     lengths: np.ndarray
@@ -175,9 +222,14 @@ class Block:
 
 
 def blocks(media: Media, decoder: Decoder, size: int, *, workers: int = 2) -> Iterator[Block]:
-    """The folder's records in order, `size` rows at a time (fewer where some are bad), read once and kept nowhere.
+    """Yield the records of a folder in order, `size` rows at a time (fewer where some are bad), without the cache.
 
-    Raises SordineError, at once, where the decoder does not read such a folder; NotInstalled as the decoder does.
+    Raises
+    ------
+    SordineError
+        At once, where the decoder does not suit the kind of media.
+    NotInstalled
+        As the decoder does.
     """
     _check_kind(media, decoder)
     return _blocks(media, decoder, size, workers)
@@ -203,10 +255,10 @@ def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator
 def _fill(
     home: Path, media: Media, decoder: Decoder, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Good records one after another, in the folder's order. Raises SordineError where there is none: then no cache stays."""
+    """Write the decodable records in order. Raises SordineError, and leaves no cache, where there is none."""
     names, lengths, rows = media.files, [], []
     bad: list[tuple[str, str]] = []
-    # Written, not mapped: on a full disk a mapped page ends the process, without a word.
+    # Written, not mapped: a mapped write on a full disk kills the process without a message.
     with open(home / "x", "wb") as file:
         for row, (record, length, reason) in enumerate(_in_order(media, decoder, workers)):
             if record is None:
@@ -215,7 +267,7 @@ def _fill(
                 file.write(np.ascontiguousarray(record).data)
                 lengths.append(length)
                 rows.append(row)
-            if progress and ((row + 1) % PART == 0 or row + 1 == len(media)):
+            if progress and ((row + 1) % STEP == 0 or row + 1 == len(media)):
                 progress(row + 1, len(media))
     if not rows:
         raise SordineError(_refusal(tuple(bad), len(media)))
@@ -225,7 +277,7 @@ def _fill(
 
 
 def _found(home: Path, media: Media, decoder: Decoder) -> Decoded:
-    """What lies in the cache. Raises SordineError where it is not what was written."""
+    """Return the content of the cache. Raises SordineError where it is damaged."""
     try:
         lengths, rows = np.load(home / "lengths.npy"), np.load(home / "rows.npy")
         bad = tuple((str(n), str(r)) for n, r in json.loads((home / "bad.json").read_text(encoding="utf-8")))
@@ -235,13 +287,13 @@ def _found(home: Path, media: Media, decoder: Decoder) -> Decoded:
             raise ValueError
         x = np.memmap(home / "x", decoder.dtype, "r", shape=shape)
     except (OSError, ValueError, TypeError, EOFError):
-        raise SordineError(f"the cache folder {home} is damaged: remove it, and it is made again") from None
+        raise SordineError(f"the cache folder {home} is damaged: remove it and try again") from None
     return Decoded(x, lengths, rows, bad, media.kind)
 
 
 def _in_order(media: Media, decoder: Decoder, workers: int) -> Iterator[tuple[np.ndarray | None, int, str]]:
-    # Threads are enough: the decoders of sound, pictures and video let go of the interpreter.
-    def one(path: Path, frame: int | None) -> tuple[np.ndarray | None, int, str]:
+    # Threads suffice: the decoders of sound, pictures and video release the interpreter lock.
+    def decoded(path: Path, frame: int | None) -> tuple[np.ndarray | None, int, str]:
         try:
             record, length = decoder.decode(path, frame)
         except NotInstalled:
@@ -258,7 +310,7 @@ def _in_order(media: Media, decoder: Decoder, workers: int) -> Iterator[tuple[np
     with ThreadPoolExecutor(workers) as pool:
         try:
             for name, frame in zip(media.files, media.frames, strict=True):
-                pending.append(pool.submit(one, media.root / name, frame))
+                pending.append(pool.submit(decoded, media.root / name, frame))
                 if len(pending) >= 8 * workers:
                     yield pending.popleft().result()
             while pending:

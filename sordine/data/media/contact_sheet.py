@@ -1,4 +1,4 @@
-"""Contact sheets: rows of small pictures under captions, one PNG."""
+"""Write contact sheets: rows of small pictures under captions, in one PNG."""
 
 from __future__ import annotations
 
@@ -10,24 +10,39 @@ import numpy as np
 from sordine.data.files import atomic
 from sordine.errors import SordineError
 
-LEAST_SIDE = 64  # pixels, below which a picture is enlarged by a whole number
+LEAST_SIDE = 64  # pixels; smaller pictures are enlarged by a whole number
 GAP, CAPTION = 4, 14
 
 
 def contact_sheet(
     path: str | Path, columns: Sequence[str], pictures: Sequence[np.ndarray], *, force: bool = True
 ) -> None:
-    """Write one PNG: a row a record, a column a kind of picture, each under its caption.
+    """Write one PNG with a row for each record and a captioned column for each kind of picture.
 
-    pictures: one array a column, (n, 1 or 3, h, w) in 0 to 255 of any type, all of the same n. Raises SordineError where
-    captions and columns, or the columns' numbers of records, do not agree.
+    Parameters
+    ----------
+    path
+        Where to write.
+    columns
+        Captions.
+    pictures
+        One array for each column: (n, 1 or 3, h, w), values 0 to 255 of any type, all of the same n.
+    force
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    SordineError
+        Where the numbers of captions and columns, or of records, differ.
     """
     from PIL import Image, ImageDraw
 
     counts = {len(p) for p in pictures}
     if len(columns) != len(pictures) or len(counts) != 1 or 0 in counts:
         found = [len(p) for p in pictures]
-        raise SordineError(f"contact sheet: {len(columns)} captions for columns of {found} pictures")
+        raise SordineError(
+            f"contact sheet: {len(columns)} captions for columns of {found} pictures; all columns need the same number"
+        )
     height = max(p.shape[-2] for p in pictures)
     width = max(p.shape[-1] for p in pictures)
     times = max(1, -(-LEAST_SIDE // max(height, width)))

@@ -1,4 +1,4 @@
-"""Where the faces of a picture are: OpenCV's bundled cascade, or MTCNN where it is installed."""
+"""Find the face in a picture, by the cascade that comes with OpenCV, or by MTCNN where it is installed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,31 @@ import numpy as np
 from sordine.errors import SordineError
 
 Detector = Literal["cascade", "mtcnn"]
-WORKED_AT = 256  # pixels: a smaller picture is enlarged first, for the cascade's smallest face has 24
-SLIMMEST = 20  # times as long as wide: a picture slimmer than that shows no face
-_TURN = threading.Lock()  # a cascade keeps state while it looks
+LEAST_SIDE = 256  # pixels; a smaller picture is enlarged first, because the cascade needs faces of at least 24
+MOST_ELONGATED = 20  # ratio of the sides above which no face is searched
+_LOCK = threading.Lock()  # a cascade has state while it searches
 
 
 def detect(pixels: np.ndarray, detector: Detector = "cascade") -> np.ndarray:
-    """The largest face of a picture (h, w, 3) uint8: its box (x, y, width, height) in pixels, float64; (0, 4) where there is none.
+    """Return the box of the largest face in a picture.
 
-    cascade: Haar features (Viola and Jones, CVPR 2001), OpenCV's frontal-face cascade, on the equalised grey picture. mtcnn:
-    that of facenet-pytorch (Zhang et al., 2016), which MaSS used. Raises SordineError where the one asked for is not installed.
+    Parameters
+    ----------
+    pixels
+        (h, w, 3) uint8.
+    detector
+        `cascade`: Haar features (Viola and Jones, CVPR 2001), the frontal-face cascade of OpenCV, on the equalised grey
+        picture. `mtcnn`: that of facenet-pytorch (Zhang et al., 2016), which MaSS used.
+
+    Returns
+    -------
+    numpy.ndarray
+        (1, 4) float64 x, y, width and height in pixels; (0, 4) where there is no face.
+
+    Raises
+    ------
+    SordineError
+        Where the detector is not installed.
     """
     boxes = _mtcnn(pixels) if detector == "mtcnn" else _cascade(pixels)
     if not len(boxes):
@@ -30,20 +45,20 @@ def detect(pixels: np.ndarray, detector: Detector = "cascade") -> np.ndarray:
 
 
 def _cascade(pixels: np.ndarray) -> np.ndarray:
-    with _TURN:  # two threads must not import it at once
+    with _LOCK:  # two threads must not import it at the same time
         cv2, classifier = _opencv(), _classifier()
     height, width = pixels.shape[:2]
-    if max(height, width) > SLIMMEST * min(height, width):
+    if max(height, width) > MOST_ELONGATED * min(height, width):
         return np.zeros((0, 4))
-    scale = max(1.0, WORKED_AT / min(height, width))
+    scale = max(1.0, LEAST_SIDE / min(height, width))
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if scale > 1:
         grey = cv2.resize(grey, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_CUBIC)
-    # A face that fills the picture is cut by its edges: a margin gives the cascade something to see around it.
+    # A face that fills the picture touches its edges; the cascade needs a margin around a face.
     margin = min(grey.shape) // 2
-    seen = cv2.copyMakeBorder(cv2.equalizeHist(grey), *(margin,) * 4, cv2.BORDER_REPLICATE)
-    with _TURN:
-        found = classifier.detectMultiScale(seen, scaleFactor=1.1, minNeighbors=2, minSize=(48, 48))
+    extended = cv2.copyMakeBorder(cv2.equalizeHist(grey), *(margin,) * 4, cv2.BORDER_REPLICATE)
+    with _LOCK:
+        found = classifier.detectMultiScale(extended, scaleFactor=1.1, minNeighbors=2, minSize=(48, 48))
     boxes = np.array(found, np.float64).reshape(-1, 4)
     boxes[:, :2] -= margin
     return _inside(boxes / scale, height, width)
@@ -63,7 +78,7 @@ def _opencv() -> Any:
         raise SordineError("finding faces needs OpenCV: pip install 'sordine[faces]'") from None
     if not hasattr(cv2, "CascadeClassifier"):
         raise SordineError(
-            f"OpenCV {cv2.__version__} has no cascade any more: pip install 'sordine[faces]' takes one that has"
+            f"OpenCV {cv2.__version__} has no cascade; install an older one with pip install 'sordine[faces]'"
         )
     return cv2
 
@@ -73,13 +88,15 @@ def _classifier() -> Any:
     cv2 = _opencv()
     made = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"))
     if made.empty():
-        raise SordineError("OpenCV's frontal-face cascade cannot be loaded")
+        raise SordineError(
+            "the frontal-face cascade of OpenCV cannot be loaded; reinstall it with pip install 'sordine[faces]'"
+        )
     return made
 
 
 def _mtcnn(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
-    with _TURN:
+    with _LOCK:
         found, _ = _network().detect(pixels)
     if found is None:
         return np.zeros((0, 4))

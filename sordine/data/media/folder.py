@@ -1,4 +1,4 @@
-"""Media folders in the Hugging Face layout: files plus `metadata.csv` (or .jsonl, .parquet) with a `file_name` column."""
+"""Media folders of the Hugging Face layout: files and `metadata.csv` (or .jsonl, .parquet) with column `file_name`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sordine.errors import SordineError, nearest
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_NAME = "file_name"
 
-# Only a number as one would write it is a number: 007 and +1 are names, and so is anything of more than 18 digits.
+# 007 and +1 are names, not numbers, and so is anything of more than 18 digits.
 _INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 _FLOAT = r"^(-?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|-?\.[0-9]+|[nN][aA][nN]|-?inf)$"
 
 
 def metadata_file(folder: str | Path) -> Path | None:
-    """The folder's metadata file, None where it has none. Raises SordineError where it has several."""
+    """Return the metadata file of a folder, or None. Raises SordineError where it has several."""
     found = [Path(folder) / name for name in METADATA if (Path(folder) / name).is_file()]
     if len(found) > 1:
         raise SordineError(f"{folder} has both {found[0].name} and {found[1].name}; keep one")
@@ -29,10 +29,14 @@ def metadata_file(folder: str | Path) -> Path | None:
 
 
 def read_csv(path: str | Path) -> pa.Table:
-    """A CSV file read whole: each column int64, float64 or string; an empty field is missing.
+    """Return a CSV file as a table: each column int64, float64 or string; an empty field is missing.
 
-    A column's type is decided from all its values, so that a name made of digits with leading zeros stays a name and
-    nothing is taken for a date. Raises SordineError where the file is no CSV in UTF-8 or names a column twice.
+    All values of a column decide its type: names of digits with leading zeros stay names, and nothing becomes a date.
+
+    Raises
+    ------
+    SordineError
+        Where the file is not CSV in UTF-8, or two columns have one name.
     """
     try:
         with pa.csv.open_csv(path) as head:
@@ -40,14 +44,14 @@ def read_csv(path: str | Path) -> pa.Table:
         convert = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
         )
-        # A quoted field may hold a line break.
+        # A quoted field may contain a line break.
         parse = pa.csv.ParseOptions(newlines_in_values=True)
         table = pa.csv.read_csv(path, convert_options=convert, parse_options=parse)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise SordineError(f"{path} cannot be read as CSV: {_line(error)}") from None
     for name in names:
         if names.count(name) > 1:
-            raise SordineError(f"{path} names column {name!r} twice")
+            raise SordineError(f"{path} has column {name!r} twice; rename or remove one")
     return pa.table({name: _typed(table[name]) for name in names})
 
 
@@ -65,14 +69,19 @@ def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def read_metadata(folder: str | Path) -> pa.Table:
-    """The metadata of a media folder, in the file's order: `file_name` (string, relative to the folder) and the others.
+    """Return the metadata of a media folder, in the order of the file; `file_name` is relative to the folder.
 
-    Raises SordineError where the folder or its metadata is missing or unreadable, where `file_name` is missing, empty,
-    repeated or leads out of the folder, and where a file that it names does not exist.
+    Raises
+    ------
+    SordineError
+        Where the folder or its metadata is missing or unreadable, where `file_name` is missing, empty, repeated or
+        outside the folder, and where a file does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise SordineError(f"media folder {folder} does not exist" if not folder.exists() else f"{folder} is no folder")
+        raise SordineError(
+            f"media folder {folder} does not exist" if not folder.exists() else f"{folder} is not a folder"
+        )
     path = metadata_file(folder)
     if path is None:
         raise SordineError(f"media folder {folder} has no metadata.csv (nor metadata.jsonl, metadata.parquet)")
@@ -80,11 +89,11 @@ def read_metadata(folder: str | Path) -> pa.Table:
     if FILE_NAME not in table.column_names:
         raise SordineError(f"{path} has no column {FILE_NAME!r}; {nearest(FILE_NAME, table.column_names)}")
     if not table.num_rows:
-        raise SordineError(f"{path} has no rows")
+        raise SordineError(f"{path} has no rows; at least one is needed")
     try:
         names = table[FILE_NAME].cast(pa.string()).to_pylist()
     except (pa.ArrowException, UnicodeError):
-        raise SordineError(f"{path}: column {FILE_NAME!r} ({table[FILE_NAME].type}) does not hold text") from None
+        raise SordineError(f"{path}: column {FILE_NAME!r} is {table[FILE_NAME].type}; it must be text") from None
     _check_names(path, names)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -103,15 +112,15 @@ def _read(path: Path) -> pa.Table:
 
 
 def _check_names(path: Path, names: list[str | None]) -> None:
-    """Refuse names that are empty, repeated, or lead out of the folder."""
-    seen: dict[PurePosixPath, int] = {}
+    """Raise SordineError where a name is empty, repeated, or outside the folder."""
+    rows: dict[PurePosixPath, int] = {}
     for row, name in enumerate(names, 1):
         if not name:
             raise SordineError(f"{path} row {row}: {FILE_NAME} is empty")
         pure = PurePosixPath(name)
-        # Judged by the name alone: a hub's cache is made of links that lead elsewhere, and is the owner's own.
+        # By the name alone: the cache of a hub consists of links to other folders, which are the owner's.
         if pure.is_absolute() or ".." in pure.parts or PureWindowsPath(name).drive or "\0" in name:
-            raise SordineError(f"{path} row {row}: {FILE_NAME} {name!r} leads out of the folder")
-        if pure in seen:
-            raise SordineError(f"{path} names {name} twice, in rows {seen[pure]} and {row}")
-        seen[pure] = row
+            raise SordineError(f"{path} row {row}: {FILE_NAME} {name!r} is outside the folder")
+        if pure in rows:
+            raise SordineError(f"{path} names {name} twice, in rows {rows[pure]} and {row}")
+        rows[pure] = row

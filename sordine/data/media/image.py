@@ -1,4 +1,4 @@
-"""Pictures: one file in, upright colours out, whatever the file holds them as."""
+"""Decode pictures of any format into upright RGB."""
 
 from __future__ import annotations
 
@@ -16,44 +16,61 @@ from sordine.errors import SordineError
 if TYPE_CHECKING:
     from PIL import Image
 
-# No other format is tried, whatever a file's suffix says: some (EPS) run a program that the file itself contains.
+# No other format is tried, whatever the suffix: some (EPS) run a program that is in the file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 _ORIENTATION = 0x0112  # EXIF 2.32, table 4
 _WHITE = 255
-# Pillow's switch for warnings belongs to the whole process: threads take turns at it, for as long as a header takes.
+# The warning filter belongs to the whole process: threads take turns while they parse a header.
 _QUIET = threading.Lock()
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """One picture: (h, w, 3) uint8, red, green and blue, turned upright as its EXIF orientation says.
+    """Return one picture as (h, w, 3) uint8 RGB, upright by its EXIF orientation.
 
-    Of several frames the first; what is transparent over white; 16 bits to the nearest of 8. Raises SordineError naming
-    the file where it is missing, empty, cut off or damaged, has over 89 million pixels, or holds numbers without a known
-    white (32 bits, floating point).
+    Of several frames it is the first. Transparent pixels are painted over white, and 16 bits are rounded to 8.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    SordineError
+        Where the file is missing, empty, truncated or damaged, has over 89 million pixels, or has values without a
+        known white (32 bits, floating point).
     """
     return np.array(_load(Path(path)))
 
 
 def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(h, w, 3) uint8 stretched to (height, width, 3): Lanczos with three lobes, widened where it shrinks (antialiased)."""
+    """Return (h, w, 3) uint8 resized to (height, width, 3) by Lanczos with three lobes, antialiased."""
     from PIL import Image
 
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def check_sides(height: int, width: int) -> None:
-    """Raise SordineError where a picture of this height and width cannot be."""
+    """Raise SordineError where the height or the width of a picture is below 1."""
     if height < 1 or width < 1:
-        raise SordineError(f"a picture of {height} x {width} has no pixels: height and width are 1 or more")
+        raise SordineError(f"a picture of {height} x {width} has no pixels; height and width must be 1 or more")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures as (3, height, width) uint8, or (1, height, width) where grey (luma, ITU-R BT.601).
+    """Decoder of pictures into (3, height, width) uint8.
 
-    Stretched to exactly that size by Lanczos, antialiased: nothing is cropped, and the sides' proportion is not kept. A
-    JPEG of at least four times the larger side is halved (up to thrice) by its own decoder first, which is faster.
+    Pictures are resized to exactly that size by Lanczos, antialiased: nothing is cropped, and the aspect ratio may
+    change. A JPEG of at least four times the larger side is first halved, up to three times, by its own decoder, which
+    is faster.
+
+    Parameters
+    ----------
+    height, width
+        In pixels.
+    grey
+        Give (1, height, width) instead, the luma of ITU-R BT.601.
     """
 
     height: int
@@ -77,12 +94,12 @@ class Pictures:
         return np.dtype(np.uint8)
 
     def decode(self, path: Path, frame: int | None) -> tuple[np.ndarray, int]:
-        """One picture -> (x of `shape`, 1). Raises SordineError as `read_picture` does, and where a frame is asked for."""
+        """Return x of `shape` and 1. Raises SordineError as `read_picture` does, and for a frame."""
         from PIL import Image
 
         if frame is not None:
-            raise SordineError(f"{path} is a picture: it has no frame {frame}")
-        # Square, because which side is the height is known only after turning.
+            raise SordineError(f"{path} is a picture and has no frame {frame}; remove column 'frame'")
+        # Square, because the orientation is known only after decoding.
         image = _load(path, 2 * max(self.height, self.width))
         if self.grey:
             image = image.convert("L")
@@ -91,7 +108,7 @@ class Pictures:
 
 
 def _load(path: Path, enough: int = 0) -> Image.Image:
-    """RGB and upright; a JPEG of larger sides is not read finer than `enough` asks for, where that is given."""
+    """Return an upright RGB image; a larger JPEG is decoded only as finely as `enough` requires."""
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
@@ -111,12 +128,12 @@ def _load(path: Path, enough: int = 0) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         reason = "it has too many pixels"
     except UnidentifiedImageError:
-        reason = "it is no picture, or its beginning is damaged"
+        reason = "it is not a picture, or its beginning is damaged"
     except OSError as error:
         reason = error.strerror or _line(error)
     except Exception as error:  # a damaged file can make its decoder fail in any way
         reason = _line(error)
-    raise SordineError(f"{path} cannot be read as a picture: {reason.rstrip('.')}")
+    raise SordineError(f"{path} cannot be decoded as a picture: {reason.rstrip('.')}")
 
 
 def _line(error: Exception) -> str:
@@ -136,24 +153,24 @@ def _upright(image: Image.Image) -> Image.Image:
         8: Transpose.ROTATE_90,
     }
     try:
-        said = image.getexif().get(_ORIENTATION)
-    except Exception:  # damaged EXIF around a sound picture: shown as it lies, as every viewer does
-        said = None
-    turn = turns.get(said) if isinstance(said, int) else None
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF in a valid picture: not turned, as in every viewer
+        orientation = None
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
 
 def _colours(image: Image.Image) -> Image.Image:
-    """RGB of any mode. Raises ValueError where the numbers have no known white."""
+    """Return an image of any mode as RGB. Raises ValueError where its values have no known white."""
     from PIL import Image
 
-    # Which the decoder scales to 16 bits; a TIFF of this mode may mean anything by its numbers.
+    # The decoder scales these to 16 bits; the values of a TIFF of this mode may have any range.
     scaled = image.mode == "I" and image.format in ("PNG", "PPM")
     if image.mode.startswith("I;16") or scaled:
         wide = np.asarray(image).astype(np.int64)
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise ValueError("its numbers have no known white; save it with 8 or 16 bits")
+        raise ValueError("its values have no known white; save it with 8 or 16 bits")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (_WHITE, _WHITE, _WHITE, _WHITE))

@@ -1,4 +1,4 @@
-"""Video files by their streams: frames into H.264, and packets from one file into another without being encoded anew."""
+"""Encode frames as H.264, and copy the packets of a video into another file without encoding."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
-# A playlist under a video's name would make the demuxer open other files and addresses.
+# A playlist with the suffix of a video would make the demuxer open other files and addresses.
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv"}
-# The units of an H.264 stream that pictures are made of, by type (H.264, table 7-1). What is left out holds words of the
-# encoder or the camera: supplemental information, filler, and whatever an application puts there. H.265 is not taken
-# over: its words may also stand in the header that an MP4 keeps beside the stream, where no filter reaches them.
-_TAKEN_OVER, _UNITS = "h264", "filter_units=pass_types=1-5|7-11|13"
-_PLAIN = {"fflags": "+bitexact"}  # no name of the writer, no time
-# Nearly without visible loss; one thread and no frames out of order, so that the bytes are the same and AVI holds them. Without
-# the tree of macroblocks, whose figures were not the same every time where several videos were written at once.
+# The units of an H.264 stream that make pictures, by type (H.264, table 7-1). The others contain texts of the encoder
+# or the camera: supplemental information, filler, and data of applications. H.265 is encoded again: an MP4 may have
+# such texts in a header beside the stream, which no filter changes.
+_COPIED, _UNITS = "h264", "filter_units=pass_types=1-5|7-11|13"
+_PLAIN = {"fflags": "+bitexact"}  # without the name of the program and the time
+# Almost no visible loss. One thread and no reordered frames give the same bytes every time, and AVI supports them. The
+# macroblock tree is off: it gave different bytes where several videos were written at the same time.
 _TIGHT = {"crf": "17", "preset": "medium", "bf": "0", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def video_frames(path: Path) -> Generator[np.ndarray, None, None]:
-    """Every frame of the first video stream, upright, (h, w, 3) uint8. For a file that `frame_count` has been through."""
+    """Yield every frame of the first video stream, upright, (h, w, 3) uint8, of a file that `frame_count` accepted."""
     with _open(path) as container:
         for frame in container.decode(_stream(container)):
-            # What PyAV calls the rotation is how far to turn anticlockwise, as rot90 does.
+            # The rotation of PyAV is the anticlockwise turn that makes the frame upright, as in rot90.
             yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
 
 def video_rate(path: Path) -> Fraction:
-    """Frames a second on average, 25 where the file does not say. For a file that `frame_count` has been through."""
+    """Return the average frames per second (25 where unknown) of a file that `frame_count` accepted."""
     with _open(path) as container:
         stream = _stream(container)
         return Fraction(stream.average_rate or stream.guessed_rate or 25)
@@ -49,31 +49,48 @@ def video_rate(path: Path) -> Fraction:
 def encode(
     frames: np.ndarray | Iterable[np.ndarray], rate: Fraction, path: Path, format: str, name: str | None = None
 ) -> None:
-    """Frames (3, h, w) uint8 as H.264 in a container of this format: the same bytes for the same frames.
+    """Write frames as H.264; the same frames give the same bytes.
 
-    name: what messages call the file. Raises SordineError where there are no frames, where they are of several sizes, or
-    the encoder takes none of that size; NotInstalled where PyAV, or its encoder, is missing.
+    Parameters
+    ----------
+    frames
+        (3, h, w) uint8 each.
+    rate
+        Frames per second.
+    path
+        Where to write.
+    format
+        Name of the container.
+    name
+        Name of the file in messages.
+
+    Raises
+    ------
+    SordineError
+        Where there are no frames, they have several sizes, or the encoder refuses their size.
+    NotInstalled
+        Where PyAV or its encoder is missing.
     """
     av = _pyav()
     name = name or str(path)
     if "libx264" not in av.codecs_available:
-        raise NotInstalled("videos are written as H.264, which this build of PyAV cannot")
+        raise NotInstalled("this build of PyAV cannot encode H.264; pip install 'sordine[video]'")
     every = iter(frames)
     first = next(every, None)
     if first is None or first.ndim != 3 or len(first) != 3:
-        raise SordineError(f"{name}: a video is one or more frames of (3, h, w) uint8")
+        raise SordineError(f"{name}: a video needs one or more frames of (3, h, w) uint8")
     _, height, width = first.shape
     try:
         with av.open(str(path), "w", format=format, options=_PLAIN) as container:
             stream = container.add_stream("libx264", rate=rate, options=_TIGHT)
             stream.height, stream.width = height, width
-            # Colour at half the resolution is what browsers play; it needs even sides.
+            # Browsers play colour at half the resolution, which needs even sides.
             stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
             for number, frame in enumerate(itertools.chain([first], every)):
                 if frame.shape != first.shape or frame.dtype != np.uint8:
                     raise SordineError(
-                        f"{name}: frame {number} is {frame.shape} {frame.dtype}, the first {first.shape} uint8"
+                        f"{name}: frame {number} is {frame.shape} {frame.dtype}, but the first is {first.shape} uint8"
                     )
                 pixels = np.ascontiguousarray(np.moveaxis(frame, 0, -1))
                 picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -84,14 +101,14 @@ def encode(
         raise SordineError(f"cannot write {name}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def can_be_taken_over(path: Path) -> bool:
-    """Whether the packets of a video can stand in an MP4 as they are: H.264, upright, all shown, all timed.
+def can_be_copied(path: Path) -> bool:
+    """Return whether the packets of a video can be copied into an MP4: H.264, upright, without hidden frames.
 
-    For a file that `frame_count` has been through.
+    The file must be one that `frame_count` accepted.
     """
     with _open(path) as container:
         stream = _stream(container)
-        if stream.codec_context.name != _TAKEN_OVER or next(container.decode(stream)).rotation % 360:
+        if stream.codec_context.name != _COPIED or next(container.decode(stream)).rotation % 360:
             return False
     with _open(path) as container:
         packets = [(p.pts, p.is_discard) for p in container.demux(_stream(container)) if p.size]
@@ -99,10 +116,22 @@ def can_be_taken_over(path: Path) -> bool:
     return None not in times and len(times) == len(packets) and not any(hidden for _, hidden in packets)
 
 
-def take_over(source: Path, path: Path, sound: Path | None = None) -> None:
-    """The first video stream of `source`, less its units that are no picture, as MP4; no metadata.
+def copy_stream(source: Path, path: Path, sound: Path | None = None) -> None:
+    """Copy the picture units of the first video stream of a file into an MP4 without metadata.
 
-    sound: a file whose first sound stream is encoded anew beside it. Raises SordineError where that cannot be.
+    Parameters
+    ----------
+    source
+        The video.
+    path
+        Where to write.
+    sound
+        A file whose first sound stream is encoded again and added.
+
+    Raises
+    ------
+    SordineError
+        Where the stream cannot be copied.
     """
     av = _pyav()
     try:
@@ -110,26 +139,26 @@ def take_over(source: Path, path: Path, sound: Path | None = None) -> None:
             stream = _stream(container)
             target = out.add_stream_from_template(stream)
             target.metadata.clear()
-            voice = None if sound is None else _voice(sound, out)
+            stream_of_sound = None if sound is None else _sound_stream(sound, out)
             cleaned = av.bitstream.BitStreamFilterContext(_UNITS, stream, target)
             times = _times(source)
             for packet in container.demux(stream):
                 if packet.size:
                     packet.pts, packet.dts = next(times)
-                for kept in cleaned.filter(packet if packet.size else None):
-                    kept.stream = target
-                    out.mux(kept)
-            if sound is not None and voice is not None:
-                _speak(sound, voice, out)
+                for clean in cleaned.filter(packet if packet.size else None):
+                    clean.stream = target
+                    out.mux(clean)
+            if sound is not None and stream_of_sound is not None:
+                _add_sound(sound, stream_of_sound, out)
     except (av.FFmpegError, ValueError) as error:
-        raise SordineError(f"{source} cannot be written again: {getattr(error, 'strerror', None) or error}") from None
+        raise SordineError(f"{source} cannot be copied: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _times(path: Path) -> Iterator[tuple[int, int]]:
-    """When each packet is shown and when it is decoded, from 0: a recording's own first time may be the hour of day.
+    """Yield the presentation and the decoding time of each packet, from 0.
 
-    Frames are decoded in the order of the packets, one for each that is shown, so early that none is late. Not every
-    container says when (Matroska does not).
+    The first time of a recording may be the time of day. Frames are decoded in the order of the packets, early enough
+    for all of them. Not every container has decoding times (Matroska has none).
     """
     with _open(path) as container:
         shown = np.array([p.pts for p in container.demux(_stream(container)) if p.size], np.int64)
@@ -138,8 +167,8 @@ def _times(path: Path) -> Iterator[tuple[int, int]]:
     yield from zip((shown - shown.min()).tolist(), (decoded - delay - shown.min()).tolist(), strict=True)
 
 
-def _voice(source: Path, out: OutputContainer) -> AudioStream | None:
-    """Where the first sound stream of a file goes; None where it has none. Streams are made before the first packet."""
+def _sound_stream(source: Path, out: OutputContainer) -> AudioStream | None:
+    """Return the output stream for the first sound stream of a file, or None; it must exist before the first packet."""
     with _open(source) as container:
         first = next(iter(container.streams.audio), None)
         if first is None:
@@ -148,7 +177,7 @@ def _voice(source: Path, out: OutputContainer) -> AudioStream | None:
         return out.add_stream("aac", rate=rate, layout=layout)
 
 
-def _speak(source: Path, target: AudioStream, out: OutputContainer) -> None:
+def _add_sound(source: Path, target: AudioStream, out: OutputContainer) -> None:
     av = _pyav()
     target.codec_context.flags |= av.codec.context.Flags.bitexact
     with _open(source) as container:
@@ -159,7 +188,7 @@ def _speak(source: Path, target: AudioStream, out: OutputContainer) -> None:
 
 
 def _open(path: Path) -> InputContainer:
-    # Absolute, for a colon in a relative name would end the name of a protocol.
+    # Absolute, because a colon in a relative name would be taken as the end of a protocol name.
     container: InputContainer = _pyav().open(str(Path(path).absolute()), options=_OPTIONS)
     return container
 
@@ -175,5 +204,5 @@ def _pyav() -> ModuleType:
     try:
         import av
     except ImportError:
-        raise NotInstalled("videos are written by PyAV, which is missing: pip install 'sordine[video]'") from None
+        raise NotInstalled("PyAV, which writes videos, is not installed; pip install 'sordine[video]'") from None
     return av

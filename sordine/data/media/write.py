@@ -1,4 +1,4 @@
-"""Media written back: pictures, sound and videos without anything that the originals' files say beside their content."""
+"""Write pictures, sound and videos without metadata, strip files of metadata, and make thumbnails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sordine.data.media.audio import read_clip, resample
 from sordine.data.media.image import read_picture
 from sordine.data.media.kinds import Kind, kind_of
 from sordine.data.media.video import frame_count
-from sordine.data.media.video_encoding import can_be_taken_over, encode, take_over, video_frames, video_rate
+from sordine.data.media.video_encoding import can_be_copied, copy_stream, encode, video_frames, video_rate
 from sordine.errors import SordineError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Formats by suffix, each with what makes it as faithful as it can be.
+# Formats by suffix, with the options that lose least.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 100, "subsampling": 0}),
@@ -56,9 +56,9 @@ LOSSY = {
 }
 VIDEOS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".flv": "flv"}
 
-LONGEST_SIDE, SECONDS, SOUND_RATE, SHOWN_FRAMES = 160, 3, 16000, 24
+LONGEST_SIDE, SECONDS, SOUND_RATE, MAX_FRAMES = 160, 3, 16000, 24
 
-_WHEN = 315532800  # 1 January 1980, UTC: the earliest time that every archive format holds
+_TIME = 315532800  # 1 January 1980, UTC: the earliest time that every archive format can store
 _DEEP = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 _FLAC_RATES = range(1, 655351)  # RFC 9639, section 8.2
 _FLAC_CHANNELS = 8
@@ -68,25 +68,37 @@ _FLAC_CHANNELS = 8
 
 
 def strip(source: Path, target_without_suffix: Path, *, keep_sound: bool = False) -> Path:
-    """One media file written again without metadata: returns where it is, the target with the new format's suffix.
+    """Write one media file without metadata, and return its path, which has the suffix of the new format.
 
-    Nothing of the original is kept but what is seen or heard: no EXIF, XMP, colour profile, comment, tag, chapter, time,
-    cover, second stream, nor what lies behind the end. The time of the file is 1 January 1980; its owner and rights are
-    the writing process's.
+    Only the visible or audible content stays: no EXIF, XMP, colour profile, comment, tag, chapter, time, cover, second
+    stream, and no data after the end. The time of the file is 1 January 1980.
 
-    Pictures become PNG with the very pixels of `read_picture`: upright, 8 bits, over white, a profile not applied; those
-    without colour one channel. Sound becomes FLAC with the same samples, rate and channels: 8, 16 or 24 bits as it was;
-    32 bits and floating point the nearest of 24, cut at full scale; lossy formats 16. Videos become MP4: H.264 is taken
-    over bit for bit, less the units that are no picture; all else, what is turned and what has hidden frames is encoded
-    anew (H.264, at the average rate). The sound of a video is dropped, for a voice tells who speaks; keep_sound encodes
-    its first stream anew (AAC).
-    Raises SordineError where the file is bad, no medium by its suffix, or more than FLAC holds; NotInstalled for video
-    without PyAV.
+    Pictures become PNG with the pixels of `read_picture`: upright, 8 bits, over white, without applying a profile; grey
+    ones have one channel. Sound becomes FLAC with the same samples, rate and channels: 8, 16 or 24 bits stay, 32 bits
+    and floating point are rounded to 24 and cut at full scale, lossy formats have 16. Videos become MP4: the picture
+    units of H.264 are copied bit for bit; other formats, rotated videos and those with hidden frames are encoded again
+    (H.264, at the average rate). The sound of a video is dropped, because a voice identifies the speaker.
+
+    Parameters
+    ----------
+    source
+        The file.
+    target_without_suffix
+        Where to write.
+    keep_sound
+        Encode the first sound stream of a video again (AAC) instead of dropping it.
+
+    Raises
+    ------
+    SordineError
+        Where the file is bad, has no suffix of a medium, or exceeds what FLAC can store.
+    NotInstalled
+        For a video without PyAV.
     """
     source, target = Path(source), Path(target_without_suffix)
     kind = kind_of(source.name)
     if kind is None:
-        raise SordineError(f"{source} is neither sound, picture nor video by its suffix")
+        raise SordineError(f"{source} is neither sound, picture nor video by its suffix; remove it")
     suffix = {"image": ".png", "audio": ".flac", "video": ".mp4"}[kind]
     path = target.with_name(target.name + suffix)
     if kind == "image":
@@ -95,17 +107,17 @@ def strip(source: Path, target_without_suffix: Path, *, keep_sound: bool = False
         _strip_sound(source, path)
     else:
         _strip_video(source, path, keep_sound)
-    os.utime(path, (_WHEN, _WHEN))
+    os.utime(path, (_TIME, _TIME))
     return path
 
 
 def without_colour(x: np.ndarray) -> np.ndarray:
-    """(3, h, w) as (1, h, w) where the three channels are the same, else as it is."""
+    """Return a picture (3, h, w) as (1, h, w) where the three channels are the same."""
     return x[:1] if (x == x[:1]).all() else x
 
 
 def depth(path: Path) -> int:
-    """How many bits a sound file's samples need: 24 where they are finer than 16 bits, else 16."""
+    """Return how many bits the samples of a sound file need: 24 where they have more than 16 bits, else 16."""
     import soundfile
 
     return 24 if soundfile.info(str(path)).subtype in _DEEP else 16
@@ -114,12 +126,12 @@ def depth(path: Path) -> int:
 def _strip_sound(source: Path, path: Path) -> None:
     import soundfile
 
-    read_clip(source)  # refuses what is cut off, empty or not finite
+    read_clip(source)  # refuses a file that is truncated, empty or not finite
     info = soundfile.info(str(source))
     if info.channels > _FLAC_CHANNELS or info.samplerate not in _FLAC_RATES:
         raise SordineError(
-            f"{source} has {info.channels} channels at a rate of {info.samplerate}: FLAC holds {_FLAC_CHANNELS} at most, "
-            f"at {_FLAC_RATES[-1]}"
+            f"{source} has {info.channels} channels at a rate of {info.samplerate}; FLAC allows at most "
+            f"{_FLAC_CHANNELS} channels and a rate of {_FLAC_RATES[-1]}"
         )
     if info.subtype in ("FLOAT", "DOUBLE"):
         wave, _ = soundfile.read(str(source), dtype="float64", always_2d=True)
@@ -129,54 +141,80 @@ def _strip_sound(source: Path, path: Path) -> None:
         x, subtype = _whole(wave / 2.0**31, 24), "PCM_24"
     else:
         x, _ = soundfile.read(str(source), dtype="int32", always_2d=True)
-        # int32 holds the samples of every integer format in its upper bits; of 16 bits and fewer it is exact.
+        # int32 has the samples of every integer format in its upper bits; it is exact for 16 bits and fewer.
         subtype = {"PCM_S8": "PCM_S8", "PCM_U8": "PCM_S8", "PCM_24": "PCM_24"}.get(info.subtype, "PCM_16")
     _save_sound(x, info.samplerate, path, "FLAC", subtype)
 
 
 def _strip_video(source: Path, path: Path, keep_sound: bool) -> None:
-    frame_count(source)  # decodes all of it: what is damaged or cut off is refused before anything is written
+    frame_count(source)  # decodes all of it, so that a damaged file is refused before anything is written
     with atomic(path) as temporary:
-        if can_be_taken_over(source):
-            take_over(source, temporary, source if keep_sound else None)
+        if can_be_copied(source):
+            copy_stream(source, temporary, source if keep_sound else None)
         else:
             plain = temporary.with_name(temporary.name + ".encoded")
             with closing(video_frames(source)) as frames:
                 encode((np.moveaxis(f, -1, 0) for f in frames), video_rate(source), plain, "mp4")
-            take_over(plain, temporary, source if keep_sound else None)
+            copy_stream(plain, temporary, source if keep_sound else None)
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
 def write_picture(x: np.ndarray, path: Path) -> None:
-    """Write (3, h, w) or (1, h, w) uint8 in the format of the suffix: the same bytes for the same pixels, no metadata.
+    """Write a picture in the format of the suffix, without metadata; the same pixels give the same bytes.
 
-    Without loss but for JPEG, which is of quality 100 with all of its colour. Raises SordineError for a suffix that is
-    not in PICTURES, another shape, or where it cannot be written.
+    All formats are lossless except JPEG, which has quality 100 and full colour resolution.
+
+    Parameters
+    ----------
+    x
+        (3, h, w) or (1, h, w) uint8.
+    path
+        Where to write; its suffix is one of PICTURES.
+
+    Raises
+    ------
+    SordineError
+        For another suffix or shape, or where the file cannot be written.
     """
     from PIL import Image
 
     format, options = _of_suffix(path, PICTURES, "picture")
     if x.dtype != np.uint8 or x.ndim != 3 or len(x) not in (1, 3):
-        raise SordineError(f"{path}: a picture is (3, h, w) or (1, h, w) uint8, not {x.shape} {x.dtype}")
+        raise SordineError(f"{path}: a picture must be (3, h, w) or (1, h, w) uint8, not {x.shape} {x.dtype}")
     pixels = np.ascontiguousarray(x[0] if len(x) == 1 else np.moveaxis(x, 0, -1))
     with atomic(path) as temporary:
         Image.fromarray(pixels).save(temporary, format=format, **options)
 
 
 def write_wave(x: np.ndarray, rate: int, path: Path, bits: int = 16) -> None:
-    """Write (n,) or (n, channels) float, full scale 1, in the format of the suffix, no metadata.
+    """Write sound in the format of the suffix, without metadata.
 
-    bits: 16 or 24 of a format without loss, to the nearest; what exceeds full scale is cut. MP3, Vorbis and Opus are of
-    their highest quality. The same bytes for the same samples, but for Ogg (Vorbis, Opus), whose streams are numbered at
-    random. Raises SordineError for an unknown suffix, NaN or infinity, or where the format does not take the rate.
+    The same samples give the same bytes, except for Ogg (Vorbis, Opus), which numbers its streams at random. MP3,
+    Vorbis and Opus have their highest quality.
+
+    Parameters
+    ----------
+    x
+        (n,) or (n, channels) float, full scale 1; larger values are cut.
+    rate
+        Samples per second.
+    path
+        Where to write.
+    bits
+        Of a lossless format: 16 or 24.
+
+    Raises
+    ------
+    SordineError
+        For an unknown suffix, NaN or infinity, or a rate that the format does not allow.
     """
     path = Path(path)
     if bits not in (16, 24):
-        raise SordineError(f"{path}: {bits} bits a sample; 16 or 24")
+        raise SordineError(f"{path}: {bits} bits per sample; use 16 or 24")
     if not np.isfinite(x).all() or not len(x):
-        raise SordineError(f"{path}: sound is at least one sample, all of them finite numbers")
+        raise SordineError(f"{path}: sound needs at least one sample, and all samples must be finite")
     if path.suffix.lower() in LOSSY:
         clipped = np.clip(np.asarray(x, np.float64), -1, 1)
         _save_sound(clipped, rate, path, *LOSSY[path.suffix.lower()], compression_level=0.0)
@@ -185,11 +223,25 @@ def write_wave(x: np.ndarray, rate: int, path: Path, bits: int = 16) -> None:
 
 
 def write_video(x: np.ndarray | Iterable[np.ndarray], rate: float | Fraction, path: Path) -> None:
-    """Write frames (t, 3, h, w) uint8, or an iterable of (3, h, w), at `rate` frames a second; no sound, no metadata.
+    """Write a video as H.264 with almost no visible loss, without sound and metadata.
 
-    H.264, nearly without visible loss; colour at half the resolution, which browsers play, where both sides are even.
-    The same bytes for the same frames. Raises SordineError for a suffix that is not in VIDEOS, no frames or frames of
-    several sizes, or where it cannot be written; NotInstalled where PyAV is missing.
+    Colour has half the resolution, as browsers need, where both sides are even. The same frames give the same bytes.
+
+    Parameters
+    ----------
+    x
+        (t, 3, h, w) uint8, or an iterable of (3, h, w).
+    rate
+        Frames per second.
+    path
+        Where to write; its suffix is one of VIDEOS.
+
+    Raises
+    ------
+    SordineError
+        For another suffix, no frames or frames of several sizes, or where the file cannot be written.
+    NotInstalled
+        Where PyAV is missing.
     """
     path = Path(path)
     format = _of_suffix(path, VIDEOS, "video")
@@ -200,12 +252,14 @@ def write_video(x: np.ndarray | Iterable[np.ndarray], rate: float | Fraction, pa
 def _of_suffix(path: Path, known: dict[str, Any], what: str) -> Any:
     found = known.get(Path(path).suffix.lower())
     if found is None:
-        raise SordineError(f"{path}: no {what} is written as {Path(path).suffix!r}; known: {', '.join(known)}")
+        raise SordineError(
+            f"{path}: a {what} cannot be written as {Path(path).suffix!r}; use one of {', '.join(known)}"
+        )
     return found
 
 
 def _whole(wave: np.ndarray, bits: int) -> np.ndarray:
-    """Samples of full scale 1 to the nearest of `bits` bits, as int32 with the bits uppermost."""
+    """Return samples of full scale 1 rounded to `bits` bits, in the upper bits of int32."""
     top = 2 ** (bits - 1)
     return np.clip(np.rint(np.asarray(wave, np.float64) * top), -top, top - 1).astype(np.int32) << (32 - bits)
 
@@ -225,11 +279,28 @@ def _save_sound(x: np.ndarray, rate: int, path: Path, format: str, subtype: str,
 
 
 def thumbnail(path: Path, kind: Kind, most_bytes: int) -> tuple[str, bytes]:
-    """A file made small for a page: (MIME type, bytes), at most `most_bytes`, which browsers show from a data: address.
+    """Return a small version of a file that browsers can show in a page, without metadata.
 
-    A picture as a JPEG of LONGEST_SIDE pixels at most; a sound as FLAC, its first SECONDS at SOUND_RATE at most, one
-    channel; a video's first SECONDS as an animated WebP of at most SHOWN_FRAMES frames. Smaller and coarser until it
-    fits; no metadata. Raises SordineError where the file is bad or nothing fits.
+    A picture becomes a JPEG of at most LONGEST_SIDE pixels; a sound the first SECONDS as FLAC of one channel at most
+    SOUND_RATE; a video the first SECONDS as an animated WebP of at most MAX_FRAMES frames. Quality decreases until it
+    fits.
+
+    Parameters
+    ----------
+    path, kind
+        The file and its kind.
+    most_bytes
+        Largest size.
+
+    Returns
+    -------
+    mime, data
+        MIME type and bytes.
+
+    Raises
+    ------
+    SordineError
+        Where the file is bad or nothing fits.
     """
     path = Path(path)
     makes = {"image": _small_picture, "audio": _small_sound, "video": _small_video}
@@ -252,22 +323,22 @@ def _small_sound(path: Path) -> Iterator[tuple[str, bytes]]:
     wave, rate = read_clip(path)
     for most, seconds in ((SOUND_RATE, SECONDS), (8000, SECONDS), (8000, 1.5), (8000, 0.75), (4000, 0.5)):
         to, file = min(rate, most), io.BytesIO()
-        # Cut first, that a long recording costs no more than its beginning.
+        # Cut first, so that a long recording takes no more time than its beginning.
         x = resample(wave[: round(seconds * rate)], rate, to)
         soundfile.write(file, _whole(x, 16), to, format="FLAC", subtype="PCM_16")
         yield "audio/flac", file.getvalue()
 
 
 def _small_video(path: Path) -> Iterator[tuple[str, bytes]]:
-    frame_count(path)  # refuses what is bad
+    frame_count(path)  # refuses a bad file
     rate = video_rate(path)
     of = max(1, round(SECONDS * rate))
-    step = -(-of // SHOWN_FRAMES)
+    step = -(-of // MAX_FRAMES)
     with closing(video_frames(path)) as every:
-        shown = [_shrunk(f, LONGEST_SIDE) for f in itertools.islice(every, 0, of, step)]
+        small = [_shrunk(f, LONGEST_SIDE) for f in itertools.islice(every, 0, of, step)]
     for side, quality, part in ((LONGEST_SIDE, 70, 1), (LONGEST_SIDE, 40, 2), (96, 40, 2), (64, 30, 3), (32, 20, 4)):
-        frames = [_shrunk(np.asarray(f), side) for f in shown[::part]]
-        # GIF and WebP count in thousandths of a second.
+        frames = [_shrunk(np.asarray(f), side) for f in small[::part]]
+        # WebP counts in milliseconds.
         duration = round(1000 * step * part / rate)
         yield "image/webp", _saved(frames, "WEBP", quality=quality, method=4, duration=duration, loop=0)
 

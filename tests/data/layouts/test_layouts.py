@@ -720,7 +720,7 @@ def test_plain_files_are_read_without_labels_when_asked(tmp_path):
     assert media.records.column_names == ["file_name"]
     assert media.notes == ("1 files are left out: their suffix is not one of a medium.",)
     touch(tmp_path, "z.wav")
-    with pytest.raises(SordineError, match="keep one kind to a folder"):
+    with pytest.raises(SordineError, match="one folder for each kind"):
         open_media(tmp_path, labels=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SordineError, match="no sound, picture or video"):

@@ -101,7 +101,7 @@ def test_bad_files_are_named_and_left_out_only_when_told(tmp_path, cache):
         with pytest.raises(SordineError) as caught:
             decode(media, Numbers())
         assert str(caught.value) == (
-            f"{tmp_path / 'm' / '0001.png'} holds no number (2 bad files of 5); --skip-bad leaves bad files out"
+            f"{tmp_path / 'm' / '0001.png'} holds no number (2 bad files of 5); use --skip-bad to leave bad files out"
         )
     lines: list[str] = []
     found = decode(media, Numbers(), skip_bad=True, log=lines.append)
@@ -110,7 +110,7 @@ def test_bad_files_are_named_and_left_out_only_when_told(tmp_path, cache):
     assert found.rows.tolist() == [0, 2, 4]
     assert found.lengths.tolist() == [1, 3, 5]
     assert [name for name, _ in found.bad] == ["0001.png", "0003.png"]
-    assert lines == ["left out 2 bad files of 5: 0001.png, 0003.png"]
+    assert lines == ["Left out 2 bad files of 5: 0001.png, 0003.png"]
 
 
 def test_a_folder_of_nothing_but_bad_files_is_refused_and_not_remembered(tmp_path, cache):
@@ -181,7 +181,7 @@ def test_what_changes_is_decoded_anew(tmp_path, cache, monkeypatch):
 def test_another_kind_and_an_empty_folder_are_refused(tmp_path):
     media = folder(tmp_path / "m", ["1"])
     for call in (decode, lambda m, d: blocks(m, d, 4)):
-        with pytest.raises(SordineError, match="holds video, not image or audio"):
+        with pytest.raises(SordineError, match="contains video"):
             call(Media(media.root, "video", media.records), Numbers())
         with pytest.raises(SordineError, match="no records"):
             call(Media(media.root, "image", media.records.slice(0, 0)), Numbers())

@@ -157,12 +157,12 @@ def test_a_truncated_picture_is_one_line(tmp_path, name):
     whole = path.read_bytes()
     for share in (0.9, 0.5, 0.02):
         path.write_bytes(whole[: int(len(whole) * share)])
-        refused(lambda: read_picture(path), path, "cannot be read as a picture")
+        refused(lambda: read_picture(path), path, "cannot be decoded as a picture")
         refused(lambda: Pictures(8, 8).decode(path, None), path)
     path.write_bytes(b"")
     refused(lambda: read_picture(path), path, "empty")
     path.write_bytes(b"nothing of the kind" * 100)
-    refused(lambda: read_picture(path), path, "no picture")
+    refused(lambda: read_picture(path), path, "not a picture")
     path.unlink()
     refused(lambda: read_picture(path), path, "does not exist")
 
@@ -192,7 +192,7 @@ def test_no_interpreter_is_started_for_a_picture(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(corners()).save(tmp_path / "a.eps")
     path.write_bytes((tmp_path / "a.eps").read_bytes())
-    refused(lambda: read_picture(path), path, "no picture")
+    refused(lambda: read_picture(path), path, "not a picture")
 
 
 def test_pictures_are_resized_antialiased_to_exactly_the_size(tmp_path):
@@ -313,7 +313,7 @@ def test_a_cut_off_video_is_one_line(tmp_path, name, codec, options):
     whole = path.read_bytes()
     for share in (0.9, 0.5, 0.02):
         path.write_bytes(whole[: int(len(whole) * share)])
-        refused(lambda: read_frames(path, 16, 16), path, "cannot be read as video")
+        refused(lambda: read_frames(path, 16, 16), path, "cannot be decoded as video")
         refused(lambda: Clips(16, 16).decode(path, 1), path)
         refused(lambda: frame_count(path), path)
     path.write_bytes(b"")
@@ -329,12 +329,12 @@ def test_a_cut_is_found_by_whatever_shows_it(tmp_path):
     path = write_video(tmp_path / "a.mp4", movflags="faststart")
     path.write_bytes(path.read_bytes()[:-20])
     refused(
-        lambda: Clips(16, 16, frames=2).decode(path, None), path, "cut off"
+        lambda: Clips(16, 16, frames=2).decode(path, None), path, "truncated"
     )  # by the index: the clip lies before it
     path = write_video(tmp_path / "a.mpg", codec="mpeg2video", grain=True)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])  # whose header says nothing of its length
-    refused(lambda: read_frames(path, 16, 16), path, "damaged or cut off")  # by the frame itself
+    refused(lambda: read_frames(path, 16, 16), path, "damaged or truncated")  # by the frame itself
 
 
 def test_a_file_of_sound_holds_no_video(tmp_path):
@@ -355,7 +355,7 @@ def test_a_playlist_under_a_videos_name_opens_nothing_else(tmp_path):
     }
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-        refused(lambda name=name: read_frames(tmp_path / name, 8, 8), tmp_path / name, "cannot be read as video")
+        refused(lambda name=name: read_frames(tmp_path / name, 8, 8), tmp_path / name, "cannot be decoded as video")
 
 
 def test_without_pyav_one_line_says_what_to_install(tmp_path, monkeypatch):
@@ -471,7 +471,7 @@ def test_one_record_a_frame(tmp_path):
         by_frame(media)
     with pytest.raises(SordineError, match="1 or more"):
         by_frame(folder(tmp_path, names), every=0)
-    with pytest.raises(SordineError, match="holds image, not video"):
+    with pytest.raises(SordineError, match="contains image, not video"):
         by_frame(Media(tmp_path, "image", pa.table({"file_name": ["a.png"]})))
 
 
@@ -508,7 +508,7 @@ def test_a_folder_of_frames_decodes_each_video_once(tmp_path, monkeypatch):
 
 def test_a_video_too_long_to_hold_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4")
-    monkeypatch.setattr(video, "HELD", 16 * 16 * 3 * 11)
+    monkeypatch.setattr(video, "MAX_BYTES", 16 * 16 * 3 * 11)
     refused(lambda: read_frames(path, 16, 16), path, "more than 11 frames")
     assert len(read_frames(path, 12, 16)) == 12
     assert Clips(16, 16, frames=4).decode(path, None)[1] == 4  # which reads no more than it shows
@@ -551,10 +551,10 @@ def test_bad_sound_is_one_line(tmp_path):
     soundfile.write(path, tone(8000), 8000)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    refused(lambda: Waves(8000, 10).decode(path, None), path, "cut off")
+    refused(lambda: Waves(8000, 10).decode(path, None), path, "truncated")
     path.write_bytes(b"")
     refused(lambda: Waves(8000, 10).decode(path, None), path)
     refused(lambda: Waves(8000, 10).decode(path, 2), path, "no frame 2")
     for rate, samples in ((0, 10), (10, 0)):
-        with pytest.raises(SordineError, match="1 or more"):
+        with pytest.raises(SordineError, match="at least 1"):
             Waves(rate, samples)

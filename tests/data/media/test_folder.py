@@ -49,10 +49,10 @@ def test_a_late_word_makes_the_whole_column_text(tmp_path):
         ("file_name\na.wav\na.wav\n", "names a.wav twice, in rows 1 and 2"),
         ("file_name\na.wav\n./a.wav\n", "twice"),
         ("file_name\na.wav\nc.wav\nd.wav\n", "c.wav, which does not exist (2 of 3 files are missing)"),
-        ("file_name\n../m/a.wav\n", "leads out of the folder"),
-        ("file_name\n/etc/passwd\n", "leads out of the folder"),
+        ("file_name\n../m/a.wav\n", "outside the folder"),
+        ("file_name\n/etc/passwd\n", "outside the folder"),
         ("file_name,x\n,1\n", "row 1: file_name is empty"),
-        ("file_name,x,x\na.wav,1,2\n", "names column 'x' twice"),
+        ("file_name,x,x\na.wav,1,2\n", "column 'x' twice"),
         ("file_name\n", "no rows"),
         ("", "cannot be read as CSV"),
         ("file_name,x\na.wav,1\nb.wav\n", "cannot be read as CSV"),
@@ -103,9 +103,9 @@ def test_bad_clips_are_refused_by_name(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
     for name, says in [
-        ("noise.flac", "cannot be read as sound"),
+        ("noise.flac", "cannot be decoded as sound"),
         ("empty.wav", "no samples"),
-        ("nan.wav", "not finite"),
+        ("nan.wav", "NaN or infinite"),
         ("absent.wav", "does not exist"),
     ]:
         with pytest.raises(SordineError, match=says) as caught:
@@ -127,7 +127,7 @@ def test_a_rate_that_no_recording_has_names_the_file(tmp_path):
     raw = bytearray((tmp_path / "odd.wav").read_bytes())
     raw[24:28] = (2**31 - 1).to_bytes(4, "little")
     (tmp_path / "odd.wav").write_bytes(raw)
-    with pytest.raises(SordineError, match=r"odd\.wav says that it has 2147483647 samples a second"):
+    with pytest.raises(SordineError, match=r"odd\.wav .* 2147483647"):
         read_clip(tmp_path / "odd.wav")
 
 
@@ -135,9 +135,9 @@ def test_file_names_that_are_no_text_are_one_line(tmp_path):
     folder = folder_of(tmp_path / "m", "file_name\na.wav\n")
     (folder / "metadata.csv").unlink()
     pq.write_table(pa.table({"file_name": pa.array([b"\xff.wav"], pa.binary())}), folder / "metadata.parquet")
-    with pytest.raises(SordineError, match="does not hold text"):
+    with pytest.raises(SordineError, match="must be text"):
         read_metadata(folder)
     (folder / "metadata.parquet").unlink()
     (folder / "metadata.jsonl").write_text('{"file_name": ["a.wav"]}\n')
-    with pytest.raises(SordineError, match="does not hold text"):
+    with pytest.raises(SordineError, match="must be text"):
         read_metadata(folder)
