@@ -32,11 +32,6 @@ class Split:
     test: np.ndarray
 
     @property
-    def tried(self) -> np.ndarray:
-        """The previous name of `test`, until every caller uses the new one."""
-        return self.test
-
-    @property
     def own(self) -> np.ndarray:
         """(m,) positions of the attacker's own records: `train`, then `validation`."""
         return np.concatenate([self.train, self.validation])
@@ -45,9 +40,6 @@ class Split:
     def digest(self) -> bytes:
         """Bytes that are equal for equal splits."""
         return self.train.tobytes() + b"|" + self.validation.tobytes() + b"|" + self.test.tobytes()
-
-
-Trial = Split
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,3 @@ def _unit_fields(name: str, codes: np.ndarray, score: np.ndarray) -> dict[str, A
         "unit_guess": float(np.bincount(codes[known]).max() / known.sum()),
         "unit_records": int(known.sum()),
     }
-
-
-from sordine.attacks.verification import verify as verify  # noqa: E402  the previous place, until callers have moved

@@ -77,6 +77,3 @@ def optimal_attack(
             )
         )
     return found
-
-
-exact = optimal_attack  # the previous name, until every caller uses the new one

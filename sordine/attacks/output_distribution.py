@@ -106,10 +106,3 @@ def released_under(modifier: Modifier, before: Table, keys: Sequence[Key]) -> np
     """Return releases of every record under each of some keys: (keys, n, *output shape) float32."""
     x = np.asarray(before.x)
     return np.stack([np.asarray(modifier.release(x, before.ids, key, workers=1)[0], np.float32) for key in keys])
-
-
-# The previous names, until every caller uses the new ones.
-takes = accepts
-channel = output_distribution
-drawn_index = drawn_outputs
-releases = released_under

@@ -82,15 +82,14 @@ def _merit(split: Split, units: Units, k: int, candidate: Candidate) -> tuple[fl
     return (float(np.mean(correct)), float(np.mean(certainty))) if correct else (0.0, 0.0)
 
 
-def drawn_only(
+def without_modifier(
     x: np.ndarray,
     units: Units,
     families: Sequence[str],
     classes: int,
     size: int,
     n: int,
-    seed: int = 0,
-    device: str = "cpu",
+    run: Run | None = None,
 ) -> PersonAttack:
     """Return an attack that has released records only.
 
@@ -112,14 +111,13 @@ def drawn_only(
         The number of records that k = 0 stands for.
     n
         Number of records.
-    seed, device
-        Of training.
+    run
+        Device and seed.
     """
     kept: dict[bytes, dict[str, Candidate]] = {}
     hypotheses = [("classes", _class_of(units), np.arange(classes))]
     if len(np.unique(units.classes)) < len(units.classes) <= MOST_UNITS:
         hypotheses.append(("units", units.codes, units.classes))
-    run = Run(device, seed)
 
     def attack(split: Split, k: int) -> dict[str, Candidate]:
         name = split.test.tobytes() + split.train.tobytes()
@@ -136,7 +134,7 @@ def drawn_only(
     return attack
 
 
-def knows_channel(
+def with_modifier(
     p: np.ndarray, index: np.ndarray, units: Units, classes: int, beside: np.ndarray | None = None
 ) -> PersonAttack:
     """Return an attack that knows the output distributions of its own labelled records.
@@ -187,7 +185,7 @@ def likelihoods(
     Parameters
     ----------
     p, index, beside
-        As in `knows_channel`.
+        As in `with_modifier`.
     split
         The attacker's own records, and those to score.
     target

@@ -27,7 +27,7 @@ Outcome = tuple[float, np.ndarray]  # accuracy on the validation records, predic
 
 
 @dataclass(frozen=True)
-class Queries:
+class RepeatedReleases:
     """Several releases of the same records.
 
     Parameters
@@ -44,7 +44,7 @@ class Queries:
     keys: Literal["fresh", "one"]
     known: Known | None = None
 
-    def distinct(self) -> Queries:
+    def distinct(self) -> RepeatedReleases:
         """Return them without releases that repeat an earlier one bit for bit."""
         first = [
             r
@@ -91,7 +91,7 @@ def attack_queries(
     split: Split,
     attribute: str,
     classes: int,
-    queries: Queries,
+    queries: RepeatedReleases,
     families: Sequence[str],
     run: Run | None = None,
 ) -> QueryFinding:
@@ -161,7 +161,7 @@ def attack_queries(
 
 def _combined(
     data: AttackData,
-    shown: Queries,
+    shown: RepeatedReleases,
     split: Split,
     target: Target,
     families: Sequence[str],
@@ -222,20 +222,3 @@ def _outcome(scores: Scores | None, split: Split, target: Target) -> Outcome:
     prior = np.log(np.maximum(np.bincount(labels, minlength=target.classes), 1e-12))
     own, test = (np.asarray((part + prior).argmax(1)) for part in scores)
     return accuracy_on(target, split.validation, own), test
-
-
-def query(
-    scene: AttackData,
-    trial: Split,
-    attribute: str,
-    classes: int,
-    releases: np.ndarray,
-    keys: Literal["fresh", "one"],
-    families: Sequence[str],
-    seed: int = 0,
-    device: str = "cpu",
-    known: Known | None = None,
-) -> QueryFinding:
-    """`attack_queries` with its previous arguments, until every caller uses the new ones."""
-    queries = Queries(releases, keys, known)
-    return attack_queries(scene, trial, attribute, classes, queries, families, Run(device, seed))

@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sordine.attacks.scenarios import SETTINGS, Setting
-
-__all__ = ["SETTINGS", "Setting"]
+from sordine.attacks.scenarios import Setting
 
 
 @dataclass(frozen=True)

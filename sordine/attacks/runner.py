@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from sordine.attacks.base import LARGEST, Attack, Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS, reads
-from sordine.attacks.scenarios import FEWEST, AttackData, Setting, splits, unknown_classes  # noqa: F401
+from sordine.attacks.scenarios import AttackData, Setting, splits
 from sordine.models.modifier import one_thread_each
 from sordine.run import Run, duration
 
@@ -352,13 +352,3 @@ def _joined(data: AttackData, task: AttackTask, folds: Sequence[tuple[np.ndarray
     order = np.argsort(rows, kind="stable")
     order = order[truth[order] >= 0]
     return Predictions(rows[order], truth[order], predicted[order].astype(np.int64))
-
-
-# The previous names, until every caller uses the new ones.
-Scene = AttackData
-Piece = AttackTask
-Reading = Predictions
-pieces = tasks_of
-together = grouped
-trials = splits
-strangers = unknown_classes

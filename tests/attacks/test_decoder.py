@@ -257,7 +257,9 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     assert np.corrcoef(ground[:, 0], found.rebuilt["decoder"][:, 0, 0, 0])[0, 1] > 0.7
     # Where pictures are released, they themselves come first: as they are, or darker.
     darker = original.with_x((x * 0.5).astype(np.float32))
-    shown = reconstruct(original, darker, Policy(preserve=("person",)), options=ReconstructionOptions(steps=50)).findings
+    shown = reconstruct(
+        original, darker, Policy(preserve=("person",)), options=ReconstructionOptions(steps=50)
+    ).findings
     assert [f.attacker for f in shown] == ["as released", "decoder", "decoder + GAN"]
     lost = np.mean((0.5 * x[150:]) ** 2, (1, 2, 3))
     assert shown[0].psnr == pytest.approx(float(np.mean(10 * np.log10(255**2 / lost))), abs=0.05)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sordine.attacks.base import Split
-from sordine.attacks.person_attackers import drawn_only, evidence, knows_channel
+from sordine.attacks.person_attackers import evidence, with_modifier, without_modifier
 from sordine.attacks.persons import Evidence, Pooled, Scores, Units, compare, draw, pooled, sums
 
 COUNTS = (1, 10, 40, 0)
@@ -58,7 +58,7 @@ def shares(found: Evidence, units: Units) -> dict[int, float]:
 def test_one_who_knows_the_channel_reads_what_bayes_rule_reads() -> None:
     who, units = people(3200)
     p, index = outputs(who, 0.12)
-    found = evidence([split(3200)], units, COUNTS, knows_channel(p, index, units, PEOPLE))
+    found = evidence([split(3200)], units, COUNTS, with_modifier(p, index, units, PEOPLE))
     read = shares(found, units)
     for k in (1, 10, 40):
         assert read[k] == pytest.approx(best(0.12, k), abs=0.07), (k, read)
@@ -70,7 +70,7 @@ def test_where_nothing_is_told_nothing_adds_up() -> None:
     who, units = people()
     for seed in range(3):
         p, index = outputs(who, 0.0, seed)
-        found = evidence([split(1600, seed)], units, COUNTS, knows_channel(p, index, units, PEOPLE))
+        found = evidence([split(1600, seed)], units, COUNTS, with_modifier(p, index, units, PEOPLE))
         now = {k: pooled(found, units, k) for k in (1, 10)}
         for k, read in now.items():
             assert read is not None
@@ -86,7 +86,7 @@ def test_what_stands_beside_the_record_is_not_taken_for_a_tell() -> None:
     word[trial.test] = rng.integers(0, 4, len(trial.test))  # but not so in what is tried
     p = np.eye(4, dtype=np.float32)[word]
     index = word[:, None]
-    both = knows_channel(p, index, units, PEOPLE, word)(trial, 10)
+    both = with_modifier(p, index, units, PEOPLE, word)(trial, 10)
     assert np.ptp(both["classes"][1]) > 0.5
     assert np.abs(both["classes, evened"][1]).max() < 1e-6
 
@@ -102,7 +102,7 @@ def test_draws_alone_are_pooled_by_probability_and_by_moments() -> None:
     still = rng.standard_normal((1200, 6)).astype(np.float32)
     read = {}
     for name, x in (("shifted", shifted), ("wider", wider), ("still", still)):
-        reader = drawn_only(x, units, ("logistic",), PEOPLE, 100, 1200)
+        reader = without_modifier(x, units, ("logistic",), PEOPLE, 100, 1200)
         read[name] = shares(evidence([split(1200)], units, COUNTS, reader), units)
     assert read["shifted"][1] < 0.5
     assert read["shifted"][40] > 0.85
@@ -121,7 +121,7 @@ def test_a_unit_tells_a_secret_that_is_its_own() -> None:
     assert units.classes.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
     angle = 2 * np.pi * person / 8
     x = (np.stack([np.cos(angle), np.sin(angle)], 1) * 1.5 + rng.standard_normal((1600, 2))).astype(np.float32)
-    found = evidence([split(1600)], units, (1, 40), drawn_only(x, units, ("logistic",), 2, 100, 1600))
+    found = evidence([split(1600)], units, (1, 40), without_modifier(x, units, ("logistic",), 2, 100, 1600))
     several = pooled(found, units, 40)
     assert several is not None
     assert several.by_unit.mean() > 0.95

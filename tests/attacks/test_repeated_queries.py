@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sordine.attacks.base import Split
-from sordine.attacks.repeated_queries import knowledge, query
+from sordine.attacks.repeated_queries import RepeatedReleases, attack_queries, knowledge
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.keys import Key
@@ -41,8 +41,12 @@ def released(modifier: Modifier, t: Table, seeds: list[int]) -> np.ndarray:
 
 def test_five_queries_under_one_key_read_exactly_what_one_reads() -> None:
     t, modifier, scene, trial = noisy()
-    five = query(scene, trial, "speaker", 3, released(modifier, t, [7] * 5), "one", ("logistic", "mlp"))
-    once = query(scene, trial, "speaker", 3, released(modifier, t, [7]), "one", ("logistic", "mlp"))
+    five = attack_queries(
+        scene, trial, "speaker", 3, RepeatedReleases(released(modifier, t, [7] * 5), "one"), ("logistic", "mlp")
+    )
+    once = attack_queries(
+        scene, trial, "speaker", 3, RepeatedReleases(released(modifier, t, [7]), "one"), ("logistic", "mlp")
+    )
     assert (five.queries, five.distinct, once.distinct) == (5, 1, 1)
     assert five.after == five.one == once.after == once.one
     assert (five.nag, five.low, five.high, five.after_interval) == (once.nag, once.low, once.high, once.after_interval)
@@ -50,7 +54,9 @@ def test_five_queries_under_one_key_read_exactly_what_one_reads() -> None:
 
 def test_queries_under_fresh_keys_average_the_noise_away() -> None:
     t, modifier, scene, trial = noisy()
-    fresh = query(scene, trial, "speaker", 3, released(modifier, t, list(range(16))), "fresh", ("logistic",))
+    fresh = attack_queries(
+        scene, trial, "speaker", 3, RepeatedReleases(released(modifier, t, list(range(16))), "fresh"), ("logistic",)
+    )
     assert fresh.distinct == 16
     assert fresh.how in ("averaged", "summed")
     assert fresh.after > fresh.one + 0.1
@@ -63,7 +69,9 @@ def test_unlabelled_records_take_no_part() -> None:
     labels = scene.labels["speaker"].copy()
     labels[::5] = -1
     some = AttackData(scene.x, scene.ids, {"speaker": labels}, scene.classes, scene.fitted)
-    found = query(some, trial, "speaker", 3, released(modifier, t, [1, 2, 3]), "fresh", ("logistic",))
+    found = attack_queries(
+        some, trial, "speaker", 3, RepeatedReleases(released(modifier, t, [1, 2, 3]), "fresh"), ("logistic",)
+    )
     assert found.records == int((labels[trial.test] >= 0).sum()) < len(trial.test)
 
 
@@ -91,8 +99,8 @@ def test_one_who_knows_the_channel_sums_likelihoods_over_the_draws() -> None:
     known = knowledge(modifier, t, given, keys)
     assert known is not None
     assert known[1].shape == (12, 1600)
-    blind = query(scene, trial, "speaker", 3, given, "fresh", ("logistic",))
-    knows = query(scene, trial, "speaker", 3, given, "fresh", ("logistic",), known=known)
+    blind = attack_queries(scene, trial, "speaker", 3, RepeatedReleases(given, "fresh"), ("logistic",))
+    knows = attack_queries(scene, trial, "speaker", 3, RepeatedReleases(given, "fresh", known), ("logistic",))
     assert knows.how == "channel"
     assert knows.after > blind.after + 0.05
     assert knows.after > knows.one + 0.05
@@ -105,8 +113,13 @@ def test_one_who_knows_the_channel_sums_likelihoods_over_the_draws() -> None:
     best = ((counts @ np.log(p).T + np.log(prior)).argmax(1) == who).mean()
     assert knows.after == pytest.approx(best, abs=0.06)
     once = released(modifier, t, [3] * 5)
-    one = query(
-        scene, trial, "speaker", 3, once, "one", ("logistic",), known=knowledge(modifier, t, once, [keys[3]] * 5)
+    one = attack_queries(
+        scene,
+        trial,
+        "speaker",
+        3,
+        RepeatedReleases(once, "one", knowledge(modifier, t, once, [keys[3]] * 5)),
+        ("logistic",),
     )
     assert (one.distinct, one.after) == (1, one.one)
     assert knowledge(noise, t, released(noise, t, [1]), [Key.of_seed(1)]) is None

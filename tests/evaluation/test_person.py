@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sordine.attacks.budget import Budget
-from sordine.attacks.output_distribution import channel, drawn_index, redrawn, releases
+from sordine.attacks.output_distribution import drawn_outputs, output_distribution, redrawn, released_under
 from sordine.attacks.results import LinkageFinding, PersonFinding
 from sordine.cli.console import Console
 from sordine.data.table import Table
@@ -333,25 +333,27 @@ def test_who_a_record_is_of() -> None:
 def test_the_output_is_found_by_its_bits_or_by_the_key() -> None:
     t, _, modifier = drawn(0.3, 200)
     x, index = modifier.release(t.x, t.ids, KEY)
-    assert drawn_index(modifier, t, x, None)[0].tolist() == index.tolist()  # type: ignore[union-attr]
+    assert drawn_outputs(modifier, t, x, None)[0].tolist() == index.tolist()  # type: ignore[union-attr]
     # Two outputs that are the same numbers cannot be told apart, by anyone.
     modifier.substitutes[5] = modifier.substitutes[2]
     x, index = modifier.release(t.x, t.ids, KEY)
-    p, found = channel(modifier, t, x, None)  # type: ignore[misc]
+    p, found = output_distribution(modifier, t, x, None)  # type: ignore[misc]
     assert p.shape == (200, 15)
     assert p.sum(1) == pytest.approx(1, abs=1e-5)
     whole = modifier.output_distributions(t.x)
     merged = found[(index == 2) | (index == 5)]
     assert len(set(merged.tolist())) == 1
     assert p[:, merged[0]] == pytest.approx(whole[:, 2] + whole[:, 5])
-    assert channel(modifier, t, x + 1, None) is None
-    assert channel(modifier, t, x + 1, KEY) is None
+    assert output_distribution(modifier, t, x + 1, None) is None
+    assert output_distribution(modifier, t, x + 1, KEY) is None
     del modifier.substitutes
     modifier.substitutes = torch.from_numpy(x[:16, :3].copy())  # of another width: no outputs
     modifier.forward = lambda x, noise: Release(x + 1, (noise[:, 0] * 4).long())  # type: ignore[method-assign]
-    assert drawn_index(modifier, t, t.x + 1, KEY)[0] is not None
-    assert drawn_index(modifier, t, t.x + 1, Key.of_seed(9))[0] is not None, "this release is the same under every key"
-    assert drawn_index(modifier, t, t.x + 2, KEY)[0] is None
+    assert drawn_outputs(modifier, t, t.x + 1, KEY)[0] is not None
+    assert drawn_outputs(modifier, t, t.x + 1, Key.of_seed(9))[0] is not None, (
+        "this release is the same under every key"
+    )
+    assert drawn_outputs(modifier, t, t.x + 2, KEY)[0] is None
 
 
 def test_redrawn_outputs_follow_the_channel() -> None:
@@ -365,7 +367,7 @@ def test_redrawn_outputs_follow_the_channel() -> None:
 
 def test_releases_under_several_keys() -> None:
     t, _, modifier = noisy(1.0)
-    a, b, c = releases(modifier, t, [Key.of_seed(1), Key.of_seed(2), Key.of_seed(1)])
+    a, b, c = released_under(modifier, t, [Key.of_seed(1), Key.of_seed(2), Key.of_seed(1)])
     assert np.array_equal(a, c)
     assert not np.array_equal(a, b)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sordine.attacks.optimal import exact
+from sordine.attacks.optimal import optimal_attack
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.page import charts
 from sordine.evaluation.report import Report
@@ -35,7 +35,7 @@ class Optimal(Section):
             found
             for on, side in (("fitted", data.fitted), ("unseen", ~data.fitted))
             if side.any()
-            for found in exact(
+            for found in optimal_attack(
                 modifier,
                 data.before.take(side),
                 on,  # type: ignore[arg-type]

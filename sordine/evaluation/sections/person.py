@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from sordine.attacks.base import Split
 from sordine.attacks.output_distribution import redrawn
-from sordine.attacks.person_attackers import drawn_only, evidence, knows_channel
+from sordine.attacks.person_attackers import evidence, with_modifier, without_modifier
 from sordine.attacks.persons import Evidence, Units, compare, pooled
 from sordine.attacks.results import PersonFinding
 from sordine.attacks.runner import single_threaded
@@ -24,6 +24,7 @@ from sordine.evaluation.verdict import Contribution
 from sordine.keys import Key
 from sordine.metrics.information import joint
 from sordine.metrics.nag import wilson
+from sordine.run import Run
 
 Knows = Literal["draws", "channel"]
 Scenario = Literal["A", "B"]
@@ -140,7 +141,7 @@ def _answers(
     was: Evidence = data.memory[cached]
     found: dict[Knows, Evidence] = {"draws": _from_records(sample, sides[1].numbers(), q)}
     if known.outputs is not None:
-        attacker = knows_channel(*known.outputs, q.units, len(q.classes), beside)
+        attacker = with_modifier(*known.outputs, q.units, len(q.classes), beside)
         found["channel"] = evidence(q.plan, q.units, q.counts, attacker)
     elif known.releases is not None:
         found["channel"] = _from_releases(sample, known.releases, sides[1], q)
@@ -166,9 +167,8 @@ def _from_records(
     sizes = np.bincount(units.codes[tested][units.codes[tested] >= 0], minlength=1)
     size = int(np.median(sizes[sizes > 0])) if sizes.any() else 1
     budget = sample.budget
-    attacker = drawn_only(
-        x, units, budget.families, len(q.classes), size, len(sample.before), budget.seeds[0], sample.device
-    )
+    run = Run(sample.device, budget.seeds[0])
+    attacker = without_modifier(x, units, budget.families, len(q.classes), size, len(sample.before), run)
     return evidence(plan, units, q.counts, attacker)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.repeated_queries import knowledge, query
+from sordine.attacks.repeated_queries import RepeatedReleases, attack_queries, knowledge
 from sordine.attacks.results import QueryFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import splits
@@ -16,6 +16,7 @@ from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.sample import PASSED, ReleaseSample
 from sordine.keys import Key
+from sordine.run import Run
 
 
 class Queries(Section):
@@ -61,9 +62,10 @@ def _findings(data: AuditData, sample: ReleaseSample) -> Iterator[QueryFinding]:
             data.note(f"Repeated releases are not attacked for `{attribute}`: {plan}")
             continue
         classes = len(sample.before.classes[attribute])
+        run = Run(sample.device, budget.seeds[0])
         for name in keys:
-            more = (name, budget.families, budget.seeds[0], sample.device, known[name])
-            yield query(originals, plan[0], attribute, classes, releases[name], *more)  # type: ignore[arg-type]
+            queries = RepeatedReleases(releases[name], name, known[name])  # type: ignore[arg-type]
+            yield attack_queries(originals, plan[0], attribute, classes, queries, budget.families, run)
 
 
 def queries_say(found: Sequence[QueryFinding]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sordine.attacks.budget import Budget
-from sordine.attacks.output_distribution import channel, releases, takes
+from sordine.attacks.output_distribution import accepts, output_distribution, released_under
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
@@ -77,12 +77,12 @@ class ReleaseSample:
 
     def draws(self) -> bool:
         """Whether another key gives another release of these records."""
-        return takes(self.modifier, self.before) and self.modifier is not None and self.modifier.noise > 0
+        return accepts(self.modifier, self.before) and self.modifier is not None and self.modifier.noise > 0
 
     def releases(self, keys: Sequence[Key]) -> np.ndarray:
         """Return releases of these records (len(keys), n, *shape), one for each key."""
         assert self.modifier is not None
-        return releases(self.modifier, self.before, keys)
+        return released_under(self.modifier, self.before, keys)
 
     def outputs(self) -> tuple[tuple[np.ndarray, np.ndarray] | None, str | None]:
         """Return P(output | x) (n, outputs) with the output of each record (n,), and why it is missing where it is.
@@ -90,9 +90,9 @@ class ReleaseSample:
         Both are None where the modifier has no discrete output.
         """
         m = self.modifier
-        if m is None or not m.discrete or not takes(m, self.before):
+        if m is None or not m.discrete or not accepts(m, self.before):
             return None, None
-        found = channel(m, self.before, self.after, self.key)
+        found = output_distribution(m, self.before, self.after, self.key)
         if found is not None:
             return found, None
         return None, (

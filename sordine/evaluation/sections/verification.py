@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.linkability import verify
 from sordine.attacks.results import VerificationFinding
 from sordine.attacks.runner import single_threaded
+from sordine.attacks.verification import verify
 from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
