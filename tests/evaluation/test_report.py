@@ -139,14 +139,14 @@ def test_json_follows_the_schema() -> None:
 def test_page_says_the_verdict_and_every_attribute() -> None:
     report = example()
     words = " ".join("".join(read(to_html(report)).words).split())  # no-break spaces become spaces
-    assert report.verdict.title in words
+    assert report.verdict.title.replace("`", "") in words
     for sentence in report.verdict.sentences:
-        assert sentence in words
+        assert sentence.replace("`", "") in words
     for h in report.headlines:
         assert h.attribute in words
-        assert h.sentence in words
+        assert h.sentence.replace("`", "") in words
     for f in report.flaws:
-        assert f.message in words
+        assert f.message.replace("`", "") in words
     assert "No measure of privacy: never retrained" in words
     assert "unknown" in words
     assert report.made["command"] in words

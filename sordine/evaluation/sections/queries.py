@@ -77,8 +77,8 @@ def queries_say(found: Sequence[QueryFinding]) -> str:
     several = f"{worst.queries} releases of the same records under {worst.queries} keys"
     if worst.after_interval[0] > worst.one:
         result = (
-            f"{several} give away more than one release: attackers infer `{worst.attribute}` of "
-            f"{percent(worst.after)} of the records instead of {percent(worst.one)}."
+            f"{several} give away more than one release: attacks predict `{worst.attribute}` "
+            f"correctly for {percent(worst.after)} of the records instead of {percent(worst.one)}."
         )
     else:
         result = f"{several} give away no more than one release, as far as these records can show."
