@@ -7,6 +7,7 @@ import pytest
 from benchmarks.masking import checks
 from benchmarks.masking.cases import CASES, COMPARED, SWEEP, rows_of
 from benchmarks.masking.measure import unit_of
+from benchmarks.masking.page import pace, rates
 from benchmarks.masking.paper import TABLES
 
 
