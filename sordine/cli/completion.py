@@ -1,13 +1,18 @@
 """Names that a shell completes.
 
-A registry's names are taken from its source: importing it takes seconds, and a shell completes while the user waits.
+Importing a registry takes seconds, and a shell completes while the user waits. The names are therefore kept in the cache
+folder, and taken from the registry again only where its file has changed.
 """
 
 from __future__ import annotations
 
-import ast
+import contextlib
+import json
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+from sordine.data.files import atomic, cache_folder
 
 BUDGETS = ("quick", "standard", "paranoid")
 
@@ -32,14 +37,16 @@ def _beginning(incomplete: str, names: list[str]) -> list[str]:
 
 
 def _registered(module: str, variable: str) -> list[str]:
-    """Return the keys of the mapping that a module assigns to a variable, without importing the module."""
+    """Return the names in a registry, from the cache folder where they are there."""
     spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        return []
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
-            mapping = next((part for part in ast.walk(node) if isinstance(part, ast.Dict)), None)
-            keys = [] if mapping is None else mapping.keys
-            return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
-    return []
+    state = Path(spec.origin).stat() if spec is not None and spec.origin is not None else None
+    mark = f"{spec.origin} {state.st_mtime_ns} {state.st_size}" if spec is not None and state is not None else ""
+    cache = cache_folder() / f"completion-{variable.lower()}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(cache.read_text(encoding="utf-8"))
+        if found["mark"] == mark:
+            return [str(name) for name in found["names"]]
+    names = list(getattr(import_module(module), variable))
+    with contextlib.suppress(Exception), atomic(cache) as temporary:  # completion works without a cache, too
+        temporary.write_text(json.dumps({"mark": mark, "names": names}), encoding="utf-8")
+    return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,12 @@ from sordine.cli.app import main
 from sordine.cli.completion import budgets, extractors, methods
 
 SORDINE = [sys.executable, "-c", "from sordine.cli.app import main; raise SystemExit(main())"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are kept in a folder of this test."""
+    monkeypatch.setenv("SORDINE_CACHE", str(tmp_path))
 
 
 def complete(line: str) -> list[str]:
@@ -41,13 +48,22 @@ def test_completion_knows_what_the_registries_know() -> None:
     assert methods("tr") == ["transport"]
 
 
-def test_completion_imports_no_large_library() -> None:
+def test_a_second_completion_imports_no_large_library() -> None:
+    methods("")
+    extractors("")
     code = (
         "import sys; from sordine.cli.completion import budgets, extractors, methods; "
         "assert methods('') and extractors('') and budgets(''); "
         "assert not {'torch', 'numpy', 'pyarrow', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_damaged_cache_is_written_again(tmp_path: Path) -> None:
+    names = methods("")
+    for path in tmp_path.rglob("completion-*.json"):
+        path.write_text('{"mark": 1')
+    assert methods("") == names
 
 
 def test_a_script_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
