@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from sordine.data.media.cache import Decoded, Decoder, decode
 from sordine.data.media.folder import read_csv
 from sordine.data.media.kinds import Media
 from sordine.errors import SordineError
-from sordine.run import Run
+from sordine.run import Run, silent
 
 BLOCK = 2048  # records of a table at a time: fixed, so that the output does not depend on the number of workers
 CLIPS = 64  # clips at a time
@@ -120,11 +120,7 @@ def records_of(media: Media, size: int) -> Iterator[pa.RecordBatch]:
 
 def decoded(decoder: Decoder, media: Media, run: Run, workers: int, *, skip_bad: bool) -> Decoded:
     """Return the decoded files of a folder, from the cache where they are there."""
-
-    def progress(done: int, of: int) -> None:
-        run.step("decode", done, of)
-
-    return decode(media, decoder, skip_bad=skip_bad, workers=workers, progress=progress)
+    return decode(media, decoder, skip_bad=skip_bad, run=replace(run, workers=workers, log=silent))
 
 
 # --------------------------------------------------------------------------------------------- fitted weights

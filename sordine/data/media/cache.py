@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ import numpy as np
 from sordine.data.files import cache_folder
 from sordine.data.media.kinds import Kind, Media
 from sordine.errors import SordineError
+from sordine.run import Run, silent
 
+DECODE = "decode"  # what progress reports
 STEP = 256  # records between two reports of progress
 
 
@@ -100,14 +102,12 @@ def decode(
     decoder: Decoder,
     *,
     skip_bad: bool = False,
-    workers: int = 2,
-    log: Callable[[str], None] = lambda line: None,
-    progress: Callable[[int, int], None] | None = None,
+    run: Run | None = None,
 ) -> Decoded:
     """Return the decoded records of a folder, from the cache where they are there.
 
     The address in the cache depends on the decoder and on the name, size and time of change of every file. Memory does
-    not grow with the folder, and the result does not depend on `workers`.
+    not grow with the folder, and the result does not depend on the workers.
 
     Parameters
     ----------
@@ -117,12 +117,8 @@ def decode(
         How to decode it.
     skip_bad
         Whether files that cannot be decoded are left out.
-    workers
-        Number of threads.
-    log
-        Takes a line on what is left out.
-    progress
-        Takes (done, total).
+    run
+        Workers (threads, by default 2), log and progress.
 
     Raises
     ------
@@ -131,20 +127,21 @@ def decode(
     NotInstalled
         As the decoder does.
     """
+    run = run or Run(log=silent)
     _check_kind(media, decoder)
     home = cache_folder() / f"media-{_address(media, decoder)}"
     if not home.is_dir():
         with _made(home) as temporary:
-            _fill(temporary, media, decoder, workers, progress)
-    elif progress:
-        progress(len(media), len(media))
+            _fill(temporary, media, decoder, run)
+    else:
+        run.step(DECODE, len(media), len(media))
     found = _found(home, media, decoder)
     if found.bad and not skip_bad:
         raise SordineError(_refusal(found.bad, len(media)))
     if found.bad:
         what = "file" if len(found.bad) == 1 else "files"
         names = ", ".join(name for name, _ in found.bad)
-        log(f"Left out {len(found.bad)} bad {what} of {len(media)}: {names}")
+        run.log(f"Left out {len(found.bad)} bad {what} of {len(media)}: {names}")
     return found
 
 
@@ -252,23 +249,23 @@ def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator
             x, lengths, rows, bad = [], [], [], []
 
 
-def _fill(
-    home: Path, media: Media, decoder: Decoder, workers: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _fill(home: Path, media: Media, decoder: Decoder, run: Run) -> None:
     """Write the decodable records in order. Raises SordineError, and leaves no cache, where there is none."""
     names, lengths, rows = media.files, [], []
     bad: list[tuple[str, str]] = []
     # Written, not mapped: a mapped write on a full disk kills the process without a message.
     with open(home / "x", "wb") as file:
-        for row, (record, length, reason) in enumerate(_in_order(media, decoder, workers)):
+        for row, (record, length, reason) in enumerate(
+            _in_order(media, decoder, 2 if run.workers is None else run.workers)
+        ):
             if record is None:
                 bad.append((names[row], reason))
             else:
                 file.write(np.ascontiguousarray(record).data)
                 lengths.append(length)
                 rows.append(row)
-            if progress and ((row + 1) % STEP == 0 or row + 1 == len(media)):
-                progress(row + 1, len(media))
+            if (row + 1) % STEP == 0 or row + 1 == len(media):
+                run.step(DECODE, row + 1, len(media))
     if not rows:
         raise SordineError(_refusal(tuple(bad), len(media)))
     np.save(home / "lengths.npy", np.array(lengths, np.int64))

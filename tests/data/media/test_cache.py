@@ -23,6 +23,7 @@ from sordine.data.media.image import Pictures
 from sordine.data.media.kinds import Kind, Media
 from sordine.data.media.video import Clips, by_frame
 from sordine.errors import SordineError
+from sordine.run import Run
 from tests.fixtures.paths import ROOT
 
 DATA = os.environ.get("SORDINE_DATA")
@@ -77,7 +78,7 @@ def contents(cache: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_records_keep_the_folders_order_whatever_the_workers(tmp_path, workers):
     texts = [str((7 * i) % 100) for i in range(100)]
-    found = decode(folder(tmp_path / "m", texts), Numbers(), workers=workers)
+    found = decode(folder(tmp_path / "m", texts), Numbers(), run=Run(workers=workers))
     assert isinstance(found.x, np.memmap)
     assert found.x.shape == (100, 3)
     np.testing.assert_array_equal(found.x[:, 1], [int(t) for t in texts])
@@ -104,7 +105,7 @@ def test_bad_files_are_named_and_left_out_only_when_told(tmp_path, cache):
             f"{tmp_path / 'm' / '0001.png'} holds no number (2 bad files of 5); use --skip-bad to leave bad files out"
         )
     lines: list[str] = []
-    found = decode(media, Numbers(), skip_bad=True, log=lines.append)
+    found = decode(media, Numbers(), skip_bad=True, run=Run(log=lines.append))
     assert len(Numbers.calls) == 5
     np.testing.assert_array_equal(found.x, np.repeat([[1], [3], [5]], 3, axis=1))
     assert found.rows.tolist() == [0, 2, 4]
@@ -149,11 +150,11 @@ def test_a_decoder_that_is_not_installed_makes_no_file_bad(tmp_path, cache, monk
 def test_a_second_time_nothing_is_decoded(tmp_path, cache):
     media = folder(tmp_path / "m", [str(i) for i in range(20)])
     seen: list[tuple[int, int]] = []
-    first = decode(media, Numbers(), progress=lambda done, of: seen.append((done, of)))
+    first = decode(media, Numbers(), run=Run(progress=lambda what, done, of: seen.append((done, of))))
     assert seen[-1] == (20, 20)
     assert len(Numbers.calls) == 20
     seen.clear()
-    second = decode(media, Numbers(), workers=1, progress=lambda done, of: seen.append((done, of)))
+    second = decode(media, Numbers(), run=Run(workers=1, progress=lambda what, done, of: seen.append((done, of))))
     assert seen == [(20, 20)]
     assert len(Numbers.calls) == 20
     np.testing.assert_array_equal(first.x, second.x)
@@ -192,11 +193,11 @@ def test_another_kind_and_an_empty_folder_are_refused(tmp_path):
 def test_an_interrupted_decode_leaves_nothing(tmp_path, cache, stop):
     media = folder(tmp_path / "m", [str(i) for i in range(600)])
 
-    def interrupt(done: int, of: int) -> None:
+    def interrupt(what: str, done: int, of: int) -> None:
         raise stop
 
     with pytest.raises(stop):
-        decode(media, Numbers(), progress=interrupt)
+        decode(media, Numbers(), run=Run(progress=interrupt))
     assert contents(cache) == []
     assert len(decode(media, Numbers())) == 600
 
@@ -256,7 +257,7 @@ def test_who_comes_second_takes_what_the_first_has_made(tmp_path, cache, monkeyp
 
     def run() -> None:
         try:
-            found.append(decode(media, Numbers(), workers=1).x.tolist())
+            found.append(decode(media, Numbers(), run=Run(workers=1)).x.tolist())
         except BaseException as error:
             found.append(error)
 
@@ -373,7 +374,7 @@ class Counted(np.ndarray):
 def test_memory_does_not_grow_with_the_folder(tmp_path, workers):
     media = folder(tmp_path / "m", ["1"] * 300)
     Large.alive[:] = 0, 0
-    found = decode(media, Large(), workers=workers)
+    found = decode(media, Large(), run=Run(workers=workers))
     assert int(found.x[:, -1].sum()) == 300
     assert Large.alive[1] <= 8 * workers + 3
     Large.alive[:] = 0, 0

@@ -22,6 +22,7 @@ from sordine.data.media.image import Pictures, read_picture, resize
 from sordine.data.media.kinds import Media
 from sordine.data.media.video import Clips, by_frame, frame_count, read_frames, take_clip
 from sordine.errors import SordineError
+from sordine.run import Run
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -492,7 +493,7 @@ def test_a_folder_of_frames_decodes_each_video_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(video, "_decoded", counted)
     decoder = Clips(16, 20, frames=3, step=1)
-    found = decode(media, decoder, skip_bad=True, workers=2)
+    found = decode(media, decoder, skip_bad=True, run=Run(workers=2))
     assert sorted(opened) == sorted([*names, "bad.mp4"])
     assert len(found) == 6 + 7 + 8 + 9
     assert [name for name, _ in found.bad] == ["bad.mp4"]
