@@ -13,6 +13,7 @@ import numpy as np
 
 from sordine.attacks.base import Split, rescaled
 from sordine.attacks.principal_axes import WIDEST, principal_axes
+from sordine.data.splits import group_parts, keyed_ranks, stratified_parts
 from sordine.keys import Key
 
 Setting = Literal["A", "B", "C"]
@@ -155,34 +156,6 @@ def unknown_classes(data: AttackData, attribute: str) -> str | None:
     )
 
 
-def deal_whole(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray:
-    """Return a part number for each row, with whole groups together and parts of similar size.
-
-    Parameters
-    ----------
-    group
-        (m,) group of each row.
-    rank
-        (m,) ranks that decide between groups of equal size.
-    parts
-        Number of parts.
-
-    Returns
-    -------
-    numpy.ndarray
-        (m,) part numbers.
-    """
-    codes, counts = np.unique(group, return_inverse=True, return_counts=True)[1:]
-    first = np.full(len(counts), len(group))
-    np.minimum.at(first, codes, rank)
-    load = np.zeros(parts)
-    part = np.empty(len(counts), np.int64)
-    for g in np.lexsort((first, -counts)):  # the largest group first, each to the smallest part
-        part[g] = load.argmin()
-        load[part[g]] += counts[g]
-    return part[codes]
-
-
 def _with_validation(
     data: AttackData, rows: np.ndarray, labels: np.ndarray, seed: int, extra: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -193,21 +166,18 @@ def _with_validation(
 
 def _deal(data: AttackData, rows: np.ndarray, labels: np.ndarray, parts: int, purpose: str) -> np.ndarray:
     # A part number for each row: (m,). By whole groups where every class of a part is in another part too.
-    rank = np.empty(len(rows), np.int64)
-    rank[Key.of_seed(0).order(purpose, data.ids[rows])] = np.arange(len(rows))
+    rank = keyed_ranks(Key.of_seed(0), purpose, data.ids[rows])
     if data.group is not None:
         dealt = _deal_groups(data.group[rows], rank, parts)
         if dealt is not None and not _has_lone_class(dealt, labels[rows], parts):
             return dealt
     strata = [data.labels[a][rows] for a in data.labels]
-    dealt = np.empty(len(rows), np.int64)
-    dealt[np.lexsort((rank, *reversed(strata)))] = np.arange(len(rows)) % parts
-    return dealt
+    return stratified_parts(rank, list(reversed(strata)), parts)
 
 
 def _deal_groups(group: np.ndarray, rank: np.ndarray, parts: int) -> np.ndarray | None:
     count = len(np.unique(group))
-    return None if count < 2 * parts or count == len(group) else deal_whole(group, rank, parts)
+    return None if count < 2 * parts or count == len(group) else group_parts(rank, group, parts)
 
 
 def _has_lone_class(part: np.ndarray, labels: np.ndarray, parts: int) -> bool:

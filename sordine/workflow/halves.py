@@ -11,7 +11,8 @@ import numpy as np
 
 from sordine.attacks.budget import Budget
 from sordine.attacks.runner import attack_originals, attack_releases
-from sordine.attacks.scenarios import AttackData, deal_whole
+from sordine.attacks.scenarios import AttackData
+from sordine.data.splits import group_parts, keyed_ranks, stratified_parts
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.headlines import Readings
@@ -120,16 +121,13 @@ def halves(table: Table, policy: Policy, key: Key) -> np.ndarray:
 
     Raises SordineError where there are fewer than two groups.
     """
-    rank = np.empty(len(table), np.int64)
-    rank[key.order("limit", table.ids)] = np.arange(len(table))
-    part = np.empty(len(table), np.int64)
+    ranks = keyed_ranks(key, "limit", table.ids)
     if table.group is None:
         strata = [table.y[name] for name in (*policy.suppress, *policy.preserve)]
-        part[np.lexsort((rank, *strata))] = np.arange(len(table)) % HALVES
-        return part
+        return stratified_parts(ranks, strata, HALVES)
     if len(np.unique(table.group)) < HALVES:
         raise SordineError(f"{table.source}: a limit holds back whole groups, and the training side has one only")
-    return deal_whole(table.group, rank, HALVES)
+    return group_parts(ranks, table.group, HALVES)
 
 
 def fit_rung(
