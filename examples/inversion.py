@@ -6,7 +6,7 @@ Run: python examples/inversion.py
 import torch
 
 from sordine import Key, Policy, Run, fit, make_method, transform
-from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder
+from sordine.attacks.reconstruction.decoder import DecoderOptions, judge, rebuild, train_decoder
 from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.synthetic.faces import faces
 from sordine.metrics.accuracy import accuracy
@@ -23,7 +23,7 @@ for lambda1 in (0.0, 1.0):
     known, tested = z.part("train").x, z.part("test").x
     predictions = encoder.predict(torch.from_numpy(tested))
     task = {name: f"{accuracy(test.y[name], p.argmax(1).numpy()):.2f}" for name, p in predictions.items()}
-    rebuilt = rebuild(train_decoder(known, train.x, seed=0, steps=200, width=16), tested)
+    rebuilt = rebuild(train_decoder(known, train.x, DecoderOptions(steps=200, width=16)), tested)
     found = judge("decoder", test.x, rebuilt, train.x.mean(0))
     print(f"lambda1 = {lambda1:g}: {tested.shape[1]} numbers a record; accuracy of the task: {task}")
     print(f"  a fresh decoder: {found.psnr:.1f} dB; the mean picture: {found.baseline_psnr:.1f} dB")

@@ -27,7 +27,8 @@ from benchmarks.inversion.cases import (
 )
 from benchmarks.paper_measures import lda_score, mean_matthews, within_between
 from sordine.attacks.budget import Budget
-from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder, train_feature_attack
+from sordine.attacks.reconstruction.decoder import DecoderOptions, judge, rebuild, train_decoder
+from sordine.attacks.reconstruction.feature_attack import train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
@@ -170,7 +171,9 @@ def measure(bench: Bench, what: Fit, attack: Attack) -> None:
         x, z = np.concatenate([x, others.x]), np.concatenate([z, bench.released(modifier, others)])
     see = bench.perceptual() if attack.mu2 else None
     start = time.process_time()
-    decoder = train_decoder(z, x, seed=what.seed, mu1=attack.mu1, mu2=attack.mu2, perceptual=see, **ATTACK)
+    decoder = train_decoder(
+        z, x, DecoderOptions(attack.mu1, attack.mu2, **ATTACK), perceptual=see, run=Run(seed=what.seed)
+    )
     spent = time.process_time() - start
     rebuilt = rebuild(decoder, bench.released(modifier, bench.test))
     found = judge(attack.name, np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network)
@@ -200,7 +203,7 @@ def measure_labels(bench: Bench) -> None:
         columns = [np.eye(len(table.classes[a]), dtype=np.float32)[table.y[a]] for a in bench.case.task]
         return np.concatenate(columns, 1)
 
-    decoder = train_decoder(hot(bench.public), np.asarray(bench.public.x), seed=SEED, **ATTACK)
+    decoder = train_decoder(hot(bench.public), np.asarray(bench.public.x), DecoderOptions(**ATTACK), run=Run(seed=SEED))
     rebuilt = rebuild(decoder, hot(bench.test))
     figures = asdict(judge("labels", np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network))
     if bench.network is not None:

@@ -47,13 +47,8 @@ def optimal_attack(
     if not len(table) or not suppress:
         return []
     p = modifier.output_distributions(table.x)
-    attacks: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
-    if len(suppress) > 1:
-        attacks.append((tuple(suppress), ()))
-    if kept:
-        attacks += [(names, tuple(kept)) for names, _ in list(attacks)]
     found = []
-    for names, beside in attacks:
+    for names, beside in _attacks(suppress, kept):
         labels = joint([table.y[name] for name in names])
         codes = joint([table.y[name] for name in beside]) if beside else None
         usable = labels >= 0 if codes is None else (labels >= 0) & (codes >= 0)
@@ -77,3 +72,13 @@ def optimal_attack(
             )
         )
     return found
+
+
+def _attacks(suppress: Sequence[str], kept: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    # Suppressed attributes to infer jointly, and the released columns that the attacker also has.
+    attacks: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
+    if len(suppress) > 1:
+        attacks.append((tuple(suppress), ()))
+    if kept:
+        attacks += [(names, tuple(kept)) for names, _ in list(attacks)]
+    return attacks

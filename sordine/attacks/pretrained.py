@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -61,20 +61,8 @@ def pretrained(
     learnable = fitted.y[attribute][fitted.y[attribute] >= 0]
     if known.sum() < 2 or len(learnable) < FEWEST or len(np.unique(learnable)) < 2:
         return None
-    if is_picture(fitted.shape):
-        name: object = ("pretrained", attribute, pictures)
-        if name not in memory:
-            memory[name] = _train_on_pictures(fitted, attribute, pictures, device)
-        network = memory[name]
-        assert isinstance(network, Reader)
-        before, after = (network.logits(x)[known] for x in (unseen.x, released))
-    else:
-        name = ("pretrained", attribute)
-        if name not in memory:
-            memory[name] = train_classifier(fitted, attribute, ClassifierOptions(epochs=EPOCHS), run=Run(device=device))
-        model = memory[name]
-        assert isinstance(model, torch.nn.Module)
-        before, after = (outputs(model, x, device=device)[known] for x in (unseen.x, released))
+    predict = _classifier(fitted, attribute, memory, device, pictures)
+    before, after = (predict(x)[known] for x in (unseen.x, released))
     exp = np.exp(after - after.max(1, keepdims=True))
     return PretrainedFinding(
         attribute=attribute,
@@ -85,6 +73,25 @@ def pretrained(
         entropy_nats=prediction_entropy(exp / exp.sum(1, keepdims=True)),
         records=int(known.sum()),
     )
+
+
+def _classifier(
+    fitted: Table, attribute: str, memory: MutableMapping[Any, Any], device: str, pictures: Size
+) -> Callable[[np.ndarray], np.ndarray]:
+    # A function of records that gives logits (n, classes); trained once.
+    if is_picture(fitted.shape):
+        name: object = ("pretrained", attribute, pictures)
+        if name not in memory:
+            memory[name] = _train_on_pictures(fitted, attribute, pictures, device)
+        network = memory[name]
+        assert isinstance(network, Reader)
+        return network.logits
+    name = ("pretrained", attribute)
+    if name not in memory:
+        memory[name] = train_classifier(fitted, attribute, ClassifierOptions(epochs=EPOCHS), run=Run(device=device))
+    model = memory[name]
+    assert isinstance(model, torch.nn.Module)
+    return lambda x: outputs(model, x, device=device)
 
 
 def _train_on_pictures(fitted: Table, attribute: str, size: Size, device: str) -> Reader:

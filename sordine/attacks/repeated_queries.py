@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -138,25 +138,32 @@ def attack_queries(
         best = max(ways, key=lambda way: ways[way][0])
         if ways[best][0] >= merit:
             how, after = best, ways[best][1]
-    n, baseline = len(truth), majority(truth)
-    was, now = accuracy(truth, before), accuracy(truth, after)
-    interval = nag_interval(now, was, baseline, n, correlation=correlations(truth, after, before), classes=classes)
     return QueryFinding(
         attribute=attribute,
         queries=len(queries.releases),
         keys=queries.keys,
         distinct=len(shown.releases),
         how=how,
-        before=was,
         one=accuracy(truth, single),
-        after=now,
-        guess=baseline,
-        nag=nag(now, was, baseline) if nag_is_defined(was, baseline, n) else None,
-        low=None if interval is None else interval[0],
-        high=None if interval is None else interval[1],
-        after_interval=wilson(now * n, n),
-        records=n,
+        **_figures(truth, before, after, classes),
     )
+
+
+def _figures(truth: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int) -> dict[str, Any]:
+    # The fields of a finding that compare predictions on originals with those on releases.
+    n, baseline = len(truth), majority(truth)
+    was, now = accuracy(truth, before), accuracy(truth, after)
+    interval = nag_interval(now, was, baseline, n, correlation=correlations(truth, after, before), classes=classes)
+    return {
+        "before": was,
+        "after": now,
+        "guess": baseline,
+        "nag": nag(now, was, baseline) if nag_is_defined(was, baseline, n) else None,
+        "low": None if interval is None else interval[0],
+        "high": None if interval is None else interval[1],
+        "after_interval": wilson(now * n, n),
+        "records": n,
+    }
 
 
 def _combined(

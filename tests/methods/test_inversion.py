@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sordine.attacks.reconstruction.decoder import judge, rebuild, train_decoder
+from sordine.attacks.reconstruction.decoder import DecoderOptions, judge, rebuild, train_decoder
 from sordine.data.splits import public_rows
 from sordine.data.synthetic.faces import faces
 from sordine.data.table import Table
@@ -352,7 +352,7 @@ def test_a_fresh_decoder_does_worse_and_the_task_is_read_as_well() -> None:
         z, tried = (modifier.release(t.x, t.ids, KEY, workers=1)[0] for t in (train.take(given), test))
         said = modifier.predict(torch.from_numpy(tried))
         read.append(np.mean([accuracy(test.y[a], said[a].argmax(1).numpy()) for a in policy.preserve]))
-        decoder = train_decoder(z, train.x[given], seed=0, steps=200, width=16, batch=32)
+        decoder = train_decoder(z, train.x[given], DecoderOptions(steps=200, width=16, batch=32))
         found = judge("decoder", test.x, rebuild(decoder, tried), train.x[given].mean(0))
         psnr.append(found.psnr or 0.0)
     assert psnr[0] > found.baseline_psnr + 2  # without protection there is something to rebuild

@@ -1,16 +1,16 @@
-"""Model inversion: what can be rebuilt of x from what was released (Xiao et al., eqs. 1 to 5 and 10).
+"""Model inversion: a decoder that reconstructs x from what was released (Xiao et al., eqs. 1 to 5).
 
-The attacker has pairs (x, z) and learns a decoder, fresh, that by default knows nothing of the network which made z: neither
-its weights nor its architecture. Whose pairs is the caller's to choose: the paper's attacker has those of people of their own,
-X2; the audit gives every fitted record's (sordine/reconstruct.py). z may have any shape; where it is a picture (masked, say,
-or replaced) the decoder restores it. Its failure bounds nothing: another decoder may do better.
+The attacker has pairs (x, z) and trains a decoder from scratch. By default it knows neither the weights nor the
+architecture of the network that made z. The caller chooses the pairs: the attacker of the paper has pairs of its own
+people, X2; the audit gives it every record of the fit. z may have any shape; where it is a picture (masked, for
+instance) the decoder restores it. The failure of one decoder is no bound: another may do better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,36 +26,39 @@ from sordine.metrics.pictures import psnr, ssim
 from sordine.models.losses import (
     decoder_fools,
     discriminator_tells,
-    feature_attack,
     perceptual_distance,
     pixel_reconstruction,
 )
-from sordine.models.networks.mlp import mlp
 from sordine.models.networks.resnet import RESNET10, ResNet
 from sordine.models.networks.unet import UNet
 from sordine.models.perceptual import Perceptual
 from sordine.models.picture_classifier import WHITE, mixed_precision, stem_for
-from sordine.models.training import Draw, Move, Player, SinglePlayer, adamw, seeded, train
+from sordine.models.training import Draw, Move, Player, seeded, train
 from sordine.models.verification import LoadedVerification, Verification, face_similarity
 from sordine.run import Run
 
-Progress = Callable[[str, int, int], None]
-
 STEPS, BATCH, RATE, WIDTH = 600, 64, 2e-3, 32
-FEATURE_STEPS = 600
-DENSE = 512  # hidden units of what takes vectors, of a decoder and of the feature-level attack
-FIRST_SIDE = 4  # pixels, about: where a vector becomes a map
+DENSE = 512  # hidden units of dense layers
+FIRST_SIDE = 4  # approximate side of the map that a vector becomes, in pixels
 DISCRIMINATOR_WIDTH = 16
-EPOCH = 50  # steps after which unfinished work may be saved
-VALIDATION = 0.1  # of the pairs: by them the feature-level attack is stopped
+EPOCH = 50  # steps of an epoch
 
 
 class Rebuilder(nn.Module):
-    """z (b, *shape) of any scale -> pictures (b, channels, h, w) in [-1, 1].
+    """A decoder: z (b, *shape) of any scale -> pictures (b, channels, h, w) in [-1, 1].
 
-    A vector goes through two dense layers to a map of about 4 x 4, a map (c, h', w') smaller than the picture through two
-    convolutions; both then grow, doubling, through transposed convolutions as in figure 6. A map as large as the picture
-    goes through a UNet. z is first standardised, each number or, of a map, each channel. width: channels at half the size.
+    A vector goes through two dense layers to a map of about 4 x 4; a map (c, h', w') smaller than the picture through
+    two convolutions. Both then double their size repeatedly through transposed convolutions, as in figure 6. A map as
+    large as the picture goes through a UNet. z is standardised first: each number, or each channel of a map.
+
+    Parameters
+    ----------
+    shape
+        Shape of z.
+    picture
+        (channels, h, w).
+    width
+        Channels at half the size.
     """
 
     mean: Tensor
@@ -116,7 +119,7 @@ def _divisible(size: Sequence[int], by: int) -> tuple[int, int]:
 
 
 class Rebuilding:
-    """The attacker's game, eq. 5: the decoder by eqs. 1, 2 and 4, and D, where there is one, by eq. 3."""
+    """Training of a decoder (eq. 5): the decoder minimises eqs. 1, 2 and 4, the discriminator, if any, eq. 3."""
 
     def __init__(
         self,
@@ -154,136 +157,101 @@ class Rebuilding:
             yield "discriminator", {"tells": discriminator_tells(real, false)}  # eq. 3
 
 
+@dataclass(frozen=True)
+class DecoderOptions:
+    """Options of `train_decoder`.
+
+    Parameters
+    ----------
+    mu1
+        Weight of the GAN term (eq. 2), 0 or more.
+    mu2
+        Weight of the perceptual term (eq. 4), 0 or more.
+    steps
+        Training steps, 1 or more.
+    batch
+        Pairs in a step, 2 or more.
+    rate
+        Learning rate of Adam.
+    width
+        Channels of the decoder at half the size, 4 or more.
+    """
+
+    mu1: float = 0.0
+    mu2: float = 0.0
+    steps: int = STEPS
+    batch: int = BATCH
+    rate: float = RATE
+    width: int = WIDTH
+
+    def __post_init__(self) -> None:
+        ranges = {"steps": (1, 1e9), "batch": (2, 1e9), "rate": (1e-12, 100), "width": (4, 1e6)}
+        for name, (low, high) in (ranges | {"mu1": (0, 1e9), "mu2": (0, 1e9)}).items():
+            check_number(f"decoder attack: {name}", getattr(self, name), low, high)
+
+
 def train_decoder(
     z: np.ndarray,
     x: np.ndarray,
+    options: DecoderOptions | None = None,
     *,
-    seed: int,
-    mu1: float = 0.0,
-    mu2: float = 0.0,
     perceptual: Perceptual | None = None,
     own: nn.Module | None = None,
-    steps: int = STEPS,
-    batch: int = BATCH,
-    rate: float = RATE,
-    width: int = WIDTH,
-    device: str = "cpu",
-    progress: Progress | None = None,
+    run: Run | None = None,
 ) -> nn.Module:
-    """A fresh decoder learnt on the attacker's pairs: z (n, *shape) as released, x (n, channels, h, w) in 0 to 255.
+    """Train a new decoder on the attacker's pairs. The result depends on the pairs, the options and the seed.
 
-    mu1: weight of the GAN term, mu2 of the perceptual one, which needs `perceptual`. own: an untrained decoder of the attacker's
-    choice, z -> pictures in [-1, 1] (figure 6's, say, for who knows the architecture), in the place of a `Rebuilder`.
-    Deterministic in the seed.
-    Raises SordineError where there are fewer than two pairs or x are no pictures.
+    Parameters
+    ----------
+    z
+        (n, *shape) as released.
+    x
+        (n, channels, h, w) the originals, 0 to 255.
+    options
+        Weights of the losses, and training.
+    perceptual
+        The network of the perceptual term.
+    own
+        An untrained decoder to use in place of a `Rebuilder`, z -> pictures in [-1, 1]: that of figure 6, for instance,
+        for an attacker that knows the architecture.
+    run
+        Device, seed and progress.
+
+    Raises
+    ------
+    SordineError
+        Where there are fewer than two pairs, x are no pictures, or `mu2` has no perceptual network.
     """
-    for name, value, low, high in (
-        ("steps", steps, 1, 1e9),
-        ("batch", batch, 2, 1e9),
-        ("rate", rate, 1e-12, 100),
-        ("width", width, 4, 1e6),
-        ("mu1", mu1, 0, 1e9),
-        ("mu2", mu2, 0, 1e9),
-    ):
-        check_number(f"decoder attack: {name}", value, low, high)
+    options, run = options or DecoderOptions(), run or Run()
     table = _pairs(z, x)
-    if mu2 and perceptual is None:
-        raise SordineError(f"decoder attack: mu2 is {mu2} and there is no perceptual network")
-    with seeded(seed, "decoder attack"):
+    if options.mu2 and perceptual is None:
+        raise SordineError(f"decoder attack: mu2 is {options.mu2}, which needs a perceptual network; pass `perceptual`")
+    with seeded(run.seed, "decoder attack"):
         decoder: nn.Module
         if own is None:
-            decoder = made = Rebuilder(table.shape, x.shape[1:], width)
-            made.mean, made.scale = (t.reshape(made.mean.shape) for t in _moments(z, len(table.shape) == 3))
+            decoder = made = Rebuilder(table.shape, x.shape[1:], options.width)
+            made.mean, made.scale = (t.reshape(made.mean.shape) for t in moments(z, len(table.shape) == 3))
         else:
             decoder = own
-        decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        epochs = max(1, round(steps / EPOCH))
-        pictures = torch.as_tensor(np.asarray(x), device=device)
-        game = Rebuilding(decoder, pictures, perceptual, mu1, mu2, rate, epochs)
-        draw = Draw(table, min(batch, len(table)), seed=int(numpy_rng(seed, "pairs").integers(2**31)), device=device)
+        decoder.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        epochs = max(1, round(options.steps / EPOCH))
+        pictures = torch.as_tensor(np.asarray(x), device=run.device)
+        game = Rebuilding(decoder, pictures, perceptual, options.mu1, options.mu2, options.rate, epochs)
+        seed = int(numpy_rng(run.seed, "pairs").integers(2**31))
+        draw = Draw(table, min(options.batch, len(table)), seed=seed, device=run.device)
         draw.rounds = EPOCH
-        train(game, draw, epochs, what="decoder attack", run=Run(progress=progress))
+        train(game, draw, epochs, what="decoder attack", run=Run(progress=run.progress))
     return decoder.eval()
 
 
 @torch.no_grad()
 def rebuild(decoder: nn.Module, z: np.ndarray, *, device: str = "cpu", block: int = 256) -> np.ndarray:
-    """What a decoder makes of released records (n, *shape): pictures (n, channels, h, w) float32 in 0 to 255."""
+    """Reconstruct released records (n, *shape): pictures (n, channels, h, w) float32, 0 to 255."""
     parts = []
     for start in range(0, len(z), block):
         part = torch.from_numpy(np.array(z[start : start + block], np.float32)).to(device)
         parts.append(((decoder(part).float() + 1) * (WHITE / 2)).clamp(0, WHITE).cpu().numpy())
     return np.concatenate(parts)
-
-
-class FeatureAttack(nn.Module):
-    """M of eq. 10: z -> C(x), an MLP on standardised numbers."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("scale", torch.ones(inputs))
-        self.layers = mlp([inputs, DENSE, DENSE, outputs], batch_norm=True)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """(b, *shape) -> (b, outputs)."""
-        return self.layers((z.float().flatten(1) - self.mean) / self.scale)
-
-
-def train_feature_attack(
-    z: np.ndarray,
-    features: np.ndarray,
-    *,
-    seed: int,
-    steps: int = FEATURE_STEPS,
-    batch: int = 128,
-    rate: float = 1e-3,
-    device: str = "cpu",
-) -> FeatureAttack:
-    """M learnt on the attacker's pairs by eq. 10: z (n, *shape), features C(x) (n, d).
-
-    Kept is the epoch that was best on a tenth of the pairs, held back. Raises SordineError for fewer than twenty pairs.
-    """
-    n = len(z)
-    check_number("feature attack: steps", steps, 1, 1e9)
-    if n < 20 or len(features) != n:
-        raise SordineError(
-            f"feature attack: {n} records with {len(features)} features; at least twenty pairs are needed"
-        )
-    order = numpy_rng(seed, "feature attack").permutation(n)
-    held, own = order[: max(2, int(VALIDATION * n))], order[max(2, int(VALIDATION * n)) :]
-    flat = np.asarray(z, np.float32).reshape(n, -1)
-    with seeded(seed, "feature attack"):
-        model = FeatureAttack(flat.shape[1], features.shape[1])
-        model.mean, model.scale = _moments(flat[own], False)
-        model.to(device)
-        game = SinglePlayer(model, adamw(rate, 1e-2), max(1, round(steps / EPOCH)))
-        target = torch.from_numpy(np.asarray(features, np.float32)).to(device)
-        table = Table.of(flat[own], {}, source="pairs")
-        rows = torch.from_numpy(own).to(device)
-
-        def learn(draw: Draw) -> dict[str, Tensor]:
-            pairs = draw()
-            return {"feature": feature_attack(model(pairs.x), target[rows[pairs.rows.to(device)]])}
-
-        game.terms = learn
-        draw = Draw(table, min(batch, len(own)), seed=int(numpy_rng(seed, "pairs").integers(2**31)), device=device)
-        draw.rounds = EPOCH
-        unseen, wanted = torch.from_numpy(flat[held]).to(device), target[torch.from_numpy(held).to(device)]
-        best: list[Any] = [np.inf, None]
-
-        def watch(epoch: int) -> None:
-            with torch.no_grad():
-                found = float(feature_attack(model(unseen), wanted))
-            if found < best[0]:
-                best[:] = [found, {k: v.clone() for k, v in model.state_dict().items()}]
-
-        train(game, draw, max(1, round(steps / EPOCH)), what="feature attack", watch=watch)
-        model.load_state_dict(best[1])
-    return model.eval()
 
 
 def judge(
@@ -297,8 +265,25 @@ def judge(
     device: str = "cpu",
     note: str = "",
 ) -> ReconstructionFinding:
-    """How near rebuilt pictures (n, c, h, w) come to the originals x, and how near the mean picture (c, h, w) does; all in 0
-    to 255. network: of whose layer-3 features the cosine is the face similarity."""
+    """Measure how similar reconstructed pictures are to the originals.
+
+    Parameters
+    ----------
+    attacker
+        Name of the attack.
+    x, rebuilt
+        Originals and reconstructions, (n, c, h, w), 0 to 255.
+    mean
+        (c, h, w) the mean picture: the baseline.
+    network
+        The cosine of its layer-3 features is the face similarity.
+    feature_similarity
+        Result of the feature-level attack.
+    device
+        Where the network runs.
+    note
+        A remark for the report.
+    """
     blind = np.broadcast_to(mean, x.shape)
     ratio, blind_ratio = psnr(x, rebuilt, WHITE), psnr(x, blind, WHITE)
     return ReconstructionFinding(
@@ -317,14 +302,15 @@ def judge(
 def _pairs(z: np.ndarray, x: np.ndarray) -> Table:
     if x.ndim != 4 or len(x) != len(z) or len(x) < 2:
         raise SordineError(
-            f"decoder attack: {len(z)} released records and pictures of shape {tuple(x.shape)}; two pairs or more are needed"
+            f"decoder attack: {len(z)} released records and originals of shape {tuple(x.shape)}; give at least two "
+            "records with pictures (n, channels, height, width)"
         )
     z = np.asarray(z, np.float32)
     return Table.of(z if z.ndim in (2, 4) else z.reshape(len(z), -1), {}, source="pairs")
 
 
-def _moments(z: np.ndarray, as_map: bool) -> tuple[Tensor, Tensor]:
-    """Mean and scale of each number, or of each channel of a map; what never changes is left as it is."""
+def moments(z: np.ndarray, as_map: bool) -> tuple[Tensor, Tensor]:
+    """Return mean and scale of each number, or of each channel of a map; the scale of a constant is 1."""
     flat = np.asarray(z, np.float64)
     axes = (0, 2, 3) if as_map else (0,)
     flat = flat if as_map else flat.reshape(len(flat), -1)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sordine.attacks.reconstruction.decoder import STEPS, judge, rebuild, train_decoder, train_feature_attack
+from sordine.attacks.reconstruction.decoder import STEPS, DecoderOptions, judge, rebuild, train_decoder
+from sordine.attacks.reconstruction.feature_attack import train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.attacks.results import ReconstructionFinding
 from sordine.data.matching import same_records
@@ -201,16 +202,8 @@ def _decoders(
             attacks.append(("mirrored decoder", 0.0, mirror()))
     findings = []
     for name, mu1, network in attacks:
-        decoder = train_decoder(
-            pictures.z,
-            pictures.x,
-            seed=SEED,
-            mu1=mu1,
-            own=network,
-            steps=steps,
-            device=run.device,
-            progress=run.progress,
-        )
+        options = DecoderOptions(mu1=mu1, steps=steps)
+        decoder = train_decoder(pictures.z, pictures.x, options, own=network, run=replace(run, seed=SEED))
         rebuilt[name] = rebuild(decoder, pictures.z_tested, device=run.device)
         findings.append(pictures.judge(name, rebuilt[name], feature_similarity=similar))
     return findings

@@ -1,0 +1,99 @@
+"""The feature-level attack: a verification network's features of x, predicted from what was released (Xiao et al., eq. 10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sordine.attacks.reconstruction.decoder import DENSE, EPOCH, moments
+from sordine.data.table import Table
+from sordine.errors import SordineError, check_number
+from sordine.keys import numpy_rng
+from sordine.models.losses import feature_attack
+from sordine.models.networks.mlp import mlp
+from sordine.models.training import Draw, SinglePlayer, adamw, seeded, train
+
+FEATURE_STEPS = 600
+VALIDATION = 0.1  # share of the pairs that decides which epoch is used
+
+
+class FeatureAttack(nn.Module):
+    """M of eq. 10: z -> C(x), a perceptron on standardised numbers."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.layers = mlp([inputs, DENSE, DENSE, outputs], batch_norm=True)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(b, *shape) -> (b, outputs)."""
+        return self.layers((z.float().flatten(1) - self.mean) / self.scale)
+
+
+def train_feature_attack(
+    z: np.ndarray,
+    features: np.ndarray,
+    *,
+    seed: int,
+    steps: int = FEATURE_STEPS,
+    batch: int = 128,
+    rate: float = 1e-3,
+    device: str = "cpu",
+) -> FeatureAttack:
+    """Train the feature-level attack on the attacker's pairs (eq. 10).
+
+    The result is the epoch with the lowest loss on a tenth of the pairs, which are held out.
+
+    Parameters
+    ----------
+    z
+        (n, *shape) released records.
+    features
+        (n, d) the features C(x) of the originals.
+    seed, steps, batch, rate, device
+        Of training. Fewer than twenty pairs raise SordineError.
+    """
+    n = len(z)
+    check_number("feature attack: steps", steps, 1, 1e9)
+    if n < 20 or len(features) != n:
+        raise SordineError(
+            f"feature attack: {n} records with features of {len(features)}; give at least 20 records, each with features"
+        )
+    order = numpy_rng(seed, "feature attack").permutation(n)
+    held, own = order[: max(2, int(VALIDATION * n))], order[max(2, int(VALIDATION * n)) :]
+    flat = np.asarray(z, np.float32).reshape(n, -1)
+    with seeded(seed, "feature attack"):
+        model = FeatureAttack(flat.shape[1], features.shape[1])
+        model.mean, model.scale = moments(flat[own], False)
+        model.to(device)
+        game = SinglePlayer(model, adamw(rate, 1e-2), max(1, round(steps / EPOCH)))
+        target = torch.from_numpy(np.asarray(features, np.float32)).to(device)
+        table = Table.of(flat[own], {}, source="pairs")
+        rows = torch.from_numpy(own).to(device)
+
+        def learn(draw: Draw) -> dict[str, Tensor]:
+            pairs = draw()
+            return {"feature": feature_attack(model(pairs.x), target[rows[pairs.rows.to(device)]])}
+
+        game.terms = learn
+        draw = Draw(table, min(batch, len(own)), seed=int(numpy_rng(seed, "pairs").integers(2**31)), device=device)
+        draw.rounds = EPOCH
+        unseen, wanted = torch.from_numpy(flat[held]).to(device), target[torch.from_numpy(held).to(device)]
+        best: list[Any] = [np.inf, None]  # loss and weights of the best epoch
+
+        def watch(epoch: int) -> None:
+            with torch.no_grad():
+                found = float(feature_attack(model(unseen), wanted))
+            if found < best[0]:
+                best[:] = [found, {k: v.clone() for k, v in model.state_dict().items()}]
+
+        train(game, draw, max(1, round(steps / EPOCH)), what="feature attack", watch=watch)
+        model.load_state_dict(best[1])
+    return model.eval()
