@@ -375,51 +375,43 @@ def report_schema() -> str:
 
 # ------------------------------------------------------------------------------------ equations
 
-PAPERS = {
-    "mass": "MaSS",
-    "substitution": "PASS, stochastic data substitution",
-    "replacement": "Synthetic replacement",
-    "inversion": "Task-oriented representations",
-    "masking": "Adversarial mask generation",
-    "models": "Shared by several papers",
-}
-
 
 def equations() -> str:
-    """Return the catalogue equation -> paper -> function, from the References sections of the loss modules."""
-    files = [*sorted((HOME / "sordine" / "methods").glob("**/losses.py")), HOME / "sordine" / "models" / "losses.py"]
-    files += sorted((HOME / "sordine" / "metrics").glob("*.py"))
-    parts = []
-    for path in files:
-        rows = equation_rows(path)
-        if rows:
-            owner = path.parent.name if path.name == "losses.py" else f"metrics.{path.stem}"
-            title = PAPERS.get(owner, f"`sordine.{owner}`")
-            module = ".".join(path.relative_to(HOME).with_suffix("").parts)
-            parts.append(f"## {title}\n\nIn `{module}`.\n\n" + table(["source", "function", "what it computes"], rows))
-    return "\n".join(parts) or "No function names a source yet.\n"
+    """Return the catalogue equation -> paper -> function, from the References sections of the package's docstrings."""
+    papers = find("sordine.methods.references:PAPERS")
+    rows: dict[str, list[list[str]]] = {}
+    for path in sorted((HOME / "sordine").glob("**/*.py")):
+        for paper, row in equation_rows(path):
+            rows.setdefault(paper, []).append(row)
+    ordered = [p for p in papers if p in rows] + [p for p in rows if p not in papers]
+    head = ["equation", "function or class", "what it is or returns", "remark"]
+    parts = [
+        f"## {name}\n\n{plain(papers.get(name, ''))}\n\n"
+        + table(head, sorted(rows[name], key=lambda row: natural(row[0])))
+        for name in ordered
+    ]
+    return "\n".join(parts) or "No docstring names a source.\n"
 
 
-def equation_rows(path: Path) -> list[list[str]]:
-    """One row for each public function that names a source."""
+def equation_rows(path: Path) -> list[tuple[str, list[str]]]:
+    """Return (paper, row) for each source that a public class or function of a file names."""
+    references = find("sordine.methods.references:references")
+    module = ".".join(path.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
     rows = []
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.ClassDef) else None
-        if not text or node.name.startswith("_"):  # type: ignore[union-attr]
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
-        parts = sections(text)
-        source = parts.get("References") or parts.get("Reference") or ""
-        first = " ".join(parts[""].split("\n\n")[0].split())
-        if not source and path.name == "losses.py":
-            mark = re.match(r"((?:MaSS|PASS|Replacement|Inversion|Masking|Algorithm|Eq)[^:]*): (.*)", first)
-            if mark:
-                source, first = mark.groups()
-        if source:
-            source = "; ".join(
-                re.sub(r"^(\.\. )?\[\d+\] ?|^[-*] ", "", s.strip()) for s in source.splitlines() if s.strip()
-            )
-            rows.append([plain(source), f"`{node.name}`", plain(first)])  # type: ignore[union-attr]
+        text = ast.get_docstring(node) or ""
+        for source in references(_Prose(text)):
+            first = plain(summary(_Prose(text)))
+            year = f"{source.year}, {source.place}" if source.paper == "MaSS" else source.place
+            rows.append((source.paper, [year, f"`{module}.{node.name}`", first, plain(source.remark)]))
     return rows
+
+
+def natural(text: str) -> list[Any]:
+    """Return a key that sorts eq. 9 before eq. 10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
 # ------------------------------------------------------------------------------------ public names

@@ -133,7 +133,7 @@ def test_few_blocks_are_not_run() -> None:
     assert len(left) <= MOST_NOT_RUN, left
 
 
-# --------------------------------------------------------------------------------------------------- commands in prose
+# ------------------------------------------------------------------------------ commands in prose
 
 
 def known_options() -> dict[str, set[str]]:
@@ -167,7 +167,7 @@ def test_commands_in_prose_exist(path: Path) -> None:
             assert used <= known[command], f"{code}: {used - known[command]}"
 
 
-# ----------------------------------------------------------------------------------------------------------------- links
+# ------------------------------------------------------------------------------ links
 
 
 def anchors(path: Path) -> set[str]:
@@ -197,7 +197,7 @@ def test_documents_named_in_the_code_exist() -> None:
             assert (HOME / name).exists(), f"{name} in {path.relative_to(HOME)}"
 
 
-# --------------------------------------------------------------------------------------------------------- generated parts
+# ------------------------------------------------------------------------------ generated parts
 
 
 def generated() -> Any:
@@ -223,7 +223,6 @@ def test_generated_part_is_a_table(words: str) -> None:
     assert "| --- |" in made or "no options" in made or "autofunction" in made
 
 
-@pytest.mark.xfail(reason="some methods have no Parameters section yet", strict=False)
 def test_every_option_of_a_method_is_described() -> None:
     made = generated()
     for name in made.find(*made.REGISTRIES["method"]):
@@ -237,10 +236,9 @@ def test_command_line_reference_has_every_command() -> None:
     assert all(f"## `sordine {name}`" in text for name in known_options())
 
 
-# ---------------------------------------------------------------------------------------------------------- CONTRIBUTING
+# ------------------------------------------------------------------------------ CONTRIBUTING
 
 
-@pytest.mark.xfail(reason="methods are not in a Registry yet", strict=False)
 def test_contributed_method_attack_and_extractor_work(
     document_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
