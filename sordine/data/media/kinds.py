@@ -17,8 +17,30 @@ Kind = Literal["audio", "image", "video"]
 
 IMAGE = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"})
 VIDEO = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"})
-SUFFIXES: dict[Kind, frozenset[str]] = {"audio": audio.SUFFIXES, "image": IMAGE, "video": VIDEO}
-WORDS: dict[Kind, str] = {"audio": "clips", "image": "pictures", "video": "videos"}
+
+
+@dataclass(frozen=True)
+class MediaKind:
+    """What identifies and names a kind of media; `sordine.data.media.write.WRITERS` has its writer.
+
+    Attributes
+    ----------
+    suffixes
+        Suffixes of its files, in lower case.
+    plural
+        What its records are called in messages.
+    """
+
+    suffixes: frozenset[str]
+    plural: str
+
+
+KINDS: dict[Kind, MediaKind] = {
+    "audio": MediaKind(audio.SUFFIXES, "clips"),
+    "image": MediaKind(IMAGE, "pictures"),
+    "video": MediaKind(VIDEO, "videos"),
+}
+WORDS: dict[Kind, str] = {name: kind.plural for name, kind in KINDS.items()}
 
 FILE_NAME, FRAME = "file_name", "frame"
 
@@ -80,7 +102,7 @@ class Media:
 def kind_of(name: str) -> Kind | None:
     """Return the kind of a file by its suffix, or None."""
     suffix = PurePosixPath(name).suffix.lower()
-    return next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+    return next((kind for kind, about in KINDS.items() if suffix in about.suffixes), None)
 
 
 def kind_of_all(names: Iterable[str], where: str) -> Kind:

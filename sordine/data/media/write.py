@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from sordine.data.files import atomic
 from sordine.data.media.audio import read_clip, resample
 from sordine.data.media.image import read_picture
 from sordine.data.media.kinds import Kind, kind_of
-from sordine.data.media.video import frame_count
+from sordine.data.media.video import frame_count, read_whole
 from sordine.data.media.video_encoding import can_be_copied, copy_stream, encode, video_frames, video_rate
 from sordine.errors import SordineError
 
@@ -55,6 +56,8 @@ LOSSY = {
     ".opus": ("OGG", "OPUS"),
 }
 VIDEOS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".flv": "flv"}
+
+Change = Callable[[np.ndarray], np.ndarray]  # of one picture or frame (h, w, 3) uint8, or one waveform (n,) float32
 
 LONGEST_SIDE, SECONDS, SOUND_RATE, MAX_FRAMES = 160, 3, 16000, 24
 
@@ -99,14 +102,9 @@ def strip(source: Path, target_without_suffix: Path, *, keep_sound: bool = False
     kind = kind_of(source.name)
     if kind is None:
         raise SordineError(f"{source} is neither sound, picture nor video by its suffix; remove it")
-    suffix = {"image": ".png", "audio": ".flac", "video": ".mp4"}[kind]
-    path = target.with_name(target.name + suffix)
-    if kind == "image":
-        write_picture(without_colour(np.moveaxis(read_picture(source), -1, 0)), path)
-    elif kind == "audio":
-        _strip_sound(source, path)
-    else:
-        _strip_video(source, path, keep_sound)
+    writer = WRITERS[kind]
+    path = target.with_name(target.name + writer.stripped)
+    writer.strip(source, path, keep_sound)
     os.utime(path, (_TIME, _TIME))
     return path
 
@@ -123,7 +121,11 @@ def depth(path: Path) -> int:
     return 24 if soundfile.info(str(path)).subtype in _DEEP else 16
 
 
-def _strip_sound(source: Path, path: Path) -> None:
+def _strip_picture(source: Path, path: Path, keep_sound: bool) -> None:
+    write_picture(without_colour(np.moveaxis(read_picture(source), -1, 0)), path)
+
+
+def _strip_sound(source: Path, path: Path, keep_sound: bool) -> None:
     import soundfile
 
     read_clip(source)  # refuses a file that is truncated, empty or not finite
@@ -303,8 +305,7 @@ def thumbnail(path: Path, kind: Kind, most_bytes: int) -> tuple[str, bytes]:
         Where the file is bad or nothing fits.
     """
     path = Path(path)
-    makes = {"image": _small_picture, "audio": _small_sound, "video": _small_video}
-    for mime, data in makes[kind](path):
+    for mime, data in WRITERS[kind].small_versions(path):
         if len(data) <= most_bytes:
             return mime, data
     raise SordineError(f"{path} cannot be made smaller than {most_bytes} bytes")
@@ -356,3 +357,52 @@ def _saved(frames: list[Image.Image], format: str, **options: Any) -> bytes:
     several = {"save_all": True, "append_images": frames[1:]} if len(frames) > 1 else {}
     frames[0].save(file, format=format, **several, **options)
     return file.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------------- rewriting
+
+
+def _rewrite_picture(source: Path, target: Path, change: Change) -> None:
+    write_picture(np.moveaxis(change(read_picture(source)), -1, 0), target)
+
+
+def _rewrite_sound(source: Path, target: Path, change: Change) -> None:
+    wave, rate = read_clip(source)
+    write_wave(change(wave), rate, target, depth(source))
+
+
+def _rewrite_video(source: Path, target: Path, change: Change) -> None:
+    frames, rate = read_whole(source)
+    write_video(np.moveaxis(np.stack([change(frame) for frame in frames]), -1, 1), rate, target)
+
+
+@dataclass(frozen=True)
+class MediaWriter:
+    """How the files of one kind of media are written.
+
+    Attributes
+    ----------
+    suffixes
+        Suffixes of the formats that can be written.
+    stripped
+        Suffix of a file without metadata.
+    strip
+        Writes a file without metadata: (source, target, whether the sound of a video stays).
+    rewrite
+        Writes a file with changed content: (source, target, function of one picture, frame or waveform).
+    small_versions
+        Yields (MIME type, bytes) of smaller and smaller versions of a file.
+    """
+
+    suffixes: frozenset[str]
+    stripped: str
+    strip: Callable[[Path, Path, bool], None]
+    rewrite: Callable[[Path, Path, Change], None]
+    small_versions: Callable[[Path], Iterator[tuple[str, bytes]]]
+
+
+WRITERS: dict[Kind, MediaWriter] = {
+    "image": MediaWriter(frozenset(PICTURES), ".png", _strip_picture, _rewrite_picture, _small_picture),
+    "audio": MediaWriter(frozenset({*SOUNDS, *LOSSY}), ".flac", _strip_sound, _rewrite_sound, _small_sound),
+    "video": MediaWriter(frozenset(VIDEOS), ".mp4", _strip_video, _rewrite_video, _small_video),
+}

@@ -7,29 +7,20 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sordine.data.files import atomic, refuse_existing
-from sordine.data.media.audio import read_clip
 from sordine.data.media.folder import metadata_file
-from sordine.data.media.image import read_picture
-from sordine.data.media.kinds import FILE_NAME, WORDS, Kind, Media
-from sordine.data.media.obscure.styles import STYLES, Draw, Style
-from sordine.data.media.video import read_whole
-from sordine.data.media.write import LOSSY, PICTURES, SOUNDS, VIDEOS, depth, write_picture, write_video, write_wave
+from sordine.data.media.kinds import FILE_NAME, WORDS, Media
+from sordine.data.media.obscure.styles import STYLES, Style
+from sordine.data.media.write import WRITERS
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.run import Run, accepts_run_keywords
-
-# Suffixes of the formats that can be written, by kind.
-WRITTEN: dict[Kind, frozenset[str]] = {
-    "image": frozenset(PICTURES),
-    "audio": frozenset({*SOUNDS, *LOSSY}),
-    "video": frozenset(VIDEOS),
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,8 @@ def _write_files(
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_file(media.root / name, target, media.kind, tool, lambda n: key.uniform(purpose, [name], n)[0])
+            draw = partial(_draws, key, purpose, name)
+            WRITERS[media.kind].rewrite(media.root / name, target, lambda x: tool.apply(x, draw))
         except SordineError as error:
             bad[name] = str(error)
 
@@ -120,6 +112,11 @@ def _write_files(
         for done, _ in enumerate(pool.map(write, names), 1):
             run.step("obscure", done, len(names))
     return {name: bad[name] for name in names if name in bad}
+
+
+def _draws(key: Key, purpose: str, name: str, count: int) -> np.ndarray:
+    """Return uniform numbers that depend on the key, the purpose and the name of a file."""
+    return key.uniform(purpose, [name], count)[0]
 
 
 def check(media: Media, output: Path, style: str, tool: Style) -> None:
@@ -145,24 +142,13 @@ def check(media: Media, output: Path, style: str, tool: Style) -> None:
         )
     if any(frame is not None for frame in media.frames):
         raise SordineError(f"{media.root}: its records are frames of videos; only whole files can be obscured")
+    written = WRITERS[media.kind].suffixes
     for name in media.files:
-        if (suffix := Path(name).suffix.lower()) not in WRITTEN[media.kind]:
+        if (suffix := Path(name).suffix.lower()) not in written:
             raise SordineError(
                 f"{media.root / name}: files of type {suffix} cannot be written; convert to one of "
-                f"{', '.join(sorted(WRITTEN[media.kind]))}"
+                f"{', '.join(sorted(written))}"
             )
-
-
-def _write_file(source: Path, target: Path, kind: Kind, tool: Style, draw: Draw) -> None:
-    if kind == "image":
-        write_picture(np.moveaxis(tool.apply(read_picture(source), draw), -1, 0), target)
-    elif kind == "audio":
-        wave, rate = read_clip(source)
-        write_wave(tool.apply(wave, draw), rate, target, depth(source))
-    else:
-        frames, frame_rate = read_whole(source)
-        obscured = np.stack([tool.apply(frame, draw) for frame in frames])
-        write_video(np.moveaxis(obscured, -1, 1), frame_rate, target)
 
 
 def _write_metadata(path: Path, media: Media, bad: Mapping[str, str]) -> None:
