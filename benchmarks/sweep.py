@@ -31,7 +31,7 @@ from sordine.evaluation.report_json import write_report
 from sordine.keys import Key
 from sordine.methods.registry import load
 from sordine.policy import Policy
-from sordine.workflow.leakage_limit import rungs
+from sordine.workflow.leakage_limit import candidates
 
 HOME = Path(__file__).parent
 PAGE = HOME.parent / "docs" / "results" / "sweep.md"
@@ -107,8 +107,8 @@ def main() -> None:
     if given.audit is not None:
         plain_audit(*given.audit)
         return
-    ladder = rungs(METHOD, points=given.points)
-    name, values = str(ladder[0].field), [rung.value for rung in ladder]
+    ladder = candidates(METHOD, points=given.points)
+    name, values = str(ladder[0].field), [candidate.value for candidate in ladder]
     with tempfile.TemporaryDirectory(prefix="sordine-bench-") as temporary:
         folder = Path(temporary)
         table, key = folder / "fsdd.parquet", folder / "fsdd.key"

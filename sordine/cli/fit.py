@@ -92,7 +92,7 @@ def fit(given: FitOptions) -> int:
     options = _options(given, policy)
     from sordine.workflow import pipeline
     from sordine.workflow.key_files import key_for_fit
-    from sordine.workflow.leakage_limit import NotMet, kept
+    from sordine.workflow.leakage_limit import NotMet, certified
 
     with given.console() as console:
         run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
@@ -107,7 +107,7 @@ def fit(given: FitOptions) -> int:
             console.say(str(none).replace("`", "'"))
             return FOUND
         if options.limits is not None:
-            console.say(kept(modifier))
+            console.say(certified(modifier))
         console.say(f"{given.output}: the modifier ({modifier.card.method})")
     return DONE
 
@@ -116,7 +116,7 @@ def _options(given: FitOptions, policy: Policy) -> pipeline.FitOptions:
     """Return what to fit. Everything in it is checked before any data is loaded."""
     from sordine.methods.registry import make
     from sordine.workflow import pipeline
-    from sordine.workflow.leakage_limit import rungs
+    from sordine.workflow.leakage_limit import candidates
 
     settings = parsing.assignments(given.options)
     options = pipeline.FitOptions(
@@ -128,5 +128,5 @@ def _options(given: FitOptions, policy: Policy) -> pipeline.FitOptions:
         return options
     limits = parsing.leakage_limits(given.max_leakage, policy.suppress)
     along = None if given.along is None else parsing.values_along(given.along)
-    rungs(method, settings, along)
+    candidates(method, settings, along)
     return replace(options, limits=limits, along=along, budget=parsing.budget(given.budget))

@@ -40,7 +40,7 @@ from sordine.run import Run, check_device
 
 if TYPE_CHECKING:
     from sordine.evaluation.report import Comparison
-    from sordine.workflow.leakage_limit import Rung
+    from sordine.workflow.leakage_limit import Candidate
     from sordine.workflow.sweep import Swept
 
 WORK = "work"
@@ -142,17 +142,19 @@ def _check_outputs(given: SweepOptions) -> None:
     paths.check_table(given.table)
 
 
-def _candidates(given: SweepOptions, policy: Policy) -> list[Rung]:
+def _candidates(given: SweepOptions, policy: Policy) -> list[Candidate]:
     from sordine.methods.registry import default_method
-    from sordine.workflow.leakage_limit import rungs
+    from sordine.workflow.leakage_limit import candidates
 
     names = parsing.names(given.methods) or (default_method(policy),)
     fixed = parsing.options_by_method(parsing.assignments(given.options), names)
     along = None if given.along is None else parsing.values_along(given.along)
-    return [rung for name in dict.fromkeys(names) for rung in rungs(name, fixed[name], along, given.points)]
+    return [
+        candidate for name in dict.fromkeys(names) for candidate in candidates(name, fixed[name], along, given.points)
+    ]
 
 
-def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Rung], console: Console) -> Comparison:
+def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Candidate], console: Console) -> Comparison:
     """Run the sweep and write its outputs."""
     from sordine.data.table import Table
     from sordine.workflow.key_files import key_for_fit
@@ -223,9 +225,9 @@ def to_json(found: Comparison, made: Sequence[Swept]) -> str:
 
     points = [
         {
-            "method": point.rung.name,
-            "field": point.rung.field,
-            "value": point.rung.value,
+            "method": point.candidate.name,
+            "field": point.candidate.field,
+            "value": point.candidate.value,
             "shared": False,
             "report": json.loads(report_json(point.report)),
         }
@@ -250,6 +252,6 @@ def _keep(folder: Path, made: Sequence[Swept]) -> None:
 
 
 def _name(point: Swept) -> str:
-    if point.rung.field is None:
-        return point.rung.name
-    return f"{point.rung.name}-{point.rung.field}-{point.rung.value}".replace("/", "_").replace(" ", "")
+    if point.candidate.field is None:
+        return point.candidate.name
+    return f"{point.candidate.name}-{point.candidate.field}-{point.candidate.value}".replace("/", "_").replace(" ", "")

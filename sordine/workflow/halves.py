@@ -1,4 +1,4 @@
-"""One setting of a method, tried on held-back records: fitted, released and attacked, on two halves that take turns."""
+"""Test one option of a method on held-out records: fit, apply and attack it on two halves that take turns."""
 
 from __future__ import annotations
 
@@ -25,16 +25,27 @@ from sordine.run import Run, silent
 from sordine.workflow.certificates import Certificate, certificates, lowest, pooled, utilities
 
 if TYPE_CHECKING:
-    from sordine.workflow.leakage_limit import Rung
+    from sordine.workflow.leakage_limit import Candidate
 
 HALVES = 2
+WORKERS = 2  # threads where the run leaves the choice to the task
 
 
 @dataclass(frozen=True)
-class Step:
-    """A rung that was tried on held-back records: what was certified of each suppressed attribute, and its utility."""
+class CandidateResult:
+    """A candidate that was tested on held-out records.
 
-    rung: Rung
+    Parameters
+    ----------
+    candidate
+        The method and its options.
+    certificates
+        One for each suppressed attribute.
+    utility
+        Mean NAG of the useful attributes, or minus the distortion.
+    """
+
+    candidate: Candidate
     certificates: tuple[Certificate, ...]
     utility: float
 
@@ -51,101 +62,143 @@ class Step:
 
 @dataclass(frozen=True)
 class Halves:
-    """The training side in two halves, each of which is held back once."""
+    """The training records in two halves, each of which is held out once.
+
+    Parameters
+    ----------
+    halves
+        The training table twice, with another half as its test side.
+    before
+        The originals of each, as the attacks get them.
+    policy, budget, run
+        Attributes by role, attacks, and device, key and workers.
+    memory
+        Results of the attacks on the originals.
+    materials
+        `pool` and `raw_views` of `methods.fit.fit`.
+    useful
+        Attributes of the utility; empty where it is minus the distortion.
+    measure
+        The utility in words.
+    """
 
     halves: tuple[Table, ...]
     before: tuple[AttackData, ...]
     policy: Policy
     budget: Budget
     run: Run
-    workers: int
-    memory: dict[Any, Any]
-    records: int
-    useful: tuple[str, ...]
-    measure: str
-    materials: Mapping[str, Any] = field(default_factory=dict)  # `pool` and `raw_views` of `fit`
+    memory: dict[Any, Any] = field(default_factory=dict)
+    materials: Mapping[str, Any] = field(default_factory=dict)
+    useful: tuple[str, ...] = ()
+    measure: str = ""
 
     @classmethod
-    def of(cls, table: Table, policy: Policy, budget: Budget, run: Run, workers: int) -> Halves:
+    def of(
+        cls, table: Table, policy: Policy, budget: Budget, run: Run, materials: Mapping[str, Any] | None = None
+    ) -> Halves:
+        """Divide the training side of a table, attack the originals, and choose the measure of utility."""
         train = table.part("train")
         part = halves(train, policy, run.key)
         made = tuple(replace(train, split=part != k) for k in range(HALVES))
         roles = [*policy.suppress, *(policy.preserve or policy.watch)]
-        before = tuple(scene_of(half, half.x, roles, budget) for half in made)
-        memory: dict[Any, Any] = {}
-        trial = cls(made, before, policy, budget, run, workers, memory, len(before[0].ids), (), "")
-        # What can't be read of the originals can't be kept either.
-        whole = trial._pooled([trial._originals(scene) for scene in before])
-        told = tuple(utilities({**whole, **{(1, p): r for (_, p), r in whole.items()}}, roles, budget))
-        useful = tuple(a for a in told if a not in policy.suppress)
+        before = tuple(attack_data(half, half.x, roles, budget) for half in made)
+        run = replace(run, workers=run.workers or WORKERS)
+        trial = cls(made, before, policy, budget, run, {}, dict(materials or {}))
+        # An attribute that the originals do not reveal cannot be preserved.
+        whole = trial._on_originals()
+        revealed = utilities({**whole, **{(1, p): r for (_, p), r in whole.items()}}, roles, budget)
+        useful = tuple(a for a in revealed if a not in policy.suppress)
         kind = "preserved" if policy.preserve else "watched"
-        # What a suppressed attribute decides is leakage under another name; a limit must not be met by telling more of it.
+        # A watched attribute that a suppressed one determines is leakage, so it must not count as utility.
         leaks = tuple(a for a in useful if kind == "watched" and is_decided(train.y, a, policy.suppress))
         useful = tuple(a for a in useful if a not in leaks)
-        measure = f"mean of what is {kind}: {', '.join(useful)}" if useful else "minus the distortion"
+        measure = f"mean NAG of the {kind} attributes: {', '.join(useful)}" if useful else "minus the distortion"
         if leaks:
-            measure += f"; without {', '.join(leaks)}, which what is suppressed decides"
+            measure += f"; without {', '.join(leaks)}, which the suppressed attributes determine"
         return replace(trial, useful=useful, measure=measure)
 
-    def _originals(self, scene: AttackData) -> Readings:
-        names = list(scene.labels)
-        run = replace(self.run, workers=self.workers)
-        return attack_originals(scene, names, self.budget, run, memory=self.memory)
+    @property
+    def records(self) -> int:
+        """Number of records of one half that are attacked, with those that it was fitted on."""
+        return len(self.before[0].ids)
 
-    def _pooled(self, parts: Sequence[Readings]) -> Readings:
-        return pooled([(readings, len(scene.ids)) for readings, scene in zip(parts, self.before, strict=True)])
+    def _on_originals(self) -> Readings:
+        """Predictions on the originals of both halves."""
+        return self._joined(
+            [
+                attack_originals(data, list(data.labels), self.budget, self.run, memory=self.memory)
+                for data in self.before
+            ]
+        )
+
+    def _joined(self, parts: Sequence[Readings]) -> Readings:
+        return pooled([(readings, len(data.ids)) for readings, data in zip(parts, self.before, strict=True)])
 
     def lowest(self) -> dict[str, float | None]:
-        whole = self._pooled([self._originals(scene) for scene in self.before])
-        return lowest(whole, {name: self.before[0].classes[name] for name in self.policy.suppress}, self.budget)
+        """Return the lowest limit that can be expected to be certified, by suppressed attribute."""
+        classes = {name: self.before[0].classes[name] for name in self.policy.suppress}
+        return lowest(self._on_originals(), classes, self.budget)
 
-    def step(self, rung: Rung, limits: Mapping[str, float]) -> Step:
-        """Fit both halves, release, attack, and pool what was read."""
+    def test(self, candidate: Candidate, limits: Mapping[str, float]) -> CandidateResult:
+        """Fit a candidate on each half, apply it, attack the other half, and certify the predictions of both."""
         parts, moved = [], []
         for half, before in zip(self.halves, self.before, strict=True):
-            modifier = fit_rung(rung, half, self.policy, replace(self.run, log=silent), self.materials)
-            after, distance = released(modifier, half, before, self.run.key, self.workers)
+            modifier = fit_candidate(candidate, half, self.policy, replace(self.run, log=silent), self.materials)
+            after, distance = released(modifier, half, before, self.run)
             moved.append(distance)
-            run = replace(self.run, workers=self.workers)
-            parts += attack_releases(before, [after], list(before.labels), self.budget, run, memory=self.memory)
-        whole = self._pooled(parts)
+            parts += attack_releases(before, [after], list(before.labels), self.budget, self.run, memory=self.memory)
+        whole = self._joined(parts)
         classes = {name: self.before[0].classes[name] for name in limits}
         found = utilities(whole, self.useful, self.budget)
         utility = float(np.mean(list(found.values()))) if self.useful else -float(np.mean(moved))
-        return Step(rung, certificates(whole, limits, classes, self.budget), utility)
+        return CandidateResult(candidate, certificates(whole, limits, classes, self.budget), utility)
 
 
 def halves(table: Table, policy: Policy, key: Key) -> np.ndarray:
-    """Which half each record is in: (n,) 0 or 1. Whole groups where there are groups, else stratified over the suppressed
-    and preserved attributes together; in keyed order, so that row order does not matter.
+    """Return the half of each record: (n,) 0 or 1.
 
-    Raises SordineError where there are fewer than two groups.
+    Whole groups stay together where there are groups. Otherwise the halves are stratified over all suppressed and
+    preserved attributes. The order is keyed, so that the order of the rows does not matter.
+
+    Raises
+    ------
+    SordineError
+        Where there are fewer than two groups.
     """
     ranks = keyed_ranks(key, "limit", table.ids)
     if table.group is None:
         strata = [table.y[name] for name in (*policy.suppress, *policy.preserve)]
         return stratified_parts(ranks, strata, HALVES)
     if len(np.unique(table.group)) < HALVES:
-        raise SordineError(f"{table.source}: a limit holds back whole groups, and the training side has one only")
+        raise SordineError(
+            f"{table.source}: the training records have one group; a limit needs two at least, to hold one out"
+        )
     return group_parts(ranks, table.group, HALVES)
 
 
-def fit_rung(
-    rung: Rung, table: Table, policy: Policy, run: Run, materials: Mapping[str, Any] | None = None
+def fit_candidate(
+    candidate: Candidate, table: Table, policy: Policy, run: Run, materials: Mapping[str, Any] | None = None
 ) -> Modifier:
-    """Fit one setting; pretrained models in the run's folder are used again. materials: `pool` and `raw_views` of `fit`."""
-    return fit(table, policy, rung.method, run=run, **(materials or {}))
+    """Fit a candidate. Pretrained models in the run's folder are used again.
+
+    Parameters
+    ----------
+    candidate, table, policy, run
+        What to fit, and on what.
+    materials
+        `pool` and `raw_views` of `methods.fit.fit`.
+    """
+    return fit(table, policy, candidate.method, run=run, **(materials or {}))
 
 
-def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) -> AttackData:
-    """What attackers are given: at most `budget.max_records` of each side of a split table, sampled by id."""
+def attack_data(table: Table, x: Any, attributes: Sequence[str], budget: Budget) -> AttackData:
+    """Return what the attacks get: at most `budget.max_records` of each side of a split table, sampled by id."""
     assert table.split is not None
-    rank = np.empty(len(table), np.int64)
-    rank[Key.of_seed(0).order("audit sample", table.ids)] = np.arange(len(table))
+    rank = keyed_ranks(Key.of_seed(0), "audit sample", table.ids)
     keep = np.zeros(len(table), bool)
     for side in (table.split, ~table.split):
-        own = np.flatnonzero(side)
-        keep[own[np.argsort(rank[own])[: budget.max_records]]] = True
+        rows = np.flatnonzero(side)
+        keep[rows[np.argsort(rank[rows])[: budget.max_records]]] = True
     rows = np.flatnonzero(keep)
     return AttackData(
         x=np.asarray(x[rows], np.float32),
@@ -157,16 +210,19 @@ def scene_of(table: Table, x: Any, attributes: Sequence[str], budget: Budget) ->
     )
 
 
-def released(modifier: Modifier, table: Table, before: AttackData, key: Key, workers: int) -> tuple[AttackData, float]:
-    """The same records as a modifier releases them, and their distortion: RMS of x' - x in standard deviations of each number,
-    0 where x' has another shape."""
+def released(modifier: Modifier, table: Table, before: AttackData, run: Run) -> tuple[AttackData, float]:
+    """Return the same records as a modifier releases them, and their distortion.
+
+    The distortion is the RMS of x' - x in standard deviations of each number, and 0 where x' has another shape.
+    """
     place = {str(name): row for row, name in enumerate(table.ids)}
     rows = np.array([place[str(name)] for name in before.ids], np.int64)
-    some = table.take(rows)
-    x, _ = modifier.release(some.x, some.ids, key, workers=workers)
+    original = table.take(rows)
+    x, _ = modifier.release(original.x, original.ids, run.key, workers=run.workers or WORKERS)
     after = replace(before, x=np.asarray(x, np.float32))
     if after.x.shape != before.x.shape:
         return after, 0.0
     scale = before.flat().std(0)
-    away = (after.flat() - before.flat())[:, scale > 1e-12] / scale[scale > 1e-12]
-    return after, float(np.sqrt(np.square(away, dtype=np.float64).mean())) if away.size else 0.0
+    varies = scale > 1e-12
+    moved = (after.flat() - before.flat())[:, varies] / scale[varies]
+    return after, float(np.sqrt(np.square(moved, dtype=np.float64).mean())) if moved.size else 0.0

@@ -36,6 +36,7 @@ from sordine.workflow.pipeline import (
 )
 from sordine.workflow.release.manifest import links_beside
 from sordine.workflow.stages import Stages, address, folder_of_job
+from sordine.workflow.transform import WORKERS
 
 # What each stage leaves in the job's folder.
 TABLE, MODIFIER, TRANSFORMED, PAGE, REPORT, RELEASE = (
@@ -433,7 +434,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         key=None if options.key is None else options.key.absolute(),
         seed=run.seed,
         device=run.device,
-        workers=run.workers or pipeline.WORKERS,
+        workers=run.workers or WORKERS,
         audit=AuditPart(budget=options.budget, max_leakage=options.max_leakage),  # type: ignore[arg-type]
         out=Path(),
     )

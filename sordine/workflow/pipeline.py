@@ -37,7 +37,7 @@ from sordine.workflow.leakage_limit import fit_under
 from sordine.workflow.release.manifest import Released
 from sordine.workflow.release.media import DrawnFrom, release_media, release_pictures
 from sordine.workflow.release.table import release as release_table
-from sordine.workflow.transform import WORKERS, Transformed, TransformOptions, transform_file
+from sordine.workflow.transform import Transformed, TransformOptions, transform_file
 
 
 @dataclass(frozen=True)
@@ -313,8 +313,7 @@ def fit(
             settings=options.settings,
             along=options.along,
             budget=options.budget,
-            workers=run.workers or WORKERS,
-            materials=materials,
+            **materials,
         )
     modifier.save(output, force=force)
     return modifier

@@ -33,8 +33,8 @@ from sordine.metrics.information import is_decided
 from sordine.models.modifier import versions
 from sordine.policy import Policy
 from sordine.run import Run, accepts_run_keywords, duration, silent
-from sordine.workflow.halves import fit_rung
-from sordine.workflow.leakage_limit import Rung
+from sordine.workflow.halves import fit_candidate
+from sordine.workflow.leakage_limit import Candidate
 from sordine.workflow.stages import MODIFIER, POINT_OUTPUTS, POINTS, REPORT, SHARED, Stages
 from sordine.workflow.transform import transform
 
@@ -50,7 +50,7 @@ class Swept:
 
     Parameters
     ----------
-    rung
+    candidate
         The method and its options.
     report
         Report of the audit.
@@ -58,7 +58,7 @@ class Swept:
         Directory of the modifier.
     """
 
-    rung: Rung
+    candidate: Candidate
     report: Report
     modifier: Path
 
@@ -67,7 +67,7 @@ class Swept:
 def sweep(
     table: Table,
     policy: Policy,
-    ladder: Sequence[Rung],
+    candidates: Sequence[Candidate],
     run: Run | None = None,
     *,
     folder: Path,
@@ -81,8 +81,8 @@ def sweep(
         Records with labels.
     policy
         Attributes to suppress (at least one), to preserve and to watch (at least one of these two).
-    ladder
-        The points: `leakage_limit.rungs` of one or more methods.
+    candidates
+        The points: `leakage_limit.candidates` of one or more methods.
     run
         Device, seed, secret key, workers, log and progress.
     folder
@@ -93,7 +93,7 @@ def sweep(
     Returns
     -------
     Comparison, list of Swept
-        The curves, and the points in the order of `ladder` without those that failed (`Comparison.failed`).
+        The curves, and the points in the order of `candidates` without those that failed (`Comparison.failed`).
 
     Raises
     ------
@@ -105,24 +105,24 @@ def sweep(
     table.require_labels(policy.suppress, "train")
     table.require_labels(policy.suppress, "test")
     budget = replace(budget or Budget(), person=(), queries=0, linkage=False, cloud=0)
-    work = _Sweep(table, policy, budget, run, folder, [_Point(rung) for rung in ladder])
+    work = _Sweep(table, policy, budget, run, folder, [_Point(candidate) for candidate in candidates])
     for i, point in enumerate(work.points):
         work.fit(point, i)
     for point in work.points:
         point.try_to(lambda point=point: work.audit(point), run.log)  # type: ignore[misc]
-        run.step("audits", 1 + work.points.index(point), len(ladder))
+        run.step("audits", 1 + work.points.index(point), len(candidates))
     failed = [point for point in work.points if point.failure]
-    each = "; ".join(f"{point.rung}: {point.failure}" for point in failed)
+    each = "; ".join(f"{point.candidate}: {point.failure}" for point in failed)
     if len(failed) == len(work.points):
         reasons = list(dict.fromkeys(point.failure for point in failed))
         raise SordineError(reasons[0] if len(reasons) == 1 else f"every point failed: {each}")
-    swept = [Swept(p.rung, p.report, p.folder / MODIFIER) for p in work.points if p.report is not None]
+    swept = [Swept(p.candidate, p.report, p.folder / MODIFIER) for p in work.points if p.report is not None]
     leaks = [a for a in policy.watch if is_decided(table.y, a, policy.suppress)]
     try:
-        found = compare([(str(p.rung), p.report) for p in swept], watched=True, leaks=leaks)
+        found = compare([(str(p.candidate), p.report) for p in swept], watched=True, leaks=leaks)
     except SordineError as error:
         raise SordineError(f"{error}; failed points: {each}" if each else str(error)) from error
-    lost = tuple(Failed(str(point.rung), point.failure) for point in failed)
+    lost = tuple(Failed(str(point.candidate), point.failure) for point in failed)
     return replace(found, notes=(*found.notes, *_notes(swept, budget)), failed=lost), swept
 
 
@@ -142,7 +142,7 @@ def _checked(table: Table, policy: Policy) -> Policy:
 class _Point:
     """One point while the sweep runs: its folder, its stages, and its report or the reason why it has none."""
 
-    rung: Rung
+    candidate: Candidate
     folder: Path = field(default_factory=Path)
     stages: Stages | None = None
     report: Report | None = None
@@ -160,7 +160,7 @@ class _Point:
             message = " ".join(str(error).split())
             diverged = f"training diverged ({message or type(error).__name__})"
             self.failure = message if isinstance(error, SordineError) else diverged
-            log(f"{self.rung}: failed: {self.failure}")
+            log(f"{self.candidate}: failed: {self.failure}")
 
 
 class _Sweep:
@@ -175,31 +175,33 @@ class _Sweep:
         self.announced: set[str] = set()
         given = fingerprint_of(table, policy, run)
         for point in points:
-            point.folder = folder / POINTS / _address(given, policy, point.rung, budget)
+            point.folder = folder / POINTS / _address(given, policy, point.candidate, budget)
             point.stages = Stages(point.folder, POINT_OUTPUTS, False, self._logger(point))
 
     def _logger(self, point: _Point) -> Callable[[str], None]:
-        return lambda line: self.run.log(f"{point.rung}: {line}")
+        return lambda line: self.run.log(f"{point.candidate}: {line}")
 
     def fit(self, point: _Point, place: int) -> None:
         """Fit a point, unless that is done, and log how long the other fits of its method take."""
         began = time.monotonic()
         done: list[bool] = []
         point.try_to(lambda: done.append(self._fit(point)), self.run.log)
-        rest = [p for p in self.points[place + 1 :] if p.rung.name == point.rung.name]
+        rest = [p for p in self.points[place + 1 :] if p.candidate.name == point.candidate.name]
         took = time.monotonic() - began
-        if done == [True] and point.rung.name not in self.announced:
-            self.announced.add(point.rung.name)
+        if done == [True] and point.candidate.name not in self.announced:
+            self.announced.add(point.candidate.name)
             if took * len(rest) >= LONG:
                 about = duration(took * len(rest))
-                self.run.log(f"{point.rung}: fitted in {duration(took)}; {len(rest)} more fits take about {about}")
+                self.run.log(f"{point.candidate}: fitted in {duration(took)}; {len(rest)} more fits take about {about}")
         self.run.step("fits", place + 1, len(self.points))
 
     def _fit(self, point: _Point) -> bool:
         def work() -> None:
             self.shared.mkdir(parents=True, exist_ok=True)
             began = time.monotonic()
-            modifier = fit_rung(point.rung, self.table, self.policy, replace(self.run, log=silent, folder=self.shared))
+            modifier = fit_candidate(
+                point.candidate, self.table, self.policy, replace(self.run, log=silent, folder=self.shared)
+            )
             modifier.card.fit["seconds"] = round(time.monotonic() - began, 1)
             modifier.save(point.folder / MODIFIER, force=True)
 
@@ -252,14 +254,15 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
         verdict, headlines = point.report.verdict, point.report.headlines
         shown = any(h.role == "suppress" and h.low is not None and h.low > LIMIT for h in headlines)
         if verdict.level == "leaks" and not shown:
-            hidden.setdefault(verdict.title, []).append(str(point.rung))
+            hidden.setdefault(verdict.title, []).append(str(point.candidate))
     return notes + [f"{title} (not visible in this plot): {'; '.join(names)}." for title, names in hidden.items()]
 
 
 def fingerprint_of(table: Table, policy: Policy, run: Run) -> str:
     """Return a digest of everything that a fit depends on besides its method.
 
-    That is every record of the table (ids, numbers, labels, split, groups), the policy, the key and the seed. Two tables of the same records have the same digest, whatever file they came from.
+    That is every record of the table (ids, numbers, labels, split, groups), the policy, the key and the seed. Two
+    tables of the same records have the same digest, whatever file they came from.
     """
     parts = [asdict(policy), run.key.fingerprint, run.seed, _digest(table)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -277,15 +280,15 @@ def _digest(table: Table) -> str:
     return hashed.hexdigest()
 
 
-def _address(given: str, policy: Policy, rung: Rung, budget: Budget) -> str:
+def _address(given: str, policy: Policy, candidate: Candidate, budget: Budget) -> str:
     """The name of a point's folder: another one where a figure of its report may differ."""
     parts = {
         "given": given,
         "attributes": list(policy.named),
-        "method": rung.name,
-        "fields": asdict(rung.method),  # type: ignore[call-overload]
+        "method": candidate.name,
+        "fields": asdict(candidate.method),  # type: ignore[call-overload]
         "budget": asdict(budget),
         "versions": versions(),
     }
     text = json.dumps(parts, default=str, sort_keys=True)
-    return f"{rung.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{candidate.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

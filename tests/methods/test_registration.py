@@ -19,7 +19,7 @@ from sordine.evaluation.guarantees import proved
 from sordine.methods.base import Method, Strength
 from sordine.methods.registry import METHODS, make
 from sordine.models.modifier import Card, Modifier, Release
-from sordine.workflow.leakage_limit import fit_under, rungs
+from sordine.workflow.leakage_limit import candidates, fit_under
 from sordine.workflow.release.table import release
 from sordine.workflow.transform import transform_file
 from tests.fixtures.clusters import clusters
@@ -107,7 +107,7 @@ def test_its_transformed_table_can_be_released(tmp_path: Path) -> None:
 
 
 def test_the_leakage_limit_varies_its_strength() -> None:
-    assert [rung.value for rung in rungs("shrink")] == [0.0, 0.5, 1.0]
+    assert [candidate.value for candidate in candidates("shrink")] == [0.0, 0.5, 1.0]
     lines: list[str] = []
     run = Run(key=KEY, log=lines.append)
     budget = Budget(families=("logistic",), settings=("A",), seeds=(0,), person=())

@@ -49,13 +49,13 @@ def people(n: int = 320, seed: int = 0) -> Table:
     return Table.of(x, {"speaker": speaker, "word": word, "room": ["a", "b"] * (n // 2)}, split=split)
 
 
-def made(folder: Path, ladder: list[search.Rung], **more: Any) -> Any:
+def made(folder: Path, ladder: list[search.Candidate], **more: Any) -> Any:
     run = Run(key=Key.of_seed(1), log=more.pop("log", lambda line: None), workers=1)
     return sweep(more.pop("table", people()), POLICY, ladder, run, folder=folder, budget=FAST, **more)
 
 
 def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None:
-    ladder = [*search.rungs("noise", along=("sigma", (5.0, 1.0))), *search.rungs("leace")]
+    ladder = [*search.candidates("noise", along=("sigma", (5.0, 1.0))), *search.candidates("leace")]
     table, key = people(), Key.of_seed(1)
     found, points = made(tmp_path, ladder)
     assert (found.attribute, found.utility) == ("speaker", ("word",))
@@ -63,8 +63,8 @@ def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None
         ("noise", [1.0, 5.0]),
         ("leace", [None]),
     ]
-    for point, rung in zip(points, ladder, strict=True):
-        modifier = fit_table(table, POLICY, rung.method, run=Run(key=key))
+    for point, candidate in zip(points, ladder, strict=True):
+        modifier = fit_table(table, POLICY, candidate.method, run=Run(key=key))
         alone = audit(
             table, transform(modifier, table, key), POLICY, modifier=modifier, key=key, budget=FAST, workers=1
         )
@@ -78,19 +78,19 @@ def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatc
     fitted: list[Any] = []
     real = fit_table
     monkeypatch.setattr("sordine.workflow.halves.fit", lambda t, p, m, run: fitted.append(m) or real(t, p, m, run=run))
-    first, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    first, _ = made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
     assert len(fitted) == 2
-    again, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+    again, _ = made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
     assert (len(fitted), again) == (2, first)
-    more, _ = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0))))
+    more, _ = made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 3.0, 1.0))))
     assert [m.sigma for m in fitted] == [5.0, 1.0, 3.0]
     assert {p.name for c in first.curves for p in c.points} < {p.name for c in more.curves for p in c.points}
-    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))), table=people(seed=1))
+    made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))), table=people(seed=1))
     assert len(fitted) == 5, "other records are another sweep"
 
 
 def test_a_sweep_continues_after_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    ladder = search.candidates("noise", along=("sigma", (5.0, 1.0)))
     count: list[int] = []
 
     def dies(*given: Any, **more: Any) -> Any:
@@ -108,10 +108,10 @@ def test_a_sweep_continues_after_it_was_killed(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_point_is_what_fit_gives(tmp_path: Path) -> None:
-    ladder = search.rungs("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
+    ladder = search.candidates("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
     _, points = made(tmp_path, ladder)
-    for point, rung in zip(points, ladder, strict=True):
-        alone = fit_table(people(), POLICY, rung.method, run=Run(key=Key.of_seed(1))).state_dict()
+    for point, candidate in zip(points, ladder, strict=True):
+        alone = fit_table(people(), POLICY, candidate.method, run=Run(key=Key.of_seed(1))).state_dict()
         swept = load(point.modifier).state_dict()
         assert all(torch.equal(swept[name], alone[name]) for name in alone)
 
@@ -137,7 +137,7 @@ def test_a_point_is_of_every_record_and_not_only_of_the_attacked_ones() -> None:
 
 def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path: Path) -> None:
     policy = Policy(("speaker",), (), ("word",))
-    ladder = search.rungs("noise", along=("sigma", (5.0, 1.0)))
+    ladder = search.candidates("noise", along=("sigma", (5.0, 1.0)))
     found, _ = sweep(people(), policy, ladder, folder=tmp_path, budget=FAST)
     assert found.utility == ("word",)
     assert any("only watched" in note for note in found.notes)
@@ -150,7 +150,7 @@ def test_a_side_without_a_label_is_refused_before_anything_is_read(tmp_path: Pat
     table = people(80)
     bare = replace(table, y={**table.y, "speaker": np.where(table.split == side, -1, table.y["speaker"])})
     with pytest.raises(SordineError, match=f"no {what} record has a label of 'speaker'"):
-        sweep(bare, POLICY, search.rungs("noise", {}, ("sigma", [1.0, 2.0])), folder=tmp_path / "s", budget=FAST)
+        sweep(bare, POLICY, search.candidates("noise", {}, ("sigma", [1.0, 2.0])), folder=tmp_path / "s", budget=FAST)
     assert not (tmp_path / "s").exists()
 
 
@@ -321,8 +321,8 @@ def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pyt
         return out, drawn
 
     monkeypatch.setattr(Modifier, "release", release)
-    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
-    assert [p.rung.value for p in points] == [1.0]
+    found, points = made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
+    assert [p.candidate.value for p in points] == [1.0]
     assert [(f.name, f.why) for f in found.failed] == [
         ("noise, sigma 5", "3 of 320 released records contain NaN or infinity")
     ]
@@ -331,7 +331,7 @@ def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pyt
 def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(sweeping, "LONG", 0)
-    made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 2.0, 1.0))), log=said.append)
+    made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 2.0, 1.0))), log=said.append)
     (line,) = [line for line in said if "more fits take about" in line]
     assert re.fullmatch(r"noise, sigma 5: fitted in \d+ seconds?; 2 more fits take about \d+ seconds?", line)
 
@@ -346,7 +346,7 @@ def test_a_full_disk_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("sordine.workflow.halves.fit", fit)
     with pytest.raises(SordineError, match=r"cannot write .*checkpoint: No space left on device"):
-        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+        made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
     assert tried == [5.0], "no setting's fault"
 
 
@@ -360,7 +360,7 @@ def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
 
     monkeypatch.setattr(sweeping, "compare", nothing)
     with pytest.raises(SordineError, match=r"^nothing to compare; failed points: noise, sigma 5: refused$"):
-        made(tmp_path, search.rungs("noise", along=("sigma", (5.0, 1.0))))
+        made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
 
 
 # ------------------------------------------------------------------------------------------- the folder, and places to write
@@ -453,7 +453,7 @@ def test_a_sweep_refused_before_the_first_fit_leaves_nothing(
 
 
 def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder = search.rungs("noise", along=("sigma", (5.0, 3.0, 1.0)))
+    ladder = search.candidates("noise", along=("sigma", (5.0, 3.0, 1.0)))
     first, points = made(tmp_path, ladder)
     fitted = fails(monkeypatch, 3.0, RuntimeError("an undamaged point is fitted again"))
     weights = points[0].modifier / "modifier.safetensors"
@@ -471,7 +471,7 @@ def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_lines_say_what_leaks_and_each_name_once(tmp_path: Path) -> None:
-    found, points = made(tmp_path, search.rungs("noise", along=("sigma", (1.0,))))
+    found, points = made(tmp_path, search.candidates("noise", along=("sigma", (1.0,))))
     assert found.curves[0].points[0].level == "leaks"
     head, line = curve_lines(found)
     assert "not that this one is safe" in head

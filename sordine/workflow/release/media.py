@@ -87,10 +87,8 @@ def release_media(
         What `transform_file` wrote with a substitution modifier.
     source
         The media folder and the table that the substitutes were drawn from.
-    run
-        Workers (the result does not depend on them), log and progress.
-    output, key, report, force, force_leaky
-        As in `release.table.release`.
+    output, key, report, run, force, force_leaky
+        As in `release.table.release`; the result does not depend on the run's workers.
 
     Raises
     ------
@@ -98,14 +96,13 @@ def release_media(
         Where `release` raises it; where a released vector is no record of the table, or every record replaces itself;
         where the table names files that the folder does not hold; for frames of videos. Nothing is written.
     """
-    transformed, output, run = Path(transformed), Path(output), run or Run()
-    media, table = source.media, source.table
+    transformed, output, run, media = Path(transformed), Path(output), run or Run(), source.media
     links = check_output(output, force)
     if any(frame is not None for frame in media.frames):
         raise SordineError(f"{media.root}: its records are frames of videos; only whole files are released as media")
     found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
-    _check_origin(found, media, table, output)
-    names = _substitutes(found, media, table)
+    _check_origin(found, media, source.table, output)
+    names = _substitutes(found, media, source.table)
     pseudonyms, order = key.pseudonyms(found.ids), key.order("release order", found.ids)
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
@@ -171,10 +168,8 @@ def release_pictures(
     ----------
     transformed
         What `transform_file` wrote, its x uint8 pictures.
-    run
-        Workers (the result does not depend on them), log and progress.
-    output, key, report, force, force_leaky
-        As in `release.table.release`.
+    output, key, report, run, force, force_leaky
+        As in `release.table.release`; the result does not depend on the run's workers.
 
     Raises
     ------
@@ -249,8 +244,8 @@ def _check_origin(found: Working, source: Media, table: Path, output: Path) -> N
     if method not in METHODS or "copies" not in METHODS[method].releases:
         known = " or ".join(name for name, cls in METHODS.items() if "copies" in cls.releases)
         raise SordineError(
-            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; only "
-            f"what {known} released can be released as media"
+            f"{found.file.path}: these records are vectors that {method} made, not copies of {WORDS[source.kind]}; "
+            f"only what {known} released can be released as media"
         )
     if read_note(table, "sordine.transform"):
         raise SordineError(f"{table} was transformed itself: --table is the table that {source.root} was extracted to")

@@ -17,7 +17,7 @@ from sordine.data.table_io import TableFile, feature_array, feature_type, rows_a
 from sordine.evaluation.report import Report
 from sordine.keys import Key
 from sordine.run import Run, accepts_run_keywords
-from sordine.workflow.release.checks import check_working, plain_type
+from sordine.workflow.release.checks import Working, check_working, plain_type
 from sordine.workflow.release.manifest import (
     Released,
     announce,
@@ -54,14 +54,10 @@ def release(
         Directory to write.
     key
         Secret key of pseudonyms and order; it may differ from that of the transformation.
-    report
-        Report of the audit, for the manifest.
-    run
-        Log.
-    force
-        Replace an earlier release.
-    force_leaky
-        Release although the report says that the records leak or are broken.
+    report, run
+        Report of the audit, for the manifest; log.
+    force, force_leaky
+        Replace an earlier release; release although the report says that the records leak or are broken.
 
     Raises
     ------
@@ -76,13 +72,7 @@ def release(
     file, kept, ids = found.file, list(found.kept), found.ids
     pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
 
-    fields = [
-        pa.field("id", pa.string()),
-        *(pa.field(n, plain_type(found.columns.schema.field(n).type)) for n in kept),
-    ]
-    name_of_x = file.features[0] if len(file.features) == 1 else "x"
-    schema = pa.schema([*fields, pa.field(name_of_x, feature_type(file.shape, file.dtype))])
-
+    schema = _schema(found)
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
         folder.mkdir()
         write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
@@ -98,6 +88,14 @@ def release(
         manifest = write_manifest(folder, written, found, report)
     announce(links, report, run.log)
     return Released(output, links, file.rows, tuple(schema.names), found.dropped, manifest)
+
+
+def _schema(found: Working) -> pa.Schema:
+    """The columns of the released table: id, the kept ones, and x under its own name."""
+    file = found.file
+    kept = (pa.field(n, plain_type(found.columns.schema.field(n).type)) for n in found.kept)
+    name_of_x = file.features[0] if len(file.features) == 1 else "x"
+    return pa.schema([pa.field("id", pa.string()), *kept, pa.field(name_of_x, feature_type(file.shape, file.dtype))])
 
 
 def spill(file: TableFile, spilled: IO[bytes], ids: np.ndarray, check: bool) -> None:
