@@ -13,16 +13,18 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT, COLOURS = 1100, 1420, 48
+WIDTH, HEIGHT, COLOURS = 1100, 1860, 48
+LEFT_OUT = "<style>nav, #reading { display: none }</style>"  # so that the bars follow the verdict
 
 
 def main(page: Path, picture: Path) -> None:
     """Write the upper part of the page as a PNG with few colours."""
     with tempfile.TemporaryDirectory() as folder:
-        shot = Path(folder) / "shot.png"
+        shot, copy = Path(folder) / "shot.png", Path(folder) / "page.html"
+        copy.write_text(page.read_text(encoding="utf-8").replace("</head>", LEFT_OUT + "</head>"), encoding="utf-8")
         size = f"--window-size={WIDTH},{HEIGHT}"
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size, f"--screenshot={shot}"]
-        subprocess.run(["chromium", *flags, page.resolve().as_uri()], check=True, capture_output=True)
+        subprocess.run(["chromium", *flags, copy.as_uri()], check=True, capture_output=True)
         with Image.open(shot) as image:
             image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(picture, optimize=True)
     print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
