@@ -63,8 +63,8 @@ def hold_more(
     used = "them" if count <= most else f"{most:,} of them"
     sentences = [
         # `evaluation.comparison` parses this sentence, also in reports of earlier versions.
-        f"the attacker alone holds {count:,} labelled records more ({Path(more.source).name}) and learns from {used} in "
-        "settings A and B, before and after"
+        f"the attacker alone holds {count:,} labelled records more ({Path(more.source).name}) and learns from {used} "
+        "in settings A and B, before and after"
     ]
     sentences += [
         f"the attacker's own records have no label of `{name}`" for name in names if not (labels[name] >= 0).any()

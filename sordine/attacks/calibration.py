@@ -1,7 +1,7 @@
 """Calibrated class probabilities, which may be multiplied over several records or releases.
 
-Classifiers are calibrated on records that they did not learn from: a slope for log probabilities ("temperature scaling",
-Guo et al., 2017), and an offset for each class.
+Classifiers are calibrated on records that they did not learn from: a slope for log probabilities ("temperature
+scaling", Guo et al., 2017), and an offset for each class.
 """
 
 from __future__ import annotations

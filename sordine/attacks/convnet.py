@@ -1,4 +1,4 @@
-"""A small convolutional attacker on records as they are shaped: channels along time, or pictures."""
+"""Attack by a small convolutional network on shaped records: channels along time, or pictures."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _BLOCK = 512
 
 
 def is_ordered(shape: Sequence[int]) -> bool:
-    """Whether records of this shape have an order to convolve along: (..., length) of 2 or more axes, 8 long or more."""
+    """Whether records of this shape can be convolved: two or more axes, the last at least 8 long."""
     return len(shape) >= 2 and shape[-1] >= LEAST
 
 
 def arrangements(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """How records of this shape may be looked at: (channels, length), (1, height, width) or (channels, height, width).
+    """Return possible shapes: (channels, length), (1, height, width) or (channels, height, width).
 
-    Two axes are channels along time or one plane, which nobody says: both. Of three or more, the last two are a plane where
-    both are long enough, else the last is time; the others are channels.
+    Two axes may be channels along time or one plane, so both are returned. Of three or more axes, the last two are a
+    plane where both are long enough, else the last is time; the others are channels.
     """
     if len(shape) == 2:
         plane = [(1, *shape)] if min(shape) >= LEAST else []
@@ -112,7 +112,7 @@ class _Network:
 
     @torch.no_grad()
     def logits(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Records at some positions -> (m, classes) float32."""
+        """Return logits of the records at some positions: (m, classes) float32."""
         self.net.eval()
         parts = [self.net(self._seen(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -127,7 +127,7 @@ class _Pooled(nn.Module):
 
 
 def _blocks(shape: tuple[int, ...], classes: int, random: torch.Generator) -> nn.Sequential:
-    """Three convolutions with batch norm and ReLU, halving long axes after each but the last; pooled over all places."""
+    """Return three convolutions with batch norm and ReLU; long axes are halved between them, and pooled at the end."""
     plane = len(shape) == 3
     layers: list[nn.Module] = []
     channels, sides = shape[0], list(shape[1:])
@@ -142,7 +142,7 @@ def _blocks(shape: tuple[int, ...], classes: int, random: torch.Generator) -> nn
             sides = [side // 2 for side in sides]
         channels = width
     layers += [_Pooled(), nn.Linear(2 * channels, classes)]
-    # Weights of its own: attacks run side by side, and the global random numbers are everybody's.
+    # A generator of its own: attacks run side by side, and would share the global one.
     with torch.no_grad():
         for module in layers:
             if isinstance(module, nn.Conv1d | nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Many perceptron attackers at once: their weights are stacked, and one step trains all of them."""
+"""Attack by a perceptron. The weights of several are stacked, and one step trains all of them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,18 @@ CALIBRATED = replace(TRAINING, steps=500)
 
 @dataclass(frozen=True)
 class Task:
-    """One attacker to train on some rows of a table.
+    """One perceptron to train.
 
-    labels: (n,) class codes of ALL rows, -1 unlabelled. classes: how many. train, validation: positions; the weights kept
-    are those of the pass that reads `validation` best. seed: of the first weights.
+    Parameters
+    ----------
+    labels
+        (n,) class codes of all rows, -1 unlabelled.
+    classes
+        Number of classes.
+    train, validation
+        Positions. The weights of the epoch with the best validation score are used.
+    seed
+        Of the first weights.
     """
 
     labels: np.ndarray
@@ -40,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Learnt:
-    """A trained attacker: standardises records with its training records' mean and scale, then one perceptron."""
+    """A trained perceptron, which standardises records by its training records."""
 
     net: nn.Module
     mean: Tensor
@@ -48,7 +56,7 @@ class Learnt:
 
     @torch.no_grad()
     def logits(self, x: np.ndarray) -> Tensor:
-        """Records (m, d) -> (m, classes)."""
+        """Return logits of records (m, d): (m, classes)."""
         parts = [
             self.net((torch.as_tensor(x[s : s + 8192], device=self.mean.device) - self.mean) / self.scale)
             for s in range(0, len(x), 8192)
@@ -56,15 +64,15 @@ class Learnt:
         return torch.cat(parts)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Records (m, d) -> predicted class codes (m,)."""
+        """Return predicted class codes of records (m, d): (m,)."""
         return np.asarray(self.logits(x).argmax(1).cpu())
 
 
 class _Rows:
-    """The tasks that learn from the same rows of one table or of several: they share every batch, so each record is fetched
-    once for all of them.
+    """The tasks that learn from the same rows of one or several tables; they share every batch.
 
-    mean, scale: (tables, 1, d). x, held: (tables, n, d). owner: (tasks,) the table of each task. y, held_y: (tasks, n).
+    mean, scale: (tables, 1, d). x, held: (tables, n, d) training and validation records. owner: (tasks,) the table of
+    each task. y, held_y: (tasks, n) their labels.
     """
 
     def __init__(
@@ -86,7 +94,7 @@ class _Rows:
         self.random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
     def seen(self, x: Tensor, left: Tensor) -> Tensor:
-        """What some tasks are shown of records (tables, b, d): (left, b, d)."""
+        """Return the records (tables, b, d) of some tasks: (left, b, d)."""
         return x.expand(len(left), *x.shape[1:]) if len(x) == 1 else x[self.owner[left]]
 
 
@@ -105,10 +113,28 @@ def train_together(
     options: EarlyStopping = TRAINING,
     device: str | torch.device = "cpu",
 ) -> list[Learnt]:
-    """Train one perceptron a task, all in the same steps: records (n, d) float32 -> an attacker a task, in their order.
+    """Train one perceptron for each task, all in the same steps.
 
-    Every task's weights are its own (AdamW on the sum of their losses acts on each as if alone), and its batches depend on its
-    rows only: a task learns the same alone or among others, up to rounding.
+    Every task has its own weights: AdamW on the sum of the losses acts on each as if alone. Its batches depend on its
+    rows only. So a task learns the same alone or among others, up to rounding.
+
+    Parameters
+    ----------
+    x
+        Records (n, d) float32.
+    tasks
+        What to learn.
+    hidden
+        Widths of the hidden layers.
+    options
+        Of training.
+    device
+        Where networks are trained.
+
+    Returns
+    -------
+    list of Learnt
+        A perceptron for each task, in their order.
     """
     device = torch.device(device)
     groups: dict[bytes, list[int]] = {}
@@ -123,7 +149,7 @@ def train_together(
 
 
 class _Stack:
-    """One perceptron a task, trained in the same steps: a `Learner` of as many parts."""
+    """One perceptron for each task, trained in the same steps: a `Learner` of as many parts."""
 
     def __init__(self, rows: _Rows, tasks: Sequence[Task], hidden: Sequence[int]) -> None:
         outputs = max(task.classes for task in tasks)
@@ -156,7 +182,7 @@ def _train(rows: _Rows, tasks: Sequence[Task], hidden: Sequence[int], options: E
 
 
 def _first(tasks: Sequence[Task], widths: tuple[int, ...]) -> BatchedMLP:
-    # Each part starts as its own seed says, whoever else is trained beside it.
+    # The first weights of a task depend on its seed only.
     net = BatchedMLP(len(tasks), widths)
     with torch.no_grad():
         for i, task in enumerate(tasks):
@@ -187,7 +213,7 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MLP(Attack):
-    """One perceptron for each target, all trained in the same steps; the epoch with the best validation score counts."""
+    """One perceptron for each target, trained in the same steps; the epoch with the best validation score is used."""
 
     gives_probabilities = True
     refits = False  # the validation records decide when training stops

@@ -1,5 +1,4 @@
-"""Perceptrons that are larger, or several at once: one wide one, and an average of several that differ in seed and
-regularisation."""
+"""Attacks by larger perceptrons: a wide one, and an average of several that differ in seed and regularisation."""
 
 from __future__ import annotations
 
@@ -20,19 +19,19 @@ WIDE = (1024, 512, 256)
 SEVERAL = (256, 128)
 # Each member has its own weight decay, so the optimiser has none.
 TRAINING = EarlyStopping(rate=2e-3, steps=1200, epochs=(15, 40), patience=10, batch=128, warm_up=0.15)
-PICKS = 12  # of members, with replacement, that share the ensemble's weight
+PICKS = 12  # picks of members, with replacement, that define their weights
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Member:
-    """One perceptron: the share of hidden units that are left out of a step, and the decay of its weights."""
+    """One perceptron: its dropout rate and the decay of its weights."""
 
     dropout: float
     decay: float
 
 
-# The wide one is trained with both; the one that reads the validation rows better is used.
+# The wide one is trained with both; the one with the better validation score is used.
 OF_WIDE = (Member(0.2, 0.02), Member(0.5, 0.1))
 OF_SEVERAL = tuple(Member(dropout, decay) for dropout in (0.0, 0.25, 0.5) for decay in (0.01, 0.3))
 
@@ -88,7 +87,7 @@ def _predict(
 
 
 class _Members:
-    """Perceptrons of the same widths that were trained on the same rows, each on the pass that read `held` best."""
+    """Perceptrons of the same widths, trained on the same rows; each has the weights of its best epoch."""
 
     def __init__(
         self,
@@ -135,11 +134,11 @@ class _Members:
         return functional.cross_entropy(logits.flatten(0, 1), every.flatten(), reduction="sum") / len(rows)
 
     def _forward(self, x: Tensor, drop: Tensor) -> Tensor:
-        """The same records (b, d) to all members, hidden units left out as each one's rate says: (members, b, classes)."""
+        """Return logits of records (b, d) by all members, each with its own dropout: (members, b, classes)."""
         z = x.expand(self.net.parts, *x.shape)
         for i, (weight, bias) in enumerate(zip(self.net.weights, self.net.biases, strict=True)):
             if i:
-                # Numbers of its own: attacks run side by side, and the global random numbers are everybody's.
+                # A generator of its own: attacks run side by side, and would share the global one.
                 stays = torch.rand(z.shape, generator=self.random).to(self.device) >= drop
                 z = z.relu() * stays / (1 - drop)
             z = torch.baddbmm(bias, z, weight)
@@ -166,24 +165,28 @@ class _Members:
         return validation_score(right, self._losses().mean(1))
 
     def weights(self, picks: int) -> np.ndarray:
-        """(members,) summing to 1. One pick: the member that reads the validation rows best. More: members are picked one
-        after the other, each time the one that lowers the average's validation loss most (Caruana and others, 2004)."""
+        """Return the weights of the members, (members,), which sum to 1.
+
+        With one pick, the member with the best validation score. With more, members are picked one after the other,
+        each time the one that lowers the validation loss of the average most (Caruana et al., "Ensemble selection from
+        libraries of models", 2004).
+        """
         score = self.score()
         chosen = np.zeros(self.net.parts)
         if picks == 1 or not len(self.truth):
             chosen[int(score.argmax())] = 1
             return chosen
-        told = self._logits(self.held).softmax(2)[:, torch.arange(len(self.truth)), self.truth].double()
-        total, best, least = torch.zeros_like(told[0]), chosen.copy(), np.inf
+        truth_p = self._logits(self.held).softmax(2)[:, torch.arange(len(self.truth)), self.truth].double()
+        total, best, least = torch.zeros_like(truth_p[0]), chosen.copy(), np.inf
         for pick in range(1, picks + 1):
-            loss = -((total + told) / pick).clamp(min=1e-12).log().mean(1)
+            loss = -((total + truth_p) / pick).clamp(min=1e-12).log().mean(1)
             at = int(loss.argmin())
-            total, chosen[at] = total + told[at], chosen[at] + 1
+            total, chosen[at] = total + truth_p[at], chosen[at] + 1
             if float(loss[at]) < least:
                 best, least = chosen.copy(), float(loss[at])
         return best / best.sum()
 
     def probabilities(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Records (m, d) -> (m, classes): the members' class probabilities, averaged."""
-        said = self._logits(x).softmax(2).cpu().numpy().astype(np.float64)
-        return np.tensordot(weights, said, 1)
+        """Return the averaged class probabilities of records (m, d): (m, classes)."""
+        members = self._logits(x).softmax(2).cpu().numpy().astype(np.float64)
+        return np.tensordot(weights, members, 1)

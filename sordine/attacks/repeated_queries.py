@@ -97,9 +97,8 @@ def attack_queries(
 ) -> QueryFinding:
     """Attack with all releases of each record, with the first release alone, and on the originals.
 
-    The attacker has as many releases of the records that it learns from. It either averages the releases of a record,
-    or sums the scores of each release, or, where it knows the output distributions, sums log P(j | class) over the
-    outputs. The way with the best accuracy on its validation records counts.
+    The attacker has as many releases of its own records. It averages the releases of a record, or sums their scores,
+    or sums log P(j | class). The way with the best accuracy on its validation records counts.
 
     Parameters
     ----------

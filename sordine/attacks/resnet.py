@@ -1,4 +1,4 @@
-"""An attacker that reads pictures as pictures: a residual network, trained afresh for every secret."""
+"""Attack by a residual network on pictures, trained anew for every target."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ Size = Literal["small", "paper"]
 
 LEAST = 8  # pixels a side
 SMALL = 64  # pixels a side below which the stem does not pool
-# With 5,000 pictures of 32 pixels less than a minute on one core.
 TRAINING = EarlyStopping(rate=4e-3, steps=1000, epochs=(6, 25), patience=8, batch=64, decay=0.02)
-SHIFT = 16  # pictures move by at most a sixteenth of a side
+SHIFT = 16  # pictures are shifted by at most this fraction of a side
 BLOCK = 256
 
 
@@ -39,7 +38,7 @@ def is_picture(shape: Sequence[int]) -> bool:
 class Reader:
     """A trained network: pictures (m, c, h, w) in the released scale -> logits.
 
-    mean, scale: (c, 1, 1) of its training records; what it sees is brought to about 0 to 1 by them, whatever the scale was.
+    mean, scale: (c, 1, 1) of its training records. They bring its input to about 0 to 1, whatever the scale was.
     """
 
     net: nn.Module
@@ -48,13 +47,13 @@ class Reader:
 
     @torch.no_grad()
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Pictures (m, c, h, w) -> (m, classes) float32."""
+        """Return logits of pictures (m, c, h, w): (m, classes) float32."""
         self.net.eval()
         parts = [self.net(self.seen(x[s : s + BLOCK])).cpu().numpy() for s in range(0, len(x), BLOCK)]
         return np.concatenate(parts)
 
     def seen(self, x: np.ndarray) -> Tensor:
-        """Pictures as the network takes them: two standard deviations around the mean are 0 to 1."""
+        """Return the network's input: two standard deviations around the mean become 0 to 1."""
         pictures = torch.as_tensor(np.asarray(x, np.float32), device=self.mean.device)
         return ((pictures - self.mean) / (4 * self.scale) + 0.5).contiguous(memory_format=torch.channels_last)
 
@@ -70,12 +69,26 @@ def train_reader(
     device: str | torch.device = "cpu",
     size: Size = "small",
 ) -> Reader:
-    """Train one network on pictures x (n, c, h, w) at positions `train`; the pass that reads `validation` best is kept.
+    """Train one network on pictures; the epoch with the best validation score is used.
 
-    labels: (n,) class codes of ALL rows; those of `train` are labelled, at least two. AdamW on cross-entropy, one cycle of
-    rates, pictures moved by up to a sixteenth of a side (not mirrored: some secrets are a side). size: `small` is a ResNet-10 of
-    width 16; `paper` a ResNet-18 of width 64 (the replacement paper names no network for its final attacker; its h_f is one). The same seed and rows give
-    the same network, whatever else is trained beside it.
+    AdamW on cross-entropy with one cycle of rates. Pictures are shifted by up to a sixteenth of a side, but not
+    mirrored: a target may be a side. The same seed and rows give the same network.
+
+    Parameters
+    ----------
+    x
+        Pictures (n, c, h, w).
+    labels
+        (n,) class codes of all rows; those of `train` are labelled, with at least two classes.
+    classes
+        Number of classes.
+    train, validation
+        Positions.
+    seed, device
+        Of training.
+    size
+        "small": a ResNet-10 of width 16. "paper": a ResNet-18 of width 64, like h_f of the replacement paper, which
+        does not name the network of its final attacker.
     """
     device = torch.device(device)
     random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
@@ -123,7 +136,7 @@ def _first(classes: int, shape: tuple[int, ...], size: Size, random: torch.Gener
         width=64 if size == "paper" else 16,
         stem="small" if min(shape[1:]) < SMALL else "imagenet",
     )
-    # Weights of its own: attacks run side by side, and the global random numbers are everybody's.
+    # A generator of its own: attacks run side by side, and would share the global one.
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
@@ -154,7 +167,7 @@ def _channels(x: np.ndarray, rows: np.ndarray, device: torch.device) -> tuple[Te
 
 
 def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
-    # Each picture moved by whole pixels, its edge repeated.
+    # Each picture shifted by whole pixels; its edge is repeated.
     height, width = x.shape[2:]
     most = (height // SHIFT, width // SHIFT)
     down, right = (torch.randint(-m, m + 1, (len(x), 1), generator=random) for m in most)

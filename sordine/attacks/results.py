@@ -1,6 +1,6 @@
-"""What the attackers found who ask more than what one released record tells: plain data, parts of a `Report`.
+"""Results of attacks: plain data, parts of a `Report`.
 
-Shares and accuracies lie in [0, 1]; intervals are 95 %.
+Shares and accuracies lie in [0, 1]; intervals are 95 % intervals. `guess` is the baseline.
 """
 
 from __future__ import annotations
@@ -13,15 +13,34 @@ from sordine.attacks.scenarios import Setting
 
 @dataclass(frozen=True)
 class PersonFinding:
-    """What an attacker reads who knows that k records are of one unit (a speaker, a subject, a trial), and pools them.
+    """The accuracy of an attack that pools k records of one unit (a person, for instance).
 
-    unit: the attribute that says who a record is of, or "group". k: records pooled, 0 for all that were tried of a unit.
-    knows: "draws", released records only; "channel", the modifier too: P(j | x) where its output is discrete, else as many
-    releases of its own records as it likes. setting: A or B, as in `findings.SETTINGS`. before, after, guess: shares of groups of k read
-    right, every unit counting alike; guess: the largest share of units of one class. nag: of this attacker against the same on
-    originals at the same k, unclipped, None where the originals' interval holds the guess. low, high, after_interval: by a
-    bootstrap of units within their class and of records within units. worst_class, worst_unit: those most often
-    read right, with their shares. units, groups, records: how many of each took part.
+    Parameters
+    ----------
+    attribute
+        The attribute to infer.
+    unit
+        The attribute that names the unit, or "group".
+    k
+        Records pooled; 0 for all test records of a unit.
+    knows
+        "draws": released records only. "channel": the modifier too: P(j | x) where its output is discrete, else
+        further releases of the attacker's own records.
+    setting
+        Scenario A or B.
+    before, after
+        Accuracy on groups of k originals and of k releases; every unit counts alike.
+    guess
+        The largest share of units of one class.
+    nag
+        NAG against the same attack on originals at the same k; None where the originals' interval contains the
+        baseline.
+    low, high, after_interval
+        Intervals by a bootstrap of units within their class, and of records within units.
+    worst_class, worst_class_after, worst_unit, worst_unit_after
+        The class and the unit with the highest accuracy.
+    units, groups, records
+        Numbers of units, groups and records.
     """
 
     attribute: str
@@ -47,12 +66,33 @@ class PersonFinding:
 
 @dataclass(frozen=True)
 class QueryFinding:
-    """What an attacker reads of an unseen record (setting A) of which it has several releases.
+    """The accuracy of an attack that has several releases of each unseen record (scenario A).
 
-    queries: how many releases of each record; keys: "fresh", each under its own, or "one". distinct: how many of them differ
-    in any bit. one, after: accuracy with one release and with all of them, with its Wilson interval; before: of the same
-    attacker on originals. how: what it did with them, chosen on its own records ("averaged", "summed", or "channel": what it knows of the modifier). nag, low, high: of
-    `after`, as in `findings.Finding`.
+    Parameters
+    ----------
+    attribute
+        The attribute to infer.
+    queries
+        Releases of each record.
+    keys
+        "fresh": each under its own key. "one": all under one key.
+    distinct
+        Releases that differ in at least one bit.
+    how
+        What the attack did with them, chosen on its own records: "averaged", "summed", "channel" (it knows the
+        modifier), or "one".
+    before
+        Accuracy of the same attack on originals.
+    one, after
+        Accuracy with one release, and with all of them.
+    guess
+        Baseline.
+    nag, low, high
+        NAG of `after`, and its interval.
+    after_interval
+        Wilson interval of `after`.
+    records
+        Number of test records.
     """
 
     attribute: str
@@ -73,15 +113,27 @@ class QueryFinding:
 
 @dataclass(frozen=True)
 class LinkageFinding:
-    """Matching each released record with its original among many.
+    """The result of matching each released record with its original among many.
 
-    attacker: "standardised" and "whitened" take the nearest original in that space, "learnt" maps released to original
-    records as half of the pairs teach it and is tried on the other half, "channel" takes the original that most likely gave this output. on:
-    which side of the split. candidates: originals matched with. top1: share matched right with its Wilson interval (low,
-    high), against chance = 1 / candidates; mean_rank: of the right one, 1 best, (candidates + 1) / 2 by chance; equal
-    candidates share their ranks. unit, unit_top1, unit_guess: share whose match is of the right unit, against the
-    commonest unit's share; None where there is no unit. unit_records: of how many records whose unit is known that share is a mean;
-    None in reports of earlier versions.
+    Parameters
+    ----------
+    attacker
+        "standardised" and "whitened" take the nearest original in that space; "learnt" maps releases to originals, and
+        is learnt from half of the pairs and tested on the other half; "channel" takes the original with the highest
+        probability of this output.
+    on
+        Side of the split.
+    top1, low, high
+        Share of correct matches, and its Wilson interval.
+    chance
+        1 / candidates.
+    mean_rank
+        Mean rank of the correct original: 1 is best, (candidates + 1) / 2 is chance. Equal candidates share ranks.
+    candidates
+        Number of originals.
+    unit, unit_top1, unit_guess, unit_records
+        Share of matches of the right unit, the largest unit's share, and the number of records whose unit is known.
+        None where there is no unit; `unit_records` is None in reports of earlier versions.
     """
 
     attacker: str
@@ -100,11 +152,22 @@ class LinkageFinding:
 
 @dataclass(frozen=True)
 class VerificationFinding:
-    """Are two unseen records of one unit, of units that the modifier never saw? Equal error rate, 0 to .5: .5 tells nothing.
+    """The equal error rate of recognising two unseen records of one unit, of units that the fit never used.
 
-    space: where the cosine of two records is taken: "standardised", or "discriminant", learnt from the units of the fitted
-    records. before, after: of originals and of released records, each with its 95 % interval (units resampled).
-    units, pairs: how many units took part, and pairs of each kind at most.
+    Parameters
+    ----------
+    unit
+        Name of the unit.
+    space
+        Where the cosine of two records is computed: "standardised", or "discriminant", learnt from the fit's units.
+    before, after
+        Equal error rate on originals and on releases, 0 to 0.5; 0.5 is chance.
+    before_interval, after_interval
+        Intervals over resampled units.
+    units
+        Number of units.
+    pairs
+        Most pairs of each kind.
     """
 
     unit: str
@@ -122,14 +185,35 @@ Role = Literal["suppress", "preserve", "watch"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One attacker, one attribute, one setting: what it reads before and after.
+    """The accuracy of one attack on one attribute in one scenario, before and after.
 
-    before, after: accuracy of the attacker retrained on original and on released records, each with its Wilson interval.
-    guess: share of the majority class among the records tried, with its interval (its own sampling error).
-    nag: (after - guess) / (before - guess) of THIS attacker, unclipped; None where before - guess is under two standard errors.
-    records: how many records were tried (over folds and seeds: distinct records times seeds).
-    correlation: between which records are read rightly after and before, after and by the constant guess, before and by that guess
-    (`metrics.correlations`): the interval needs it, and so does whoever puts figures of several audits together.
+    Parameters
+    ----------
+    attribute, role
+        The attribute to infer, and its role in the policy.
+    attacker
+        Name of the attack.
+    setting
+        Scenario.
+    before, after
+        Accuracy of the attack, retrained on originals and on released records.
+    guess
+        Share of the most frequent class among the test records.
+    nag
+        (after - guess) / (before - guess) of this attack; None where before - guess is below two standard errors.
+    low, high
+        Interval of `nag`.
+    before_interval, after_interval, guess_interval
+        Wilson intervals.
+    balanced_before, balanced_after, balanced_nag
+        The same of balanced accuracy.
+    records
+        Number of test records, over folds and seeds: distinct records times seeds.
+    seeds
+        Number of seeds.
+    correlation
+        Correlations between correct predictions after and before, after and by the baseline, before and by the
+        baseline (`metrics.nag.correlations`). The interval needs them, and so does a summary of several audits.
     """
 
     attribute: str
@@ -155,7 +239,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class PretrainedFinding:
-    """A classifier learnt on original records and NEVER retrained, read on original and on released records. Not privacy."""
+    """The accuracy of a classifier of originals that is never retrained. Its failure is no privacy.
+
+    Parameters
+    ----------
+    attribute, role
+        The attribute to predict, and its role in the policy.
+    before, after
+        Accuracy on original and on released records.
+    guess
+        Baseline.
+    entropy_nats
+        Mean entropy of its predictions on released records.
+    records
+        Number of test records.
+    """
 
     attribute: str
     role: Role
@@ -168,11 +266,22 @@ class PretrainedFinding:
 
 @dataclass(frozen=True)
 class ExactFinding:
-    """The best possible attacker on a discrete channel, computed and not trained: sum_j max_s P(s, j).
+    """The accuracy of the best possible attack on a discrete modifier: sum_j max_s P(s, j), computed and not trained.
 
-    attributes: the suppressed attributes read jointly (one or several). kept: columns beside the record that the
-    attacker also sees. accuracy, guess: best attack and best guess (given the kept columns alone). permuted: mean of
-    the same figure with labels permuted, and its 95th percentile: what chance alone would show on so many records.
+    Parameters
+    ----------
+    attributes
+        The suppressed attributes to infer jointly.
+    kept
+        Columns beside the record that the attacker also has.
+    on
+        Side of the split.
+    accuracy, guess
+        Accuracy of the best attack, and of the best guess from the kept columns alone.
+    permuted, permuted_high
+        Mean and 95th percentile of the same accuracy with permuted labels: what chance gives on so many records.
+    records
+        Number of records.
     """
 
     attributes: tuple[str, ...]
@@ -187,13 +296,24 @@ class ExactFinding:
 
 @dataclass(frozen=True)
 class ReconstructionFinding:
-    """One attacker that rebuilds the records themselves (x is the secret) from what is released, tried on unseen records.
+    """The similarity of reconstructed records to the originals, on unseen records.
 
-    psnr (dB; None: rebuilt to the last bit), ssim (-1 to 1): of rebuilt against original pictures, means over records.
-    baseline_psnr, baseline_ssim: of the mean picture against the same originals: what knowing nothing gives.
-    face_similarity, feature_similarity: cosines (-1 to 1) of a verification network's features of x and x^, and of what the
-    feature-level attack makes of z and the features of x; None where there is no such network or attack.
-    attacker: "decoder", "decoder + GAN", "white-box". records: how many were tried.
+    Parameters
+    ----------
+    attacker
+        "decoder", "decoder + GAN", "white-box" ...
+    psnr, ssim
+        Mean peak signal-to-noise ratio in dB (None: reconstructed to the last bit), and mean SSIM, -1 to 1.
+    baseline_psnr, baseline_ssim
+        Of the mean picture, which needs no release.
+    face_similarity
+        Cosine, -1 to 1, of a verification network's features of x and of the reconstruction; None without a network.
+    feature_similarity
+        Cosine of the features that the feature-level attack predicts and the features of x; None without it.
+    records
+        Number of test records.
+    note
+        A remark.
     """
 
     attacker: str

@@ -40,7 +40,7 @@ class AttackTask:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The result of a task: positions of the labelled test records, their classes, and the predicted classes; (m,) each."""
+    """The result of a task: positions of labelled test records, their classes, and predicted classes; (m,) each."""
 
     rows: np.ndarray
     truth: np.ndarray
@@ -93,7 +93,7 @@ def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | N
 
 
 def grouped(tasks: Sequence[AttackTask]) -> list[list[AttackTask]]:
-    """Return the tasks in groups of one attack, scenario and seed; tasks of an attack that shares no work stay alone."""
+    """Return the tasks in groups of one attack, scenario and seed; attacks that share no work have single tasks."""
     groups: dict[tuple[str, str, int, str], list[AttackTask]] = {}
     for task in tasks:
         alone = "" if ATTACKS.find(task.attacker).shares_work else task.attribute
@@ -262,7 +262,7 @@ def _batches(releases: Sequence[AttackData]) -> Iterator[tuple[int, ...]]:
 
 
 def _ordered(jobs: Sequence[_Job]) -> list[_Job]:
-    # Long families first, so that no worker idles at the end; but one job of each family before all others, to measure it.
+    # Long families first, so that no worker idles at the end; but first one job of each family, to measure it.
     by_time = sorted(jobs, key=lambda job: -ATTACKS.find(job.family).run_time)
     first = {job.family: job for job in reversed(by_time)}
     return [*(job for job in by_time if job is first[job.family]), *(j for j in by_time if j is not first[j.family])]

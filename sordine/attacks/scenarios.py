@@ -47,8 +47,8 @@ class AttackData:
     group
         (n,) codes; records of one group stay together in a split. None: no groups.
     extra
-        (n,) bool: records that only the attacker has. In scenarios A and B they are always in the training records, and
-        never in the validation or test records; in C they take no part. `fitted` is False for them. None: there are none.
+        (n,) bool: records that only the attacker has; None: there are none. In scenarios A and B they are always
+        training records, and never validation or test records; in C they take no part. `fitted` is False for them.
     """
 
     x: np.ndarray

@@ -1,4 +1,4 @@
-"""The feature-level attack: a verification network's features of x, predicted from what was released (Xiao et al., eq. 10)."""
+"""The feature-level attack: predict a verification network's features of x from releases (Xiao et al., eq. 10)."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def train_feature_attack(
     rate: float = 1e-3,
     device: str = "cpu",
 ) -> FeatureAttack:
-    """Train the feature-level attack on the attacker's pairs (eq. 10).
-
-    The result is the epoch with the lowest loss on a tenth of the pairs, which are held out.
+    """Train the feature-level attack on pairs (eq. 10); a tenth of them is held out to choose the best epoch.
 
     Parameters
     ----------
@@ -58,13 +56,14 @@ def train_feature_attack(
     features
         (n, d) the features C(x) of the originals.
     seed, steps, batch, rate, device
-        Of training. Fewer than twenty pairs raise SordineError.
+        Of training. Fewer than 20 pairs raise SordineError.
     """
     n = len(z)
     check_number("feature attack: steps", steps, 1, 1e9)
     if n < 20 or len(features) != n:
         raise SordineError(
-            f"feature attack: {n} records with features of {len(features)}; give at least 20 records, each with features"
+            f"feature attack: {n} records with features of {len(features)}; give at least 20 "
+            "records, each with features"
         )
     order = numpy_rng(seed, "feature attack").permutation(n)
     held, own = order[: max(2, int(VALIDATION * n))], order[max(2, int(VALIDATION * n)) :]
