@@ -761,7 +761,7 @@ def test_minus_nought_is_nought():
 def test_a_space_is_named_that_the_table_can_have():
     rng = np.random.default_rng(0)
     table = Table.of(rng.normal(size=(9, 4)).astype(np.float32), {"person": list("aaabbbccc")}, source="few.csv")
-    with pytest.raises(SordineError, match=r"few\.csv: .* --set size=(\d)\)") as told:
+    with pytest.raises(SordineError, match=r"few\.csv: .* --option size=(\d)\)") as told:
         make("flow", {"rounds": 2}).fit(table, Policy(("person",)), Run(key=KEY))
     size = int(str(told.value).split("size=")[1].rstrip(")"))
     method = make("flow", {"rounds": 2, "space": "standardised", "size": size})

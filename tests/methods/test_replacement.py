@@ -22,7 +22,7 @@ from sordine.methods.registry import load, make
 from sordine.methods.replacement.method import PRESETS, Replacement
 from sordine.methods.replacement.modifier import ReplacementModifier
 from sordine.methods.replacement.networks import Critic, Perceptron, Stage
-from sordine.methods.replacement.training import Editing, Replacing, Sight
+from sordine.methods.replacement.training import Editing, Replacing, StageData
 from sordine.models.training import Draw, Player, play
 from sordine.policy import Policy
 from sordine.run import Run
@@ -93,9 +93,9 @@ def by_hand(criterion: str = "entropy") -> tuple[Replacing, Table]:
     # p(s') is all on class 1: the draw is then known.
     stage = Stage(Move(0.5), Move(0.25, 1.0), 2, 0)
     stage.shares.copy_(torch.tensor([0.0, 1.0]))
-    sight = Sight("s", 2, lambda v, _: v, lambda a, b: (a - b).abs().flatten(1).sum(1), uniform=False)
+    data = StageData("s", 2, lambda v, _: v, lambda a, b: (a - b).abs().flatten(1).sum(1), uniform=False)
     game = Replacing(
-        stage, Line(2.0), Line(1.0, -1.0), sight, still, criterion=criterion, epsilons=(0.2, 1.5), penalty=10.0
+        stage, Line(2.0), Line(1.0, -1.0), data, still, criterion=criterion, epsilons=(0.2, 1.5), penalty=10.0
     )
     return game, table
 
@@ -161,11 +161,11 @@ def test_the_likelihood_pushes_towards_the_wrong_class_and_leaves_the_unlabelled
 
 def test_in_a_real_round_only_the_mover_changes_batch_norm_statistics_too() -> None:
     table = pictures()
-    own = Replacement(**TINY).settled(True)
+    own = Replacement(**TINY).settled_for(True)
     torch.manual_seed(0)
     modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)], True)
-    sight = Sight("side", 2, lambda v, _: modifier.onto(v), own._distance(modifier))
-    game = own._game(modifier.every[0], sight, modifier, 1, "cpu")
+    data = StageData("side", 2, lambda v, _: modifier.onto(v), own._distance(modifier))
+    game = own._game(modifier.every[0], data, modifier, 1, "cpu")
     for player in game.players.values():
         player.module.eval()
     turn, draw = game.round, Draw(table, 8, ("side",))
@@ -216,9 +216,9 @@ def test_the_editing_baseline_is_stargans_terms() -> None:
         def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
             return self.a * v, torch.cat([torch.zeros_like(v), v], 1)
 
-    sight = Sight("s", 2, lambda v, _: v, lambda a, b: (a - b).abs().flatten(1).sum(1), uniform=False)
+    data = StageData("s", 2, lambda v, _: v, lambda a, b: (a - b).abs().flatten(1).sum(1), uniform=False)
     game = Editing(
-        stage, Judge(), sight, lambda m: Player(m, lambda w: torch.optim.SGD(w, lr=0.0)), cycle=5.0, critic_steps=2
+        stage, Judge(), data, lambda m: Player(m, lambda w: torch.optim.SGD(w, lr=0.0)), cycle=5.0, critic_steps=2
     )
     assert tuple(game.moves) == ("critic", "critic", "generator")
     (epoch,) = play(game, Draw(table, 3, ("s",)), 1)
@@ -391,11 +391,11 @@ def test_a_second_stage_learns_on_what_the_first_released() -> None:
     seen = []
 
     class Watching(Replacement):
-        def _game(self, stage, sight, modifier, epochs, device):
+        def _game(self, stage, data, modifier, epochs, device):
             draw = Draw(table, 16, (), seed=0)
             x = table.batch(slice(0, 16))
-            seen.append((sight.attribute, float((sight.onto(x, draw) - modifier.onto(x)).abs().max())))
-            return super()._game(stage, sight, modifier, epochs, device)
+            seen.append((data.attribute, float((data.onto(x, draw) - modifier.onto(x)).abs().max())))
+            return super()._game(stage, data, modifier, epochs, device)
 
     Watching(epochs=1).fit(table, resolved(table, "person", "word"), Run())
     assert [name for name, _ in seen] == ["person", "word"]
@@ -450,11 +450,11 @@ def test_a_small_budget_is_kept() -> None:
 
 
 def test_separate_budgets() -> None:
-    own = Replacement(epsilon=0.5, epsilon_filter=0.1).settled(True)
+    own = Replacement(epsilon=0.5, epsilon_filter=0.1).settled_for(True)
     assert (own.epsilon_filter, own.epsilon_generator) == (0.1, 0.5)
-    assert Replacement(preset="paper").settled(True).widths == (32, 64, 128, 256, 512)
-    assert Replacement(preset="paper").settled(True).lr == 5e-4
-    assert Replacement(preset="paper").settled(False).noise == 2
+    assert Replacement(preset="paper").settled_for(True).widths == (32, 64, 128, 256, 512)
+    assert Replacement(preset="paper").settled_for(True).lr == 5e-4
+    assert Replacement(preset="paper").settled_for(False).noise == 2
     assert set(PRESETS["paper"]) == set(PRESETS["small"])
 
 
@@ -482,10 +482,10 @@ def test_bad_input_gives_one_line() -> None:
 
 def test_players_are_adams_of_the_fields() -> None:
     table = pictures(32)
-    own = Replacement(preset="paper", widths=(2, 4), discriminator_width=2, noise=2).settled(True)
+    own = Replacement(preset="paper", widths=(2, 4), discriminator_width=2, noise=2).settled_for(True)
     modifier = ReplacementModifier(table.shape, [own._stage(table.shape, 2)], True)
-    sight = Sight("side", 2, lambda v, _: v, own._distance(modifier))
-    game = own._game(modifier.every[0], sight, modifier, 1, "cpu")
+    data = StageData("side", 2, lambda v, _: v, own._distance(modifier))
+    game = own._game(modifier.every[0], data, modifier, 1, "cpu")
     for player in game.players.values():
         assert isinstance(player, Player)
         assert isinstance(player.optimiser, torch.optim.Adam)

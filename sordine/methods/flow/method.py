@@ -394,11 +394,11 @@ def _space_notes(found: dict[str, Any], chosen: Candidate, policy: Policy, metho
         f"{found['chance']:.2f}"
     )
     if found["held"]:
-        limit = f"what exceeds chance is within the method's own limit, {method.limit:g} (--set limit)."
+        limit = f"what exceeds chance is within the method's own limit, {method.limit:g} (--option limit)."
         first = f"Records move in {what}: {measured}; {limit}"
     else:
         first = f"No space that was tried keeps {names} under {method.limit:g} NAG. Records move in {what}: {measured}."
-    counts = "counts" if method.strict else "does not count (--set strict=true changes that)"
+    counts = "counts" if method.strict else "does not count (--option strict=true changes that)"
     machine = max(0.0, found["machine"])
     return [
         first,

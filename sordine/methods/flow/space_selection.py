@@ -305,7 +305,7 @@ def choose(
         Where no record can be held out, or no candidate can be learned from a part of the records.
     """
     plainest = next((c for c in candidates if c.space == "standardised"), candidates[0])
-    advice = f"choose one (--set space={plainest.space} --set size={plainest.size})"
+    advice = f"choose one (--option space={plainest.space} --option size={plainest.size})"
     splits = splits_of(records.secret, run.seed, records.group)
     if not splits:
         reason = f"no suppressed class has {PARTS} records, so that flow cannot hold out records to choose a space"
@@ -316,7 +316,7 @@ def choose(
         return candidates[0], {"held": None, "tried": {}}
     run.log(
         f"flow: tries up to {len(candidates)} spaces, each on {len(splits)} parts of the records, and takes the first "
-        "within the limit; --set space=... --set size=... sets one"
+        "within the limit; --option space=... --option size=... sets one"
     )
     tried: dict[Candidate, Inferred] = {}
     generator = torch.Generator().manual_seed(int(numpy_rng(run.seed, "flow noise").integers(1 << 62)))

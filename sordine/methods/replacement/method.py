@@ -30,7 +30,7 @@ from sordine.methods.replacement import networks as nets
 from sordine.methods.replacement.losses import distance_l2, distance_mean_square
 from sordine.methods.replacement.modifier import ReplacementModifier, watcher
 from sordine.methods.replacement.networks import Stage
-from sordine.methods.replacement.training import Criterion, Editing, Replacing, Sight
+from sordine.methods.replacement.training import Criterion, Editing, Replacing, StageData
 from sordine.models.checkpoints import checkpoint_file
 from sordine.models.modifier import Card
 from sordine.models.networks.resnet import RESNET10, RESNET18
@@ -266,12 +266,12 @@ class Replacement(Presets, Method):
                 v = modifier.onto(x)
                 return modifier.through(v, draw.noise(len(x), modifier.noise), last) if last else v
 
-        sight = Sight(attribute, stage.classes, onto, self._distance(modifier), self.synthetic == "uniform")
+        data = StageData(attribute, stage.classes, onto, self._distance(modifier), self.synthetic == "uniform")
         batch = fit_batch(len(table), int(self.number("batch")))
         start = int(numpy_rng(run.seed, f"replacement draw {attribute}").integers(2**31))
         draw = Draw(table, batch, (attribute,), seed=start, device=run.device)
         epochs = int(self.number("epochs")) or max(1, -(-STEPS // draw.rounds))
-        game = self._game(stage, sight, modifier, epochs, run.device)
+        game = self._game(stage, data, modifier, epochs, run.device)
         made = {"fields": asdict(self), "seed": run.seed, "stage": policy.suppress[: last + 1]}
         file = checkpoint_file(run.folder, f"replacement-{last + 1}", made, table, policy.suppress)
         watch = watcher(modifier, table, epochs, run)
@@ -281,7 +281,7 @@ class Replacement(Presets, Method):
         except FloatingPointError as error:
             raise SordineError(f"replacement: training diverged ({error}); set a lower lr or penalty") from None
 
-    def _game(self, stage: Stage, sight: Sight, modifier: ReplacementModifier, epochs: int, device: str) -> Game:
+    def _game(self, stage: Stage, data: StageData, modifier: ReplacementModifier, epochs: int, device: str) -> Game:
         shape = modifier.shape if modifier.are_pictures else (int(np.prod(modifier.shape)),)
         width = int(self.number("discriminator_width"))
 
@@ -304,7 +304,7 @@ class Replacement(Presets, Method):
             judge = channels_last(nets.critic(shape, stage.classes, width, self.hidden), device)
             steps = int(self.number("critic_steps"))
             span = 2.0 if modifier.are_pictures else 1.0
-            return Editing(stage, judge, sight, player, cycle=self.cycle, critic_steps=steps, span=span)
+            return Editing(stage, judge, data, player, cycle=self.cycle, critic_steps=steps, span=span)
         if stage.filter is not None:
             net = nets.discriminator(shape, stage.classes, RESNET18, width, self.hidden, self.dropout)
             reader = channels_last(net, device)
@@ -315,7 +315,7 @@ class Replacement(Presets, Method):
             stage,
             reader,
             judge,
-            sight,
+            data,
             player,
             criterion=self.criterion,
             epsilons=(self.number("epsilon_filter"), self.number("epsilon_generator")),

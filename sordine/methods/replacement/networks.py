@@ -24,8 +24,8 @@ SLOPE = 0.01  # of StarGAN's leaky ReLU
 class Retouch(nn.Module):
     """A UNet whose picture u changes x instead of replacing it: x' = xu / (xu + (1 - x)(1 - u)), odds times odds.
 
-    Its last layer starts at 0: u is then a half everywhere, and x' is x. Ours: a network that need not learn to copy
-    first spends its steps on the secret.
+    Its last layer starts at 0: u is then a half everywhere, and x' is x. This is ours: the network does not first have to
+    learn to copy.
     """
 
     def __init__(self, net: UNet) -> None:
@@ -35,17 +35,24 @@ class Retouch(nn.Module):
             nn.init.zeros_(weight)
 
     def forward(self, x: Tensor, noise: Tensor | None = None, s: Tensor | None = None) -> Tensor:
-        """As `UNet.forward`."""
+        """Return changed pictures; see `UNet.forward`."""
         u = self.net(x, noise, s).float()
-        x = x.clamp(EDGE, 1 - EDGE)  # black and white must be able to move
+        x = x.clamp(EDGE, 1 - EDGE)  # so that black and white can change
         both = x * u
         return both / (both + (1 - x) * (1 - u)).clamp_min(1e-12)
 
 
 class Perceptron(nn.Module):
-    """A `UNet`'s part for vectors: (b, d) -> (b, d), MLP(x, noise, one-hot s), tanh and dropout between the layers.
+    """A perceptron in place of a `UNet`, for vectors: (b, d) -> (b, d), MLP(x, noise, one-hot s), tanh and dropout.
 
-    residual: x is added to it.
+    Parameters
+    ----------
+    width, hidden, dropout
+        Sizes of the layers, and the dropout rate.
+    noise, classes
+        Normal numbers, and classes of s; 0 for none.
+    residual
+        Whether x is added to the output.
     """
 
     def __init__(
@@ -63,7 +70,7 @@ class Perceptron(nn.Module):
         self.net = mlp([width + noise + classes, *hidden, width], activation=nn.Tanh, dropout=dropout)
 
     def forward(self, x: Tensor, noise: Tensor | None = None, s: Tensor | None = None) -> Tensor:
-        """x (b, d), noise (b, noise) standard normal, s (b,) int64 -> (b, d)."""
+        """Return (b, d) of x (b, d), noise (b, noise) standard normal and s (b,) int64."""
         parts = [x]
         if self.noise and noise is not None:
             parts.append(noise)
@@ -74,9 +81,16 @@ class Perceptron(nn.Module):
 
 
 class Stage(nn.Module):
-    """What replaces one attribute: x' = f(x, z1) and x'' = g(x', s', z2), in working units.
+    """The replacement of one attribute: x' = f(x, z1) and x'' = g(x', s', z2), in working units.
 
-    filter, generator: either may be absent. shares (classes,): p(s'), whose classes s' is drawn among.
+    Parameters
+    ----------
+    filter, generator
+        f and g; either may be None.
+    classes
+        Number of classes. The buffer `shares` (classes,) is p(s').
+    noise
+        Normal numbers of z1.
     """
 
     shares: Tensor
@@ -89,37 +103,37 @@ class Stage(nn.Module):
 
     @property
     def noise(self) -> int:
-        """How many uniform draws a record takes: z1, z2 and, with a generator, one for s'."""
+        """Number of uniform draws for a record: z1, z2 and, with a generator, one for s'."""
         return sum(self.widths) + (self.generator is not None)
 
     def filtered(self, x: Tensor, noise: Tensor) -> Tensor:
-        """x' = f(x, z1); x itself where there is no filter. noise (b, self.noise) uniform in (0, 1)."""
+        """Return x' = f(x, z1), or x without a filter; noise (b, self.noise) is uniform in (0, 1)."""
         if self.filter is None:
             return x
         return self.filter(x, torch.special.ndtri(noise[:, : self.widths[0]])).float()
 
     def generated(self, x: Tensor, s: Tensor, noise: Tensor) -> Tensor:
-        """x'' = g(x', s', z2) of the filtered x'; x' itself where there is no generator."""
+        """Return x'' = g(x', s', z2) of the filtered x', or x' without a generator."""
         if self.generator is None:
             return x
         first = self.widths[0]
         return self.generator(x, torch.special.ndtri(noise[:, first : first + self.widths[1]]), s).float()
 
     def drawn(self, noise: Tensor) -> Tensor:
-        """s' ~ p(s') of the last uniform draw, by the inverse of the distribution function: (b,) int64."""
+        """Return s' ~ p(s') from the last uniform draw, by the inverse of the distribution function: (b,) int64."""
         ends = self.shares.double().cumsum(0)
         drawn = torch.searchsorted(ends / ends[-1], noise[:, -1].double().contiguous(), right=True)
-        # A draw next to 1 must not land on a class whose share is 0.
+        # A draw next to 1 must not give a class whose share is 0.
         return drawn.clamp_max(int(torch.nonzero(self.shares).max()))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """x -> x'' (or x', where there is no generator): what is released."""
+        """Return the released x'' (x' without a generator)."""
         x = self.filtered(x, noise)
         return x if self.generator is None else self.generated(x, self.drawn(noise), noise)
 
 
 class Critic(nn.Module):
-    """StarGAN's discriminator (Choi et al. 2018, appendix): patches judged real or not, and the class; no batch norm.
+    """StarGAN's discriminator: whether patches are real, and the class; without batch norm.
 
     Pictures (b, channels, h, w) in [0, 1] -> judgements (b, patches) and logits (b, classes). Convolutions 4 x 4 of
     stride 2, twice as many channels each, until a side is 2 pixels or there have been six.
@@ -137,20 +151,20 @@ class Critic(nn.Module):
         self.domain = nn.Conv2d(last, classes, (size[0] >> depth, size[1] >> depth), bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.body(2 * x - 1)
-        return self.source(seen).flatten(1), self.domain(seen).flatten(1)
+        hidden = self.body(2 * x - 1)
+        return self.source(hidden).flatten(1), self.domain(hidden).flatten(1)
 
 
 class VectorCritic(nn.Module):
-    """The same for vectors: (b, d) -> judgements (b, 1) and logits (b, classes)."""
+    """StarGAN's discriminator for vectors: (b, d) -> judgements (b, 1) and logits (b, classes)."""
 
     def __init__(self, width: int, classes: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.net = mlp([width, *hidden, 1 + classes], activation=nn.Tanh)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.net(x)
-        return seen[:, :1], seen[:, 1:]
+        hidden = self.net(x)
+        return hidden[:, :1], hidden[:, 1:]
 
 
 def painter(
@@ -162,8 +176,10 @@ def painter(
     classes: int,
     residual: bool,
 ) -> nn.Module:
-    """A filter (classes 0) or a generator for records of this shape: a UNet for pictures (3 axes), a perceptron else.
-    residual: it changes x, where it would otherwise make x anew."""
+    """Return a filter (classes 0) or a generator: a UNet for pictures (shapes of 3 axes), else a perceptron.
+
+    With `residual` it changes x; otherwise it makes x anew.
+    """
     if len(shape) == 3:
         net = UNet(shape[0], shape[0], widths, (shape[1], shape[2]), noise=noise, classes=classes)
         return Retouch(net) if residual else net
@@ -173,7 +189,7 @@ def painter(
 def discriminator(
     shape: Sequence[int], classes: int, blocks: Sequence[int], width: int, hidden: Sequence[int], dropout: float
 ) -> nn.Module:
-    """h_f or h_g: a residual network for pictures, a tanh perceptron else; logits (b, classes)."""
+    """Return h_f or h_g with logits (b, classes): a residual network for pictures, else a tanh perceptron."""
     if len(shape) == 3:
         return ResNet(
             blocks, classes, channels=shape[0], width=width, stem="imagenet" if min(shape[1:]) >= 96 else "small"
@@ -182,7 +198,7 @@ def discriminator(
 
 
 def critic(shape: Sequence[int], classes: int, width: int, hidden: Sequence[int]) -> nn.Module:
-    """StarGAN's discriminator for records of this shape."""
+    """Return StarGAN's discriminator for records of this shape."""
     if len(shape) == 3:
         return Critic(shape[0], classes, width, shape[1:])
     return VectorCritic(math.prod(shape), classes, hidden)

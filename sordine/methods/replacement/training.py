@@ -1,6 +1,7 @@
 """The games of replacement: Algorithm 1 with its four players, and StarGAN's two for the editing baseline.
 
-Both see records in working units (pictures in [0, 1], vectors standardised) through `Sight`, one attribute at a time.
+Both take records in working units (pictures in [0, 1], vectors standardised) from a `StageData`, one attribute at a
+time.
 """
 
 from __future__ import annotations
@@ -35,11 +36,19 @@ Criterion = Literal["entropy", "likelihood"]
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What a stage's game is shown, and how it measures.
+class StageData:
+    """The inputs of a stage's training, and its measure of distortion.
 
-    attribute: the secret, of `classes` classes. onto: records in the table's scale -> working units (b, ...), replaced
-    by the stages before. distance: (x_new, x) -> (b,) in the unit that epsilon counts. uniform: whether p(s') is.
+    Parameters
+    ----------
+    attribute, classes
+        The attribute that the stage replaces, and its number of classes.
+    onto
+        Records in the scale of the table -> working units (b, ...), after the stages before.
+    distance
+        (x_new, x) -> (b,), in the unit of epsilon.
+    uniform
+        Whether p(s') is uniform.
     """
 
     attribute: str
@@ -49,21 +58,24 @@ class Sight:
     uniform: bool = True
 
     def labels(self, records: Batch) -> Tensor:
-        """s (b,), -1 where unlabelled."""
+        """Return s (b,), -1 where unlabelled."""
         return records.y[self.attribute]
 
     def synthetic(self, stage: Stage, count: int, draw: Draw) -> Tensor:
-        """s' (count,) ~ p(s') on the game's device."""
+        """Return s' (count,) ~ p(s') on the device of the stage."""
         shares = self.classes if self.uniform else stage.shares.cpu()
         return draw_synthetic(count, shares, draw.generator).to(stage.shares.device)
 
 
 class Replacing:
-    """Algorithm 1. Variants leave players out: without a generator it is GAP, without a filter x' is x.
+    """The game of Algorithm 1. Variants omit players: without a generator it is GAP, without a filter x' is x.
 
-    f and g learn from one forward pass, g behind a wall (its loss does not reach f), and both discriminators from the
-    same x' and x'', computed before anybody moved: nothing is computed twice, as in the box. A record without a label
-    takes part wherever no label is needed.
+    f and g learn from one forward pass; the loss of g has no gradient in f. Both discriminators learn from the same x'
+    and x'', computed before any player moved. A record without a label is used wherever no label is needed.
+
+    References
+    ----------
+    - Replacement (2020), alg. 1: the four players.
     """
 
     def __init__(
@@ -71,14 +83,14 @@ class Replacing:
         stage: Stage,
         reader: nn.Module | None,
         judge: nn.Module | None,
-        sight: Sight,
+        data: StageData,
         player: Callable[[nn.Module], Player],
         *,
         criterion: Criterion = "entropy",
         epsilons: tuple[float, float] = (0.0, 0.0),
         penalty: float = 1e5,
     ) -> None:
-        self.stage, self.reader, self.judge, self.sight = stage, reader, judge, sight
+        self.stage, self.reader, self.judge, self.data = stage, reader, judge, data
         self.criterion, self.epsilons, self.penalty = criterion, epsilons, penalty
         modules = {
             "filter": stage.filter,
@@ -93,55 +105,59 @@ class Replacing:
 
     def round(self, draw: Draw) -> Iterator[Move]:
         records = draw()
-        x, s = self.sight.onto(records.x, draw), self.sight.labels(records)
+        x, s = self.data.onto(records.x, draw), self.data.labels(records)
         z = draw.noise(len(x), self.stage.noise)
         x_filtered = x_new = x
         if self.reader is not None:
             with mixed_precision(x.device):
                 x_filtered = self.stage.filtered(x, z)
-                said = self.reader(x_filtered).float()
-            over = budget(self.sight.distance(x_filtered, x), self.epsilons[0], self.penalty)
-            yield "filter", {self.criterion: self._fooled(said, s, draw), "over budget": over}
+                logits = self.reader(x_filtered).float()
+            over = budget(self.data.distance(x_filtered, x), self.epsilons[0], self.penalty)
+            yield "filter", {self.criterion: self._fooled(logits, s, draw), "over budget": over}
         if self.judge is not None:
-            s_new = self.sight.synthetic(self.stage, len(x), draw)
+            s_new = self.data.synthetic(self.stage, len(x), draw)
             with mixed_precision(x.device):
                 x_new = self.stage.generated(x_filtered.detach(), s_new, z)
-                said = self.judge(x_new).float()
-            over = budget(self.sight.distance(x_new, x), self.epsilons[1], self.penalty)
-            yield "generator", {"insert": insert(said, s_new), "over budget": over}
+                logits = self.judge(x_new).float()
+            over = budget(self.data.distance(x_new, x), self.epsilons[1], self.penalty)
+            yield "generator", {"insert": insert(logits, s_new), "over budget": over}
         if self.reader is not None:
             with mixed_precision(x.device):
-                said = self.reader(x_filtered.detach()).float()
-            yield "filter discriminator", {"read": filter_discriminator(said, s)}
+                logits = self.reader(x_filtered.detach()).float()
+            yield "filter discriminator", {"read": filter_discriminator(logits, s)}
         if self.judge is not None:
-            # One pass for both: batch norm then tells nobody which half is real.
+            # One pass for both halves: batch norm then does not reveal which half is real.
             with mixed_precision(x.device):
                 of_new, of_real = self.judge(torch.cat([x_new.detach(), x])).float().chunk(2)
-            told = generator_discriminator(of_new, of_real, s, self.sight.classes)
-            yield "generator discriminator", {"tell": told}
+            loss = generator_discriminator(of_new, of_real, s, self.data.classes)
+            yield "generator discriminator", {"tell": loss}
 
     def _fooled(self, logits: Tensor, s: Tensor, draw: Draw) -> Tensor:
-        # l_f: of the entropy no label is needed; the likelihood needs a class that is wrong.
+        # l_f: the entropy needs no label, the likelihood a wrong class.
         if self.criterion == "entropy":
             return negative_entropy(logits)
-        wrong = wrong_class(s.cpu(), self.sight.classes, draw.generator).to(s.device)
+        wrong = wrong_class(s.cpu(), self.data.classes, draw.generator).to(s.device)
         return likelihood_of_wrong(logits, wrong)
 
 
 class Editing:
-    """StarGAN (Choi et al. 2018) in the place of filter and generator: the attribute-editing baseline.
+    """StarGAN in place of filter and generator: the attribute-editing baseline.
 
     Some critic moves, each on a batch of its own (Wasserstein with gradient penalty, and the class of real records),
     then one of the editor on the last of them (its judgement, the class s', the way back to x). There is no distortion
-    budget. span: how far StarGAN's records reach in the units of ours, 2 of pictures (from -1 to 1 there, from 0 to 1
-    here), so that its weights mean the same; 1 else.
+    budget. span is the range of StarGAN's records in working units, 2 for pictures (-1 to 1 there, 0 to 1 here), so
+    that its weights mean the same; 1 for vectors.
+
+    References
+    ----------
+    - StarGAN (2018), eqs. 2 to 8: the critic and the editor.
     """
 
     def __init__(
         self,
         stage: Stage,
         critic: nn.Module,
-        sight: Sight,
+        data: StageData,
         player: Callable[[nn.Module], Player],
         *,
         cycle: float,
@@ -149,7 +165,7 @@ class Editing:
         span: float = 1.0,
     ) -> None:
         assert stage.generator is not None
-        self.stage, self.critic, self.sight, self.cycle, self.span = stage, critic, sight, cycle, span
+        self.stage, self.critic, self.data, self.cycle, self.span = stage, critic, data, cycle, span
         self.players: Mapping[str, Player] = {
             "critic": player(critic),
             "generator": player(stage.generator),
@@ -159,8 +175,8 @@ class Editing:
     def round(self, draw: Draw) -> Iterator[Move]:
         for _ in self.moves[:-1]:
             records = draw()
-            x, s = self.sight.onto(records.x, draw), self.sight.labels(records)
-            s_new = self.sight.synthetic(self.stage, len(x), draw)
+            x, s = self.data.onto(records.x, draw), self.data.labels(records)
+            s_new = self.data.synthetic(self.stage, len(x), draw)
             z = draw.noise(len(x), self.stage.noise)
             with torch.no_grad(), mixed_precision(x.device):
                 x_new = self.stage.generated(x, s_new, z)

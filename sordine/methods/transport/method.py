@@ -219,7 +219,7 @@ class Transport(Method):
             alone = int((modifier.weight < ALONE).sum())
             if alone:
                 sentences.append(
-                    f"{alone} of these means stand for hardly more than one record each; set fewer cells (--set "
+                    f"{alone} of these means stand for hardly more than one record each; set fewer cells (--option "
                     f"cells=)."
                 )
         if left > UNEVEN:
@@ -227,7 +227,7 @@ class Transport(Method):
                 "Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to "
                 f"{left:.2f}): the predicted class of a record has errors, or preserved attributes depend on "
                 f"suppressed ones "
-                "(--set even=1 removes that dependence)."
+                "(--option even=1 removes that dependence)."
             )
         return sentences
 
