@@ -24,8 +24,8 @@ SLOPE = 0.01  # of StarGAN's leaky ReLU
 class Retouch(nn.Module):
     """A UNet whose picture u changes x instead of replacing it: x' = xu / (xu + (1 - x)(1 - u)), odds times odds.
 
-    Its last layer starts at 0: u is then a half everywhere, and x' is x. This is ours: the network does not first have to
-    learn to copy.
+    Its last layer starts at 0: u is then a half everywhere, and x' is x. This is ours: the network does not first have
+    to learn to copy.
     """
 
     def __init__(self, net: UNet) -> None:
