@@ -16,20 +16,24 @@ from sordine.features.base import Blocks, TableExtractor, TableMap
 
 NEVER = ("id", "split", "group")
 MISSING = "(missing)"
-HEAVY = 2.0  # skewness from which a number is read through its signed logarithm
+HEAVY = 2.0  # skewness from which a number is replaced by its signed logarithm
 
 
 @dataclass(frozen=True)
 class Columns(TableExtractor):
-    """One number a class of each string, boolean or dictionary column, one or two a numeric column.
+    """Columns of a table as one vector: 0 or 1 for each class of a string, boolean or dictionary column, and numbers.
 
-    A column's missing values are a class of their own. A number is standardised over all records (missing: 0, and an
-    indicator beside it); one whose skewness is beyond 2 either way is standardised after sign(v) log(1 + |v|), and its
-    name in x is log:NAME. Left out, with a note: classes past the `max_classes` commonest, columns that never change,
-    lists, dates. Adult with labels=income,sex,race: 6 numbers + 95 classes (3 of them for missing values) = 101.
+    Missing values of a column are a separate class. A number is standardised over all records; a missing one is 0, with
+    an indicator. A number with a skewness beyond 2 or -2 is standardised after sign(v) log(1 + |v|), and its name in x is
+    log:NAME. Left out, with a note: classes beyond the `max_classes` most frequent, columns that never change, lists,
+    dates. Adult with labels=income,sex,race gives 6 numbers and 95 classes (3 of them for missing values): 101.
 
-    labels: comma-separated names of columns that are attributes only and do not enter x. max_classes: of one column.
-    Raises SordineError where an option is out of range.
+    Parameters
+    ----------
+    labels
+        Comma-separated names of columns that are attributes only and do not enter x.
+    max_classes
+        Most classes of one column, at least 1.
     """
 
     labels: str = ""
@@ -38,7 +42,7 @@ class Columns(TableExtractor):
     version: ClassVar[int] = 1
 
     def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
-        """The layout for one table: the first pass, which counts classes and takes moments."""
+        """Return the map of one table, after a pass that counts classes and computes moments."""
         encoders: list[Number | Classes] = []
         notes: list[str] = []
         passing: tuple[str, ...] | None = None
@@ -56,7 +60,7 @@ class Columns(TableExtractor):
             if encoder.names:
                 used.append(encoder)
         if not used:
-            raise SordineError(f"{where}: no column is left to make x from; for list columns: windows")
+            raise SordineError(f"{where}: no column is left for x; for list columns, use the extractor windows")
 
         def encode(block: pa.RecordBatch, row: int) -> np.ndarray:
             parts = [encoder.encode(block.column(encoder.name)) for encoder in used]
@@ -72,9 +76,9 @@ class Columns(TableExtractor):
         for what, names in (("label", labels), ("feature", features)):
             for name in names:
                 if name not in schema.names:
-                    raise SordineError(f"{where}: no column {name!r} for a {what}; {nearest(name, schema.names)}")
+                    raise SordineError(f"{where}: unknown column {name!r} for a {what}; {nearest(name, schema.names)}")
                 if name in NEVER:
-                    raise SordineError(f"{where}: column {name!r} has a meaning of its own and cannot be a {what}")
+                    raise SordineError(f"{where}: column {name!r} has a fixed meaning and cannot be a {what}")
                 if what == "feature" and name in labels:
                     raise SordineError(f"{where}: column {name!r} is both a label and a feature")
         wanted = dict.fromkeys(features) or dict.fromkeys(schema.names)
@@ -105,7 +109,7 @@ class Classes:
     name: str
     counts: Counter[str] = field(default_factory=Counter)
     missing: int = 0
-    kept: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
     names: tuple[str, ...] = ()
 
     def count(self, column: pa.Array, row: int, where: str) -> None:
@@ -116,22 +120,22 @@ class Classes:
             self.counts[pair["values"]] += pair["counts"]
 
     def settle(self, most: int) -> list[str]:
-        """Decide the classes, in alphabetical order, missing last; notes on what is left out."""
+        """Choose the classes, in alphabetical order, missing last; return notes on what is left out."""
         common = sorted(self.counts, key=lambda c: (-self.counts[c], c))
-        self.kept = sorted(common[:most])
-        if len(self.kept) + bool(self.missing) < 2:
+        self.classes = sorted(common[:most])
+        if len(self.classes) + bool(self.missing) < 2:
             return [f"column {self.name!r} is left out of x: it never changes"]
-        self.names = tuple(f"{self.name}={c}" for c in [*self.kept, *([MISSING] if self.missing else [])])
+        self.names = tuple(f"{self.name}={c}" for c in [*self.classes, *([MISSING] if self.missing else [])])
         if not common[most:]:
             return []
         records = sum(self.counts[c] for c in common[most:])
         rare = f"{len(common) - most} rare classes ({records} records) are left out of x"
-        return [f"column {self.name!r}: {rare}, past the {most} commonest"]
+        return [f"column {self.name!r}: {rare}, beyond the {most} most frequent"]
 
     def encode(self, column: pa.Array) -> np.ndarray:
-        """(n, classes) of 0 and 1."""
+        """Return (n, classes) of 0 and 1."""
         plain = as_text(column)
-        code = pc.fill_null(pc.index_in(plain, pa.array(self.kept, pa.string())), -1).to_numpy(zero_copy_only=False)
+        code = pc.fill_null(pc.index_in(plain, pa.array(self.classes, pa.string())), -1).to_numpy(zero_copy_only=False)
         hot = np.zeros((len(column), len(self.names)))
         known = np.flatnonzero(code >= 0)
         hot[known, code[known]] = 1
@@ -142,7 +146,7 @@ class Classes:
 
 @dataclass
 class Number:
-    """One column of numbers: moments of it and of its signed logarithm in the first pass, standardised in the second."""
+    """One column of numbers: moments, also of its signed logarithm, in the first pass; standardised in the second."""
 
     name: str
     decimal: bool
@@ -154,11 +158,13 @@ class Number:
     names: tuple[str, ...] = ()
 
     def count(self, column: pa.Array, row: int, where: str) -> None:
-        """Add one block's moments. Raises SordineError naming the row that holds infinity."""
+        """Add one block's moments. Raises SordineError, with the row, for infinity."""
         values = as_numbers(column)
         endless = np.flatnonzero(np.isinf(values))
         if len(endless):
-            raise SordineError(f"{where}: row {row + endless[0]}: column {self.name!r} holds infinity")
+            raise SordineError(
+                f"{where}: row {row + endless[0]}: column {self.name!r} contains infinity; replace it or leave it empty"
+            )
         known = values[~np.isnan(values)]
         self.missing += len(values) - len(known)
         if len(known):
@@ -167,7 +173,7 @@ class Number:
             self.n += len(known)
 
     def settle(self, most: int) -> list[str]:
-        """Decide the scale; notes on what is left out or taken by its logarithm."""
+        """Choose the scale; return notes on what is left out or replaced by its logarithm."""
         moments = self.raw[1] > 1e-18 * (1 + self.raw[0] ** 2) * max(self.n, 1)
         skew = np.sqrt(self.n) * self.raw[2] / self.raw[1] ** 1.5 if moments else 0.0
         self.heavy = bool(abs(skew) > HEAVY)
@@ -181,12 +187,12 @@ class Number:
         return [f"column {self.name!r} enters x as its signed logarithm: its skewness is {skew:.1f}"]
 
     def scale(self) -> dict[str, float | bool]:
-        """Mean and standard deviation of what is standardised, and whether that is the logarithm."""
+        """Return mean and standard deviation of the number or its logarithm, and whether it is the logarithm."""
         mean, squares, _ = self.log if self.heavy else self.raw
         return {"log": self.heavy, "mean": float(mean), "std": float(np.sqrt(squares / max(self.n, 1)))}
 
     def encode(self, column: pa.Array) -> np.ndarray:
-        """(n, 1 or 2): the standardised number, and 1 where it is missing if it ever is."""
+        """Return (n, 1 or 2): the standardised number, and an indicator of missing values where there are any."""
         values = as_numbers(column)
         gap = np.isnan(values)
         parts = []
@@ -200,7 +206,7 @@ class Number:
 
 
 def as_text(column: pa.Array) -> pa.Array:
-    """A column of classes as strings; an empty string is missing."""
+    """Return a column of classes as strings; an empty string is missing."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     plain = column.cast(pa.string())
@@ -208,18 +214,20 @@ def as_text(column: pa.Array) -> pa.Array:
 
 
 def as_numbers(column: pa.Array) -> np.ndarray:
-    """A column of numbers as (n,) float64, NaN where missing."""
+    """Return a column of numbers as (n,) float64, NaN where missing."""
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def signed_log(values: np.ndarray) -> np.ndarray:
-    """sign(v) log(1 + |v|)."""
+    """Return sign(v) log(1 + |v|)."""
     return np.sign(values) * np.log1p(np.abs(values))
 
 
 def merge(n: int, moments: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(mean, sum of squared deviations, of cubed ones) of n earlier values and these: pairwise update of Chan et al. 1983
-    (the cube: Pebay 2008, eq. 2.1), which does not lose digits as plain sums of powers do."""
+    """Return mean, sum of squared and sum of cubed deviations of n earlier values and new ones.
+
+    Pairwise update of Chan et al., 1983 (the cube: Pebay, 2008, eq. 2.1), which loses no digits, unlike sums of powers.
+    """
     m, mean = len(values), values.mean()
     squares, cubes = np.square(values - mean).sum(), ((values - mean) ** 3).sum()
     if not n:

@@ -1,4 +1,4 @@
-"""FaceNet: a picture of a face as 512 numbers of norm 1, by an Inception-ResNet-v1 that learnt 8,631 people apart."""
+"""FaceNet: a picture of a face as 512 numbers of norm 1, by an Inception-ResNet-v1 trained on 8,631 people."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class FaceNet(NetworkExtractor):
-    """512 numbers a picture. The whole picture is resized to 160 x 160: crop to the face beforehand.
+    """512 numbers a picture. The whole picture is resized to 160 x 160: crop to the face before.
 
-    Pixels are (v - 127.5) / 128, the fixed standardisation that facenet-pytorch feeds these weights. (MaSS's appendix A
-    names FaceNet's mean and standard deviation without the numbers; FaceNet's earlier weights took each picture's own.)
-    weights: a file with the names of 20180402-114759-vggface2.pt; by default that one in torch's cache.
+    Pixels are (v - 127.5) / 128, the fixed standardisation of facenet-pytorch for these weights. (MaSS's appendix A
+    mentions FaceNet's mean and standard deviation without the numbers; FaceNet's earlier weights used each picture's.)
+
+    Parameters
+    ----------
+    weights
+        A file with the keys of 20180402-114759-vggface2.pt; by default that file in torch's cache.
     """
 
     weights: Path | None = None
@@ -45,13 +49,13 @@ class FaceNet(NetworkExtractor):
     block: ClassVar[int] = 4 * BATCH
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Colour pictures of 160 x 160."""
+        """Return a decoder to colour pictures of 160 x 160."""
         if kind != "image":
-            raise SordineError(f"facenet reads pictures, not {kind}")
+            raise SordineError(f"facenet takes pictures, not {kind}")
         return Pictures(SIDE, SIDE)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError, saying where its weights are to be had, where they are not here."""
+        """Load the network. Raises SordineError where its weights are missing; the message says where to get them."""
         path = weights_file("facenet", self.weights, FACENET_URL)
         with torch.device("meta"):
             net = InceptionResnet()

@@ -1,4 +1,4 @@
-"""Log-mel energies of a clip on a fixed grid, with their mean and spread: one vector a clip, whatever its length."""
+"""Log-mel energies of a clip on a fixed grid, with their mean and deviation: one vector for a clip of any length."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ FLOOR = 1e-8  # above the rounding noise of 16-bit samples, so that packing and 
 class LogMel(SoundExtractor):
     """bands x slices + 2 x bands numbers: 560 by default (40 x 12 log energies, 40 means, 40 standard deviations).
 
-    rate: samples per second that every clip is brought to. bands: mel bands from 60 Hz to rate / 2. slices: equal parts
-    of the clip, each the mean of its frames (25 ms windows every 10 ms). trim: frames at either end that lie more than
-    so many decibels under the clip's loudest frame are cut off; 0 keeps all.
-
-    Raises SordineError where an option is out of range.
+    Parameters
+    ----------
+    rate
+        Samples per second to which every clip is resampled, 1,000 to 192,000.
+    bands
+        Mel bands from 60 Hz to rate / 2; 2 to 256.
+    slices
+        Equal parts of the clip, each the mean of its frames (25 ms windows every 10 ms); 1 to 1,000.
+    trim
+        Frames at either end are cut off where they are more than so many decibels below the loudest frame, up to 200;
+        0 cuts nothing.
     """
 
     rate: Annotated[int, Field(ge=1000, le=192000)] = 8000
@@ -41,16 +47,15 @@ class LogMel(SoundExtractor):
         return tuple(grid + stats)
 
     def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
-        """The vector (width,) float32 of a waveform (n,) at `rate` samples per second; silence gives finite numbers."""
-        # The level stays in: dividing each clip by its RMS or peak moved linear and MLP probes for word and speaker on FSDD
-        # and EmoDB by no more than their noise. The bands' means stay in the grid too: taking them out cost EmoDB's speaker
-        # 20 points (.60 -> .39) and gained nothing for the word.
+        """Return the vector (width,) float32 of a waveform (n,) at `rate` samples per second; finite for silence."""
+        # The level and the bands' means are part of the vector: removing the level changed no probe beyond its noise, and
+        # removing the means lost speaker accuracy.
         frames = self._frames(resample(wave, rate, self.rate))
         grid = pooling(len(frames), self.slices) @ frames
         return np.concatenate([grid.ravel(), frames.mean(axis=0), frames.std(axis=0)]).astype(np.float32)
 
     def _frames(self, wave: np.ndarray) -> np.ndarray:
-        """Log mel energies (frames, bands) float64, natural logarithm."""
+        """Return log mel energies (frames, bands) float64, natural logarithm."""
         size, hop = round(WINDOW_S * self.rate), round(HOP_S * self.rate)
         # Zero-padded to twice the window or more, so that the lowest mel bands are not empty.
         length = 1 << (2 * size - 1).bit_length()
@@ -67,7 +72,7 @@ class LogMel(SoundExtractor):
 
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, length: int, bands: int) -> np.ndarray:
-    """Triangular filters, equally wide in mel (2595 log10(1 + f / 700)), each of sum 1: (length / 2 + 1, bands)."""
+    """Return triangular filters, equally wide in mel (2595 log10(1 + f / 700)), of sum 1: (length / 2 + 1, bands)."""
     low, high = (2595 * np.log10(1 + hz / 700) for hz in (min(LOWEST_HZ, rate / 8), rate / 2))
     edges = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
     left, middle, right = edges[:-2], edges[1:-1], edges[2:]
@@ -81,9 +86,9 @@ def mel_filters(rate: int, length: int, bands: int) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def pooling(frames: int, slices: int) -> np.ndarray:
-    """Weights (slices, frames) of means over `slices` equal parts; a frame across a border counts in part on each side.
+    """Return weights (slices, frames) of means over equal parts; a frame across a border counts in part on each side.
 
-    Works with fewer frames than slices too: a slice inside one frame is that frame.
+    With fewer frames than slices, a slice inside one frame is that frame.
     """
     borders = np.linspace(0, frames, slices + 1)
     at = np.arange(frames)

@@ -1,4 +1,4 @@
-"""Pictures as they are: every file of a folder brought to one size, its pixels the record itself."""
+"""Pictures as records: every file of a folder is resized to one size, and its pixels are x."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ BLOCK, BLOCK_BYTES = 256, 1 << 24
 class AsPictures(NetworkExtractor):
     """(3, height, width) uint8 a picture, values 0 to 255, or (1, height, width) where grey (luma, ITU-R BT.601).
 
-    A picture is resized whole, so that its sides may change their ratio: crop beforehand what is to keep its shape.
-    size: both sides; height, width: one of them, where they differ. Nothing is learnt.
-    Raises SordineError where a side is not between 1 and 1024.
+    The whole picture is resized, which may change its aspect ratio: crop it before to keep it. Nothing is fitted.
+
+    Parameters
+    ----------
+    size
+        Both sides, 1 to 1,024 pixels.
+    height, width
+        One side, where it differs from `size`.
+    grey
+        One channel instead of three.
     """
 
     size: Side = 64
@@ -47,32 +54,32 @@ class AsPictures(NetworkExtractor):
 
     @property
     def block(self) -> int:
-        """Records at a time: fewer of larger pictures."""
+        """Records that are encoded at a time: fewer of larger pictures."""
         return max(1, min(BLOCK, BLOCK_BYTES // math.prod(self.shape)))
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Pictures of that size."""
+        """Return a decoder to pictures of that size."""
         if kind != "image":
-            raise SordineError(f"pictures reads pictures, not {kind}")
+            raise SordineError(f"extractor pictures takes pictures, not {kind}")
         _, height, width = self.shape
         return Pictures(height, width, self.grey)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """There are no weights to load."""
+        """Return the identity: there are no weights."""
         return AsDecoded(self.shape)
 
 
 class AsDecoded:
-    """An `Encode` that gives the pictures as the decoder does: (b, *shape) uint8."""
+    """An `Encode` that returns decoded pictures unchanged: (b, *shape) uint8."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.width, self.dtype = shape, math.prod(shape), np.dtype(np.uint8)
         self.details: dict[str, Any] = {}
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """(b, *shape) -> the same."""
+        """Return x."""
         return x
 
     def weights(self) -> dict[str, Tensor]:
-        """Nothing."""
+        """Return nothing: nothing is fitted."""
         return {}

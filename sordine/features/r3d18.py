@@ -1,4 +1,4 @@
-"""R3D-18: a clip of 16 frames as 512 numbers of norm 1, by a network that learnt 400 actions (Kinetics) apart."""
+"""R3D-18: a clip of 16 frames as 512 numbers of norm 1, by a network trained on 400 actions (Kinetics)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ from sordine.run import Run
 URL = "https://download.pytorch.org/models/r3d_18-b3b3357e.pth"
 HASH = " (its SHA-256 begins with b3b3357e)"
 WIDTH, SIDE, FRAMES, STEP, BATCH = 512, 112, 16, 2, 4
-# Of red, green and blue from 0 to 1, over Kinetics-400: those of torchvision's own transform for these weights.
+# Of red, green and blue from 0 to 1, over Kinetics-400: those of torchvision's transform for these weights.
 MEAN, SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
 @dataclass(frozen=True)
 class R3D18(NetworkExtractor):
-    """512 numbers a video, a frame or a picture: what the network's last pooling gives for 16 frames of 112 x 112.
+    """512 numbers a video, a frame or a picture: the network's last pooling for 16 frames of 112 x 112.
 
-    A video's clip is every other frame from its start, the last one repeated where it is short. A picture's is the
-    picture 16 times over. Frames are resized whole, without a crop, as in MaSS's appendix A.
-    level: "video", or "frame": one record a frame, its clip every other frame around it (`media.video.by_frame` makes
-    such records; the extractor itself only has to be told of them). weights: a file with the names of
-    r3d_18-b3b3357e.pth; by default that one in torch's cache.
+    The clip of a video is every other frame from its start; in a short video, the last frame is repeated. The clip of a
+    picture is the picture 16 times. Whole frames are resized, without a crop, as in MaSS's appendix A.
+
+    Parameters
+    ----------
+    level
+        "video", or "frame": one record a frame, whose clip is every other frame around it.
+    weights
+        A file with the keys of r3d_18-b3b3357e.pth; by default that file in torch's cache.
     """
 
     level: Literal["video", "frame"] = "video"
@@ -51,17 +55,17 @@ class R3D18(NetworkExtractor):
         return self.level == "frame"
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Clips of 16 frames, or colour pictures, of 112 x 112."""
+        """Return a decoder to clips of 16 frames, or colour pictures, of 112 x 112."""
         if kind == "image":
             if self.level == "frame":
-                raise SordineError("r3d18: level=frame is for videos; pictures have no frames")
+                raise SordineError("r3d18: level=frame needs videos; remove it for pictures")
             return Pictures(SIDE, SIDE)
         if kind != "video":
-            raise SordineError(f"r3d18 reads videos and pictures, not {kind}")
+            raise SordineError(f"r3d18 takes videos and pictures, not {kind}")
         return Clips(SIDE, SIDE, FRAMES, STEP)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
+        """Load the network. Raises SordineError where something is missing; the message says how to get it."""
         path = weights_file("r3d18", self.weights, URL, HASH)
         load_torchvision()
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The rows of an extracted table: their schema, their ids, and blocks of records encoded by several workers in order."""
+"""The rows of an extracted table: their schema and ids, and blocks of records that several workers encode in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,17 @@ NOTE = b"sordine.extract"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A block of the output. done: how many records of the source it stands for. bad: (file, reason) of those left out."""
+    """A block of the output.
+
+    Attributes
+    ----------
+    batch
+        Its rows.
+    done
+        How many records of the source it covers.
+    bad
+        (file, reason) of records that were left out.
+    """
 
     batch: pa.RecordBatch
     done: int
@@ -41,12 +51,28 @@ def schema_of(
     note: Mapping[str, Any],
     dtype: Any = np.float32,
 ) -> pa.Schema:
-    """id, the source's columns but those `without`, x (records of `shape` and `dtype`); and in the metadata how x was made."""
+    """Return the schema of the output: id, the source's columns, x; the metadata says how x was made.
+
+    Parameters
+    ----------
+    name, tool
+        The extractor.
+    columns
+        Of the source.
+    shape, dtype
+        Of one record of x.
+    where
+        Start of error messages.
+    without
+        Columns of the source that are not in the output.
+    note
+        Plain data for the metadata.
+    """
     without = set(without)
     kept = [f for f in columns if f.name not in without]
     for clash in ("x", "id"):
         if clash in [f.name for f in kept]:
-            raise SordineError(f"{where}: column {clash!r} would stand twice in the output; rename it")
+            raise SordineError(f"{where}: a column is named {clash!r}, as one of the output; rename it")
     options = {f.name: getattr(tool, f.name) for f in fields(tool) if f.name != "weights"}
     options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
     made = {"extractor": name, "version": tool.version, "options": options, "width": math.prod(shape), **note}
@@ -55,19 +81,19 @@ def schema_of(
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type a column has in the output: dictionaries decoded, one kind of string."""
+    """Return the type of a column in the output: dictionaries decoded, one type of string."""
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
     return pa.string() if pa.types.is_large_string(kind) else kind
 
 
 def batch_of(block: pa.RecordBatch, ids: pa.Array, x: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
-    """The output's rows for a block of the source, its ids and its records: vectors (b, width) float32, or pictures."""
-    kept = []
+    """Return the output's rows for a block of the source, its ids, and x: vectors (b, width) float32, or pictures."""
+    columns = []
     for column in schema.names[1:-1]:
         values = block.column(column)
-        kept.append(values if values.type == schema.field(column).type else values.cast(schema.field(column).type))
-    return pa.record_batch([ids, *kept, feature_array(x)], schema=schema)
+        columns.append(values if values.type == schema.field(column).type else values.cast(schema.field(column).type))
+    return pa.record_batch([ids, *columns, feature_array(x)], schema=schema)
 
 
 def checked(
@@ -79,16 +105,19 @@ def checked(
     skip_bad: bool,
     run: Run,
 ) -> Iterator[pa.RecordBatch]:
-    """The blocks to write; bad records gather in `skipped`.
+    """Return the blocks to write, and add bad records to `skipped`.
 
-    Raises SordineError for ids that are missing or stand twice, for bad records unless `skip_bad`, and where all are bad.
+    Raises
+    ------
+    SordineError
+        For missing or repeated ids, for bad records unless `skip_bad`, and where all records are bad.
     """
-    done, seen = 0, set[str]()
+    done, ids = 0, set[str]()
     for part in encoded:
         skipped.extend(part.bad)
-        # Once a file is bad the rest is read only to count the bad ones.
+        # After a bad file, the rest is decoded only to count the bad ones.
         if len(part.batch) and (skip_bad or not skipped):
-            _check_ids(part.batch, seen, done, where)
+            _check_ids(part.batch, ids, done, where)
             yield part.batch
         done += part.done
         run.step("extract", done, rows)
@@ -98,20 +127,23 @@ def checked(
         raise SordineError(f"{skipped[0][1]} ({len(skipped)} {what} of {done}){advice}")
 
 
-def _check_ids(batch: pa.RecordBatch, seen: set[str], row: int, where: str) -> None:
+def _check_ids(batch: pa.RecordBatch, ids: set[str], row: int, where: str) -> None:
     for at, name in enumerate(batch.column(0).to_pylist()):
         if name is None:
             raise SordineError(f"{where}: row {row + at}: column 'id' is empty")
-        if name in seen:
-            raise SordineError(f"{where}: row {row + at}: id {name!r} stands twice; ids must be unique")
-        seen.add(name)
+        if name in ids:
+            raise SordineError(f"{where}: row {row + at}: id {name!r} is repeated; ids must be unique")
+        ids.add(name)
 
 
 def in_order(
     encode: Callable[[pa.RecordBatch, int], Encoded], blocks: Iterable[pa.RecordBatch], workers: int
 ) -> Iterator[Encoded]:
-    """encode(block, first row) of each block, in order, by `workers` threads and never more than twice as many blocks
-    at once. Threads are enough: decoding, transforms and NumPy's loops let go of the interpreter."""
+    """Return encode(block, first row) of each block, in order, computed by `workers` threads.
+
+    At most twice as many blocks are in memory. Threads are enough: decoding, transforms and NumPy's loops release the
+    interpreter's lock.
+    """
     pending: deque[Future[Encoded]] = deque()
     row = 0
     with ThreadPoolExecutor(workers) as pool:

@@ -28,15 +28,17 @@ SHORTEST = 8
 class Windows(TableExtractor):
     """(C + M) x (15 + bands) + (C + M) (C + M - 1) / 2 numbers for C channels and M magnitudes.
 
-    MotionSense (6 channels, 2 magnitudes, 16 bands): 8 x 31 + 28 = 276.
+    MotionSense (6 channels, 2 magnitudes, 16 bands) gives 8 x 31 + 28 = 276. Channels are list columns of one length.
+    Three channels named P_x, P_y, P_z (any case) also give their magnitude |P|. A channel gives 10 moments,
+    mean-crossing rate, lag-1 correlation, spectral entropy, dominant frequency (cycles per sample, 0 to 0.5) and its share
+    of the power, and log power in `bands` bands that widen with frequency. The correlations of all pairs follow.
 
-    Channels are list columns of one length. Three channels named P_x, P_y, P_z (any case) also give their magnitude |P|.
-    A channel gives 10 moments, mean-crossing rate, lag-1 correlation, spectral entropy, dominant frequency (cycles per
-    sample, 0 to 0.5) and its share of the power, and log power in `bands` bands that widen with frequency. Last come the
-    correlations of every pair.
-
-    bands: of the spectrum. magnitudes: whether to add them.
-    Raises SordineError where an option is out of range.
+    Parameters
+    ----------
+    bands
+        Of the spectrum, 1 to 512.
+    magnitudes
+        Whether to add them.
     """
 
     bands: Annotated[int, Field(ge=1, le=512)] = 16
@@ -45,7 +47,7 @@ class Windows(TableExtractor):
     version: ClassVar[int] = 1
 
     def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
-        """The layout for one table: from its first record, which sets the length of a window."""
+        """Return the map of one table; its first record sets the length of a window."""
         first = next(iter(islice(blocks(), 1)))
         channels = _channels(first.schema, features, where)
         lengths = [_length(first.column(name)) for name in channels]
@@ -53,10 +55,10 @@ class Windows(TableExtractor):
             if length != lengths[0]:
                 raise SordineError(
                     f"{where}: channels {channels[0]!r} and {name!r} have {lengths[0]} and {length} samples; "
-                    "name channels of one length with --features"
+                    "choose channels of one length with --features"
                 )
         if lengths[0] < SHORTEST:
-            raise SordineError(f"{where}: a window has {lengths[0]} samples; windows needs {SHORTEST} or more")
+            raise SordineError(f"{where}: a window has {lengths[0]} samples; at least {SHORTEST} are needed")
         triples = _triples(channels) if self.magnitudes else {}
         signals = (*channels, *(f"|{prefix}|" for prefix in triples))
         what = (*MOMENTS, *SHAPE, *(f"band{b:02d}" for b in range(self.bands)))
@@ -72,11 +74,11 @@ class Windows(TableExtractor):
         return TableMap(tuple(names), encode, consumed=channels, details=details)
 
     def measure(self, x: np.ndarray) -> np.ndarray:
-        """The numbers of windows (n, signals, samples) -> (n, width) float32. Each record by itself."""
+        """Return (n, width) float32 for windows (n, signals, samples), record by record."""
         centred = x - x.mean(axis=2, keepdims=True)
         per_signal = np.concatenate([_moments(x, centred), _shape_and_spectrum(centred, self.bands)], axis=2)
         a, b = np.triu_indices(x.shape[1], 1)
-        # A sensor that stands still has rounding noise only: its correlation tends to 0, not to chance.
+        # A constant sensor has only rounding noise: its correlation then tends to 0.
         norm = np.sqrt(np.square(centred).sum(axis=2)) + FLOOR * np.sqrt(x.shape[2])
         unit = centred / norm[:, :, None]
         pairs = np.einsum("npt,npt->np", unit[:, a], unit[:, b])
@@ -84,8 +86,10 @@ class Windows(TableExtractor):
 
 
 def _moments(x: np.ndarray, centred: np.ndarray) -> np.ndarray:
-    """MOMENTS of (n, signals, samples) -> (n, signals, 10). Spreads as logarithms, min, max and skew through asinh or log:
-    raw, their heavy tails would rule every standardised linear reading."""
+    """Return MOMENTS of (n, signals, samples): (n, signals, 10).
+
+    Spreads are logarithms, and min, max and skew go through asinh, as their heavy tails would dominate a linear model.
+    """
     std = centred.std(axis=2)
     unit = centred / (std + FLOOR)[:, :, None]
     low, median, high = np.quantile(x, (0.25, 0.5, 0.75), axis=2)
@@ -107,7 +111,7 @@ def _moments(x: np.ndarray, centred: np.ndarray) -> np.ndarray:
 
 
 def _shape_and_spectrum(centred: np.ndarray, bands: int) -> np.ndarray:
-    """SHAPE and the log band powers of centred windows (n, signals, samples) -> (n, signals, 5 + bands)."""
+    """Return SHAPE and the log band powers of centred windows (n, signals, samples): (n, signals, 5 + bands)."""
     samples = centred.shape[2]
     crossings = (np.diff(np.signbit(centred), axis=2) != 0).mean(axis=2)
     energy = np.square(centred).sum(axis=2) + FLOOR**2 * samples
@@ -124,10 +128,10 @@ def _shape_and_spectrum(centred: np.ndarray, bands: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _band_weights(bins: int, bands: int) -> np.ndarray:
-    """Weights (bands, bins) of mean power in bands that widen with the square root of frequency: movement lives low."""
+    """Return weights (bands, bins) of mean power in bands that widen with frequency: movement has low frequencies."""
     fine = 64
     borders = np.round(np.linspace(0, 1, bands + 1) ** 1.5 * bins * fine).astype(int)
-    # Each band is at least one bin wide, so that a short window's lowest bands are its lowest bins, not slivers of them.
+    # Each band is at least one bin wide, so that the lowest bands of a short window are its lowest bins.
     spread = pooling(bins, bins * fine)
     rows = []
     for low, high in pairwise(borders):
@@ -146,13 +150,13 @@ def _channels(schema: pa.Schema, features: tuple[str, ...], where: str) -> tuple
     lists = tuple(field.name for field in schema if _is_list(field.type))
     for name in features:
         if name not in schema.names:
-            raise SordineError(f"{where}: no column {name!r}; {nearest(name, lists or schema.names)}")
+            raise SordineError(f"{where}: unknown column {name!r}; {nearest(name, lists or schema.names)}")
         if name not in lists:
             raise SordineError(f"{where}: column {name!r} is {schema.field(name).type}, not a list of numbers")
         if features.count(name) > 1:
-            raise SordineError(f"{where}: channel {name!r} is named twice")
+            raise SordineError(f"{where}: channel {name!r} is repeated; name it once")
     if not lists:
-        raise SordineError(f"{where}: windows reads list columns and there is none; for plain columns: columns")
+        raise SordineError(f"{where}: there is no list column; for plain columns, use the extractor columns")
     return features or lists
 
 
@@ -162,7 +166,7 @@ def _length(column: pa.Array) -> int:
 
 
 def _triples(channels: Sequence[str]) -> dict[str, list[int]]:
-    """Prefix -> positions of its three axes, for channels named prefix_x, prefix_y, prefix_z."""
+    """Return prefix to positions of its three axes, for channels named prefix_x, prefix_y, prefix_z."""
     found: dict[str, dict[str, int]] = {}
     for at, name in enumerate(channels):
         if match := re.fullmatch(r"(.*?)[_.\- ]?([xyzXYZ])", name):
@@ -171,14 +175,14 @@ def _triples(channels: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _values(column: pa.Array, length: int, name: str, row: int, where: str) -> np.ndarray:
-    """A list column of a block as (n, length) float64; names the first row that is missing, odd-sized or not finite."""
+    """Return a list column of a block as (n, length) float64; refuse missing, shorter, longer or infinite windows."""
     sizes = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
     odd = np.flatnonzero(sizes != length)
     if len(odd):
         size = "nothing" if sizes[odd[0]] < 0 else f"{sizes[odd[0]]} samples"
-        raise SordineError(f"{where}: row {row + odd[0]}: channel {name!r} has {size} where row 0 has {length} samples")
+        raise SordineError(f"{where}: row {row + odd[0]}: channel {name!r} has {size}, but row 0 has {length} samples")
     x = column.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(column), length)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
-        raise SordineError(f"{where}: row {row + bad[0]}: channel {name!r} holds NaN, infinity or an empty value")
+        raise SordineError(f"{where}: row {row + bad[0]}: channel {name!r} contains NaN, infinity or an empty value")
     return x
