@@ -1,7 +1,8 @@
 """What an extractor is, and base classes that leave its author one or two functions to write.
 
-An extractor is one file with one class, and one line in `sordine.features.registry`. The class is a frozen dataclass whose
-fields are its options; it derives from `TableExtractor`, `SoundExtractor` or `NetworkExtractor`, or from `Extractor` itself.
+An extractor is one file with one class, and one line in `sordine.features.registry`. The class is a frozen dataclass
+whose fields are its options; it derives from `TableExtractor`, `SoundExtractor` or `NetworkExtractor`, or from
+`Extractor` itself.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Extractor(ABC):
         """
 
     def hides_information(self) -> str:
-        """Return what the numbers hide on purpose, such as "light", or "": an audit of two folders must not hide any."""
+        """Return what the numbers hide on purpose, such as "light"; an audit of two folders needs ""."""
         return ""
 
 
@@ -131,8 +132,8 @@ class TableMap:
     names
         One name for each number of a vector, in order.
     encode
-        A block of records and the number of its first record (from 0) to (n, width) float32. A pure function: blocks are
-        encoded in any order by any number of workers.
+        A block of records and the number of its first record (from 0) to (n, width) float32. A pure function: blocks
+        are encoded in any order by any number of workers.
     consumed, notes, details
         As in `FeaturePlan`.
     """
@@ -275,8 +276,9 @@ class Encode(Protocol):
 
 
 class NetworkExtractor(Extractor):
-    """An extractor of decoded media by a network or a fitted map: an author writes `decoder` and `open`, and `fit` where
-    it learns.
+    """An extractor of decoded media by a network or a fitted map.
+
+    An author writes `decoder` and `open`, and `fit` where the extractor learns.
 
     Attributes
     ----------

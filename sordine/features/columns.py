@@ -24,9 +24,9 @@ class Columns(TableExtractor):
     """Columns of a table as one vector: 0 or 1 for each class of a string, boolean or dictionary column, and numbers.
 
     Missing values of a column are a separate class. A number is standardised over all records; a missing one is 0, with
-    an indicator. A number with a skewness beyond 2 or -2 is standardised after sign(v) log(1 + |v|), and its name in x is
-    log:NAME. Left out, with a note: classes beyond the `max_classes` most frequent, columns that never change, lists,
-    dates. Adult with labels=income,sex,race gives 6 numbers and 95 classes (3 of them for missing values): 101.
+    an indicator. A number with a skewness beyond 2 or -2 is standardised after sign(v) log(1 + |v|), and its name in
+    x is log:NAME. Left out, with a note: classes beyond the `max_classes` most frequent, columns that never change,
+    lists, dates. Adult with labels=income,sex,race gives 6 numbers and 95 classes (3 of them for missing values): 101.
 
     Parameters
     ----------

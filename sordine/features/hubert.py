@@ -1,4 +1,4 @@
-"""HuBERT: a clip's beginning as 1,024 numbers of norm 1, by a transformer that learnt speech without labels."""
+"""HuBERT: the beginning of a clip as 1,024 numbers of norm 1, by a transformer trained on speech without labels."""
 
 from __future__ import annotations
 
@@ -32,14 +32,25 @@ FLOOR = 1e-7  # added to a clip's variance, as the checkpoint's own preprocessin
 class Hubert(NetworkExtractor):
     """1,024 numbers a clip: the mean over time of the last hidden state.
 
-    A clip comes to the network at 16 kHz, cut or padded with zeros at its end to `samples`, which are counted at
-    `count_rate` samples a second. The 30,000 of MaSS's appendix A fit AudioMNIST's 48 kHz: 0.625 s, which are 10,000
-    samples for HuBERT and 31 hidden states. As in the paper, the padding counts: in the mean over time, and in the
-    clip's mean and variance, by which it is normalised where the checkpoint's preprocessor_config.json says so (the
-    large ones' does).
-    model: the hub's name of a checkpoint, looked for in the hub's cache; another one has its own width.
-    weights: a folder with that checkpoint's files instead.
-    Raises SordineError where an option is out of range.
+    A clip is resampled to 16 kHz, and cut or padded with zeros at its end to `samples`, at `count_rate` samples a
+    second. The 30,000 of MaSS's appendix A fit AudioMNIST's 48 kHz: 0.625 s, which are 10,000 samples for HuBERT and 31
+    hidden states. As in the paper, the padding is part of the mean over time, and of the clip's mean and variance. The
+    clip is normalised by these where the checkpoint's preprocessor_config.json says so (as that of the large ones
+    does).
+
+    Parameters
+    ----------
+    model
+        Name of a checkpoint on the Hugging Face hub, found in the hub's cache. Its width is that of the vectors.
+    samples, count_rate
+        Length of a clip: 0.025 to 60 seconds.
+    weights
+        A folder with the checkpoint's files, in place of the cache.
+
+    Raises
+    ------
+    SordineError
+        Where the length is out of range.
     """
 
     model: str = "facebook/hubert-large-ll60k"
@@ -54,7 +65,7 @@ class Hubert(NetworkExtractor):
     def __post_init__(self) -> None:
         if not SHORTEST <= self.length <= LONGEST_S * RATE:
             seconds = f"between {SHORTEST / RATE} and {LONGEST_S} seconds"
-            raise SordineError(f"hubert-large: samples={self.samples} at {self.count_rate} Hz are not {seconds}")
+            raise SordineError(f"hubert-large: samples={self.samples} at {self.count_rate} Hz is not {seconds}")
 
     @property
     def length(self) -> int:
@@ -62,24 +73,24 @@ class Hubert(NetworkExtractor):
         return round(self.samples * RATE / self.count_rate)
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Waves of 16 kHz and one length."""
+        """Return a decoder to waves of 16 kHz and one length."""
         if kind != "audio":
-            raise SordineError(f"hubert-large reads sound, not {kind}")
+            raise SordineError(f"hubert-large takes sound, not {kind}")
         return Waves(RATE, self.length)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError, saying what to install or download, where something is missing."""
+        """Load the network. Raises SordineError where something is missing; the message says how to get it."""
         if find_spec("transformers") is None:
             raise SordineError("transformers is not installed: pip install 'sordine[speech]'")
         folder = hub_folder("hubert-large", self.weights, self.model)
         config, sound = _json(folder / CONFIG), _json(folder / SOUND)
         if config.get("model_type") != "hubert":
-            raise SordineError(f"{folder / CONFIG} is of a {config.get('model_type')!r} model, not of HuBERT")
+            raise SordineError(f"{folder / CONFIG} describes a {config.get('model_type')!r} model, not HuBERT")
         if sound.get("sampling_rate") != RATE:
             raise SordineError(f"{folder / SOUND}: sampling_rate is {sound.get('sampling_rate')}, not {RATE}")
         path = next((folder / name for name in FILES if (folder / name).is_file()), None)
         if path is None:
-            raise SordineError(f"{folder} holds neither {FILES[0]} nor {FILES[1]}")
+            raise SordineError(f"{folder} contains neither {FILES[0]} nor {FILES[1]}")
         net = empty_hubert(config)
         load(net, plain_names(read_state(path)), path)
         net.to(run.device)
@@ -95,18 +106,18 @@ class Hubert(NetworkExtractor):
 
 
 def empty_hubert(config: dict[str, Any]) -> nn.Module:
-    """HubertModel of a checkpoint's configuration, on the device "meta": shapes without numbers."""
+    """Return HubertModel of a checkpoint's configuration, on the device "meta": shapes without numbers."""
     if installed():
-        load_torchvision()  # transformers imports it too, and would trip over it
+        load_torchvision()  # transformers imports it too, and could fail at it
     transformers = importlib.import_module("transformers")
-    # Masks of time and features are for training; without them the network has no weights for what is masked.
+    # Masks of time and features are for training; without them the network has no weights for masked parts.
     plain = {**config, "apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
     with torch.device("meta"):
         return transformers.HubertModel(transformers.HubertConfig.from_dict(plain))
 
 
 def plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's weights under HubertModel's names: taken from under a head, and of the older weight norm too."""
+    """Return a checkpoint's weights with HubertModel's keys: without a head, and of the older weight norm too."""
     inner = {k.removeprefix("hubert."): v for k, v in state.items() if k.startswith("hubert.")} or state
     old = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     named = {}
@@ -118,13 +129,13 @@ def plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """One of the checkpoint's settings files. Raises SordineError where it is missing or is no JSON object."""
+    """Return one of the checkpoint's JSON files. Raises SordineError where it is missing or not a JSON object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SordineError(f"hubert-large: {path} does not exist; the checkpoint is not complete") from None
     except (OSError, ValueError) as error:
-        raise SordineError(f"{path} cannot be read as JSON: {(str(error).splitlines() or [''])[0]}") from None
+        raise SordineError(f"{path} is not JSON: {(str(error).splitlines() or [''])[0]}") from None
     if not isinstance(found, dict):
         raise SordineError(f"{path} is not a JSON object")
     return found

@@ -48,8 +48,8 @@ class LogMel(SoundExtractor):
 
     def clip(self, wave: np.ndarray, rate: int) -> np.ndarray:
         """Return the vector (width,) float32 of a waveform (n,) at `rate` samples per second; finite for silence."""
-        # The level and the bands' means are part of the vector: removing the level changed no probe beyond its noise, and
-        # removing the means lost speaker accuracy.
+        # The level and the bands' means are part of the vector: removing the level changed no probe beyond its noise,
+        # and removing the means lost speaker accuracy.
         frames = self._frames(resample(wave, rate, self.rate))
         grid = pooling(len(frames), self.slices) @ frames
         return np.concatenate([grid.ravel(), frames.mean(axis=0), frames.std(axis=0)]).astype(np.float32)

@@ -30,8 +30,8 @@ class Windows(TableExtractor):
 
     MotionSense (6 channels, 2 magnitudes, 16 bands) gives 8 x 31 + 28 = 276. Channels are list columns of one length.
     Three channels named P_x, P_y, P_z (any case) also give their magnitude |P|. A channel gives 10 moments,
-    mean-crossing rate, lag-1 correlation, spectral entropy, dominant frequency (cycles per sample, 0 to 0.5) and its share
-    of the power, and log power in `bands` bands that widen with frequency. The correlations of all pairs follow.
+    mean-crossing rate, lag-1 correlation, spectral entropy, dominant frequency (cycles per sample, 0 to 0.5) and its
+    share of the power, and log power in `bands` bands that widen with frequency. The correlations of all pairs follow.
 
     Parameters
     ----------

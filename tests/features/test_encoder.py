@@ -156,18 +156,18 @@ def test_what_was_learnt_is_the_same_from_its_file(kind: Kind, learnt: dict[Kind
     x = vectors(learnt[kind], have)
     assert np.array_equal(vectors(named.open(kind, Run()), have), x)
     assert np.array_equal(vectors(named.fit(have, of, Run()), have), x)
-    with pytest.raises(SordineError, match="24 numbers a record, not 12"):
+    with pytest.raises(SordineError, match="width=24"):
         replace(named, width=12).open(kind, Run())
 
 
 def test_the_wrong_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SordineError, match="learns from the folder itself"):
+    with pytest.raises(SordineError, match="weights=FILE"):
         Encoder().open("image", Run())
     with pytest.raises(SordineError, match="does not exist"):
         Encoder(weights=tmp_path / "none").open("image", Run())
     other = tmp_path / "other.safetensors"
     save_file({"mean": torch.zeros(3)}, other)
-    with pytest.raises(SordineError, match="it has no 'projection'"):
+    with pytest.raises(SordineError, match="'projection'"):
         Encoder(weights=other).open("image", Run())
     save_file({"mean": torch.zeros(3), "projection": torch.zeros(3, 2)}, other)
     with pytest.raises(SordineError, match="has no weights 'stages"):
@@ -211,7 +211,7 @@ def test_labels_that_are_named_are_learnt_and_gaps_in_them_are_left_out() -> Non
     assert "odd" in said[0]
     assert np.isfinite(vectors(encode, have)).all()
     assert not [k for k in encode.weights() if "head" in k or "projector" in k]
-    with pytest.raises(SordineError, match="no column 'sied' to learn; did you mean 'side'"):
+    with pytest.raises(SordineError, match=r"'sied'.*'side'"):
         replace(SMALL["image"], labels="sied").fit(have, of, Run())
     one = replace(of, records=of.records.append_column("same", pa.array(["a"] * 40)))
     with pytest.raises(SordineError, match="'same' has fewer than two classes"):
@@ -231,7 +231,7 @@ def test_only_the_training_side_teaches() -> None:
 
 def test_few_or_equal_records_are_refused() -> None:
     have, of = media("image", 10)
-    with pytest.raises(SordineError, match="learns from 16 records or more, and there are 10"):
+    with pytest.raises(SordineError, match=r"16 records.*10"):
         SMALL["image"].fit(have, of, Run())
     have, of = media("image", 20)
     same = Decoded(np.repeat(have.x[:1], 20, 0), have.lengths, have.rows, (), "image")

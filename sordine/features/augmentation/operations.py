@@ -171,11 +171,12 @@ def piece(x: Tensor, start: Tensor, size: Tensor) -> Tensor:
 
 
 def speed(x: Tensor, lengths: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Played `factor` (b,) times as fast, pitch, formants and pace together, by linear interpolation, which dulls what is
-    near half the sampling rate.
+    """Play sound `factor` (b,) times as fast: pitch, formants and pace change together.
 
-    x: (b, samples), lengths: (b,) -> (b, samples), (b,) real samples: lengths / factor, at least one and at most all that
-    there is room for. Zeros follow.
+    Linear interpolation weakens frequencies near half the sampling rate.
+
+    x: (b, samples), lengths: (b,) -> (b, samples), (b,) real samples: lengths / factor, at least one and at most all
+    that there is room for. Zeros follow.
     """
     room = x.shape[1]
     left = (lengths / factor).long().clamp(1, room)

@@ -37,13 +37,15 @@ def raw_views(
     Parameters
     ----------
     table
-        The table file that `extract` made of the folder. Its metadata says how; what its extractor fitted lies beside it.
+        The table file that `extract` made of the folder. Its metadata says how; what its extractor fitted lies beside
+        it.
     folder
         The media folder.
     layout, layout_options
         The data set whose layout the folder has; None detects it.
     count
-        Pairs of views made of each record beforehand; 0 makes new ones every time, None takes the default of `RawViews`.
+        Pairs of views made of each record beforehand; 0 makes new ones every time, None takes the default of
+        `RawViews`.
     weights
         Weights of the extractor, in place of those beside the table.
     run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -44,9 +45,9 @@ class ViewOptions:
 
     Sound: crop: share of the real samples cut out of the one view, the rest joined. mask: share set to zero in the
     other. piece: (least, most) share of the real samples that each view keeps, in one piece. speed: (least, most) times
-    as fast, any factor on the logarithmic scale alike; a piece is taken before, and what is slower is cut off where there
-    is no more room. gain: up to so many decibels louder or softer. noise: white noise so many decibels under the record's
-    own level; 0 adds none.
+    as fast, any factor on the logarithmic scale alike; a piece is taken before, and what is slower is cut off where
+    there is no more room. gain: up to so many decibels louder or softer. noise: white noise so many decibels under
+    the record's own level; 0 adds none.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -89,10 +90,12 @@ class ViewOptions:
 PUBLISHED: dict[Kind, ViewOptions] = {
     "image": ViewOptions(),
     "audio": ViewOptions(),
-    # How many clips are blurred and turned grey B.1 does not say: half and a fifth. Of flips and jitter it says nothing.
+    # How many clips are blurred and turned grey B.1 does not say: half and a fifth. Of flips and jitter it says
+    # nothing.
     "video": ViewOptions(flip=0.0, jitter=0.0, blur=0.5),
 }
-# For features that serve any attribute: left stays left, a voice keeps its pitch and speed, a clip its beginning and end.
+# For features that serve any attribute: left stays left, a voice keeps its pitch and speed, a clip its beginning and
+# end.
 GENTLE: dict[Kind, ViewOptions] = {
     "image": ViewOptions(scale=(0.7, 1), flip=0, brightness=0.6, contrast=0.6, hue=0.05, erase=0.1, shade=1.0),
     "audio": ViewOptions(crop=0, mask=0, piece=(0.5, 0.7), gain=6.0),
@@ -106,10 +109,10 @@ STILL = ViewOptions(flip=0, jitter=0, grey=0, instant=1, crop=0, mask=0)
 def one_view(
     kind: Kind, x: Tensor, lengths: Tensor, generator: torch.Generator, options: ViewOptions
 ) -> tuple[Tensor, Tensor]:
-    """One augmentation of decoded records, as the first of `two_views`: x (b, *shape), lengths (b,) -> both, types kept."""
+    """Return one augmentation of records x (b, *shape) and lengths (b,), as the first of `two_views`."""
     if kind == "audio":
-        return _sound(x, lengths, generator, options, "cut")
-    return _seen(x, lengths, generator, options)
+        return _sound_view(x, lengths, generator, options, "cut")
+    return _picture_view(x, lengths, generator, options)
 
 
 def two_views(
@@ -123,11 +126,13 @@ def two_views(
     """
     options = options or PUBLISHED[kind]
     if kind == "audio":
-        return *_sound(x, lengths, generator, options, "cut"), *_sound(x, lengths, generator, options, "silence")
-    return *_seen(x, lengths, generator, options), *_seen(x, lengths, generator, options)
+        return *_sound_view(x, lengths, generator, options, "cut"), *_sound_view(
+            x, lengths, generator, options, "silence"
+        )
+    return *_picture_view(x, lengths, generator, options), *_picture_view(x, lengths, generator, options)
 
 
-def _seen(x: Tensor, lengths: Tensor, generator: torch.Generator, o: ViewOptions) -> tuple[Tensor, Tensor]:
+def _picture_view(x: Tensor, lengths: Tensor, generator: torch.Generator, o: ViewOptions) -> tuple[Tensor, Tensor]:
     n, whole = len(x), x.dtype == torch.uint8
 
     def draw(low: float, high: float) -> Tensor:
@@ -147,16 +152,7 @@ def _seen(x: Tensor, lengths: Tensor, generator: torch.Generator, o: ViewOptions
     if o.flip:
         x = augment.flip(x, which(o.flip))
     if o.jitter:
-        mixed = which(o.jitter)
-        for change, strength in (
-            (augment.brightness, o.brightness),
-            (augment.contrast, o.contrast),
-            (augment.saturation, o.saturation),
-        ):
-            if strength:
-                x = change(x, torch.where(mixed, draw(max(0, 1 - strength), 1 + strength), 1.0))
-        if o.hue:
-            x = augment.hue(x, torch.where(mixed, draw(-o.hue, o.hue), 0.0))
+        x = _jittered(x, o, draw)
     if o.shade:
         x = augment.shade(x, o.shade * torch.randn(n, 2, generator=generator).to(x.device))
     if o.grey:
@@ -169,7 +165,22 @@ def _seen(x: Tensor, lengths: Tensor, generator: torch.Generator, o: ViewOptions
     return ((x * 255).round().clamp(0, 255).to(torch.uint8) if whole else x), lengths
 
 
-def _sound(
+def _jittered(x: Tensor, o: ViewOptions, draw: Callable[[float, float], Tensor]) -> Tensor:
+    # Colours of a share of the records, changed in a fixed order.
+    mixed = draw(0, 1) < o.jitter
+    for change, strength in (
+        (augment.brightness, o.brightness),
+        (augment.contrast, o.contrast),
+        (augment.saturation, o.saturation),
+    ):
+        if strength:
+            x = change(x, torch.where(mixed, draw(max(0, 1 - strength), 1 + strength), 1.0))
+    if o.hue:
+        x = augment.hue(x, torch.where(mixed, draw(-o.hue, o.hue), 0.0))
+    return x
+
+
+def _sound_view(
     x: Tensor, lengths: Tensor, generator: torch.Generator, o: ViewOptions, damage: str
 ) -> tuple[Tensor, Tensor]:
     def draw(low: float, high: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""A convolutional network learnt from the folder itself, without labels unless some are named."""
+"""A convolutional network that is trained on the folder itself, without labels unless some are named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sordine.errors import SordineError, nearest
 from sordine.features.augmentation.views import GENTLE, two_views
 from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.features.encoder import networks as nets
-from sordine.features.encoder.steady import named, read, steady, told, written
+from sordine.features.encoder.steady import changes_in, named, read, steady, written
 from sordine.features.logmel import HOP_S, WINDOW_S, mel_filters
 from sordine.features.pixels import learning, principal
 from sordine.keys import numpy_rng
@@ -35,16 +35,16 @@ from sordine.models.pretrained import Frozen, exact, load, read_state
 from sordine.models.training import Draw, Move, Player, adamw, seeded, train
 from sordine.run import Run
 
-FEWEST = 16  # records that anything can be learnt from
+FEWEST = 16  # records of a fit
 BANDS = 64
 PROJECTION = (256, 128)
 BATCH: dict[Kind, int] = {"image": 256, "audio": 128, "video": 64}
 BLOCK: dict[Kind, int] = {"image": 256, "audio": 64, "video": 32}
 WIDTH: dict[Kind, int] = {"image": 24, "audio": 16, "video": 12}  # channels of the first stage
 EPOCHS: dict[Kind, int] = {"image": 30, "audio": 30, "video": 12}
-SEEN, FEWEST_EPOCHS = 100_000, 5
+ENOUGH, FEWEST_EPOCHS = 100_000, 5  # records times epochs after which fewer epochs do
 LR, WEIGHT_DECAY, TAU = 2e-3, 1e-2, 0.2
-AMONG = 512  # principal components that steady axes are looked for among, or `width` where that is more
+AMONG = 512  # principal components from which steady axes are made, or `width` where that is more
 WHITENING = 0.5  # 0 leaves the components' deviations as they are, 1 makes them equal
 DEAD = 1e-4  # of the largest deviation in a block: a number that varies less is rounding
 
@@ -53,27 +53,42 @@ Net = nets.Pictures | nets.Sound | nets.Clips
 
 @dataclass(frozen=True)
 class Encoder(NetworkExtractor):
-    """`width` numbers a record, of norm 1, from pictures, sound or video: by a network that SimCLR trains on the
-    folder.
+    """`width` numbers of norm 1 for a picture, sound or video, by a network that SimCLR trains on the folder.
 
-    Two gentle views of a record (`features.views.GENTLE`) are to be like each other and unlike those of others. What is
-    kept is not the trained vector alone, which forgets what the views change, but the blocks of all depths
-    (`nets.encoder`): each number standardised, each block given the same weight, the whole brought to its principal
-    components, their deviations replaced by their square roots, and turned by a fixed random rotation, so that
-    standardising the columns later does not blow up the smallest components. Network and components are learnt from the
-    records whose column `split` is "train" where there is one, else from all; labels are used only where named.
+    Training brings two mild augmentations of a record together and apart from other records. The vector is not only the
+    trained output, which lacks what the augmentations change, but contains the activations of all depths
+    (`networks.blocks`). Each number is standardised and each block has the same weight. Principal components follow,
+    with the square roots of their deviations, and a fixed random rotation, so that standardising the columns later does
+    not enlarge the smallest components. Network and components are fitted on the records whose column `split` is
+    "train", or on all. Labels are used only where they are named.
 
-    size: pixels a side, of pictures and frames. grey: one channel instead of three. rate, seconds: of sound, which is
-    cut or filled up to that. frames, step: of a video, every `step`-th frame up to so many. width: records of a folder
-    of n span n - 1 of its dimensions at most. epochs: by default 30 (12 for video), fewer where 100,000 records have
-    been seen before, at least 5; 0 leaves the weights as drawn. labels: columns, with commas between, that the network
-    also learns to tell (cross-entropy on both views): for attributes to be preserved. steady: changes, with commas
-    between, that a record's numbers should hardly know of: of pictures and videos `crop`, `light`, `mirror`, of sound
-    `voice`, `piece`, `gain` (`features.steady`). The 512 largest components, or `width` where that is more, are turned to
-    axes on which records differ most for what the changes do; the first `width` are kept, weighted so that the changes,
-    and a floor, make all of them vary alike. weights: a file of what was learnt before, used instead, with the same
-    `size`, `grey`, `rate`, `seconds`, `frames` and `step`; it knows what it is steady under.
-    Raises SordineError where an option is out of range.
+    Parameters
+    ----------
+    size
+        Pixels a side of pictures and frames, 16 to 256.
+    grey
+        One channel instead of three.
+    rate, seconds
+        Of sound, which is cut or padded.
+    frames, step
+        Of a video: every `step`-th frame, up to so many.
+    width
+        Numbers of a vector, 2 to 4,096; a folder of n records spans at most n - 1 dimensions.
+    epochs
+        None takes 30 (12 for video), fewer for more than 100,000 records times epochs, at least 5; 0 does not train.
+    labels
+        Comma-separated columns that the network also predicts (cross-entropy on both views), for preserved attributes.
+    steady
+        Comma-separated changes that hardly alter the vector: `crop`, `light`, `mirror` of pictures and videos; `voice`,
+        `piece`, `gain` of sound (`encoder.steady`). The largest 512 components, or `width` where that is more, are
+        turned to axes on which records differ most compared with the changes; the first `width` are used.
+    weights
+        A file of an earlier fit to use instead, with the same `size`, `grey`, `rate`, `seconds`, `frames` and `step`.
+
+    Raises
+    ------
+    SordineError
+        Where `steady` names an unknown change.
     """
 
     size: Annotated[int, Field(ge=16, le=256)] = 48
@@ -97,8 +112,10 @@ class Encoder(NetworkExtractor):
         named(self.steady)
 
     def decoder(self, kind: Kind) -> Decoder:
-        """Square pictures, clips of square frames, or waveforms of one length. Raises SordineError for a change in `steady`
-        that this kind cannot be changed in."""
+        """Return a decoder to square pictures, clips of square frames, or waveforms of one length.
+
+        Raises SordineError where `steady` names a change of another kind of media.
+        """
         named(self.steady, kind)
         if kind == "image":
             return Pictures(self.size, self.size, self.grey)
@@ -108,10 +125,10 @@ class Encoder(NetworkExtractor):
 
     def hides_information(self) -> str:
         """Return the changes that the numbers hardly reflect (`steady`), of the options or of the weights."""
-        return ", ".join(named(self.steady)) or ("" if self.weights is None else told(self.weights))
+        return ", ".join(named(self.steady)) or ("" if self.weights is None else changes_in(self.weights))
 
     def net(self, kind: Kind) -> Net:
-        """The network for a kind of media, its weights as they start."""
+        """Return the untrained network for a kind of media."""
         if kind == "image":
             return nets.Pictures(1 if self.grey else 3, WIDTH[kind])
         if kind == "video":
@@ -123,32 +140,32 @@ class Encoder(NetworkExtractor):
         return nets.Sound(filters, window, round(HOP_S * self.rate), WIDTH[kind])
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """The network of the file `weights`. Raises SordineError where none is named, or it is of other options."""
+        """Load the file `weights`. Raises SordineError where none is given, or it was trained with other options."""
         if self.weights is None:
-            raise SordineError("encoder learns from the folder itself; to use what it learnt before, give weights=FILE")
+            raise SordineError("encoder is trained on the folder itself; to use an earlier training, give weights=FILE")
         if not self.weights.is_file():
             raise SordineError(f"encoder: weights {self.weights} does not exist")
         state = read_state(self.weights)
         missing = [name for name in ("mean", "projection") if name not in state]
         if missing:
-            raise SordineError(f"{self.weights} is not what encoder learns: it has no {missing[0]!r}")
+            raise SordineError(f"{self.weights} is not a training of encoder: it lacks {missing[0]!r}")
         mean, projection = state.pop("mean").float(), state.pop("projection").float()
         changes = [name for name in read(state.pop("steady", None)).split(",") if name]
         if (asked := named(self.steady, kind)) and sorted(asked) != sorted(changes):
-            how = f"steady under {', '.join(changes)}" if changes else "without steady"
-            raise SordineError(f"{self.weights} was learnt {how}, and steady is learnt: leave it out")
+            how = f"with steady={','.join(changes)}" if changes else "without `steady`"
+            raise SordineError(f"{self.weights} was trained {how}; remove the option `steady`, or train again")
         net = self.net(kind)
         load(net, state, self.weights)
         if projection.shape != (len(mean), self.width):
             raise SordineError(
-                f"{self.weights} was learnt with other options: it gives {projection.shape[-1]} numbers a record, "
-                f"not {self.width}"
+                f"{self.weights} was trained with width={projection.shape[-1]}, not {self.width}; give the same options"
             )
-        return Learnt(net, mean, projection, kind, run.device, changes)
+        return TrainedEncoder(net, mean, projection, kind, run.device, changes)
 
     def fit(self, decoded: Decoded, media: Media, run: Run) -> Encode:
-        """Train the network on the folder and find the components of what it says, batch by batch: memory does not grow
-        with the folder (a few matrices of at most 3,400 x 3,400).
+        """Train the network on the folder and compute the components of its activations, batch by batch.
+
+        Memory does not grow with the folder (a few matrices of at most 3,400 x 3,400).
 
         Goes on from `run.folder` where an earlier call was cut off. Raises SordineError where there are fewer than 16
         records to learn from, they are all the same, or a column of `labels` is missing or has fewer than two classes.
@@ -157,7 +174,9 @@ class Encoder(NetworkExtractor):
             return self.open(decoded.kind, run)
         rows = learning(decoded, media)
         if len(rows) < FEWEST:
-            raise SordineError(f"{media.root}: encoder learns from {FEWEST} records or more, and there are {len(rows)}")
+            raise SordineError(
+                f"{media.root}: encoder needs at least {FEWEST} records in the fit; there are {len(rows)}"
+            )
         table = self._table(decoded, media, rows)
         changes = named(self.steady, decoded.kind)
         with seeded(run.seed, "encoder"):
@@ -171,19 +190,23 @@ class Encoder(NetworkExtractor):
         mean, projection = self._components(net, decoded, rows, changes, media, run)
         if changes:
             run.log(f"encoder: axes that are steady under {', '.join(changes)}")
-        return Learnt(net, mean, projection, decoded.kind, run.device, changes)
+        return TrainedEncoder(net, mean, projection, decoded.kind, run.device, changes)
 
     def _table(self, decoded: Decoded, media: Media, rows: np.ndarray) -> Table:
-        """The learning records, still mapped, with the labels that were named."""
+        """Return the records of the fit, still mapped, with the named labels."""
         y, classes = {}, {}
         columns = [c for c in media.records.column_names if c != "file_name"]
         for name in (n.strip() for n in self.labels.split(",") if n.strip()):
             if name not in columns:
-                raise SordineError(f"{media.root}: encoder: no column {name!r} to learn; {nearest(name, columns)}")
+                raise SordineError(
+                    f"{media.root}: encoder: unknown column {name!r} in `labels`; {nearest(name, columns)}"
+                )
             labels = np.array(media.records[name].to_pylist(), dtype=object)[decoded.rows[rows]]
             y[name], classes[name] = encode(labels)
             if len(classes[name]) < 2:
-                raise SordineError(f"{media.root}: encoder: column {name!r} has fewer than two classes to learn")
+                raise SordineError(
+                    f"{media.root}: encoder: column {name!r} in `labels` has fewer than two classes; remove it"
+                )
         ids = np.array(media.ids, dtype=object)[decoded.rows[rows]]
         return Table(x=Rows(decoded.x, rows), y=y, ids=ids, classes=classes, source=str(media.root))
 
@@ -191,26 +214,26 @@ class Encoder(NetworkExtractor):
         kind, n = decoded.kind, len(table)
         epochs = self.epochs
         if epochs is None:
-            epochs = min(EPOCHS[kind], max(FEWEST_EPOCHS, SEEN // n))
+            epochs = min(EPOCHS[kind], max(FEWEST_EPOCHS, ENOUGH // n))
         lengths = torch.from_numpy(decoded.lengths[rows])
         game = Contrast(learner, kind, lengths, epochs)
         random = int(numpy_rng(run.seed, "encoder draw").integers(2**31))
         draw = Draw(table, min(n, BATCH[kind]), tuple(table.y), seed=random, device=run.device)
-        # What is not of the training: one that was cut off goes on under other axes too.
+        # `steady` is no part of the training: an interrupted one resumes with other axes too.
         fields = {k: v for k, v in asdict(self).items() if k not in ("weights", "steady")}
         fields |= {"epochs": epochs, "kind": kind, "seed": run.seed, "version": self.version}
         file = checkpoint_file(run.folder, "encoder", fields, table, tuple(table.y))
         history = train(game, draw, epochs, what="encoder", file=file, run=run)
         if history:
-            said = ", ".join(f"{term.rpartition('/')[2]} {value:.3f}" for term, value in history[-1].items())
-            run.log(f"encoder: {epochs} epochs over {n} records: {said}")
+            terms = ", ".join(f"{term.rpartition('/')[2]} {value:.3f}" for term, value in history[-1].items())
+            run.log(f"encoder: {epochs} epochs over {n} records: {terms}")
 
     def _components(
         self, net: Net, decoded: Decoded, rows: np.ndarray, changes: list[str], media: Media, run: Run
     ) -> tuple[Tensor, Tensor]:
-        """Mean (d,) of the blocks' numbers, and the map (d, width) of what is left to the vector, both float32."""
+        """Return the mean (d,) of the blocks' numbers, and the map (d, width) to the vector, both float32."""
         origin, total, square, sizes = np.zeros(0), np.zeros(0), np.zeros((0, 0)), [0]
-        for blocks in _said(net, decoded, rows, run.device):
+        for blocks in _activations(net, decoded, rows, run.device):
             values = np.concatenate(blocks, axis=1, dtype=np.float64)
             if not len(origin):
                 # Near the mean: no cancellation.
@@ -228,7 +251,7 @@ class Encoder(NetworkExtractor):
             live = own > DEAD * max(own.max(), DEAD)
             scale[start : start + size][live] = 1 / (own[live] * np.sqrt(size))
         if not scale.any():
-            raise SordineError(f"{media.root}: encoder has nothing to learn, as all records look the same")
+            raise SordineError(f"{media.root}: encoder cannot be trained, as all records look the same")
         among = max(self.width, AMONG) if changes else self.width
         variance, directions = principal(scale[:, None] * covariance * scale, min(among, len(rows) - 1))
         square_matrix = numpy_rng(run.seed, "encoder rotation").normal(size=(self.width, self.width))
@@ -238,8 +261,8 @@ class Encoder(NetworkExtractor):
             there = scale[:, None] * whitened
 
             def numbers(x: Tensor, lengths: Tensor) -> np.ndarray:
-                said = _blocks(net, x, lengths, run.device)
-                return (np.concatenate(said, axis=1, dtype=np.float64) - mean) @ there
+                parts = _blocks(net, x, lengths, run.device)
+                return (np.concatenate(parts, axis=1, dtype=np.float64) - mean) @ there
 
             random = int(numpy_rng(run.seed, "encoder steady").integers(2**31))
             left, size = variance ** (1 - WHITENING), BLOCK[decoded.kind]
@@ -251,7 +274,7 @@ class Encoder(NetworkExtractor):
 
 
 class Learner(nn.Module):
-    """What is trained around the network and not kept: SimCLR's projector, and a linear head for each label."""
+    """The network in training, with SimCLR's projector and a linear head for each label."""
 
     def __init__(self, net: Net, classes: list[int]) -> None:
         super().__init__()
@@ -260,9 +283,9 @@ class Learner(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(net.width, c) for c in classes)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Records of a batch -> p of NT-Xent (b, 128), and logits (b, classes) of every head."""
-        said = self.net(x, lengths)
-        return self.projector(said), [head(said) for head in self.heads]
+        """Return p of NT-Xent (b, 128), and logits (b, classes) of every head."""
+        z = self.net(x, lengths)
+        return self.projector(z), [head(z) for head in self.heads]
 
 
 class Contrast:
@@ -283,34 +306,34 @@ class Contrast:
         x = records.x if self.kind == "audio" else records.x.to(torch.uint8)
         lengths = self.lengths[records.rows].to(x.device)
         x1, lengths1, x2, lengths2 = two_views(self.kind, x, lengths, draw.generator, GENTLE[self.kind])
-        # One pass for both views: batch norm then sees them together.
+        # One pass for both views, so that batch normalisation gets them together.
         both, lengths = torch.cat([x1, x2]), torch.cat([lengths1, lengths2])
         if self.kind == "audio":
-            # No time goes into padding that the whole batch shares.
+            # Padding that the whole batch shares is cut, to save time.
             both = both[:, : max(int(lengths.max()), self.shortest)]
         p, logits = self.learner(both, lengths)
         one, other = p.chunk(2)
         terms = {"nt_xent": simclr(one, other, TAU)}
-        for said, (name, labels) in zip(logits, records.y.items(), strict=True):
+        for output, (name, labels) in zip(logits, records.y.items(), strict=True):
             twice = labels.repeat(2)
-            terms[name] = masked_mean(functional.cross_entropy(said, twice, ignore_index=-1, reduction="none"), twice)
+            terms[name] = masked_mean(functional.cross_entropy(output, twice, ignore_index=-1, reduction="none"), twice)
         yield "encoder", terms
 
     @property
     def shortest(self) -> int:
-        """Samples that a batch of sound has at least: a window's."""
+        """Fewest samples of a batch of sound: those of a window."""
         return len(self.learner.net.window) if isinstance(self.learner.net, nets.Sound) else 0
 
 
-class Learnt(Frozen):
-    """A trained network with its components: an `Encode` that has something to save. steady: what its numbers are steady under."""
+class TrainedEncoder(Frozen):
+    """An `Encode` of `Encoder`: the trained network with its components. changes: those of `steady`."""
 
     def __init__(
         self, net: Net, mean: Tensor, projection: Tensor, kind: Kind, device: str, changes: Sequence[str] = ()
     ) -> None:
         self.network, self.mean, self.projection = net.to(device), mean, projection
         self.steady = ",".join(changes)
-        # One order in memory, however the weights came: another can change the last digits of a convolution.
+        # Always the same order in memory: another can change the last digits of a convolution.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         there = mean.to(device), projection.to(device)
 
@@ -322,19 +345,17 @@ class Learnt(Frozen):
             named = self.steady.replace(",", ", ")
             self.details = {
                 "steady": self.steady,
-                "say": [
-                    f"the numbers are steady under {named}: what is read of the originals is read of these numbers"
-                ],
+                "say": [f"The numbers hardly reflect {named}, so the accuracy on originals is that of these numbers."],
             }
 
     def weights(self) -> dict[str, Tensor]:
-        """The network's weights, `mean` and `projection`; `steady`, where its numbers are."""
-        told = {"steady": written(self.steady.split(","))} if self.steady else {}
-        return {**self.network.state_dict(), "mean": self.mean, "projection": self.projection, **told}
+        """Return the network's weights, `mean` and `projection`; and `steady`, where it was set."""
+        changes = {"steady": written(self.steady.split(","))} if self.steady else {}
+        return {**self.network.state_dict(), "mean": self.mean, "projection": self.projection, **changes}
 
 
-def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator[list[np.ndarray]]:
-    """The blocks of numbers of some records, (b, d) each, a batch at a time."""
+def _activations(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator[list[np.ndarray]]:
+    """Return the blocks of activations of some records, (b, d) each, a batch at a time."""
     size = BLOCK[decoded.kind]
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
@@ -343,14 +364,14 @@ def _said(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> Iterator
 
 
 def _blocks(net: Net, x: Tensor, lengths: Tensor, device: str) -> list[np.ndarray]:
-    """The blocks of numbers of one batch, (b, d) each."""
+    """Return the blocks of activations of one batch, (b, d) each."""
     with torch.inference_mode(), exact():
         return [b.cpu().numpy() for b in net.blocks(x.to(device), lengths.to(device))]
 
 
 @torch.no_grad()
 def _settle(net: Net, decoded: Decoded, rows: np.ndarray, device: str) -> None:
-    """Let the batch norms of an untrained network see the records once, as they would have in training."""
+    """Pass the records once through the batch normalisations of an untrained network, as training would."""
     net.train()
     for start in range(0, len(rows), BATCH[decoded.kind]):
         part = rows[start : start + BATCH[decoded.kind]]

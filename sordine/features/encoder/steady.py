@@ -1,9 +1,8 @@
-"""Axes on which records differ from one another more than a record does from itself when it is changed.
+"""Axes on which records differ more from each other than from changed copies of themselves.
 
-Akin to a linear discriminant (Fisher, 1936) in which every record is a class of its own: no label is needed. What varies
-within is what separates changed copies from the record itself, their mean included; it is held against what varies in
-all. Dividing by what varies within is customary for telling speakers (Hatch, Kajarekar and Stolcke, 2006); here speakers
-may themselves be what is changed away.
+Similar to a linear discriminant (Fisher, 1936) in which every record is a class: no label is needed. The variation
+within is that between changed copies and the record itself, mean included. Dividing by it is customary in speaker
+recognition (Hatch, Kajarekar and Stolcke, 2006); here the speaker may itself be the change.
 """
 
 from __future__ import annotations
@@ -22,53 +21,55 @@ from sordine.errors import SordineError, nearest
 from sordine.features.augmentation.views import STILL, ViewOptions, one_view
 from sordine.run import Run
 
-SEEN: dict[str, ViewOptions] = {
+PICTURES: dict[str, ViewOptions] = {
     "crop": replace(STILL, scale=(0.7, 1.0)),
     "light": replace(STILL, jitter=0.8, brightness=0.6, contrast=0.6, hue=0.05, shade=1.0),
     "mirror": replace(STILL, flip=1.0),
 }
-# What a record may be changed in. voice: played faster or slower, by three semitones at most, so that pitch, formants
-# and pace change together.
+# The changes of each kind of media. voice: faster or slower by at most three semitones, so that pitch, formants and
+# pace change together.
 CHANGES: dict[Kind, dict[str, ViewOptions]] = {
-    "image": SEEN,
-    "video": SEEN,
+    "image": PICTURES,
+    "video": PICTURES,
     "audio": {
         "voice": replace(STILL, speed=(2 ** (-3 / 12), 2 ** (3 / 12))),
         "piece": replace(STILL, piece=(0.5, 0.7)),
         "gain": replace(STILL, gain=6.0),
     },
 }
-COPIES = 4096  # changed copies that are made for every change, at least, unless each record has 8 of them
+COPIES = 4096  # fewest changed copies of every change, unless each record has 8 of them
 MOST_COPIES = 8  # of one record
-FLOOR = 0.1  # of the mean variance, added to what varies within: an axis of hardly any variance is not steady
+FLOOR = 0.1  # of the mean variance, added to the variation within: an axis of hardly any variance is not steady
 
 
 def named(names: str, kind: Kind | None = None) -> list[str]:
-    """The changes in a text with commas, each once; "none" stands for none. Raises SordineError for one that no kind of
-    media, or not this kind, can be changed in."""
-    asked = [] if names.strip() == "none" else list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
+    """Return the changes in a comma-separated text, each once; "none" stands for none.
+
+    Raises SordineError for a change that is unknown, for this kind of media where one is given.
+    """
+    changes = [] if names.strip() == "none" else list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
     known = list(CHANGES[kind]) if kind else list(dict.fromkeys(n for changes in CHANGES.values() for n in changes))
-    for name in asked:
+    for name in changes:
         if name not in known:
             of = {"image": "pictures", "video": "videos", "audio": "sound"}[kind] if kind else "records"
             hint = nearest(name, known)
             hint = "" if hint.startswith("known") else f"; {hint}"
-            raise SordineError(f"encoder: steady={name}: {of} can be changed in {', '.join(known)}{hint}")
-    return asked
+            raise SordineError(f"encoder: steady={name} is unknown; the changes of {of} are {', '.join(known)}{hint}")
+    return changes
 
 
 def written(changes: list[str]) -> Tensor:
-    """Names as a file of weights holds them: their bytes, (n,) uint8."""
+    """Return names as in a file of weights: their bytes, (n,) uint8."""
     return torch.tensor(list(",".join(changes).encode()), dtype=torch.uint8)
 
 
-def read(kept: Tensor | None) -> str:
-    """What `written` was given, with commas; "" for None."""
-    return "" if kept is None else bytes(kept.to(torch.uint8).tolist()).decode(errors="replace")
+def read(stored: Tensor | None) -> str:
+    """Return the names that `written` stored, comma-separated; "" for None."""
+    return "" if stored is None else bytes(stored.to(torch.uint8).tolist()).decode(errors="replace")
 
 
-def told(weights: Path) -> str:
-    """What the numbers of a file of weights are steady under, with commas; "" where that is nothing, or cannot be read."""
+def changes_in(weights: Path) -> str:
+    """Return the changes of `steady` in a file of weights, comma-separated; "" without any, or for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -81,9 +82,9 @@ def told(weights: Path) -> str:
 def changed(
     decoded: Decoded, rows: np.ndarray, change: str, block: int, generator: torch.Generator
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-    """Changed copies of some records, a block at a time: (the rows, x (b, *shape), lengths (b,)).
+    """Return changed copies of some records, a block at a time: (rows, x (b, *shape), lengths (b,)).
 
-    All records where there are fewer than 4,096, several copies of each up to 8; else 4,096 of them, evenly spaced.
+    Of fewer than 4,096 records, all are used, with up to 8 copies each; of more, 4,096 that are evenly spaced.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), COPIES)).round().astype(np.int64)]
     for _ in range(copies(len(rows))):
@@ -94,12 +95,12 @@ def changed(
 
 
 def copies(records: int) -> int:
-    """How many changed copies there are of each record that is changed."""
+    """Return the number of changed copies of each record that is used."""
     return min(MOST_COPIES, -(-COPIES // min(records, COPIES)))
 
 
 def within(differences: Iterator[np.ndarray]) -> np.ndarray:
-    """Mean product (k, k) of differences (b, k), block by block, between changed records and themselves."""
+    """Return the mean product (k, k) of differences (b, k) between changed and unchanged records."""
     total, count = np.zeros((0, 0)), 0
     for block in differences:
         values = np.asarray(block, np.float64)
@@ -109,12 +110,20 @@ def within(differences: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def axes(variance: np.ndarray, inside: np.ndarray, floor: float = FLOOR) -> tuple[np.ndarray, np.ndarray]:
-    """The steadiest axes of uncorrelated numbers, steadiest first: (k, k) map of the numbers to them, (k,) ratios.
+    """Return the steadiest axes of uncorrelated numbers, steadiest first: a (k, k) map to them, and (k,) ratios.
 
-    variance: (k,) of each number, over records. inside: (k, k), mean products of changes (`within`), summed over the
-    kinds of change. Of axes v with v'Vv = 1, V = diag(variance), the one whose r = v'(inside + floor mean(variance) I)v
-    is least, then the least of those that are uncorrelated with it, and so on; each is given the deviation r^(-1/2), so
-    that changes, and the floor, make all of them vary alike. The largest coordinate of V^(1/2) v is positive.
+    Of axes v with v'Vv = 1, V = diag(variance), the first minimises r = v'(inside + floor mean(variance) I)v, the
+    second does so among those uncorrelated with it, and so on. Each gets the deviation r^(-1/2), so that the changes
+    and the floor alter all of them alike. The largest coordinate of V^(1/2) v is positive.
+
+    Parameters
+    ----------
+    variance
+        Of each number, over records: (k,).
+    inside
+        Mean products of changes (`within`), summed over the kinds of change: (k, k).
+    floor
+        Share of the mean variance that is added to the variation within.
     """
     root = 1 / np.sqrt(variance)
     whitened = root[:, None] * inside * root + np.diag(floor * variance.mean() / variance)
@@ -137,8 +146,25 @@ def steady(
     seed: int,
     run: Run,
 ) -> np.ndarray:
-    """The map (k, k) of uncorrelated numbers to steady axes. numbers: x, lengths -> (b, k), centred; variance: (k,), of
-    them over all records. block: records at a time; what is drawn depends on it. progress: (what, done, of)."""
+    """Return the map (k, k) of uncorrelated numbers to steady axes.
+
+    Parameters
+    ----------
+    decoded, rows
+        The decoded records, and the positions of those of the fit.
+    changes
+        Names in `CHANGES`.
+    numbers
+        x and lengths to the centred numbers: (b, k).
+    variance
+        Of the numbers over all records: (k,).
+    block
+        Records at a time; the random draws depend on it.
+    seed
+        Of the random draws.
+    run
+        Receives the progress.
+    """
     generator = torch.Generator().manual_seed(seed)
     own: dict[int, np.ndarray] = {}  # by a block's first record: the blocks are the same for every copy and change
     done, of = 0, len(changes) * copies(len(rows)) * min(len(rows), COPIES)
