@@ -324,7 +324,8 @@ def test_a_missing_torchvision_says_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_a_torchvision_that_fails_otherwise_is_one_line(tmp_path: Path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('built for another torch\\nmore')")
-    code = "from sordine.models.torchvision_loader import load_torchvision as f\ntry: f()\nexcept Exception as e: print(repr(e))"  # noqa: E501
+    code = "from sordine.models.torchvision_loader import load_torchvision as f\n"
+    code += "try: f()\nexcept Exception as e: print(repr(e))"
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -99,10 +99,10 @@ def test_few_records_are_changed_several_times_and_many_once() -> None:
 def test_changes_are_named_with_commas_and_others_refused() -> None:
     assert named(" crop, light,,crop ") == ["crop", "light"]
     assert named("none") == named(" , ") == []
-    with pytest.raises(SordineError, match=r"steady=voise: records can be changed in .*; did you mean 'voice'"):
+    with pytest.raises(SordineError, match=r"steady=voise.*'voice'"):
         Encoder(steady="voise")
     have, of = media("image")
-    with pytest.raises(SordineError, match="steady=voice: pictures can be changed in crop, light, mirror"):
+    with pytest.raises(SordineError, match="crop, light, mirror"):
         replace(SMALL["image"], steady="voice").fit(have, of, Run())
 
 
@@ -179,10 +179,10 @@ def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path)
         assert np.array_equal(vectors(again, have), vectors(steady, have))
         assert again.weights()["steady"].numpy().tobytes() == b"crop,light"
     assert changes_in(file) == "crop,light"
-    with pytest.raises(SordineError, match="crop, light"):
+    with pytest.raises(SordineError, match="crop,light"):
         replace(tool, weights=file, steady="mirror").open("image", Run())
     save_file({k: v.contiguous() for k, v in one.items()}, file)
-    with pytest.raises(SordineError, match="learnt without steady"):
+    with pytest.raises(SordineError, match="without `steady`"):
         replace(tool, weights=file).open("image", Run())
     assert changes_in(file) == changes_in(tmp_path / "none") == ""
 
