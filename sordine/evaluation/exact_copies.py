@@ -1,4 +1,4 @@
-"""Released records that are copies of original ones, known by their bits: whose they are, and what that alone tells."""
+"""Memorisation: released records that are exact copies of originals, and what that alone gives away."""
 
 from __future__ import annotations
 
@@ -13,60 +13,84 @@ from sordine.metrics.accuracy import majority
 from sordine.metrics.nag import wilson
 from sordine.policy import Policy
 
-FEWEST = 20  # records that a share is taken of
-UNTOUCHED = 0.05  # share of records that leave as they came from which on that is a leak
+FEWEST = 20  # records below which no share is computed
+UNTOUCHED = 0.05  # share of unchanged records above which the release leaks
 
 
 def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray, policy: Policy) -> list[Flaw]:
-    """What is told by nothing but whose copy a released record is, which an attacker need not learn.
+    """Return what copies give away without any training.
 
-    original: the whole table. before, after: the records tried, and what was released for them (n, *shape), row by row. fitted: (n,)
-    which of them the modifier was fitted on. A flaw `leak` where more than 5 % leave as they came; and for each suppressed
-    attribute and side where guessing that a record is of the class of the copy's owner is right more often than guessing the
-    commonest class, beyond a 95 % interval (for all of these questions together).
+    A release leaks where more than 5 % of the records are unchanged. It leaks too where predicting the class of the
+    original that a released record is a copy of is better than the baseline, beyond a 95 % interval for all suppressed
+    attributes and both sides together.
+
+    Parameters
+    ----------
+    original
+        The whole table of originals.
+    before, after
+        The attacked originals, and what was released for them (n, *shape), row by row.
+    fitted
+        Which of them the modifier was fitted on, (n,).
+    policy
+        Roles of the attributes.
     """
     if original.shape != after.shape[1:]:
         return []
-    mine = owners(digests(blocks_of(after)), digests(blocks_of(original.x)), original.ids)
-    known = mine >= 0
+    source = owners(digests(blocks_of(after)), digests(blocks_of(original.x)), original.ids)
+    known = source >= 0
     if known.sum() < FEWEST:
         return []
     flaws = []
-    own = (np.asarray(after, np.float32) == np.asarray(before.x, np.float32)).reshape(len(after), -1).all(1)
-    if own.mean() > UNTOUCHED:
+    unchanged = (np.asarray(after, np.float32) == np.asarray(before.x, np.float32)).reshape(len(after), -1).all(1)
+    if unchanged.mean() > UNTOUCHED:
         message = (
-            f"{100 * own.mean():.1f} % of the records leave as they came ({own.sum():,} of {len(own):,} tried): substitutes are "
-            "few, or much like the records they stand for. More records, or other people's (--pool), help."
+            f"{100 * unchanged.mean():.1f} % of the records are released unchanged ({unchanged.sum():,} of "
+            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit with more "
+            "records, or use other people's (--pool)."
         )
         flaws.append(Flaw("own-copy", "leak", message))
-        if own.mean() > 0.5:  # whose class they are of is then no question
+        if unchanged.mean() > 0.5:  # the class of the copied original is then the record's own
             return flaws
-    asked = [(s, side) for s in policy.suppress for side in (True, False)]
-    for s, side in asked:
-        labels, theirs = before.y[s], np.where(known, original.y[s][mine], -1)
-        rows = (fitted == side) & (labels >= 0) & (theirs >= 0)
+    return flaws + _classes_of_copies(original, before, source, fitted, policy)
+
+
+def _classes_of_copies(
+    original: Table, before: Table, source: np.ndarray, fitted: np.ndarray, policy: Policy
+) -> list[Flaw]:
+    flaws = []
+    questions = [(s, side) for s in policy.suppress for side in (True, False)]
+    for s, side in questions:
+        labels, copied_labels = before.y[s], np.where(source >= 0, original.y[s][source], -1)
+        rows = (fitted == side) & (labels >= 0) & (copied_labels >= 0)
         n = int(rows.sum())
         if n < FEWEST:
             continue
-        right = float((labels[rows] == theirs[rows]).mean())
-        guess = majority(labels[rows])
-        low, _ = wilson(right * n, n, 1 - 0.05 / len(asked))
-        if low > guess:
-            where = "the modifier was fitted on" if side else "the modifier never saw"
+        accuracy = float((labels[rows] == copied_labels[rows]).mean())
+        baseline = majority(labels[rows])
+        low, _ = wilson(accuracy * n, n, 1 - 0.05 / len(questions))
+        if low > baseline:
+            where = "records of the fit" if side else "unseen records"
             message = (
-                f"Released records are copies of real ones, and of the records that {where} {100 * right:.1f} % got a copy of "
-                f"their own `{s}` class; always guessing the commonest class is right {100 * guess:.1f} % of the time. No attacker "
-                "has to learn that."
+                f"Released records are copies of originals. {100 * accuracy:.1f} % of the {where} became a copy from their "
+                f"own class of `{s}` (baseline: {100 * baseline:.1f} %). An attacker needs no training to use that."
             )
             flaws.append(Flaw("own-class", "leak", message, attribute=s))
     return flaws
 
 
 def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False) -> list[Flaw]:
-    """A flaw `leak` where released records are copies of originals, each about once: the table itself in another order.
+    """Return a flaw `leak` where released records are copies of originals, each about once: the table in another order.
 
-    Only originals whose vector stands once count. Copies drawn with replacement, as by substitution, repeat: that is no flaw.
-    by_order: records were matched by row number, so more than 5 % suffice, and doubt counts against the release.
+    Copies drawn with replacement, as by substitution, repeat. That is no flaw.
+
+    Parameters
+    ----------
+    original, released
+        The two tables. Only originals whose vector occurs once count.
+    by_order
+        Whether records were matched by row number. Then more than 5 % of copies are enough, and doubt counts against the
+        release.
     """
     if original.shape != released.shape:
         return []
@@ -83,7 +107,7 @@ def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False
     if drawn >= FEWEST and n - len(each) >= drawn / 2:
         return []
     message = (
-        f"{n:,} of {len(released):,} released records are bit for bit copies of originals, each about once, though matched with "
-        "other records: the originals themselves are released, in another order, and tell what they told before."
+        f"{n:,} of {len(released):,} released records are exact copies of originals, each about once, but were matched with "
+        "other records. The originals themselves are released in another order."
     )
     return [Flaw("copies", "leak", message)]

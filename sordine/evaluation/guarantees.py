@@ -1,4 +1,4 @@
-"""What is proved of a release, under which assumptions, in sentences: nothing beyond it may be claimed (docs/guide/threat-model.md)."""
+"""What is proved of a release, and under which assumptions (docs/guide/threat-model.md)."""
 
 from __future__ import annotations
 
@@ -13,33 +13,43 @@ from sordine.models.modifier import Modifier
 
 
 def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[str, ...]:
-    """The sentences for the report. exact: the best attacks on the modifier's channel, where it is discrete."""
+    """Return the sentences for the report.
+
+    Parameters
+    ----------
+    modifier
+        What made the release, or None.
+    exact
+        Findings of the optimal attack, where the modifier's output is discrete.
+    """
     if modifier is None:
-        return ("Nothing is proved of this release: without its modifier it is known by its records alone.",)
-    # Kept columns leave beside the record: where there are some, who reads both is who must be bounded.
+        return ("Nothing is proved of this release: without its modifier, only its records are known.",)
+    # Where labels are released with the record, the bound must hold for an attacker that uses both.
     most = {e.attributes: e for e in sorted(exact, key=lambda e: len(e.kept)) if e.on == "unseen"}
-    said = [_discrete(e) for e in most.values()]
+    sentences = [_discrete(e) for e in most.values()]
     card = getattr(modifier, "card", None)
     method = METHODS.get(card.method) if card is not None else None
     sentence = NO_GUARANTEE if card is None or method is None else method.guarantees(card.fit)
-    if said and sentence not in ("", NO_GUARANTEE):
-        said.append(sentence)
-    if said:
+    if sentences and sentence not in ("", NO_GUARANTEE):
+        sentences.append(sentence)
+    if sentences:
         return (
-            *said,
-            "Of several records of one person read together, of several draws of one record, and of records unlike these, nothing is proved.",
+            *sentences,
+            "Nothing is proved for several records of one person, for several releases of one record, or for records "
+            "unlike these.",
         )
     if modifier.discrete:
-        return ("Nothing is proved of new records: the modifier saw all of those that are labelled.",)
+        return ("Nothing is proved for new records: the modifier was fitted on all labelled records.",)
     return (sentence or NO_GUARANTEE,)
 
 
 def _discrete(e: ExactFinding) -> str:
     names = " and ".join(f"`{a}`" for a in e.attributes)
     beside = f" with {' and '.join(f'`{a}`' for a in e.kept)} beside it" if e.kept else ""
+    bound = percent(optimal_accuracy_bound(e.accuracy, e.records))
     return (
-        f"Proved, if nothing was fitted on the {e.records:,} unseen records, their features included, and further ones come from "
-        f"where they came from: no attacker at all, with the modifier in hand and without the key, reads more than {percent(optimal_accuracy_bound(e.accuracy, e.records))} of "
-        f"{names} from one draw of one record{beside} ({percent(e.guess)} by "
-        "guessing; wrong in at most one of twenty draws of the unseen records; most of what lies between is that they are few)."
+        f"Proved: no attacker with the modifier but without the key predicts {names} from one release of one "
+        f"record{beside} with an accuracy above {bound} (baseline: {percent(e.guess)}). This assumes that nothing was fitted "
+        f"on the {e.records:,} unseen records, and that further records come from the same source. The bound is wrong for at "
+        "most one of twenty samples of unseen records. More unseen records make it tighter."
     )

@@ -1,5 +1,5 @@
-"""What is wrong with a release itself, before any attacker is trained: records that do not match, columns, ids and an order
-that tell a secret, features that are broken."""
+"""Checks of a release that need no training: records that do not match, damaged features, and columns, ids or an order that
+give away a suppressed attribute."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sordine.metrics.accuracy import majority
 from sordine.metrics.information import accuracy_from_labels
 from sordine.policy import Policy
 
-SURE = 4.0  # standard deviations above what permuted labels show: many things are tried
-TELLS = 0.1  # share of what there is to know above the guess, below which a tell is not worth a sentence
-STRONG = 0.25  # a kept column that tells more than this gives the secret away
-LOOKED_AT = 6000  # records of which ids and order are looked at
+SURE = 4.0  # standard deviations above permuted labels, because many checks are made
+TELLS = 0.1  # NAG below which a check is silent
+STRONG = 0.25  # NAG from which a column is a leak
+LOOKED_AT = 6000  # records whose ids and order are checked
 DRAWS = 20
 BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Match:
-    """Rows of the two tables that are the same record, by id and in the original's order; what did not match."""
+    """Rows of the two tables that are the same record, in the order of the originals, and flaws of the match."""
 
     original: np.ndarray
     released: np.ndarray
@@ -38,7 +38,7 @@ class Match:
 
 
 def match(original: Table, released: Table) -> Match:
-    """Find each released record's original by id. Of a repeated id, the first record counts."""
+    """Match released records with originals by id. Of a repeated id, the first record counts."""
     first: dict[str, int] = {}
     repeated = []
     for row, name in enumerate(map(str, released.ids)):
@@ -50,28 +50,26 @@ def match(original: Table, released: Table) -> Match:
     flaws = []
     missing = original.ids[rows < 0]
     if len(missing):
-        flaws.append(_broken("missing", "records of the original are not among the released", missing))
+        flaws.append(_broken("missing", "original records are missing from the release", missing))
     if extra:
-        flaws.append(_broken("extra", "released records are not in the original", extra))
+        flaws.append(_broken("extra", "released records are not in the original table", extra))
     if repeated:
         flaws.append(_broken("duplicate", "released records repeat an id", repeated))
     matched = np.flatnonzero(rows >= 0)
     if (np.diff(rows[matched]) < 0).any():
-        flaws.append(Flaw("order", "note", "The released records come in another order; they were matched by id."))
+        flaws.append(Flaw("order", "note", "The released records have another order. They were matched by id."))
     return Match(matched, rows[matched], tuple(flaws))
 
 
-def _broken(
-    code: str, what: str, ids: Iterable[str], then: str = "the audit goes on with the records that match"
-) -> Flaw:
-    # The id is a field of its own: the sentence may leave with a release, the id may not.
+def _broken(code: str, what: str, ids: Iterable[str], then: str = "the audit uses the records that match") -> Flaw:
+    # The id is a field of its own: the sentence may be released, the id may not.
     ids = list(ids)
     return Flaw(code, "broken", f"{len(ids):,} {what}; {then}.", example=str(ids[0]))
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What looking at every matched record found: flaws, which records are finite, which are untouched."""
+    """Results for every matched record: flaws, which records are finite, and which are unchanged."""
 
     flaws: tuple[Flaw, ...]
     finite: np.ndarray
@@ -79,7 +77,7 @@ class Contents:
 
 
 def contents(original: Table, released: Table, rows: Match) -> Contents:
-    """NaN and infinity, records and columns without any variation, records that left as they came. Reads in blocks."""
+    """Find NaN and infinity, records and columns without variation, and unchanged records. Works in blocks."""
     n = len(rows.released)
     finite, equal = np.ones(n, bool), np.zeros(n, bool)
     same_width = original.width == released.width
@@ -112,24 +110,24 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
         flaws.append(Flaw("width", "note", message))
     still = (low == high) if finite.any() else np.zeros(0, bool)
     if len(still) and still.all() and finite.sum() > 1:
-        flaws.append(Flaw("constant", "broken", "All released records are the same: nothing can be read from them."))
+        flaws.append(Flaw("constant", "broken", "All released records are equal, so they contain no information."))
     elif len(still) and (dead := still & ~(low_before == high_before) if same_width else still).any():
-        message = f"{dead.sum():,} of {len(still):,} released columns hold one value only (the first: column {int(dead.argmax())})."
+        message = f"{dead.sum():,} of {len(still):,} released columns have one value (the first: column {int(dead.argmax())})."
         flaws.append(Flaw("constant-column", "note", message))
     if equal.any():
-        message = f"{equal.sum():,} of {n:,} released records are bit for bit their own original: they leave as they came, though under another name."
+        message = f"{equal.sum():,} of {n:,} records are released unchanged."
         flaws.append(Flaw("untouched", "note", message))
     return Contents(tuple(flaws), finite, equal)
 
 
 def columns(original: Table, released: Table, rows: Match, policy: Policy) -> list[Flaw]:
-    """Label columns beside the released records that are, or tell, a suppressed attribute."""
+    """Find released columns that are a suppressed attribute or give one away."""
     flaws = []
     beside = {name: codes[rows.released] for name, codes in released.y.items()}
     if released.group is not None:
         beside["group"] = released.group[rows.released]
     for column, values in released.extra.items():
-        if values.dtype != object:  # numbers, by which of 50 even bins they lie in
+        if values.dtype != object:  # numbers, in 50 bins of equal counts
             known = np.isfinite(values)
             edges = np.unique(np.quantile(values[known], np.linspace(0, 1, 51)[1:-1])) if known.any() else np.zeros(0)
             beside[column] = np.where(known, np.searchsorted(edges, values, side="right"), -1)[rows.released]
@@ -137,7 +135,7 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
             flaws += _text_tells(original, rows, policy, column, [str(v) for v in values[rows.released]])
     for name in policy.suppress:
         if name in beside:
-            message = f"The suppressed attribute `{name}` stands as a column beside the released records."
+            message = f"The suppressed attribute `{name}` is a column of the release. Remove the column."
             flaws.append(Flaw("suppressed-column", "leak", message, name, name))
         truth = original.y[name][rows.original]
         for column, codes in beside.items():
@@ -147,15 +145,15 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
             if share is None or share < TELLS / 2:
                 continue
             strong = share >= STRONG
-            how = "decides" if share > 0.999 else "tells"
+            how = "determines" if share > 0.999 else "gives away"
             much = "" if share > 0.999 else f" {share:.0%} of"
-            message = f"Column `{column}`, released beside the records, {how}{much} the suppressed `{name}`."
+            message = f"Released column `{column}` {how}{much} the suppressed `{name}`."
             flaws.append(Flaw("telling-column", "leak" if strong else "note", message, name, column))
     return flaws
 
 
 def _text_tells(original: Table, rows: Match, policy: Policy, column: str, texts: list[str]) -> list[Flaw]:
-    # A column of many different strings, read by the pieces they are made of.
+    # A column of many different strings, predicted from their character n-grams.
     some = np.sort(numpy_rng(0, "texts looked at").permutation(len(texts))[:LOOKED_AT])
     flaws = []
     if len(some):
@@ -163,9 +161,7 @@ def _text_tells(original: Table, rows: Match, policy: Policy, column: str, texts
         for name in policy.suppress:
             share = _tells(MultinomialNB(), spelled, original.y[name][rows.original][some])
             if share > TELLS:
-                message = (
-                    f"Column `{column}`, released beside the records, tells {share:.0%} of the suppressed `{name}`."
-                )
+                message = f"Released column `{column}` gives away {share:.0%} of the suppressed `{name}`."
                 flaws.append(Flaw("telling-column", "leak" if share >= STRONG else "note", message, name, column))
     return flaws
 
@@ -177,8 +173,10 @@ def _grams() -> HashingVectorizer:
 
 
 def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
-    """How much of what there is to know of `truth` above the guess a label column gives, 0 to 1, less what permuted labels
-    show; None where that is not above chance."""
+    """Return the NAG (0 to 1) of predicting `truth` from a label column, less what permuted labels show.
+
+    None where it is not above chance.
+    """
     known = (truth >= 0) & (codes >= 0)
     truth, codes = truth[known], codes[known]
     if len(truth) < 2 or len(np.unique(codes)) < 2 or majority(truth) == 1:
@@ -192,8 +190,10 @@ def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
 
 
 def names_and_order(original: Table, released: Table, rows: Match, policy: Policy, *, final: bool) -> list[Flaw]:
-    """Ids and an order of the records that tell a suppressed attribute. final: they are what leaves the house; else
-    `sordine release` still replaces them, and the flaw is a note."""
+    """Find ids and an order of the records that give away a suppressed attribute.
+
+    final: whether ids and order are released as they are. Otherwise `sordine release` replaces them, and flaws are notes.
+    """
     pick = rows.released
     truths = {name: original.y[name][rows.original] for name in policy.suppress}
     if len(pick) > LOOKED_AT:
@@ -203,7 +203,7 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
     if not ids:
         return []
     severity = "leak" if final else "note"
-    remedy = "" if final else " `sordine release` replaces ids and order: release that, not this working copy."
+    remedy = "" if final else " `sordine release` replaces ids and order. Release its output, not this working copy."
     flaws = []
     spelled, numbers, order = _grams().transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
     for name, truth in truths.items():
@@ -214,14 +214,14 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
             example = next(
                 i for i, t in zip(ids, truth, strict=True) if t >= 0 and _spells(i, original.classes[name][t])
             )
-            message = f"Ids spell the suppressed `{name}`.{remedy}"
+            message = f"Ids contain the class of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name, example=example))  # type: ignore[arg-type]
         elif max(by_text, by_number) > TELLS:
-            message = f"Ids tell the suppressed `{name}`: {max(by_text, by_number):.0%} of it is read from the id alone.{remedy}"
+            message = f"Ids give away {max(by_text, by_number):.0%} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
         by_order = _tells(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), order, truth)
         if by_order > TELLS:
-            message = f"The order of the records tells {by_order:.0%} of the suppressed `{name}`.{remedy}"
+            message = f"The order of the records gives away {by_order:.0%} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-order", severity, message, name))  # type: ignore[arg-type]
     return flaws
 
@@ -236,7 +236,7 @@ def _spells(name: str, cls: str) -> bool:
 
 
 def _class_in_id(ids: list[str], truth: np.ndarray, classes: tuple[str, ...]) -> float:
-    # Share of ids that spell their record's own class, above what ids of other records do; 0 where that may be chance.
+    # Share of ids that contain their record's own class, above that of permuted classes; 0 where that may be chance.
     known = np.flatnonzero(truth >= 0)
     if len(known) < 10 or len(np.unique(truth[known])) < 2:
         return 0.0
@@ -266,7 +266,7 @@ def _numbers(ids: list[str]) -> np.ndarray:
 
 
 def _tells(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:
-    # NAG-like: what a small classifier reads of one half after learning the other, and back; 0 where it may be chance.
+    # NAG of a small classifier, cross-validated on two halves; 0 where it may be chance.
     known = np.flatnonzero(truth >= 0)
     if len(known) < 40 or len(np.unique(truth[known])) < 2:
         return 0.0

@@ -55,7 +55,7 @@ def test_a_draw_from_ones_own_class_is_a_leak_on_both_sides() -> None:
     found = flaws_of(whole, drawn(whole, 0.4))
     assert list(found) == ["own-class"]
     assert len(found["own-class"]) == 2
-    assert "never saw" in found["own-class"][1]
+    assert "unseen" in found["own-class"][1]
 
 
 def test_records_that_leave_as_they_came_are_a_leak() -> None:
