@@ -86,12 +86,7 @@ def audit(
     run, options = run or Run(), options or AuditOptions()
     known = _Release(modifier, key)
     case = _match(original, released, policy, known, options, run)
-    for table in (case.original, case.released):
-        if not _families(table, budget):
-            raise SordineError(
-                f"{table.source}: none of the attacks {', '.join(budget.families)} fits records of shape "
-                f"{list(table.shape)}; add another family to the budget"
-            )
+    _require_attacks(case, budget)
     selection = _select(case, known, options, budget)
     data = _data(case, selection, known, budget, options, run)
     findings: list[Finding] = []
@@ -157,6 +152,15 @@ def _match(original: Table, released: Table, policy: Policy, known: _Release, op
         flaws += copies_elsewhere(original, released, by_order=options.match_by_order)
     usable = Match(rows.original[looked.finite], rows.released[looked.finite], ())
     return _Case(original, released, more, policy, usable, flaws, notes)
+
+
+def _require_attacks(case: _Case, budget: Budget) -> None:
+    for table in (case.original, case.released):
+        if not _families(table, budget):
+            raise SordineError(
+                f"{table.source}: none of the attacks {', '.join(budget.families)} fits records of shape "
+                f"{list(table.shape)}; add another attack to the budget"
+            )
 
 
 def _same_columns(

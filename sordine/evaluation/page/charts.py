@@ -1,13 +1,13 @@
-"""The report's pictures: hand-written inline SVG, as safe markup.
+"""Charts of the report: inline SVG, as safe markup.
 
-Coordinates along the reading direction are percentages, so that a picture takes the width it is given while its text
-keeps its size; colours are CSS classes, so that light, dark and print come from the style sheet.
+Horizontal coordinates are percentages, so that a chart takes the width it is given while its text keeps its size. Colours are
+CSS classes, so that light, dark and print come from the style sheet.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 from sordine.attacks.results import ExactFinding, Finding
 from sordine.evaluation.report import Cloud, Headline
 
-TOP_CLASSES = 8  # as many colours as can be told apart; further classes share one
+TOP_CLASSES = 8  # distinguishable colours; further classes share one
 MOST_POINTS = 4000
 ENDS = (0.05, 0.1, 0.2, 0.5, 1.0)  # where an axis of shares may end
-BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0)  # and how far beyond 100 %, where something lies there
+BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0)  # how far beyond 100 % an axis may end
 
 
 def percent(share: float | None) -> str:
@@ -27,34 +27,36 @@ def percent(share: float | None) -> str:
 
 
 def clipped(nag: float | None) -> str:
-    """NAG as it is shown: clipped at 0."""
+    """Return NAG as it is shown: clipped at 0."""
     return percent(None if nag is None else max(nag, 0.0))
 
 
 def span(low: float | None, high: float | None) -> str:
-    """An interval in words, clipped at 0; empty where there is none."""
+    """Return an interval in words, clipped at 0; empty text where there is none."""
     if low is None or high is None:
         return ""
     return f"{100 * max(low, 0.0):.1f} to {percent(max(high, 0.0))}"
 
 
 def end(most: float) -> float:
-    """Where an axis from 0 ends that holds `most`, which may lie beyond 1."""
+    """Return the end of an axis from 0 that includes `most`, which may be larger than 1."""
     if most <= 1:
         return next(e for e in ENDS if e >= most)
     return 1 + next((e for e in BEYOND if 1 + e >= most), float(10 ** math.ceil(math.log10(most))) - 1)
 
 
 def reach(points: Sequence[tuple[float, float | None]]) -> float:
-    """Where an axis ends that holds every point and the upper ends of their intervals; those beyond 1 are cut off where they would
-    take more than half of it."""
+    """Return the end of an axis that includes every point and the upper ends of the intervals.
+
+    Upper ends beyond 1 are cut off where they would take more than half of the axis.
+    """
     furthest = max(point for point, _ in points)
     ends = max(high if high is not None else point for point, high in points)
     return end(max(furthest, min(ends, max(1.0, 2 * furthest))))
 
 
 def steps(low: float, high: float) -> list[float]:
-    """Round numbers along an axis, five steps or so."""
+    """Return round numbers along an axis, about five steps."""
     size = 10.0 ** math.floor(math.log10((high - low) / 6.5))
     step = next(size * k for k in (1, 2, 2.5, 5, 10) if (high - low) / (size * k) <= 6.5)
     first = math.ceil(low / step - 1e-6)
@@ -62,7 +64,7 @@ def steps(low: float, high: float) -> list[float]:
 
 
 def tick(share: float) -> str:
-    """A round share as a number of per cent."""
+    """Return a round share as a number of per cent."""
     return f"{round(100 * share, 6):,g}"
 
 
@@ -84,13 +86,15 @@ def _scale(height: int) -> str:
 
 
 def bars(headline: Headline, tone: str, shaky: bool = False) -> Markup:
-    """Before and now as two bars with their intervals, and the guess as a dashed line across both. shaky: what was read before is little
-    worth as a measure, and its bar is hollow."""
+    """Return accuracies on originals and on released records as two bars, and the baseline as a dashed line.
+
+    shaky: whether the accuracy on originals means little; its bar is then hollow.
+    """
     h = headline
-    told = [
-        f"before {percent(h.before)} (interval {span(*h.before_interval)})",
-        f"now {percent(h.after)} (interval {span(*h.after_interval)})",
-        f"guess {percent(h.guess)}",
+    texts = [
+        f"originals {percent(h.before)} (interval {span(*h.before_interval)})",
+        f"released {percent(h.after)} (interval {span(*h.after_interval)})",
+        f"baseline {percent(h.guess)}",
     ]
     rows = (
         ("before shaky" if shaky else "before", h.before, h.before_interval, 4),
@@ -99,22 +103,22 @@ def bars(headline: Headline, tone: str, shaky: bool = False) -> Markup:
     marks = "".join(
         f'<g><title>{text}</title><rect class="bar {css}" x="0" y="{y}" width="{_x(value)}" height="20" rx="2"/>'
         f"{_whisker(*interval, y + 10)}</g>"
-        for (css, value, interval, y), text in zip(rows, told, strict=False)
+        for (css, value, interval, y), text in zip(rows, texts, strict=False)  # the third text is for both
     )
     return Markup(
-        f'<svg class="bars" role="img" height="58"><title>{escape(h.attribute)}: accuracy before and now</title>'
-        f"<desc>{'; '.join(told)}</desc>{_scale(58)}{marks}"
+        f'<svg class="bars" role="img" height="58"><title>{escape(h.attribute)}: accuracy on originals and on released records</title>'
+        f"<desc>{'; '.join(texts)}</desc>{_scale(58)}{marks}"
         f'<line class="guess" x1="{_x(h.guess)}" x2="{_x(h.guess)}" y1="0" y2="58"/></svg>'
     )
 
 
 def dots(finding: Finding, tone: str) -> Markup:
-    """One attacker in one setting: a ring for before, a dot for now, each on its interval, and the guess line."""
+    """Return one attack in one scenario: a ring for originals, a dot for released records, and the baseline."""
     f = finding
-    told = f"before {percent(f.before)}, now {percent(f.after)}, guess {percent(f.guess)}, {f.records} records tried"
+    text = f"originals {percent(f.before)}, released {percent(f.after)}, baseline {percent(f.guess)}, {f.records} tested records"
     a, b = sorted((f.before, f.after))
     return Markup(
-        f'<svg class="dots" role="img" height="26"><title>{escape(f.attacker)}, setting {f.setting}: {told}</title>'
+        f'<svg class="dots" role="img" height="26"><title>{escape(f.attacker)}, scenario {f.setting}: {text}</title>'
         f'<line class="rail" x1="0" x2="100%" y1="13" y2="13"/>'
         f'<line class="guess" x1="{_x(f.guess)}" x2="{_x(f.guess)}" y1="1" y2="25"/>'
         f'<line class="travel" x1="{_x(a)}" x2="{_x(b)}" y1="13" y2="13"/>'
@@ -126,10 +130,10 @@ def dots(finding: Finding, tone: str) -> Markup:
 
 
 def best_attack(found: ExactFinding) -> Markup:
-    """The exact best attacker's accuracy as a bar, with the guess and what permuted labels give."""
+    """Return the accuracy of the optimal attack as a bar, with the baseline and the result of permuted labels."""
     e = found
     told = (
-        f"best attack {percent(e.accuracy)}; guess {percent(e.guess)}; with permuted labels {percent(e.permuted)}, "
+        f"optimal attack {percent(e.accuracy)}; baseline {percent(e.guess)}; permuted labels {percent(e.permuted)}, "
         f"95th percentile {percent(e.permuted_high)}"
     )
     edge = max(e.permuted_high, e.permuted)
@@ -144,9 +148,66 @@ def best_attack(found: ExactFinding) -> Markup:
     )
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The plane of a chart: left edge and width in per cent, top edge and height in pixels."""
+
+    left: float
+    width: float
+    top: float
+    height: float
+
+
+def grid_marks(
+    frame: Frame,
+    x_of: Callable[[float], str],
+    y_of: Callable[[float], float],
+    across: tuple[float, float],
+    upright: tuple[float, float],
+) -> str:
+    """Return grid lines and numbers of both axes, and lines at 100 % where an axis goes beyond it.
+
+    Parameters
+    ----------
+    frame
+        The plane of the chart.
+    x_of, y_of
+        Position of a share on each axis.
+    across, upright
+        Ends of each axis.
+    """
+    left, right, bottom = frame.left, frame.left + frame.width, frame.top + frame.height
+    marks = [
+        f'<line class="grid" x1="{left}%" x2="{right}%" y1="{y_of(t):.1f}" y2="{y_of(t):.1f}"/>'
+        f'<text class="tick" x="{left - 1}%" y="{y_of(t) + 4:.1f}" text-anchor="end">{tick(t)}</text>'
+        for t in steps(*upright)
+    ]
+    marks += [
+        f'<line class="grid" x1="{x_of(t)}" x2="{x_of(t)}" y1="{frame.top}" y2="{bottom}"/>'
+        f'<text class="tick" x="{x_of(t)}" y="{bottom + 18}" text-anchor="middle">{tick(t)}</text>'
+        for t in steps(*across)
+    ]
+    if upright[1] > 1:
+        marks.append(f'<line class="whole" x1="{left}%" x2="{right}%" y1="{y_of(1):.1f}" y2="{y_of(1):.1f}"/>')
+    if across[1] > 1:
+        marks.append(f'<line class="whole" x1="{x_of(1)}" x2="{x_of(1)}" y1="{frame.top}" y2="{bottom}"/>')
+    return "".join(marks)
+
+
 def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str] = (), tone: str = "good") -> Markup:
-    """Utility of every preserved or watched attribute against the worst leakage of a suppressed one, with intervals. shaky: attributes
-    whose share is little worth, drawn hollow; where the worst is among them, its line is dashed. tone: the colour of the worst."""
+    """Return a chart of the utility of preserved and watched attributes against the worst leakage.
+
+    Parameters
+    ----------
+    worst
+        The suppressed attribute with the largest leakage.
+    others
+        Preserved and watched attributes.
+    shaky
+        Attributes whose share means little: hollow points, and a dashed line for the worst leakage.
+    tone
+        Colour of the worst leakage.
+    """
     assert worst.nag is not None
     points = sorted((h for h in others if h.nag is not None), key=lambda h: -(h.nag or 0.0))
     n, top, line = len(points), 26, 19
@@ -161,19 +222,7 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
     def x_of(leakage: float) -> str:
         return _x(leakage / right, left, width)
 
-    ticks = "".join(
-        f'<line class="grid" x1="{left}%" x2="{left + width}%" y1="{y_of(t):.1f}" y2="{y_of(t):.1f}"/>'
-        f'<text class="tick" x="{left - 1}%" y="{y_of(t) + 4:.1f}" text-anchor="end">{tick(t)}</text>'
-        for t in steps(0.0, highest)
-    ) + "".join(
-        f'<line class="grid" x1="{x_of(t)}" x2="{x_of(t)}" y1="{top}" y2="{top + plot}"/>'
-        f'<text class="tick" x="{x_of(t)}" y="{top + plot + 18}" text-anchor="middle">{tick(t)}</text>'
-        for t in steps(0.0, right)
-    )
-    if highest > 1:
-        ticks += f'<line class="whole" x1="{left}%" x2="{left + width}%" y1="{y_of(1):.1f}" y2="{y_of(1):.1f}"/>'
-    if right > 1:
-        ticks += f'<line class="whole" x1="{x_of(1)}" x2="{x_of(1)}" y1="{top}" y2="{top + plot}"/>'
+    grid = grid_marks(Frame(left, width, top, plot), x_of, y_of, (0.0, right), (0.0, highest))
     x = left + width * min(max(worst.nag / right, 0.0), 1.0)
     low, high = _or(worst.low, worst.nag), _or(worst.high, worst.nag)
     band = (
@@ -188,29 +237,38 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
     for i, (h, label_y) in enumerate(
         zip(points, _apart([y_of(p.nag or 0.0) for p in points], line, top + plot), strict=True)
     ):
-        at, y = f"{x + step * lanes[i]:.2f}%", y_of(h.nag or 0.0)
-        text = f"{h.attribute}: utility {clipped(h.nag)} ({span(h.low, h.high)}), {h.role}"
-        whisker = (
-            f'<line class="whisker" x1="{at}" x2="{at}" y1="{y_of(h.low):.1f}" y2="{y_of(h.high):.1f}"/>'
-            if h.low is not None and h.high is not None
-            else ""
-        )
-        marks.append(
-            f'<g class="{h.role}{" shaky" if h.attribute in shaky else ""}"><title>{escape(text)}</title>'
-            f'<line class="leader" x1="{at}" x2="{left + width + 2}%" y1="{y:.1f}" y2="{label_y:.1f}"/>{whisker}'
-            f'<circle class="point" cx="{at}" cy="{y:.1f}" r="5"/>'
-            f'<text class="name" x="{left + width + 3}%" y="{label_y + 4:.1f}"><tspan class="long">{escape(_short(h.attribute, 30))}</tspan>'
-            f'<tspan class="short">{escape(_short(h.attribute, 11))}</tspan>'
-            f'<tspan class="tick"> {clipped(h.nag)}</tspan></text></g>'
-        )
+        at, ends = f"{x + step * lanes[i]:.2f}%", None
+        if h.low is not None and h.high is not None:
+            ends = (y_of(h.low), y_of(h.high))
+        marks.append(_named_point(h, (at, y_of(h.nag or 0.0), label_y), left + width, ends, h.attribute in shaky))
     return Markup(
         f'<svg class="tradeoff" role="img" height="{top + plot + 42}"><title>Privacy against utility</title>'
         f"<desc>Worst leakage: {escape(worst.attribute)}, {clipped(worst.nag)}. "
         f"Utility: {escape('; '.join(f'{h.attribute} {clipped(h.nag)}' for h in points))}.</desc>"
-        f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{ticks}{band}'
+        f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{grid}{band}'
         f'<text class="tick" x="{left - 1}%" y="13" text-anchor="start">utility, %</text>'
         f'<text class="tick" x="{left + width}%" y="{top + plot + 36}" text-anchor="end">worst leakage, %</text>'
         f"{''.join(marks)}</svg>"
+    )
+
+
+def _named_point(
+    h: Headline, place: tuple[str, float, float], edge: float, ends: tuple[float, float] | None, shaky: bool
+) -> str:
+    """An attribute's point at (x, y), its interval, and its name at the right edge."""
+    at, y, label_y = place
+    text = f"{h.attribute}: utility {clipped(h.nag)} ({span(h.low, h.high)}), {h.role}"
+    whisker = ""
+    if ends is not None:
+        whisker = f'<line class="whisker" x1="{at}" x2="{at}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>'
+    return (
+        f'<g class="{h.role}{" shaky" if shaky else ""}"><title>{escape(text)}</title>'
+        f'<line class="leader" x1="{at}" x2="{edge + 2}%" y1="{y:.1f}" y2="{label_y:.1f}"/>{whisker}'
+        f'<circle class="point" cx="{at}" cy="{y:.1f}" r="5"/>'
+        f'<text class="name" x="{edge + 3}%" y="{label_y + 4:.1f}">'
+        f'<tspan class="long">{escape(_short(h.attribute, 30))}</tspan>'
+        f'<tspan class="short">{escape(_short(h.attribute, 11))}</tspan>'
+        f'<tspan class="tick"> {clipped(h.nag)}</tspan></text></g>'
     )
 
 
@@ -219,7 +277,7 @@ def _or(value: float | None, other: float | None) -> float:
 
 
 def _lanes(points: Sequence[tuple[float, float, float]]) -> list[int]:
-    """For each (y, top, bottom), ascending, the first lane to the right where it touches no mark placed before it."""
+    """For each (y, top, bottom), ascending, the first lane to the right that is free."""
     ends: list[float] = []
     lanes = []
     for y, top, bottom in points:
@@ -231,7 +289,7 @@ def _lanes(points: Sequence[tuple[float, float, float]]) -> list[int]:
 
 
 def _apart(wanted: Sequence[float], gap: float, bottom: float) -> list[float]:
-    """Positions at least `gap` apart, near the wanted ones (ascending) and none below `bottom`."""
+    """Positions at least `gap` apart, near the wanted ones (ascending), none below `bottom`."""
     placed: list[float] = []
     for y in wanted:
         placed.append(max(y, placed[-1] + gap) if placed else y)
@@ -242,7 +300,7 @@ def _apart(wanted: Sequence[float], gap: float, bottom: float) -> list[float]:
 
 
 def _short(name: str, most: int) -> str:
-    """A name cut in its middle: names often differ at their ends."""
+    """A name cut in the middle, because names often differ at their ends."""
     half = (most - 1) // 2
     return name if len(name) <= most else name[: most - 1 - half] + "…" + name[-half:]
 
@@ -264,7 +322,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Panels:
-    """The two pictures of the records coloured by one attribute, and their legend."""
+    """Two charts of the records coloured by one attribute, and their legend."""
 
     attribute: str
     before: Markup | None
@@ -273,7 +331,7 @@ class Panels:
 
 
 def panels(cloud: Cloud, attribute: str) -> Panels:
-    """The records before and after on the same axes, coloured by one attribute; rarer classes share one colour."""
+    """Return originals and released records on the same axes, coloured by one attribute. Rare classes share a colour."""
     codes, names = cloud.codes[attribute], cloud.classes[attribute]
     keep = range(0, len(cloud.after), max(1, -(-len(cloud.after) // MOST_POINTS)))
     counts: dict[int, int] = {}

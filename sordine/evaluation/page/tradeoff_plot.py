@@ -1,4 +1,4 @@
-"""The page of a comparison: leakage against utility as one picture, every figure, and a row of pictures a report."""
+"""The page of a comparison: leakage against utility as one chart, every figure, and a row of pictures for each report."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from sordine.evaluation.comparison import settings, short, strip
-from sordine.evaluation.page.charts import clipped, end, reach, span, steps, tick
+from sordine.evaluation.page.charts import Frame, clipped, end, grid_marks, reach, span
 from sordine.evaluation.page.page import environment, style
 from sordine.evaluation.report import Comparison, Curve, Point
 
 COLOURS = 10  # k0 to k9 of the style sheet; further curves share the grey one
 LEFT, WIDTH = 8.0, 86.0  # of the plane, in % of the picture
 TOP, HEIGHT = 26, 400
-UNLIKE = "These audits did not try alike: their figures do not rank the releases, and none is marked as the best."
+UNLIKE = "These audits differ, so their figures do not rank the releases, and no release is marked as undominated."
 
 Spot = tuple[int, Curve, Point]
 
 
 def comparison_page(found: Comparison) -> str:
-    """One self-contained page of a comparison; every name in it is escaped."""
+    """Return the self-contained page of a comparison. Every name in it is escaped."""
     curves = [
         {
             "c": curve,
@@ -57,7 +57,7 @@ def comparison_page(found: Comparison) -> str:
 
 
 def useful(found: Comparison) -> str:
-    """What the utility is of, in words."""
+    """Return what the utility is of, in words."""
     return found.utility[0] if len(found.utility) == 1 else f"mean of {', '.join(found.utility)}"
 
 
@@ -67,7 +67,7 @@ def _rows(curve: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def plane(found: Comparison) -> Markup:
-    """Leakage to the right, utility upwards: points with whiskers, those of a curve joined, undominated ones ringed."""
+    """Return the chart: leakage to the right, utility upwards. Curves are joined, undominated points have rings."""
     spots = _spots(found)
     least = min(_or(p.utility_low, p.utility) for _, _, p in spots)
     right = reach([(p.leakage or 0.0, p.leakage_high) for _, _, p in spots])
@@ -95,45 +95,28 @@ def plane(found: Comparison) -> Markup:
         x, y = x_of(p.leakage or 0.0), y_of(p.utility or 0.0)
         across = (x_of(_or(p.leakage_low, p.leakage)), x_of(_or(p.leakage_high, p.leakage)))
         upright = (y_of(_or(p.utility_high, p.utility)), y_of(_or(p.utility_low, p.utility)))
-        told = (
+        text = (
             f"{curve.method}, {settings(curve, p)}: leakage {clipped(p.leakage)} ({span(p.leakage_low, p.leakage_high)}), "
             f"utility {clipped(p.utility)} ({span(p.utility_low, p.utility_high)}){', undominated' if p.front else ''}"
         )
         marks.append(
-            f'<g class="{colour(i)}"><title>{escape(told)}</title>'
+            f'<g class="{colour(i)}"><title>{escape(text)}</title>'
             f'<line class="whisker" x1="{across[0]:.2f}%" x2="{across[1]:.2f}%" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<line class="whisker" x1="{x:.2f}%" x2="{x:.2f}%" y1="{upright[0]:.1f}" y2="{upright[1]:.1f}"/>'
             + (f'<circle class="front" cx="{x:.2f}%" cy="{y:.1f}" r="11"/>' if p.front else "")
             + f'<svg x="{x:.2f}%" y="{y:.1f}" width="1" height="1" overflow="visible">{_shape(i)}</svg>{label}</g>'
         )
-    ticks = "".join(
-        f'<line class="grid" x1="{LEFT}%" x2="{LEFT + WIDTH}%" y1="{y_of(u):.1f}" y2="{y_of(u):.1f}"/>'
-        f'<text class="tick" x="{LEFT - 1}%" y="{y_of(u) + 4:.1f}" text-anchor="end">{tick(u)}</text>'
-        for u in steps(bottom, top)
-    ) + "".join(
-        f'<line class="grid" x1="{x_of(t):.2f}%" x2="{x_of(t):.2f}%" y1="{TOP}" y2="{TOP + HEIGHT}"/>'
-        f'<text class="tick" x="{x_of(t):.2f}%" y="{TOP + HEIGHT + 18}" text-anchor="middle">{tick(t)}</text>'
-        for t in steps(0.0, right)
-    )
-    whole = (
-        f'<line class="whole" x1="{LEFT}%" x2="{LEFT + WIDTH}%" y1="{y_of(1):.1f}" y2="{y_of(1):.1f}"/>'
-        if top > 1
-        else ""
-    ) + (
-        f'<line class="whole" x1="{x_of(1):.2f}%" x2="{x_of(1):.2f}%" y1="{TOP}" y2="{TOP + HEIGHT}"/>'
-        if right > 1
-        else ""
-    )
+    grid = grid_marks(Frame(LEFT, WIDTH, TOP, HEIGHT), lambda t: f"{x_of(t):.2f}%", y_of, (0.0, right), (bottom, top))
     told = "; ".join(
         f"{c.method} {settings(c, p)}: leakage {clipped(p.leakage)}, utility {clipped(p.utility)}" for _, c, p in spots
     )
     return Markup(
         f'<svg class="tradeoff plane" role="img" height="{TOP + HEIGHT + 42}"><title>Leakage against utility</title>'
         f"<desc>{escape(told)}</desc>"
-        f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{ticks}{whole}'
+        f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{grid}'
         f'<text class="tick" x="0" y="13">utility ({escape(_cut(useful(found), 60))}), %</text>'
         f'<text class="tick" x="{LEFT + WIDTH}%" y="{TOP + HEIGHT + 36}" text-anchor="end">'
-        f"read of {escape(_cut(found.attribute, 40))}, NAG, %</text>"
+        f"leakage of {escape(_cut(found.attribute, 40))}, %</text>"
         f"{''.join(joins)}{''.join(marks)}</svg>"
     )
 
@@ -148,12 +131,12 @@ def _spots(found: Comparison) -> list[Spot]:
 
 
 def colour(i: int) -> str:
-    """The class of the i-th curve's colour."""
+    """Return the CSS class of the i-th curve's colour."""
     return f"k{i}" if i < COLOURS else "rest"
 
 
 def _shape(i: int) -> str:
-    """The i-th curve's mark around the origin: never colour alone."""
+    """The mark of the i-th curve around the origin, so that colour is not the only difference."""
     paths = (
         "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
         "M-5.5-5.5h11v11h-11z",
@@ -164,7 +147,7 @@ def _shape(i: int) -> str:
 
 
 def _legend(i: int, joined: bool = False) -> Markup:
-    """A curve's mark, on a piece of its line where it has one."""
+    """A curve's mark, on a piece of its line if it has one."""
     line = '<line class="join" x1="-20" x2="20" y1="0" y2="0"/>' if joined else ""
     half = 20 if joined else 11
     return Markup(
@@ -174,13 +157,13 @@ def _legend(i: int, joined: bool = False) -> Markup:
 
 
 def _labels(spots: Sequence[tuple[float, float, str]]) -> list[str]:
-    """The text beside each point, where it hides neither a point nor another text (at the widest; phones show none)."""
+    """The text beside each point, if it hides no point and no other text. Narrow screens show none."""
     unit = 8.2  # px a percent, of a picture 820 px wide
     taken = [(x * unit - 9, y - 9, x * unit + 9, y + 9) for x, y, _ in spots]
     made = []
     for x, y, text in spots:
-        said = _cut(text, 24)
-        wide = 6.6 * len(said)
+        name = _cut(text, 24)
+        wide = 6.6 * len(name)
         for dx, dy, anchor in ((13, -8, "start"), (13, 17, "start"), (-13, -8, "end"), (-13, 17, "end")):
             start = x * unit + dx - (wide if anchor == "end" else 0)
             box = (start, y + dy - 11, start + wide, y + dy + 3)
@@ -188,7 +171,7 @@ def _labels(spots: Sequence[tuple[float, float, str]]) -> list[str]:
             if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
                 taken.append(box)
                 made.append(
-                    f'<text class="name" x="{x:.2f}%" y="{y + dy:.1f}" dx="{dx}" text-anchor="{anchor}">{escape(said)}</text>'
+                    f'<text class="name" x="{x:.2f}%" y="{y + dy:.1f}" dx="{dx}" text-anchor="{anchor}">{escape(name)}</text>'
                 )
                 break
         else:

@@ -71,6 +71,8 @@ def gallery(
 ) -> Gallery | None:
     """Return some records, spread over the classes of the preserved attributes, unseen records first.
 
+    None where no released record is a file of a folder, or records are frames of videos.
+
     Parameters
     ----------
     policy
@@ -90,11 +92,6 @@ def gallery(
         Whether to show a record's own file and its suppressed classes.
     run
         Its seed chooses the records; its log receives what is left out.
-
-    Returns
-    -------
-    Gallery or None
-        None where no released record is a file of a folder, or records are frames of videos.
 
     Raises
     ------

@@ -100,17 +100,10 @@ def sheets(
         return ()
     if released is None and modifier is None:
         return ()
-    place = None if released is None else {str(name): row for row, name in enumerate(released.ids)}
-    order = (row for row in spread(policy, original, released, 0) if place is None or str(original.ids[row]) in place)
-    rows = np.array(list(islice(order, records)), np.int64)
-    if not len(rows):
-        return ()
+    rows, after = _chosen(policy, original, released, records)
     before = np.asarray(original.x[rows], np.float32)
-    if original.x.dtype != np.uint8 and not _are_grey_levels(before):
+    if not len(rows) or (original.x.dtype != np.uint8 and not _are_grey_levels(before)):
         return ()
-    after = None
-    if released is not None and place is not None:
-        after = np.asarray(released.x[[place[str(original.ids[row])] for row in rows]], np.float32)
     between, after, notes = _through(modifier, key, before, original.ids[rows], after, run)
     if after is None:
         return ()
@@ -121,6 +114,18 @@ def sheets(
         notes.append(f"Of {len(between)} pictures between, the first {MOST_BETWEEN} are shown.")
     captions = _captions(policy, original, rows) if originals else ()
     return (_sheet("From original to released picture", columns, captions, _note(policy, notes, originals)),)
+
+
+def _chosen(
+    policy: Policy, original: Table, released: Table | None, records: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows of the originals that are shown, and their released pictures where there are any."""
+    place = None if released is None else {str(name): row for row, name in enumerate(released.ids)}
+    order = (row for row in spread(policy, original, released, 0) if place is None or str(original.ids[row]) in place)
+    rows = np.array(list(islice(order, records)), np.int64)
+    if released is None or place is None:
+        return rows, None
+    return rows, np.asarray(released.x[[place[str(original.ids[row])] for row in rows]], np.float32)
 
 
 def reconstruction_sheet(
