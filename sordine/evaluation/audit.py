@@ -52,7 +52,8 @@ def audit(
 ) -> Report:
     """Attack released records, and originals in the same way, and report what the attacks infer.
 
-    A damaged release is reported, not refused. Feature columns of all tables are matched by name with those of `original`.
+    A damaged release is reported, not refused. Feature columns of all tables are matched by name with those of
+    `original`.
 
     Parameters
     ----------
@@ -166,7 +167,8 @@ def _require_attacks(case: _Case, budget: Budget) -> None:
 def _same_columns(
     original: Table, released: Table, more: Table | None, modifier: Modifier | None, run: Run
 ) -> tuple[Table, Table, Table | None]:
-    """The tables with their feature columns in one order: the modifier's where it has the same ones, else the original's."""
+    """The tables with their feature columns in one order: the modifier's where it has the same ones, else "
+    "the original's."""
     card = getattr(modifier, "card", None)
     if card is not None:
         original = same_columns(
@@ -184,7 +186,8 @@ def _select(case: _Case, known: _Release, options: AuditOptions, budget: Budget)
     selection = _sample(case, fitted, how, most)
     if selection.sampled and most < budget.max_records:
         case.notes.append(
-            f"At most {most:,} records on each side are attacked instead of {budget.max_records:,}, because records of this "
+            f"At most {most:,} records on each side are attacked instead of {budget.max_records:,}, because "
+            f"records of this "
             "width need much memory."
         )
     return selection
@@ -199,7 +202,10 @@ def _fitted(case: _Case, known: _Release) -> tuple[np.ndarray, str]:
         if key is not None and key.fingerprint == modifier.card.key:
             return modifier.was_fitted_on(ids, key), "the modifier"
         why = "no key was given" if key is None else "another key was given"
-        message = f"The split says which records the modifier was fitted on. The modifier's own list needs its key, but {why}."
+        message = (
+            "The split says which records the modifier was fitted on. The modifier's own list needs its key, "
+            f"but {why}."
+        )
         case.flaws.append(Flaw("key", "note", message))
     if case.released.split is not None:
         return case.released.split[rows.released], "the split of the released table"
@@ -302,7 +308,8 @@ def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:
     return found
 
 
-# ----------------------------------------------------------------------------------------------- sections and the report
+# ----------------------------------------------------------------------------------------------- sections and the
+# report
 
 
 def _run_sections(

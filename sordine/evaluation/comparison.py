@@ -10,7 +10,8 @@ from typing import Any
 from sordine.errors import SordineError, nearest
 from sordine.evaluation.report import Comparison, Curve, Headline, Point, Report, Sheet
 
-# What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where they are about as many.
+# What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where
+# they are about as many.
 HOW = {
     "families": "attackers",
     "settings": "settings",
@@ -23,7 +24,8 @@ HOW = {
 }
 COUNTS, ABOUT = ("fitted", "unseen", "held_by_attackers"), 1.1
 ORDERLESS = ("families", "settings", "seeds")
-# What a report of an earlier version said of the attackers' own records in a note alone: how many they hold, how many they learn from.
+# What a report of an earlier version said of the attackers' own records in a note alone: how many they hold, how
+# many they learn from.
 HELD = re.compile(r"holds ([\d,]+) labelled records more .*learns from (?:them|([\d,]+) of them) in settings")
 
 
@@ -35,16 +37,29 @@ def compare(
     watched: bool = False,
     leaks: Sequence[str] = (),
 ) -> Comparison:
-    """Reports, each with the name it is to have, as curves.
+    """Return reports side by side, as curves.
 
-    attribute: whose NAG is the leakage; by default the first that all of them suppress. utility: whose NAG is the utility;
-    by default the mean over the attributes that all of them preserve; where surely more is read of one than from the originals, it is
-    not told. watched: where they preserve none, the mean over those
-    that all of them watch, and a note says so, but for `leaks`: those that a suppressed attribute decides. Of one method, fields that are numbers and differ
-    are what varies along its curve; other fields that differ (a variant) make curves of their own. Reports that name no
-    method (a folder that another tool anonymised) are a curve each. Where the audits did not try alike (`Comparison.differ`), no
-    point is marked as undominated: which figure is lower may be the attackers' doing.
-    Raises SordineError where the reports have no such attribute in common, or none of them can be placed.
+    Options of one method that are numbers and differ vary along its curve; other options that differ make separate
+    curves. A report without a method (another tool's folder) is a curve of its own. Where the audits differ
+    (`Comparison.differ`), no point is marked as undominated.
+
+    Parameters
+    ----------
+    reports
+        Reports, each with its name.
+    attribute
+        Attribute whose leakage is compared. None: the first that all reports suppress.
+    utility
+        Attribute whose utility is compared. None: the mean over the attributes that all reports preserve.
+    watched
+        Whether the mean may be over watched attributes where none is preserved. A note says so.
+    leaks
+        Watched attributes that a suppressed attribute determines, which are no utility.
+
+    Raises
+    ------
+    SordineError
+        If the reports have no such attribute in common, or none has both leakage and utility.
     """
     heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
     secret, others = _secret(reports, heads, attribute)
@@ -54,19 +69,21 @@ def compare(
     notes += weak
     if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
         notes.append(
-            "Nothing is preserved: the utility is the mean of what is only watched, which no method was told of."
+            "No attribute is preserved: the utility is the mean over watched attributes, which no method uses."
         )
     if others:
-        notes.append(f"Suppressed in all of them too: {_some(others)}; --attribute shows another one.")
+        notes.append(f"All reports also suppress {_some(others)}; choose one with --attribute.")
     if untold:
-        notes.append(f"Left out of the utility, because not every report could tell it: {_some(untold)}.")
+        notes.append(f"Left out of the utility, because a report does not have it: {_some(untold)}.")
     points = [_point(name, report, found, secret, useful) for (name, report), found in zip(reports, heads, strict=True)]
     if not any(_placed(p) for p in points):
         why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
-        raise SordineError(f"of no report both leakage of {secret!r} and utility can be told: nothing to compare{why}")
+        raise SordineError(
+            f"no report has both the leakage of {secret!r} and a utility, so there is nothing to compare{why}"
+        )
     lost = [p.name for p in points if not _placed(p)]
     if lost:
-        notes.append(f"In the table only, because its leakage or its utility cannot be told: {', '.join(lost)}.")
+        notes.append(f"In the table only, because leakage or utility is unknown: {', '.join(lost)}.")
     differ = _differ(reports)
     points = [replace(p, front=not differ and _undominated(p, points)) for p in points]
     return Comparison(secret, useful, _curves(reports, points), tuple(notes), differ=differ)
@@ -81,11 +98,13 @@ def _secret(
         if asked not in common:
             where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
             raise SordineError(
-                f"{where[0]}: nothing was read of {asked!r}; in all reports: {', '.join(common) or 'none'}"
+                f"{where[0]}: there is no attack on {asked!r}; all reports have: {', '.join(common) or 'none'}"
             )
         if any(found[asked].role == "preserve" for found in heads):
             name = next(n for (n, _), found in zip(reports, heads, strict=True) if found[asked].role == "preserve")
-            raise SordineError(f"{name}: {asked!r} is preserved there: it is no leakage; name it with --utility")
+            raise SordineError(
+                f"{name}: {asked!r} is preserved in this report, so it cannot be the leakage; use --utility {asked}"
+            )
         return asked, []
     suppressed = [a for a in common if all(found[a].role == "suppress" for found in heads)]
     if not suppressed:
@@ -109,10 +128,10 @@ def _useful(
     common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
     if asked is not None:
         if asked == secret:
-            raise SordineError(f"--utility names {asked!r}, whose leakage is compared")
+            raise SordineError(f"--utility {asked}: this attribute's leakage is compared; choose another one")
         if asked not in common:
             where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
-            raise SordineError(f"{where[0]}: nothing was read of {asked!r}; {nearest(asked, common)}")
+            raise SordineError(f"{where[0]}: there is no attack on {asked!r}; {nearest(asked, common)}")
         return (asked,), []
     preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
     if not preserved and watched:
@@ -122,7 +141,8 @@ def _useful(
         preserved = [a for a in seen if a not in leaks] or seen
     if not preserved:
         raise SordineError(
-            f"no attribute is preserved in all reports; name one with --utility (in all of them: {', '.join(common) or 'none'})"
+            f"no attribute is preserved in all reports; name one with --utility (in all of them: "
+            f"{', '.join(common) or 'none'})"
         )
     # A mean over other attributes in each report would compare nothing.
     told = [a for a in preserved if all(_said(found[a]) for found in heads)]
@@ -141,7 +161,7 @@ def _weak(
     where = {a: [name for (name, _), found in zip(reports, heads, strict=True) if found[a].overtaken] for a in useful}
     each = "; ".join(f"`{a}` in {_few(names)}" for a, names in where.items() if names)
     return (
-        [f"More is read than from the originals, so these attackers are too weak to say what is kept: {each}."]
+        [f"Accuracy is higher than on originals, so these attacks are too weak to measure utility: {each}."]
         if each
         else []
     )
@@ -162,13 +182,15 @@ def _notes(
     blind = [name for name, report in reports if report.made.get("no_attacker_for_pictures")]
     if blind:
         notes.append(
-            f"The records are pictures, and no attacker was made for such in {_few(blind)}: one may read more, before and now."
+            f"The records are pictures, and no attacker was made for such in {_few(blind)}: one may read "
+            f"more, before and now."
         )
     roles = {found[secret].role for found in heads}
     if "watch" in roles:
         all_of = "" if roles == {"watch"} else " in some of them"
         notes.append(
-            f"`{secret}` is watched{all_of}, not suppressed: its figure there is that of the best attacker in one setting; of"
+            f"`{secret}` is watched{all_of}, not suppressed: its figure there is that of the best attacker in "
+            f"one setting; of"
             " what is suppressed it is that of the worst setting."
         )
     if not named and len({tuple(r.policy.get("preserve", ())) for _, r in reports}) > 1:
@@ -177,8 +199,7 @@ def _notes(
 
 
 def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
-    """How the audits did not try alike, a sentence each: what was tried, of which reports. What a report does not say is not held
-    against it."""
+    """How the audits differ, one sentence each. What a report does not say is not a difference."""
     said = []
     for key, what in HOW.items():
         known = [(name, _tried(r, key)) for name, r in reports]
@@ -260,7 +281,8 @@ def _placed(point: Point) -> bool:
 
 
 def _undominated(point: Point, points: Sequence[Point]) -> bool:
-    """Whether no other point leaks as little or less and is as useful or more, one of them strictly; as NAG is shown."""
+    """Whether no other point leaks as little or less and is as useful or more, one of them strictly; as NAG "
+    "is shown."""
     if point.leakage is None or point.utility is None:
         return False
     x, y = max(point.leakage, 0.0), max(point.utility, 0.0)

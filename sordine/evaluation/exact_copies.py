@@ -46,7 +46,8 @@ def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray
     if unchanged.mean() > UNTOUCHED:
         message = (
             f"{100 * unchanged.mean():.1f} % of the records are released unchanged ({unchanged.sum():,} of "
-            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit with more "
+            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit "
+            f"with more "
             "records, or use other people's (--pool)."
         )
         flaws.append(Flaw("own-copy", "leak", message))
@@ -72,7 +73,8 @@ def _classes_of_copies(
         if low > baseline:
             where = "records of the fit" if side else "unseen records"
             message = (
-                f"Released records are copies of originals. {100 * accuracy:.1f} % of the {where} became a copy from their "
+                f"Released records are copies of originals. {100 * accuracy:.1f} % of the {where} became a "
+                f"copy from their "
                 f"own class of `{s}` (baseline: {100 * baseline:.1f} %). An attacker needs no training to use that."
             )
             flaws.append(Flaw("own-class", "leak", message, attribute=s))
@@ -89,7 +91,8 @@ def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False
     original, released
         The two tables. Only originals whose vector occurs once count.
     by_order
-        Whether records were matched by row number. Then more than 5 % of copies are enough, and doubt counts against the
+        Whether records were matched by row number. Then more than 5 % of copies are enough, and doubt counts
+        against the
         release.
     """
     if original.shape != released.shape:
@@ -107,7 +110,8 @@ def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False
     if drawn >= FEWEST and n - len(each) >= drawn / 2:
         return []
     message = (
-        f"{n:,} of {len(released):,} released records are exact copies of originals, each about once, but were matched with "
+        f"{n:,} of {len(released):,} released records are exact copies of originals, each about once, but "
+        f"were matched with "
         "other records. The originals themselves are released in another order."
     )
     return [Flaw("copies", "leak", message)]

@@ -17,7 +17,8 @@ from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, n
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
 UNSUITED = (
-    "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, from originals and "
+    "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, "
+    "from originals and "
     "from released records, so the leakage given here means little. Add `resnet` to the families, or use the budget "
     "`standard` with its own families."
 )
@@ -186,7 +187,8 @@ def sentence(h: Headline, attacks: int) -> str:
     attack = f"the best of {attacks} attacks" if attacks > 1 else "the attack"
     base = (
         f"From released records, {attack} ({h.attacker_after}) predicts `{h.attribute}` correctly for "
-        f"{percent(h.after)} of {_TESTED[h.setting]}. The baseline is {percent(h.guess)}; on originals, accuracy is {percent(h.before)}."
+        f"{percent(h.after)} of {_TESTED[h.setting]}. The baseline is {percent(h.guess)}; on originals, "
+        f"accuracy is {percent(h.before)}."
     )
     if h.nag is None:
         return f"{base} On originals it is too close to the baseline to state the leakage as a share of it."

@@ -73,7 +73,8 @@ class AuditInputs:
         )
 
     def finish(self, report: Report, shown: Gallery | None) -> Report:
-        """Return the report with its gallery. For two folders, flaws of ids are about file names, and order has no meaning."""
+        """Return the report with its gallery. For two folders, flaws of ids are about file names, and order "
+        "has no meaning."""
         if self.folders:
             flaws = (flaw for flaw in report.flaws if flaw.code != "telling-order")
             report = replace(report, flaws=tuple(_about_names(flaw) for flaw in flaws))
@@ -113,7 +114,8 @@ def read_pair(
 ) -> AuditInputs:
     """Open two table files.
 
-    Feature columns are matched by name; another order is logged. Records are matched by id. Without ids they are matched as in
+    Feature columns are matched by name; another order is logged. Records are matched by id. Without ids they are
+    matched as in
     `sordine.data.matching.same_records`; the log and the original table's notes say how.
 
     Parameters
@@ -156,7 +158,8 @@ def read_pair(
 
 
 def _open_released(path: Path, features: Sequence[str], original: Table, run: Run) -> Table:
-    # Sordine writes features into column x. Another tool's table has them in the columns of the originals, or found by type.
+    # Sordine writes features into column x. Another tool's table has them in the columns of the originals, or
+    # found by type.
     if not features or read_note(path, "sordine.transform"):
         return Table.read(path, check=False)
     try:
@@ -200,7 +203,8 @@ def extract_pair(
     Raises
     ------
     SordineError
-        If a folder cannot be opened, no name is in both, records are frames of videos, or the extractor is made to hide an
+        If a folder cannot be opened, no name is in both, records are frames of videos, or the extractor is
+        made to hide an
         attribute (`steady`).
     """
     run = run or Run()
@@ -280,7 +284,8 @@ def _paired(original: Table, anonymised: Table, source: Media, released: Media, 
     rows = np.array([row for row, name in enumerate(names) if name in place], np.int64)
     if not len(rows):
         raise SordineError(
-            f"{source.root} and {released.root}: no two files of the same name could be decoded; see the log for the reasons"
+            f"{source.root} and {released.root}: no two files of the same name could be decoded; see the log "
+            f"for the reasons"
         )
     before = replace(original.take(rows), notes=(*original.notes, *notes))
     after = anonymised.take(np.array([place[names[row]] for row in rows], np.int64))
@@ -323,7 +328,8 @@ def _missing(of: Media, other: Media, names: Iterable[str]) -> str | None:
         return None
     count = "1 file" if len(names) == 1 else f"{len(names):,} files"
     return (
-        f"{count} of {of.root.name} left out: no file of the same name could be decoded in {other.root.name} (the first: "
+        f"{count} of {of.root.name} left out: no file of the same name could be decoded in {other.root.name} "
+        f"(the first: "
         f"{names[0]!r})"
     )
 

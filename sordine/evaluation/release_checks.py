@@ -1,5 +1,8 @@
-"""Checks of a release that need no training: records that do not match, damaged features, and columns, ids or an order that
-give away a suppressed attribute."""
+"""Checks of a release that need no training.
+
+They find records that do not match, damaged features, and columns, ids or an order that give away a suppressed
+attribute.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,8 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
     if len(still) and still.all() and finite.sum() > 1:
         flaws.append(Flaw("constant", "broken", "All released records are equal, so they contain no information."))
     elif len(still) and (dead := still & ~(low_before == high_before) if same_width else still).any():
-        message = f"{dead.sum():,} of {len(still):,} released columns have one value (the first: column {int(dead.argmax())})."
+        count, first = f"{dead.sum():,} of {len(still):,}", int(dead.argmax())
+        message = f"{count} released columns have one value (the first: column {first})."
         flaws.append(Flaw("constant-column", "note", message))
     if equal.any():
         message = f"{equal.sum():,} of {n:,} records are released unchanged."
@@ -192,7 +196,8 @@ def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
 def names_and_order(original: Table, released: Table, rows: Match, policy: Policy, *, final: bool) -> list[Flaw]:
     """Find ids and an order of the records that give away a suppressed attribute.
 
-    final: whether ids and order are released as they are. Otherwise `sordine release` replaces them, and flaws are notes.
+    final: whether ids and order are released as they are. Otherwise `sordine release` replaces them, and flaws
+    are notes.
     """
     pick = rows.released
     truths = {name: original.y[name][rows.original] for name in policy.suppress}

@@ -1,6 +1,7 @@
 """The report of an audit: plain data, written as JSON and shown as a page.
 
-Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals. JSON keys are
+Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals.
+JSON keys are
 those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the projection.
 """
 
@@ -48,7 +49,8 @@ class Headline:
     resolvable
         The smallest upper bound on NAG that so many records can certify, even without any leakage.
     at_chance
-        Whether the interval of `after` reaches down to the baseline, after correction for choosing the best of all attacks
+        Whether the interval of `after` reaches down to the baseline, after correction for choosing the best
+        of all attacks
         (Bonferroni).
     before_interval, after_interval
         Wilson intervals of the accuracies.
@@ -335,7 +337,8 @@ class Verdict:
 class Report:
     """Everything that an audit found.
 
-    A section of the report fills the field that it declares as its key. Sections from outside the package fill `sections`,
+    A section of the report fills the field that it declares as its key. Sections from outside the package fill
+    `sections`,
     by their name.
     """
 

@@ -174,7 +174,7 @@ def test_where_nothing_is_preserved_what_is_watched_is_the_utility(
         (tmp_path / f"{name}.json").write_text(to_json(replace(report, headlines=tuple(heads))))
     assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
     told = capsys.readouterr()
-    assert "mean of what is only watched" in told.out + told.err
+    assert "mean over watched attributes" in told.out + told.err
 
 
 def test_more_than_from_the_originals_is_no_utility() -> None:
@@ -192,7 +192,7 @@ def test_more_than_from_the_originals_is_no_utility() -> None:
     half = compare([("a", a), ("b", replace(b, headlines=heads))])
     assert half.utility == ("young",)
     assert any("`smiling` in b." in note for note in half.notes)
-    with pytest.raises(SordineError, match="too weak to say what is kept: 'smiling' in b, d"):
+    with pytest.raises(SordineError, match="too weak.*'smiling' in b, d"):
         compare([("b", b), ("d", b)], utility="smiling")
 
 
@@ -232,22 +232,22 @@ def test_what_cannot_be_told_is_in_the_table_only() -> None:
     assert any("table only" in note and note.endswith("told: d.") for note in found.notes)
     page = comparison_page(found)
     assert page.count('class="whisker"') == 2 * 4
-    assert "cannot be told" in page
+    assert "unknown" in page
     one = (replace(lost.headlines[1], nag=None), *lost.headlines[2:])
     half = compare([("a", reports[0][1]), ("d", replace(lost, headlines=(lost.headlines[0], *one)))])
     assert half.utility == ("young",)
     assert any("`smiling`" in note for note in half.notes)
-    with pytest.raises(SordineError, match="of no report"):
+    with pytest.raises(SordineError, match="no report has both"):
         compare([reports[3], ("f", reports[3][1])])
 
 
 @pytest.mark.parametrize(
     ("attribute", "utility", "words"),
     [
-        ("idenity", None, "a: nothing was read of 'idenity'; in all reports: identity"),
-        ("smiling", None, "a: 'smiling' is preserved there"),
+        ("idenity", None, "a: there is no attack on 'idenity'; all reports have: identity"),
+        ("smiling", None, "a: 'smiling' is preserved"),
         (None, "smilng", "did you mean 'smiling'"),
-        (None, "identity", "--utility names 'identity'"),
+        (None, "identity", "--utility identity"),
     ],
 )
 def test_other_names_are_refused(attribute: str | None, utility: str | None, words: str) -> None:

@@ -1,6 +1,7 @@
 """Charts of the report: inline SVG, as safe markup.
 
-Horizontal coordinates are percentages, so that a chart takes the width it is given while its text keeps its size. Colours are
+Horizontal coordinates are percentages, so that a chart takes the width it is given while its text keeps its size.
+Colours are
 CSS classes, so that light, dark and print come from the style sheet.
 """
 
@@ -106,7 +107,8 @@ def bars(headline: Headline, tone: str, shaky: bool = False) -> Markup:
         for (css, value, interval, y), text in zip(rows, texts, strict=False)  # the third text is for both
     )
     return Markup(
-        f'<svg class="bars" role="img" height="58"><title>{escape(h.attribute)}: accuracy on originals and on released records</title>'
+        f'<svg class="bars" role="img" height="58">'
+        f"<title>{escape(h.attribute)}: accuracy on originals and on released records</title>"
         f"<desc>{'; '.join(texts)}</desc>{_scale(58)}{marks}"
         f'<line class="guess" x1="{_x(h.guess)}" x2="{_x(h.guess)}" y1="0" y2="58"/></svg>'
     )
@@ -115,7 +117,7 @@ def bars(headline: Headline, tone: str, shaky: bool = False) -> Markup:
 def dots(finding: Finding, tone: str) -> Markup:
     """Return one attack in one scenario: a ring for originals, a dot for released records, and the baseline."""
     f = finding
-    text = f"originals {percent(f.before)}, released {percent(f.after)}, baseline {percent(f.guess)}, {f.records} tested records"
+    text = f"originals {percent(f.before)}, released {percent(f.after)}, baseline {percent(f.guess)}"
     a, b = sorted((f.before, f.after))
     return Markup(
         f'<svg class="dots" role="img" height="26"><title>{escape(f.attacker)}, scenario {f.setting}: {text}</title>'
@@ -229,7 +231,8 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
         f'<rect class="band {tone}" x="{x_of(low)}" y="{top}" height="{plot}" '
         f'width="{width * (min(max(high / right, 0.0), 1.0) - min(max(low / right, 0.0), 1.0)):.2f}%">'
         f"<title>interval of the worst leakage: {span(low, high)}</title></rect>"
-        f'<line class="level {tone}{" shaky" if worst.attribute in shaky else ""}" x1="{x:.2f}%" x2="{x:.2f}%" y1="{top}" y2="{top + plot}"/>'
+        f'<line class="level {tone}{" shaky" if worst.attribute in shaky else ""}" '
+        f'x1="{x:.2f}%" x2="{x:.2f}%" y1="{top}" y2="{top + plot}"/>'
     )
     lanes = _lanes([(y_of(h.nag or 0.0), y_of(_or(h.high, h.nag)), y_of(_or(h.low, h.nag))) for h in points])
     step = min(1.4, 20.0 / max([1, *lanes]))
@@ -245,7 +248,8 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
         f'<svg class="tradeoff" role="img" height="{top + plot + 42}"><title>Privacy against utility</title>'
         f"<desc>Worst leakage: {escape(worst.attribute)}, {clipped(worst.nag)}. "
         f"Utility: {escape('; '.join(f'{h.attribute} {clipped(h.nag)}' for h in points))}.</desc>"
-        f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{grid}{band}'
+        f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" '
+        f'width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{grid}{band}'
         f'<text class="tick" x="{left - 1}%" y="13" text-anchor="start">utility, %</text>'
         f'<text class="tick" x="{left + width}%" y="{top + plot + 36}" text-anchor="end">worst leakage, %</text>'
         f"{''.join(marks)}</svg>"
@@ -331,7 +335,8 @@ class Panels:
 
 
 def panels(cloud: Cloud, attribute: str) -> Panels:
-    """Return originals and released records on the same axes, coloured by one attribute. Rare classes share a colour."""
+    """Return originals and released records on the same axes, coloured by one attribute. Rare classes share "
+    "a colour."""
     codes, names = cloud.codes[attribute], cloud.classes[attribute]
     keep = range(0, len(cloud.after), max(1, -(-len(cloud.after) // MOST_POINTS)))
     counts: dict[int, int] = {}

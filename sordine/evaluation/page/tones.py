@@ -25,7 +25,8 @@ ROLES: dict[str, tuple[str, str]] = {
 def tone(found: Headline | Finding, at_chance: bool, limit: float) -> str:
     """Return the colour of the accuracy on released records: good, bad, plain (watched) or unsure.
 
-    A suppressed attribute follows the rule of `verdict.judge`: it is good where the leakage that cannot be excluded is at
+    A suppressed attribute follows the rule of `verdict.judge`: it is good where the leakage that cannot be
+    excluded is at
     most the limit.
     """
     if found.nag is None or (isinstance(found, Headline) and found.role != "suppress" and found.overtaken):
@@ -41,7 +42,8 @@ def tone(found: Headline | Finding, at_chance: bool, limit: float) -> str:
 
 
 def not_excluded(found: Headline | Finding) -> float:
-    """Return the leakage that a headline, or the finding of one attack, leaves possible: see `Headline.not_excluded`."""
+    """Return the leakage that a headline, or the finding of one attack, leaves possible: see "
+    "`Headline.not_excluded`."""
     if isinstance(found, Headline):
         return found.not_excluded
     if found.high is None:
@@ -52,7 +54,8 @@ def not_excluded(found: Headline | Finding) -> float:
 def is_shaky(report: Report, headline: Headline) -> bool:
     """Return whether a share of the accuracy on originals means little.
 
-    It means little where released records are predicted better than originals, and where no attack on pictures took part.
+    It means little where released records are predicted better than originals, and where no attack on pictures
+    took part.
     """
     return headline.overtaken or bool(report.made.get("no_attacker_for_pictures"))
 

@@ -1,4 +1,5 @@
-"""The page of a comparison: leakage against utility as one chart, every figure, and a row of pictures for each report."""
+"""The page of a comparison: leakage against utility as one chart, every figure, and a row of pictures for "
+"each report."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def plane(found: Comparison) -> Markup:
         across = (x_of(_or(p.leakage_low, p.leakage)), x_of(_or(p.leakage_high, p.leakage)))
         upright = (y_of(_or(p.utility_high, p.utility)), y_of(_or(p.utility_low, p.utility)))
         text = (
-            f"{curve.method}, {settings(curve, p)}: leakage {clipped(p.leakage)} ({span(p.leakage_low, p.leakage_high)}), "
+            f"{curve.method}, {settings(curve, p)}: leakage {clipped(p.leakage)} "
+            f"({span(p.leakage_low, p.leakage_high)}), "
             f"utility {clipped(p.utility)} ({span(p.utility_low, p.utility_high)}){', undominated' if p.front else ''}"
         )
         marks.append(
@@ -113,7 +115,8 @@ def plane(found: Comparison) -> Markup:
     return Markup(
         f'<svg class="tradeoff plane" role="img" height="{TOP + HEIGHT + 42}"><title>Leakage against utility</title>'
         f"<desc>{escape(told)}</desc>"
-        f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{grid}'
+        f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" '
+        f'width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{grid}'
         f'<text class="tick" x="0" y="13">utility ({escape(_cut(useful(found), 60))}), %</text>'
         f'<text class="tick" x="{LEFT + WIDTH}%" y="{TOP + HEIGHT + 36}" text-anchor="end">'
         f"leakage of {escape(_cut(found.attribute, 40))}, %</text>"
@@ -151,7 +154,8 @@ def _legend(i: int, joined: bool = False) -> Markup:
     line = '<line class="join" x1="-20" x2="20" y1="0" y2="0"/>' if joined else ""
     half = 20 if joined else 11
     return Markup(
-        f'<svg class="mark plane {colour(i)}" style="width: {2 * half}px" viewBox="-{half} -11 {2 * half} 22" aria-hidden="true">'
+        f'<svg class="mark plane {colour(i)}" style="width: {2 * half}px" '
+        f'viewBox="-{half} -11 {2 * half} 22" aria-hidden="true">'
         f"{line}{_shape(i)}</svg>"
     )
 
@@ -171,7 +175,8 @@ def _labels(spots: Sequence[tuple[float, float, str]]) -> list[str]:
             if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
                 taken.append(box)
                 made.append(
-                    f'<text class="name" x="{x:.2f}%" y="{y + dy:.1f}" dx="{dx}" text-anchor="{anchor}">{escape(name)}</text>'
+                    f'<text class="name" x="{x:.2f}%" y="{y + dy:.1f}" '
+                    f'dx="{dx}" text-anchor="{anchor}">{escape(name)}</text>'
                 )
                 break
         else:

@@ -30,6 +30,7 @@ Knows = Literal["draws", "channel"]
 Scenario = Literal["A", "B"]
 SCENARIOS: tuple[Scenario, ...] = ("A", "B")
 SIMULATED = 4  # releases of its own records that an attacker makes under keys of its own
+ADVICE = "Do not release anything that shows which records belong together."
 ATTACKERS = {"draws": "has the released records only", "channel": "also has the modifier"}
 
 
@@ -100,7 +101,8 @@ def _findings(data: AuditData, sample: ReleaseSample, unit: Unit) -> Iterator[Pe
     for attribute in sample.policy.suppress:
         secret, classes = before.y[attribute], before.classes[attribute]
         units = Units.of(name, codes, names, secret, classes)
-        # Folds are stratified by preserved attributes too. Otherwise chance differences in their shares hide small leaks.
+        # Folds are stratified by preserved attributes too. Otherwise chance differences in their shares
+        # hide small leaks.
         labels = {attribute: secret, "unit of it": units.codes, **{a: before.y[a] for a in preserve}}
         sides = [sample.attack_data(x, labels) for x in (np.asarray(before.x), sample.after)]
         for scenario in SCENARIOS:
@@ -225,8 +227,10 @@ def contribution(
 ) -> Contribution:
     """Return what pooled records add to the verdict.
 
-    The level is unchanged: it describes single records, and a release does not say which belong together. The title gets a
-    clause where pooled records clearly give away more than the limit. Where units are not persons there is no clause: if
+    The level is unchanged: it describes single records, and a release does not say which belong together. The
+    title gets a
+    clause where pooled records clearly give away more than the limit. Where units are not persons there is no
+    clause: if
     records share a class by construction, an attacker may know that class already.
     """
     worst = clearly(found, headlines, limit) if units_are_persons else None
@@ -250,15 +254,16 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
             f"infers `{attribute}` from {many(worst.k)} released records of one `{worst.unit}` in "
             f"{100 * worst.after:.1f} % of cases"
             + "".join(f", and from one record in {100 * f.after:.1f} %" for f in single)
-            + f" (baseline: {100 * worst.guess:.1f} %). Do not release anything that shows which records belong together."
+            + f" (baseline: {100 * worst.guess:.1f} %). {ADVICE}"
         )
     return result
 
 
 def clearly(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> PersonFinding | None:
-    """Return the largest leakage from pooled records that is clearly larger than from one record; None if there is none.
+    """Return the largest leakage from pooled records that is clearly larger than from one record, or None.
 
-    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the limit. It also
+    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the
+    limit. It also
     lies above the upper end for one record by the same attacker, or, where that is unknown, above the headline's.
     """
     return _worst(_more_than_one(found, headlines, limit))
@@ -313,7 +318,6 @@ def many(k: int) -> str:
 
 def people_say(found: Sequence[PersonFinding]) -> str:
     """Return what pooled records mean for the owner of the data."""
-    advice = "Do not release anything that shows which records belong together."
     clear = [f for f in found if f.low is not None and f.low > 0]
     # So few groups of originals may give no share, although the attacker is clearly better than the baseline.
     without_share = [f for f in found if f.nag is None and f.k != 1 and f.after_interval[0] > f.guess]
@@ -322,7 +326,7 @@ def people_say(found: Sequence[PersonFinding]) -> str:
         return (
             "These records are too few to settle whether small leaks add up. An attacker that "
             f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many(most.k)} records of one `{most.unit}` in "
-            f"{percent(most.after)} of cases (baseline: {percent(most.guess)}). {advice}"
+            f"{percent(most.after)} of cases (baseline: {percent(most.guess)}). {ADVICE}"
         )
     if not clear:
         return (
@@ -339,7 +343,7 @@ def people_say(found: Sequence[PersonFinding]) -> str:
     return (
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
         f"{many(worst.k)} records of one `{worst.unit}` in {rate}. One of so many figures can be high by chance; the "
-        f"verdict mentions it where chance is excluded. {advice}"
+        f"verdict mentions it where chance is excluded. {ADVICE}"
     )
 
 

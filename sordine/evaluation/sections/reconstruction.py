@@ -63,7 +63,8 @@ class Reconstruction:
     ids
         Ids (n,) of the attacked records.
     rebuilt
-        Attack to pictures (n, c, h, w), 0 to 255, in the order of `ids`. Slow attacks rebuild the first `WHITE_BOX` only.
+        Attack to pictures (n, c, h, w), 0 to 255, in the order of `ids`. Slow attacks rebuild the first
+        `WHITE_BOX` only.
     """
 
     findings: tuple[ReconstructionFinding, ...]
@@ -127,9 +128,11 @@ def reconstruct(
 ) -> Reconstruction:
     """Rebuild pictures from released records, and compare them with the originals.
 
-    Decoders learn from pairs of released and original records of the fit and are tested on the others. Released pictures
+    Decoders learn from pairs of released and original records of the fit and are tested on the others. Released
+    pictures
     are compared as they are, too. With a modifier there is also a white-box attack on few records, and a decoder that
-    mirrors its encoder, if it has one. At most 4,000 pairs and 500 tested records. In the inversion paper the attacker learns
+    mirrors its encoder, if it has one. At most 4,000 pairs and 500 tested records. In the inversion paper the
+    attacker learns
     from X2 alone; here it learns from all records of the fit.
 
     Parameters
