@@ -229,7 +229,7 @@ def test_what_cannot_be_told_is_in_the_table_only() -> None:
     heads = (replace(lost.headlines[0], nag=None, low=None, high=None), *lost.headlines[1:])
     reports[3] = ("d", replace(lost, headlines=heads))
     found = compare(reports)
-    assert any("table only" in note and note.endswith("told: d.") for note in found.notes)
+    assert any("table only" in note and note.endswith("unknown: d.") for note in found.notes)
     page = comparison_page(found)
     assert page.count('class="whisker"') == 2 * 4
     assert "unknown" in page
