@@ -95,7 +95,7 @@ class _Network:
         draw = Shuffle(len(train), TRAINING.batch, random)
         self.validated = float(train_early_stopped(self, draw, TRAINING))
 
-    def _seen(self, x: np.ndarray, rows: np.ndarray) -> Tensor:
+    def _inputs(self, x: np.ndarray, rows: np.ndarray) -> Tensor:
         z = (np.asarray(x[rows], np.float32).reshape(len(rows), *self.shape) - self.mean) / self.scale
         return torch.as_tensor(z, device=self.device)
 
@@ -103,7 +103,7 @@ class _Network:
         """The cross-entropy of a batch: a scalar."""
         rows = np.sort(self.train[positions.numpy()])
         truth = torch.as_tensor(self.labels[rows], device=self.device)
-        return functional.cross_entropy(self.net(self._seen(self.x, rows)), truth)
+        return functional.cross_entropy(self.net(self._inputs(self.x, rows)), truth)
 
     def score(self, active: Tensor) -> Tensor:
         """The validation score: (1,)."""
@@ -114,7 +114,7 @@ class _Network:
     def logits(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return logits of the records at some positions: (m, classes) float32."""
         self.net.eval()
-        parts = [self.net(self._seen(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
+        parts = [self.net(self._inputs(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 

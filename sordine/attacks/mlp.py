@@ -93,7 +93,7 @@ class _Rows:
         digest = hashlib.sha256(np.ascontiguousarray(train, np.int64).tobytes()).digest()
         self.random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
-    def seen(self, x: Tensor, left: Tensor) -> Tensor:
+    def inputs(self, x: Tensor, left: Tensor) -> Tensor:
         """Return the records (tables, b, d) of some tasks: (left, b, d)."""
         return x.expand(len(left), *x.shape[1:]) if len(x) == 1 else x[self.owner[left]]
 
@@ -162,13 +162,13 @@ class _Stack:
 
     def loss(self, positions: Tensor, active: Tensor) -> Tensor:
         positions = positions.to(self.rows.x.device)
-        logits = self.net(self.rows.seen(self.rows.x[:, positions], active)) + self.spare[active]
+        logits = self.net(self.rows.inputs(self.rows.x[:, positions], active)) + self.spare[active]
         return _loss(logits, self.rows.y[active][:, positions]).sum()
 
     @torch.no_grad()
     def score(self, active: Tensor) -> Tensor:
         labels = self.rows.held_y[active]
-        logits = self.net(self.rows.seen(self.rows.held, active)) + self.spare[active]
+        logits = self.net(self.rows.inputs(self.rows.held, active)) + self.spare[active]
         known = labels >= 0
         right = ((logits.argmax(2) == labels) & known).sum(1) / known.sum(1).clamp(min=1)
         return validation_score(right, _loss(logits, labels))

@@ -105,13 +105,13 @@ class _Members:
         self.random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
         self.net = BatchedMLP(len(members), (x.shape[1], *hidden, target.classes), self.random).to(device)
         self.held, self.truth = x[held], torch.as_tensor(target.labels[held], device=device)
-        self.x, self.y = self._seen(x[train]), torch.as_tensor(target.labels[train], device=device)
+        self.x, self.y = self._inputs(x[train]), torch.as_tensor(target.labels[train], device=device)
         self.drop = torch.tensor([m.dropout for m in members], device=device)[:, None, None]
         self.decay = torch.tensor([m.decay for m in members], device=device)[:, None, None]
         draw = Shuffle(len(train), TRAINING.batch, self.random)
         train_early_stopped(self, draw, TRAINING, parts=len(members), stop_together=True, optimiser=self._optimiser)
 
-    def _seen(self, x: np.ndarray) -> Tensor:
+    def _inputs(self, x: np.ndarray) -> Tensor:
         return torch.as_tensor((x - self.mean) / self.scale, device=self.device)
 
     def _optimiser(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -146,7 +146,7 @@ class _Members:
 
     @torch.no_grad()
     def _logits(self, x: np.ndarray) -> Tensor:
-        parts = [self._seen(x[s : s + _BLOCK]) for s in range(0, len(x), _BLOCK)]
+        parts = [self._inputs(x[s : s + _BLOCK]) for s in range(0, len(x), _BLOCK)]
         if not parts:
             return torch.zeros(self.net.parts, 0, self.net.widths[-1], device=self.device)
         return torch.cat([self.net(part.expand(self.net.parts, *part.shape)) for part in parts], 1)

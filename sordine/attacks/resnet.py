@@ -49,10 +49,10 @@ class Reader:
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return logits of pictures (m, c, h, w): (m, classes) float32."""
         self.net.eval()
-        parts = [self.net(self.seen(x[s : s + BLOCK])).cpu().numpy() for s in range(0, len(x), BLOCK)]
+        parts = [self.net(self.inputs(x[s : s + BLOCK])).cpu().numpy() for s in range(0, len(x), BLOCK)]
         return np.concatenate(parts)
 
-    def seen(self, x: np.ndarray) -> Tensor:
+    def inputs(self, x: np.ndarray) -> Tensor:
         """Return the network's input: two standard deviations around the mean become 0 to 1."""
         pictures = torch.as_tensor(np.asarray(x, np.float32), device=self.mean.device)
         return ((pictures - self.mean) / (4 * self.scale) + 0.5).contiguous(memory_format=torch.channels_last)
@@ -117,7 +117,7 @@ class _Learner:
 
     def loss(self, positions: Tensor, active: Tensor) -> Tensor:
         rows = np.sort(self.train[positions.numpy()])
-        pictures = _shifted(self.reader.seen(self.x[rows]), self.random)
+        pictures = _shifted(self.reader.inputs(self.x[rows]), self.random)
         return functional.cross_entropy(self.net(pictures), torch.as_tensor(self.labels[rows], device=pictures.device))
 
     def score(self, active: Tensor) -> Tensor:
