@@ -285,7 +285,7 @@ def test_perceptual_weights_that_take_no_part_are_told_of_before_training(tmp_pa
         ({"lambda2": 1.0, "lambda1": 0.0}, False),
     ):
         assert (told in Inversion(**weights, **fields).unused()) == idle
-    assert "perceptual_attribute is not used" in Inversion(perceptual_attribute="third").unused()[0]
+    assert "perceptual_attribute" in Inversion(perceptual_attribute="third").unused()[0]
     both = Inversion(perceptual_weights="w.pt", perceptual_attribute="third", lambda2=1.0)
     assert both.unused() == ["perceptual_attribute is not used: perceptual_weights are given."]
     assert Inversion().unused() == []

@@ -351,7 +351,7 @@ def test_fields_are_parsed_from_a_command_line() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"similarity": "cosin"}, "did you mean 'cosine'"),
+        ({"similarity": "cosin"}, "similarity"),
         ({"preset": "adiance"}, "did you mean 'adience'"),
         ({"epochs": 0}, "epochs"),
         ({"w_s": {"person": -1.0}}, "w_s"),
