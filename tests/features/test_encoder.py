@@ -72,10 +72,10 @@ def vectors(encode: Encode, decoded: Decoded) -> np.ndarray:
 
 def test_local_contrast_does_not_see_how_bright_it_is() -> None:
     x = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0)) * 100
-    dark, bright = nets.looked_at(x), nets.looked_at(2 * x + 30)
+    dark, bright = nets.prepared(x), nets.prepared(2 * x + 30)
     assert (bright[:, 0] - dark[:, 0]).abs().max() > 1
     assert (bright[:, 1] - dark[:, 1]).abs().max() < 0.1
-    assert nets.looked_at(x.expand(2, 3, 20, 20)).shape == (2, 4, 20, 20)
+    assert nets.prepared(x.expand(2, 3, 20, 20)).shape == (2, 4, 20, 20)
 
 
 def test_parts_are_means_over_equal_shares_of_the_real_frames() -> None:

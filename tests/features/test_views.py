@@ -292,7 +292,7 @@ def test_fresh_views_are_new_in_every_call_and_are_those_of_the_named_records() 
 def test_kept_views_are_made_once_and_picked_from() -> None:
     have, encode = folder(), Averages()
     steps: list[tuple[str, int, int]] = []
-    views = RawViews(have, encode, options=GENTLE["image"], progress=lambda *step: steps.append(step))
+    views = RawViews(have, encode, options=GENTLE["image"], run=Run(progress=lambda *step: steps.append(step)))
     assert views.count == PAIRS
     assert steps[-1] == ("raw views", 30, 30)
     made = encode.records

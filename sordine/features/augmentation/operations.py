@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-NEVER_BLURRED = 1e-3  # a deviation, in pixels, of which nothing is seen
+NEVER_BLURRED = 1e-3  # a deviation, in pixels, that changes nothing
 
 
 # --------------------------------------------------------------------------------------------- pictures and clips

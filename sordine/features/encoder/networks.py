@@ -1,7 +1,7 @@
-"""Small convolutional networks for pictures, sound and clips, and the blocks of numbers that they say of a record.
+"""Small convolutional networks for pictures, sound and clips, and the blocks of activations that describe a record.
 
-`forward` gives the last stage's averages, one vector to train on. `blocks` gives what is kept of a record: averages
-over a few parts of it at several depths, and deviations. Parts count real samples and frames only, not padding.
+`forward` gives the averages of the last stage, which are trained. `blocks` gives the description: averages over a few
+parts of the record at several depths, and deviations. Parts contain real samples and frames only, no padding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stages(channels: int, width: int) -> nn.ModuleList:
     return nn.ModuleList(stage(i, o, first=at == 0) for at, (i, o) in enumerate(pairwise(widths)))
 
 
-def looked_at(x: Tensor) -> Tensor:
+def prepared(x: Tensor) -> Tensor:
     """Pictures (n, 3 or 1, h, w) of 0 to 255 -> (n, 4 or 2, h, w): -2 to 2, and the luma's local contrast, which light
     that changes slowly across the picture leaves as it is."""
     x = x.float() / 63.75 - 2
@@ -78,10 +78,10 @@ class Pictures(nn.Module):
 
     def activations(self, x: Tensor) -> list[Tensor]:
         """What every stage says: (b, c, h, w) each."""
-        said = [looked_at(x)]
+        outputs = [prepared(x)]
         for step in self.stages:
-            said.append(step(said[-1]))
-        return said[1:]
+            outputs.append(step(outputs[-1]))
+        return outputs[1:]
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """-> (b, width): means and largest values of the last stage."""
@@ -96,7 +96,7 @@ class Pictures(nn.Module):
 
 
 class Sound(nn.Module):
-    """For sound (b, samples), seen as log mel energies with and without their mean over time.
+    """For sound (b, samples), as log mel energies with and without their mean over time.
 
     filters: (window's bins, bands), from a power spectrum to mel bands. window: (size,), a frame's; hop: samples.
     """
@@ -135,12 +135,12 @@ class Sound(nn.Module):
         mean = parts(frames, mel.shape[1], 1) @ mel
         real = torch.arange(mel.shape[1], device=x.device) < frames[:, None]
         both = torch.stack([mel, (mel - mean) * real.unsqueeze(2)], 1).contiguous(memory_format=torch.channels_last)
-        said = [(mel.unsqueeze(2), frames)]
+        outputs = [(mel.unsqueeze(2), frames)]
         for step in self.stages:
             both = step(both)
             frames = (frames + 1) // 2
-            said.append((both.transpose(1, 2), frames))
-        return said
+            outputs.append((both.transpose(1, 2), frames))
+        return outputs
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """-> (b, width): means and deviations over time of the last stage, its channels in every band."""
@@ -150,12 +150,12 @@ class Sound(nn.Module):
     def blocks(self, x: Tensor, lengths: Tensor) -> list[Tensor]:
         """Means and deviations over time of the bands and of every stage, in at most 16, 8, 4 and 4 groups of bands;
         and the means of 16 groups of bands in 8 equal parts of the time: (b, d) each."""
-        said = self.activations(x, lengths)
+        outputs = self.activations(x, lengths)
         kept = []
-        for (s, frames), groups in zip(said, (0, 16, 8, 4, 4), strict=True):
+        for (s, frames), groups in zip(outputs, (0, 16, 8, 4, 4), strict=True):
             s = _grouped(s, groups) if groups else s
             kept.append(torch.cat(mean_and_deviation(s, parts(frames, s.shape[1], 1)), 1))
-        mel, frames = said[0]
+        mel, frames = outputs[0]
         return [*kept, (parts(frames, mel.shape[1], 8) @ _grouped(mel, 16).flatten(2)).flatten(1)]
 
 
@@ -171,10 +171,10 @@ class Clips(nn.Module):
     def activations(self, x: Tensor) -> list[Tensor]:
         """The frames as they are looked at, and what every stage says of them: (b, t, c, h, w) each."""
         frames = x.shape[1]
-        said = [looked_at(x.flatten(0, 1))]
+        outputs = [prepared(x.flatten(0, 1))]
         for at, step in enumerate(self.stages):
-            said.append(step(_mixed(said[-1], frames) if at else said[-1]))
-        return [s.unflatten(0, (-1, frames)) for s in said]
+            outputs.append(step(_mixed(outputs[-1], frames) if at else outputs[-1]))
+        return [s.unflatten(0, (-1, frames)) for s in outputs]
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """-> (b, width): means of the last stage in the four quarters of the real frames."""
@@ -185,7 +185,7 @@ class Clips(nn.Module):
         """How far parts of the time stray from the clip's mean (eighths of it, in 10 x 10 small grey pixels and in
         stage 3; quarters, in 3 x 3 parts of stage 2); over the whole time the means of 2 x 2 parts of stage 4, and the
         deviations of 2 x 2 parts of stage 3 and of the whole of stage 4: (b, d) each."""
-        seen, _, second, third, fourth = self.activations(x)
+        frames_in, _, second, third, fourth = self.activations(x)
         times = {count: parts(lengths, x.shape[1], count) for count in (1, 4, 8)}
 
         def strays(s: Tensor, grid: int, count: int) -> Tensor:
@@ -193,7 +193,7 @@ class Clips(nn.Module):
             return (times[count] @ s - times[1] @ s).flatten(1)
 
         # One colour is enough for what moves.
-        grey = seen[:, :, :-1].mean(2, keepdim=True)
+        grey = frames_in[:, :, :-1].mean(2, keepdim=True)
         still, _ = mean_and_deviation(_pooled(fourth, 2), times[1])
         moving = [mean_and_deviation(_pooled(s, grid), times[1])[1] for s, grid in ((third, 2), (fourth, 1))]
         return [strays(grey, 10, 8), strays(second, 3, 4), strays(third, 1, 8), still, *moving]
