@@ -287,7 +287,7 @@ def test_perceptual_weights_that_take_no_part_are_told_of_before_training(tmp_pa
         assert (told in Inversion(**weights, **fields).unused()) == idle
     assert "perceptual_attribute" in Inversion(perceptual_attribute="third").unused()[0]
     both = Inversion(perceptual_weights="w.pt", perceptual_attribute="third", lambda2=1.0)
-    assert both.unused() == ["perceptual_attribute is not used: perceptual_weights are given."]
+    assert both.unused() == ["perceptual_attribute has no effect: perceptual_weights are given."]
     assert Inversion().unused() == []
 
 
