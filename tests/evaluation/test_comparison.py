@@ -267,7 +267,7 @@ def test_the_page_holds_every_point_and_every_figure() -> None:
         assert c.method in words
         for p in c.points:
             assert f"leakage {100 * (p.leakage or 0):.1f} %, utility {100 * (p.utility or 0):.1f} %" in words
-            assert f"guess {100 * p.guess:.1f} %" in words
+            assert f"baseline {100 * p.guess:.1f} %" in words
     assert page.count('<circle class="front" cx=') == 3
     assert page.count('<line class="join k0" x1="') == 1
     assert page.count("<img alt=") == 5 * 3
