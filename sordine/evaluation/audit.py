@@ -72,11 +72,6 @@ def audit(
     run
         Its device, workers, log and progress are used.
 
-    Returns
-    -------
-    Report
-        Headlines, findings of every section and the verdict.
-
     Raises
     ------
     SordineError

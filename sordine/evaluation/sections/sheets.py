@@ -77,10 +77,8 @@ def sheets(
         Originals, with labels.
     released
         Released records with the same ids. None: the modifier makes them.
-    policy
-        Roles of the attributes.
-    records
-        Largest number of records.
+    policy, records
+        Roles of the attributes, and the largest number of records.
     originals
         Whether to show originals and their classes.
     run
@@ -88,7 +86,7 @@ def sheets(
 
     Returns
     -------
-    tuple of Sheet
+    tuple
         Empty where records are not pictures (uint8, or numbers from 0 to 255, of shape (1 or 3, height, width)), or
         released records have another shape.
     """
