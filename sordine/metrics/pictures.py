@@ -54,9 +54,8 @@ def ssim_each(
 ) -> np.ndarray:
     """Return the structural similarity of each pair of pictures (Wang et al. 2004, equation 13).
 
-    Means, variances and covariance are weighted by a Gaussian window that lies inside the picture. The result is the
-    mean over the window's positions, then over channels. In a picture narrower than the window, the window is the
-    largest odd one that fits.
+    Means, variances and covariance are weighted by a Gaussian window that lies inside the picture; where it does not
+    fit, it is the largest odd one that does. The result is the mean over its positions, then over channels.
 
     Parameters
     ----------
@@ -64,10 +63,8 @@ def ssim_each(
         Pictures (n, c, h, w) of one shape.
     peak
         Largest possible value: 1 or 255.
-    taps
-        Width of the window in pixels, odd.
-    sigma
-        Standard deviation of the window in pixels.
+    taps, sigma
+        Width of the window, odd, and its standard deviation, in pixels.
     k1, k2
         Constants of the stabilising terms.
 
@@ -89,10 +86,8 @@ def ssim_each(
         raise SordineError(
             f"metrics: the window of SSIM needs an odd width and a positive sigma, not {taps} and {sigma}"
         )
-    side = min(a.shape[2:])
-    radius = (min(taps, side if side % 2 else side - 1) - 1) // 2
-    window = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    window /= window.sum()
+    window = _window(min(taps, min(a.shape[2:])), sigma)
+    radius = len(window) // 2
     inside = (..., slice(radius, a.shape[2] - radius), slice(radius, a.shape[3] - radius))
 
     def blur(v: np.ndarray) -> np.ndarray:
@@ -151,3 +146,10 @@ def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _check_peak(peak: float) -> None:
     if not peak > 0:
         raise SordineError(f"metrics: peak is {peak}; it must be above 0")
+
+
+def _window(most: int, sigma: float) -> np.ndarray:
+    """Return a Gaussian window of the largest odd width up to `most`, with sum 1."""
+    radius = (most - 1) // 2
+    window = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    return np.asarray(window / window.sum())

@@ -169,10 +169,8 @@ def draw_labels(
 
     Parameters
     ----------
-    n
-        Number of records.
-    seed
-        Not negative.
+    n, seed
+        Number of records, and a seed that is not negative.
     people
         Number of people, 2 to 100.
     correlations
@@ -195,12 +193,7 @@ def draw_labels(
         For n, people or seed out of range, an unknown attribute, one paired with itself, a cycle of pairs, or |r| above
         1 or above the V at t = 1 (which is 1 where one number of classes divides the other).
     """
-    if n < 1:
-        raise SordineError(f"faces: n={n}; it must be at least 1")
-    if not 2 <= people <= MAX_CLASSES:
-        raise SordineError(f"faces: people={people}; it must be from 2 to {MAX_CLASSES}")
-    if seed < 0:
-        raise SordineError(f"faces: seed={seed}; it must not be negative")
+    _check_labels(n, seed, people)
     of_people = _classes_of_people(seed, people, of_person)
     names = {PERSON: tuple(f"p{k:02d}" for k in range(people)), **CLASSES}
     draws = numpy_rng(seed, "faces labels").random((n, len(ATTRIBUTES), 3))
@@ -219,13 +212,26 @@ def draw_labels(
             codes[attribute] = alone
         else:
             t = _mixture(attribute, parent, shares[parent], count, abs(r))
-            below = np.cumsum(shares[parent]) - shares[parent]
-            at = below[codes[parent]] + place[attribute] * shares[parent][codes[parent]]
-            following = np.minimum((at * count).astype(np.int64), count - 1)
-            if r < 0:
-                following = count - 1 - following
+            following = _following(shares[parent], codes[parent], place[attribute], count, reverse=r < 0)
             codes[attribute] = np.where(follow[attribute] < t, following, alone)
     return {a: np.array(names[a])[codes[a]] for a in ATTRIBUTES}
+
+
+def _check_labels(n: int, seed: int, people: int) -> None:
+    if n < 1:
+        raise SordineError(f"faces: n={n}; it must be at least 1")
+    if not 2 <= people <= MAX_CLASSES:
+        raise SordineError(f"faces: people={people}; it must be from 2 to {MAX_CLASSES}")
+    if seed < 0:
+        raise SordineError(f"faces: seed={seed}; it must not be negative")
+
+
+def _following(shares: np.ndarray, codes: np.ndarray, place: np.ndarray, count: int, *, reverse: bool) -> np.ndarray:
+    """Return the classes of an attribute that follows a parent: (n,) codes below count."""
+    below = np.cumsum(shares) - shares
+    at = below[codes] + place * shares[codes]
+    following = np.minimum((at * count).astype(np.int64), count - 1)
+    return count - 1 - following if reverse else following
 
 
 def _classes_of_people(seed: int, people: int, of_person: Sequence[str]) -> dict[str, np.ndarray]:

@@ -214,11 +214,6 @@ def voices(
     run
         Its progress is reported.
 
-    Returns
-    -------
-    Path
-        The folder.
-
     Raises
     ------
     SordineError
