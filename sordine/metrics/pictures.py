@@ -52,7 +52,7 @@ def ssim_each(
     k1: float = 0.01,
     k2: float = 0.03,
 ) -> np.ndarray:
-    """Return the structural similarity of each pair of pictures (Wang et al. 2004, equation 13).
+    """Return the structural similarity of each pair of pictures, (n,) in [-1, 1] (Wang et al. 2004, eq. 13).
 
     Means, variances and covariance are weighted by a Gaussian window that lies inside the picture; where it does not
     fit, it is the largest odd one that does. The result is the mean over its positions, then over channels.
@@ -67,11 +67,6 @@ def ssim_each(
         Width of the window, odd, and its standard deviation, in pixels.
     k1, k2
         Constants of the stabilising terms.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n,) in [-1, 1].
 
     Raises
     ------
