@@ -20,6 +20,8 @@ myst_enable_extensions = ["deflist"]
 # Docstrings: numpydoc style; single backticks are code.
 default_role = "code"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 90
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "training, dump_patches, call_super_init, T_destination"}
 napoleon_google_docstring = False
