@@ -1,7 +1,7 @@
 """Names that a shell completes.
 
-Importing a registry takes seconds, and a shell completes while the user waits. The names are therefore kept in the cache
-folder, and taken from the registry again only where its file has changed.
+Importing a registry takes seconds, and a shell completes while the user waits. The names are therefore stored in the
+cache folder, and taken from the registry again only where its file has changed.
 """
 
 from __future__ import annotations
