@@ -29,6 +29,7 @@ for name, options in OPTIONS.items():
     retrained = {line.attribute: line.after for line in report.headlines}
     pretrained = {line.attribute: line.after for line in report.pretrained}
     print(
-        f"{name:<13} accuracy of speaker: {retrained['speaker']:.2f} retrained, {pretrained['speaker']:.2f} pretrained; "
+        f"{name:<13} accuracy of speaker: {retrained['speaker']:.2f} retrained, "
+        f"{pretrained['speaker']:.2f} pretrained; "
         f"of word: {retrained['word']:.2f}"
     )
