@@ -17,9 +17,10 @@ from sordine.keys import Key
 SEED = 0
 SIZE = 32
 MORE_SEEDS = (1, 2)
-# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1; at 1 the few steps here learn no more than the mean picture.
+# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1. At 1 a decoder with the few steps here gives no
+# more than the mean picture.
 GAN, PERCEPTUAL = 0.01, 0.1
-# The preset small, narrowed to what the time allowed.
+# The preset small, narrowed for two shared cores.
 FIELDS: dict[str, Any] = {
     "encoder": "resnet10",
     "width": 16,
@@ -36,8 +37,11 @@ TRIED = 500
 
 @dataclass(frozen=True)
 class Case:
-    """A data set. task: attributes to preserve; identity: whose face it is, where that is known; watched: attributes that
-    the common audit reads besides."""
+    """A data set.
+
+    task: attributes to preserve. identity: the attribute of the person, where it is known. single: the attribute of rows 9
+    and 10. most: the largest number of records.
+    """
 
     name: str
     sentence: str
@@ -71,7 +75,10 @@ CASES = {
 
 @dataclass(frozen=True)
 class Fit:
-    """An encoder. fields: beside FIELDS. task: attributes, by default the case's. more: whether X2 is extended, too."""
+    """An encoder.
+
+    fields: beside FIELDS. single: whether the task is one attribute. more: whether X2 is extended, too.
+    """
 
     name: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -80,13 +87,13 @@ class Fit:
     seed: int = SEED
 
     def seeded(self, seed: int) -> Fit:
-        """The same with another seed, of the fit and of the attackers."""
+        """Return the same with another seed, of the fit and of the attackers."""
         return self if seed == self.seed else replace(self, name=f"{self.name}-seed{seed}", seed=seed)
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A decoder. more: whether it is given extra pairs."""
+    """A decoder. more: whether it has extra pairs."""
 
     name: str
     mu1: float = 0.0
@@ -105,7 +112,7 @@ STRONG = Fit("lambda1-10", {"lambda1": 10.0})
 WITH_MORE = replace(OURS, name="lambda1-1-more", more=True)
 ALONE = {v: Fit(f"single-lambda1-{v}", {"lambda1": float(v)}, single=True) for v in (0, 1)}
 LAMBDA2 = (0, 1, 3, 10)
-# g: a narrow reader of identities, as no network trained on other things is at hand.
+# g: a narrow identity network, as no network trained on other data is available.
 SEE: dict[str, Any] = {"perceptual_attribute": "person", "perceptual_width": 8, "perceptual_epochs": 6}
 SWEEP = {
     v: Fit(f"lambda2-{v}", {"lambda1": 1.0, "lambda2": float(v), "mu2": PERCEPTUAL, "decoder_steps": 2, **SEE})
@@ -150,7 +157,7 @@ WORDS = {
 
 
 def units(case: Case) -> list[tuple[Fit, Attack]]:
-    """What is measured on a data set, what matters most first."""
+    """Return the units of a data set, the most important first."""
     first = [(BASE, PLAIN), (OURS, PLAIN)]
     if case.name != "faces":
         return first
@@ -162,12 +169,12 @@ def units(case: Case) -> list[tuple[Fit, Attack]]:
 
 
 def load(case: Case, work: Path) -> Table:
-    """The table with its split. Raises KeyError where SORDINE_DATA is wanted and not set."""
+    """Return the table with its split. Raises KeyError where SORDINE_DATA is needed and not set."""
     key = Key.of_seed(SEED)
     if case.name == "faces":
         kept = work / "faces.npz"
         if kept.exists():
-            # Drawing takes longer than all that is done with it.
+            # Drawing takes longer than all other work with the table.
             found = np.load(kept)
             labels = {name[2:]: found[name] for name in found.files if name.startswith("y-")}
             return Table.of(found["x"], labels, split=found["split"], source="faces")
@@ -188,7 +195,7 @@ def load(case: Case, work: Path) -> Table:
 
 
 def more(work: Path) -> Table:
-    """Pictures of other people, in MS-Celeb-1M's place: 1,500 faces of 40 people who are in no other table."""
+    """Return pictures of other people, in place of MS-Celeb-1M: 1,500 faces of 40 people from no other table."""
     kept = work / "more.npz"
     if not kept.exists():
         np.savez_compressed(kept, x=faces(1500, SEED + 1, size=SIZE, people=40).x)

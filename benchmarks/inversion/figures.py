@@ -1,4 +1,4 @@
-"""Figures 3, 4, 5 and 7 on synthetic faces, as small PNGs. No real person's picture is ever drawn."""
+"""Draw figures 3, 4, 5 and 7 on synthetic faces, as small PNGs. No picture of a real person is drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POINTS = 500
 
 
 def draw(work: Path, folder: Path) -> None:
-    """Draw what can be drawn of what lies in the working folder; a figure whose parts are not there stays as it is."""
+    """Draw the figures whose parts are in the working folder; the others stay unchanged."""
     if not (work / "faces.npz").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def draw(work: Path, folder: Path) -> None:
 
 
 def plane(path: Path, panels: dict[str, np.ndarray], smiling: np.ndarray, glasses: np.ndarray) -> None:
-    """t-SNE of each panel's z (n, d), coloured by two attributes (n,) bool."""
+    """Draw t-SNE of each panel's z (n, d), coloured by two attributes (n,) bool."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from sklearn.manifold import TSNE

@@ -1,4 +1,4 @@
-"""One unit: an encoder and one decoder against it, with the paper's measures; every other attack on the encoder once."""
+"""Measure one unit, an encoder and one decoder against it, and every other attack on the encoder once."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ WHITE_BOX = 64
 
 
 def unit_of(case: Case, what: Fit, attack: Attack | str) -> Unit:
-    """Where the figures of a unit are kept; `attack` is a name for what is measured of an encoder besides decoders."""
+    """Return the store of a unit's figures; `attack` can name another measurement of the encoder."""
     return STORE.unit(f"{case.name}--{what.name}--{attack if isinstance(attack, str) else attack.name}")
 
 
 class Bench:
-    """A data set with all that its units share: who is public, C, and the encoders that were fitted."""
+    """A data set with all that its units share: the public records, C, and the fitted encoders."""
 
     def __init__(self, case: Case, table: Table, work: Path) -> None:
         self.case, self.table, self.work = case, table, work
@@ -86,7 +86,7 @@ class Bench:
         return (str(self.case.single),) if what.single else self.case.task
 
     def modifier(self, what: Fit) -> InversionModifier:
-        """The encoder of a fit: from its directory where it was fitted before."""
+        """Return the encoder of a fit, from its directory where it was fitted before."""
         folder = self.work / self.case.name / "encoders" / what.name
         if folder.exists():
             found = load(folder)
@@ -112,7 +112,7 @@ class Bench:
         return found
 
     def perceptual(self) -> Perceptual:
-        """g, which is public as VGG's is: the one that the encoders of table 2 were trained with."""
+        """Return g, public as VGG is: the network that the encoders of table 2 were trained with."""
         own = Inversion(**{**FIELDS, **SEE, "mu2": PERCEPTUAL}).settled()
         run = Run(seed=SEED, key=KEY, folder=self._folder("networks"))
         found = own.perceptual(self.private, Policy(preserve=self.case.task), run)
@@ -124,7 +124,7 @@ class Bench:
 
 
 def measure_encoder(bench: Bench, what: Fit) -> None:
-    """Task, feature-level attack, scatter of identities: what does not depend on a decoder."""
+    """Measure task, feature-level attack and scatter of identities, which do not depend on a decoder."""
     unit = unit_of(bench.case, what, "encoder")
     if unit.exists():
         return
@@ -160,7 +160,7 @@ def measure_encoder(bench: Bench, what: Fit) -> None:
 
 
 def measure(bench: Bench, what: Fit, attack: Attack) -> None:
-    """A fresh decoder on the attacker's pairs, tried on T."""
+    """Measure a fresh decoder trained on the attacker's pairs, on T."""
     unit = unit_of(bench.case, what, attack)
     if unit.exists():
         return
@@ -186,7 +186,7 @@ def measure(bench: Bench, what: Fit, attack: Attack) -> None:
 
 
 def blind_face(bench: Bench) -> float | None:
-    """Face similarity of the mean picture: what knowing nothing gives."""
+    """Return the face similarity of the mean picture, the baseline."""
     if bench.network is None:
         return None
     x = np.asarray(bench.test.x)
@@ -194,7 +194,7 @@ def blind_face(bench: Bench) -> float | None:
 
 
 def measure_labels(bench: Bench) -> None:
-    """A decoder that is given the true classes of the task and nothing else: what serving the task alone tells."""
+    """Measure a decoder of the task's true classes alone, the part that serving the task reveals."""
     unit = STORE.unit(f"{bench.case.name}--labels--plain")
     if unit.exists():
         return
@@ -214,7 +214,7 @@ def measure_labels(bench: Bench) -> None:
 
 
 def measure_white_box(bench: Bench, what: Fit) -> None:
-    """White-box inversion of a few records, and the decoder's figures on the same ones."""
+    """Measure white-box inversion of a few records, and the decoder on the same ones."""
     unit = unit_of(bench.case, what, "white-box")
     if unit.exists():
         return
@@ -226,7 +226,7 @@ def measure_white_box(bench: Bench, what: Fit) -> None:
 
 
 def measure_audit(bench: Bench, what: Fit) -> None:
-    """The common audit of z: every attribute by attackers trained on released records."""
+    """Run the standard audit of z: every attribute by attackers trained on released records."""
     unit = unit_of(bench.case, what, "audit")
     if unit.exists():
         return
@@ -257,5 +257,5 @@ def measure_audit(bench: Bench, what: Fit) -> None:
 
 
 def audited() -> tuple[Fit, Fit]:
-    """The encoders that the common audit reads."""
+    """Return the encoders of the standard audit."""
     return BASE, OURS

@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.masking [--on faces,tight,...] [--ciagan CASE:FOLDER] [--deepprivacy CASE:FOLDER] [--fresh]
 
-Every row is kept in benchmarks/results/masking.jsonl as soon as it is measured; a second call measures only what is missing.
+Every row is stored in benchmarks/results/masking.jsonl as soon as it is measured. A second call measures the missing rows.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--on", default=",".join(CASES), help=f"data sets: {', '.join(CASES)}")
     parser.add_argument(
-        "--ciagan", metavar="CASE:FOLDER", help="what CIAGAN left of a case's pictures, under their names"
+        "--ciagan", metavar="CASE:FOLDER", help="CIAGAN's outputs for a case's pictures, under their names"
     )
-    parser.add_argument("--deepprivacy", metavar="CASE:FOLDER", help="what DeepPrivacy left")
-    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    parser.add_argument("--work", type=Path, default=HOME / "out" / "masking", help="where tables and models are kept")
+    parser.add_argument("--deepprivacy", metavar="CASE:FOLDER", help="DeepPrivacy's outputs")
+    parser.add_argument("--fresh", action="store_true", help="measure every row again")
+    parser.add_argument("--work", type=Path, default=HOME / "out" / "masking", help="folder of tables and models")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     asked.work.mkdir(parents=True, exist_ok=True)
     try:
         for name in asked.on.split(","):
             if name not in CASES:
-                raise SordineError(f"no data set is called {name!r}; there are {', '.join(CASES)}")
+                raise SordineError(f"unknown data set {name!r}; choose from {', '.join(CASES)}")
         for late in (False, True):
             for name in asked.on.split(","):
                 left = {"CIAGAN": asked.ciagan, "DeepPrivacy": asked.deepprivacy}
@@ -53,21 +53,21 @@ def main() -> None:
 
 
 def folders(name: str, left: dict[str, str | None]) -> list[Row]:
-    """The rows of what other programs left of a case's pictures, given as CASE:FOLDER."""
+    """Return the rows of other programs' outputs for a case's pictures, given as CASE:FOLDER."""
     pairs = [(what, *given.partition(":")[::2]) for what, given in left.items() if given]
     for what, case, folder in pairs:
         if case not in CASES or not folder:
-            raise SordineError(f"{what}: CASE:FOLDER is asked, CASE one of {', '.join(CASES)}, not {case!r}:{folder!r}")
+            raise SordineError(f"{what}: {case!r}:{folder!r} is not CASE:FOLDER; CASE is one of {', '.join(CASES)}")
     return [Row("folder", folder=folder, label=what, audited=True) for what, case, folder in pairs if case == name]
 
 
 def measure(case: Case, rows: list[Row], work: Path, fresh: bool) -> None:
-    """Measure what is missing of a case's rows."""
+    """Measure the missing rows of a case."""
     missing = [row for row in rows if fresh or not unit_of(case, row).exists()]
     if not missing:
         return
     if case.source and "SORDINE_DATA" not in os.environ:
-        print(f"{case.name}: left out, as SORDINE_DATA does not say where it is", flush=True)
+        print(f"{case.name}: left out; set SORDINE_DATA to the folder of the data sets", flush=True)
         return
     bench = Bench(case, work)
     if case.identity and (fresh or not unit_of(case, "reference").exists()):

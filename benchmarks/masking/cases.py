@@ -1,4 +1,4 @@
-"""The data in the place of CelebA and FER+, and what is measured on each: rows."""
+"""Stand-ins for CelebA and FER+, and the rows that are measured on each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ Kind = Literal["original", "block", "blur", "masking", "folder"]
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is done to a case's pictures. fields: of the method or the baseline. audited: by retrained attackers too."""
+    """One treatment of a case's pictures.
+
+    fields: of the method or of block or blur. audited: whether retrained attackers run too.
+    """
 
     kind: Kind
     task: str = ""
@@ -39,10 +42,10 @@ class Row:
 
     @property
     def name(self) -> str:
-        """For people and for the file of figures."""
-        said = [f"{k} {v}" for k, v in self.fields.items()]
+        """Name of the row, also in the file of figures."""
+        fields = [f"{k} {v}" for k, v in self.fields.items()]
         seed = [f"seed {self.seed}"] if self.seed != SEED else []
-        return " ".join([self.label or self.kind, *([self.task] if self.task else []), *said, *seed])
+        return " ".join([self.label or self.kind, *([self.task] if self.task else []), *fields, *seed])
 
     @property
     def adversarial(self) -> bool:
@@ -51,12 +54,12 @@ class Row:
 
     @property
     def late(self) -> bool:
-        """Whether it can wait until the others have been measured on every data set."""
+        """Whether the row is measured after the others of every data set."""
         return bool(self.tried) or self.fields.get("keep", COMPARED) < WAITS
 
     @property
     def tried(self) -> dict[str, Any]:
-        """What is otherwise than in the rows that are compared: a choice that the paper leaves open, made differently."""
+        """Fields that differ from the compared rows: another choice where the paper leaves one open."""
         return {k: v for k, v in self.fields.items() if self.kind == "masking" and k not in ("keep", "adversarial")}
 
 

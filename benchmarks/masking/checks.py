@@ -1,4 +1,4 @@
-"""What the issue and the paper's tables were to show, held against what was measured."""
+"""Compare the measured figures with the claims of the paper's tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COST = 0.03  # of the task's accuracy, at most, against the non-adversarial mask
 
 
 def curve(case: Case, kind: str, reading: str) -> list[tuple[float, float]]:
-    """A baseline's (face similarity, task accuracy), by similarity, the original at its end."""
+    """Return the (face similarity, task accuracy) points of block or blur, by similarity, with the original last."""
     points = []
     for row in rows_of(case):
         found = figures(case, row)
@@ -26,8 +26,10 @@ def curve(case: Case, kind: str, reading: str) -> list[tuple[float, float]]:
 
 
 def at(points: Sequence[tuple[float, float]], similarity: float) -> float:
-    """A curve's accuracy at a face similarity, by straight lines; beyond its ends that of the end (for a baseline that hides
-    less at its strongest than is asked: more than it is due)."""
+    """Return a curve's accuracy at a face similarity, by linear interpolation.
+
+    Beyond its ends it is the accuracy of the end, which favours a block or blur that hides less at its strongest.
+    """
     x, y = zip(*points, strict=True)
     return float(np.interp(similarity, x, y))
 
@@ -36,7 +38,7 @@ RELEASES = ("hard", "soft")
 
 
 def against_baselines(case: Case) -> Iterator[str]:
-    """At equal face similarity the adversarial masker's task accuracy is higher than block's and blur's."""
+    """Check that at equal face similarity the adversarial masker has a higher task accuracy than block and blur."""
     (task,) = case.tasks
     rows = sorted((r for r in compared(case) if r.adversarial), key=lambda r: (r.fields["keep"], r.seed))
     for release in RELEASES:
@@ -46,32 +48,32 @@ def against_baselines(case: Case) -> Iterator[str]:
                 found = [(r, f[release]) for r in rows if (f := figures(case, r)) is not None]
                 if len(points) < 2 or not found:
                     continue
-                told, ahead = [], []
+                pairs, ahead = [], []
                 for row, f in found:
-                    read = f["tasks"][task]
-                    mine, theirs = read[reading], at(points, f["similarity"])
-                    ahead.append((mine - theirs) / max(noise(mine, theirs, read["records"]), 1e-9))
+                    accuracy = f["tasks"][task]
+                    mine, theirs = accuracy[reading], at(points, f["similarity"])
+                    ahead.append((mine - theirs) / max(noise(mine, theirs, accuracy["records"]), 1e-9))
                     seed = f" seed {row.seed}" if row.seed else ""
-                    told.append(f"K {row.fields['keep']}{seed} {percent(mine)} to {percent(theirs)}")
+                    pairs.append(f"K {row.fields['keep']}{seed} {percent(mine)} to {percent(theirs)}")
                 words = (
-                    f"{release} release, {reading} classifier: more accurate than {kind} at equal face similarity; above by more "
-                    f"than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in {sum(a < -1 for a in ahead)}: "
+                    f"{release} release, {reading} classifier: more accurate than {kind} at equal face similarity; "
+                    f"above by more than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in {sum(a < -1 for a in ahead)}: "
                 )
-                yield verdict(min(ahead) > 1, words + "; ".join(told), undecided=min(ahead) >= -1)
+                yield verdict(min(ahead) > 1, words + "; ".join(pairs), undecided=min(ahead) >= -1)
 
 
 def compared(case: Case) -> list[Row]:
-    """The maskers that are compared, without those of choices made differently."""
+    """Return the maskers that are compared, without those with other choices."""
     return [r for r in rows_of(case) if r.kind == "masking" and not r.tried]
 
 
 def noise(one: float, other: float, records: int) -> float:
-    """Two standard errors of the difference of two accuracies on so many records each."""
+    """Return two standard errors of the difference of two accuracies on `records` records each."""
     return 2 * float(np.sqrt((one * (1 - one) + other * (1 - other)) / records))
 
 
 def against_itself(case: Case) -> Iterator[str]:
-    """At equal K, less face similarity than without the adversary, at a task cost of at most three points."""
+    """Check that at equal K the adversary reduces face similarity, at a task cost of at most three points."""
     (task,) = case.tasks
     rows = [r for r in rows_of(case) if r.kind == "masking" and set(r.tried) <= {"steps"}]
     every = {(r.fields["keep"], r.tried.get("steps", 0), r.seed, r.adversarial): figures(case, r) for r in rows}
@@ -98,16 +100,16 @@ def against_itself(case: Case) -> Iterator[str]:
             costs = []
             for reading in ("fixed", "retrained"):
                 near, far = ([p[i]["tasks"][task][reading] for p in pairs] for i in (0, 1))
-                told = f"{spread(near, 100, 1)} to {spread(far, 100, 1)} ({reading})"
-                costs.append((float(np.mean(far) - np.mean(near)) <= COST, told))
+                text = f"{spread(near, 100, 1)} to {spread(far, 100, 1)} ({reading})"
+                costs.append((float(np.mean(far) - np.mean(near)) <= COST, text))
             yield verdict(
                 all(ok for ok, _ in costs),
-                f"{count}: the adversary costs at most 3 points of {task}, {', '.join(told for _, told in costs)}",
+                f"{count}: the adversary costs at most 3 points of {task}, {', '.join(text for _, text in costs)}",
             )
 
 
 def spread(values: Sequence[float], times: float = 1, digits: int = 3) -> str:
-    """The mean and, of several, the range."""
+    """Return the mean and, for several values, the range."""
     scaled = [v * times for v in values]
     mean = f"{np.mean(scaled):.{digits}f}"
     return mean if len(scaled) < 2 else f"{mean} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"

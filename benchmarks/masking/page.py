@@ -21,15 +21,15 @@ PICTURES = Path(__file__).parents[2] / "docs" / "results" / "masking"
 
 
 def page() -> str:
-    """The whole page, of whatever has been measured."""
-    told = ", ".join(f"{k} {v}" for k, v in FIELDS.items())
+    """Return the whole page, for all that has been measured."""
+    fields = ", ".join(f"{k} {v}" for k, v in FIELDS.items())
     learnt, unseen = CASES["faces"].most
     epochs, predictor, adversarial = pace(learnt)
     parts = [
         HEAD.format(
             learnt=learnt,
             unseen=unseen,
-            fields=told,
+            fields=fields,
             epochs=epochs,
             predictor=predictor,
             adversarial=adversarial,
@@ -48,7 +48,7 @@ def page() -> str:
 
 
 def pace(learnt: int) -> tuple[int, int, int]:
-    """Epochs, predictor steps and adversarial steps of a fit to so many records."""
+    """Return epochs, predictor steps and adversarial steps of a fit to `learnt` records."""
     own = Masking(**FIELDS).settled()
     rounds = learnt // fit_batch(learnt, int(own.number("batch")))
     epochs = own.epochs(rounds)
@@ -56,12 +56,12 @@ def pace(learnt: int) -> tuple[int, int, int]:
 
 
 def rates(epochs: int) -> str:
-    """What the cosine schedule leaves of the rate, epoch by epoch."""
+    """Return the share of the rate under the cosine schedule, epoch by epoch."""
     return ", ".join(f"{(1 + np.cos(np.pi * e / epochs)) / 2:.2g}" for e in range(epochs))
 
 
 def section(case: Case) -> str:
-    """One data set; empty where nothing of it has been measured."""
+    """Return the section of one data set; empty where nothing of it has been measured."""
     rows = [(row, f) for row in (*rows_of(case), *FOLDERS) if (f := figures(case, row)) is not None]
     if not rows:
         return ""
@@ -70,8 +70,9 @@ def section(case: Case) -> str:
     epochs, predictor, adversarial = pace(learnt)
     out = [
         f"## {case.sentence}: {task}\n",
-        f"{learnt:,} pictures to learn from, {unseen:,} unseen; all figures are of these. A masker learns for {epochs} epochs: "
-        f"{predictor} predictor steps and, with the adversary, {adversarial} of its own, at {rates(epochs)} of the rates.\n",
+        f"{learnt:,} training pictures, {unseen:,} unseen; all figures are for the unseen ones. Training takes {epochs} epochs: "
+        f"{predictor} predictor steps and, with the adversary, {adversarial} adversarial steps, "
+        f"at {rates(epochs)} of the rates.\n",
     ]
     out += [*printed(case), *references(case), *table(case, rows)]
     missing = [label(row) for row in rows_of(case) if figures(case, row) is None]
@@ -90,33 +91,41 @@ def section(case: Case) -> str:
 
 HEAD = """# Masking, tables I and II and figures 2 and 3
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/masking.jsonl`:
+One command measures the figures, stores them in `benchmarks/results/masking.jsonl` and writes this page:
 
     SORDINE_DATA=... python -m benchmarks.masking
 
-`--on faces,tight` chooses, `--fresh` measures again. `SORDINE_DATA` names a folder that holds `yale_b` and `utkface`; without it those two are
-left out. `--ciagan CASE:FOLDER` and `--deepprivacy CASE:FOLDER` add what those programs left of a case's pictures, as files named by the
-records' ids; neither was to be had here, and nor were CelebA, FER+, FaceNet, SlimCNN and FERAtt. What stands below is measured on stand-ins, and the
-paper's figures beside ours are of other people, other pictures and other networks: a table's *shape* can be compared, its numbers cannot.
+`--on faces,tight` selects data sets; `--fresh` measures again. `SORDINE_DATA` names a folder with `yale_b` and
+`utkface`; without it those two are left out. `--ciagan CASE:FOLDER` and `--deepprivacy CASE:FOLDER` add the outputs
+of those programs for a case's pictures, as files named by the records' ids. Neither was available, and nor were
+CelebA, FER+, FaceNet, SlimCNN and FERAtt. The figures below are for stand-ins: other people, other pictures and
+other networks than the paper's. Compare the *shape* of a table, not its numbers.
 
-**Data.** 32 x 32 pixels. *drawn faces* (20 people; hair colour, for CelebA's table II) and the same *cut tightly* (expression: neutral,
-smiling, surprised; for FER+'s table I, whose pictures are cut at the face) have identities and so has Extended Yale B; UTKFace has none, so no
-face similarity. One split: {learnt:,} records of the drawn ones to learn from and {unseen:,} to try on.
+**Data.** 32 x 32 pixels. *drawn faces* (20 people; hair colour, for CelebA's table II) and the same *cut tightly*
+(expression: neutral, smiling, surprised; for FER+'s table I, whose pictures are cut at the face) have identities,
+as has Extended Yale B. UTKFace has none, so it has no face similarity. One split: {learnt:,} training records of
+the drawn faces and {unseen:,} test records.
 
-**Method.** The preset `small`, narrower: {fields}; all else the defaults. The steps
-are rounded to whole epochs: {predictor} predictor steps, and {adversarial} adversarial ones, in {epochs} epochs of {learnt:,} records. With two of them the cosine
-schedule is a first half at the full rate and a second at half of it. Seed 0 where none is named. K is given for no table of the paper: it
-is swept. K {compared} is where the maskers with and without the adversary are compared over {seeds} seeds: found in trials with seed 0 as the K at which
-hard releases are off the floor of face similarity.
+**Method.** The preset `small`, narrower: {fields}; all else the defaults. Steps are rounded to whole epochs:
+{predictor} predictor steps and {adversarial} adversarial steps, in {epochs} epochs of {learnt:,} records. With two
+epochs the cosine schedule is a first half at the full rate and a second half at half of it. The seed is 0 unless
+named. The paper gives K for no table, so K is swept. K {compared} is where the maskers with and without the
+adversary are compared over {seeds} seeds: with seed 0, it is the K at which hard releases are above the lowest face
+similarity.
 
-**How to read it.** *similarity*: mean cosine of the verification network's embeddings of released and original picture, over unseen records
-(FaceNet's place; here a ResNet-10 trained on the training records' people); *layer 3*: of its third stage, the inversion paper's
-measure. *fixed*: the task's accuracy by a classifier (ResNet-10, width {reader_width}) that learnt on originals. *retrained*: by one (width {retrained_width}) that learnt on what
-is released. The paper does not say which SlimCNN and FERAtt are. *own predictor*: the method's own, which learnt soft x_p alone. *hard* and *soft*: kept pixels as they are, or
-times m. *m kept / withheld*: the mean of m where it is among the top K % and where not. *reads withheld*: what the shared network reads of
-x_o on training records. At equal face similarity: block's and blur's curves are drawn by straight lines through their sizes or
-strengths and the original; below a baseline's lowest similarity its accuracy there is taken, which favours it. *not clearly* in a verdict: neither it
-nor its opposite, by two standard errors for accuracies, by means against single seeds for similarities.
+**How to interpret it.** *similarity*: mean cosine of the verification network's embeddings of released and original
+picture, over unseen records (in FaceNet's place, a ResNet-10 trained on the training records' people). *layer 3*:
+the same for its third stage, the inversion paper's measure. *fixed*: the task's accuracy by a classifier
+(ResNet-10, width {reader_width}) trained on originals. *retrained*: by a classifier (width {retrained_width})
+trained on released records. The paper does not say which SlimCNN and FERAtt are. *own predictor*: the method's own,
+trained on soft x_p alone. *hard* and *soft*: preserved pixels unchanged, or times m. *m preserved / withheld*: the
+mean of m among the top K % and elsewhere. *accuracy on withheld*: of the shared network on x_o, for training
+records.
+
+Curves of block and blur at equal face similarity are straight lines through their sizes or strengths and the
+original. Below the lowest similarity of block or blur the comparison uses its accuracy there, which favours it.
+*not clearly* in a verdict: neither the line nor its opposite holds, by two standard errors for accuracies, by means
+against single seeds for similarities.
 
 {verdict}
 """
@@ -128,20 +137,21 @@ SHEETS = {
 
 
 def printed(case: Case) -> Iterator[str]:
-    """The paper's own table that the case stands in for."""
+    """Yield the paper's table that the case stands in for."""
     number = next(iter(case.tasks.values()))
     if number:
-        told = "; ".join(f"{name} {s:.2f}, {a:.2f}" for name, (s, a) in TABLES[number].rows.items())
-        yield f"The paper's table {number}, {TABLES[number].title} (face similarity, task accuracy in per cent): {told}.\n"
+        rows = "; ".join(f"{name} {s:.2f}, {a:.2f}" for name, (s, a) in TABLES[number].rows.items())
+        title = TABLES[number].title
+        yield f"The paper's table {number}, {title} (face similarity, task accuracy in per cent): {rows}.\n"
 
 
 def references(case: Case) -> Iterator[str]:
-    """What face similarity means with this verification network."""
+    """Yield the scale of face similarity under this verification network."""
     found = figures(case, "reference")
     if found is None:
         return
     a, b = found["similarity"], found["similarity_layer3"]
-    knows = f" It names {percent(found['knows'])} % of unseen pictures' people." if "knows" in found else ""
+    knows = f" It identifies the person in {percent(found['knows'])} % of unseen pictures." if "knows" in found else ""
     yield (
         f"Face similarity of two pictures of different people is {a['others']:.2f} here, of the same person {a['same person']:.2f}, of a "
         f"picture and a black one {a['black']:.2f} (layer 3: {b['others']:.2f}, {b['same person']:.2f}, {b['black']:.2f}).{knows}\n"
@@ -149,12 +159,12 @@ def references(case: Case) -> Iterator[str]:
 
 
 PAPER_ROW = {"original": ORIGINAL, "block": BLOCK, "blur": BLUR, "CIAGAN": CIAGAN, "DeepPrivacy": DEEPPRIVACY}
-# What other programs left of a case's pictures, where their folders were once given.
+# Outputs of other programs for a case's pictures, where their folders were given.
 FOLDERS = tuple(Row("folder", label=name, audited=True) for name in ("CIAGAN", "DeepPrivacy"))
 
 
 def paper_cell(case: Case, row: Row) -> str:
-    """The paper's pair for a row of this kind, at the paper's own unknown strength."""
+    """Return the paper's pair for a row of this kind, at the paper's own unknown strength."""
     number = next(iter(case.tasks.values()))
     if not number:
         return ""
@@ -164,7 +174,7 @@ def paper_cell(case: Case, row: Row) -> str:
 
 
 def label(row: Row) -> str:
-    """A row in words."""
+    """Return a row in words."""
     if row.kind == "masking":
         seed = f", seed {row.seed}" if row.seed else ""
         tried = "".join(f", {k} {v}" for k, v in row.tried.items())
@@ -177,43 +187,56 @@ def label(row: Row) -> str:
 
 
 def table(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
-    """Every row, a masker's two releases each on a line: the paper's pair, ours, the mask's means."""
+    """Yield every row, one line per release: the paper's pair, ours, the mask's means."""
     (task,) = case.tasks
     paper = ["paper"] if next(iter(case.tasks.values())) else []
     similar = ["similarity", "layer 3"] if case.identity else []
-    head = ["", *paper, *similar, "fixed", "retrained", "own predictor", "m kept / withheld", "reads withheld"]
+    head = [
+        "",
+        *paper,
+        *similar,
+        "fixed",
+        "retrained",
+        "own predictor",
+        "m preserved / withheld",
+        "accuracy on withheld",
+    ]
     yield table_row(head)
     yield table_row(["---"] * len(head))
     for row, found in rows:
         mask = found.get("mask")
         for release in RELEASES if mask else ("",):
-            told = found[release] if release else found
-            read = told["tasks"][task]
+            figures_of = found[release] if release else found
+            accuracy = figures_of["tasks"][task]
             cells = [label(row) + (f", {release}" if release else "")]
             cells += [paper_cell(case, row)] if paper else []
-            cells += [f"{told['similarity']:.3f}", f"{told['similarity_layer3']:.3f}"] if similar else []
-            cells += [percent(read["fixed"]), percent(read["retrained"]), percent(told["own"]) if mask else ""]
+            cells += [f"{figures_of[k]:.3f}" for k in ("similarity", "similarity_layer3")] if similar else []
+            cells += [
+                percent(accuracy["fixed"]),
+                percent(accuracy["retrained"]),
+                percent(figures_of["own"]) if mask else "",
+            ]
             cells += [f"{mask['mask_kept']:.2f} / {mask['mask_withheld']:.2f}" if mask else ""]
             cells += [percent(mask["predictor_accuracy"][task]["withheld"]) if mask else ""]
             yield table_row(cells)
-    yield f"\n*guess* of {task}: {percent(rows[0][1]['tasks'][task]['guess'])} %.\n"
+    yield f"\n*baseline* of {task}: {percent(rows[0][1]['tasks'][task]['guess'])} %.\n"
 
 
 def audits(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
-    """The common audit of the rows that had one."""
+    """Yield the standard audit of the rows that have one."""
     audited = [(row, f["audit"]) for row, f in rows if "audit" in f]
     if not audited:
         return
     made = audited[0][1]
     yield (
-        f"The common audit (retrained {' and '.join(FAMILIES)}, setting A, {made['fitted']:,} records to learn from and "
-        f"{made['unseen']:,} to try on): accuracy of the best attacker in per cent, and NAG with its interval.\n"
+        f"The standard audit (retrained {' and '.join(FAMILIES)}, scenario A, {made['fitted']:,} training records and "
+        f"{made['unseen']:,} unseen records): accuracy of the best attacker in per cent, and NAG with its interval.\n"
     )
     yield table_row(["", *(f"{a}: accuracy, NAG" for a in case.audited)])
     yield table_row(["---"] * (1 + len(case.audited)))
     first = {h["attribute"]: h for h in made["headlines"]}
     yield table_row(
-        ["original", *(f"{percent(first[a]['before'])} (guess {percent(first[a]['guess'])})" for a in case.audited)]
+        ["original", *(f"{percent(first[a]['before'])} (baseline {percent(first[a]['guess'])})" for a in case.audited)]
     )
     for row, found in audited:
         heads = {h["attribute"]: h for h in found["headlines"]}
@@ -222,7 +245,7 @@ def audits(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
 
 
 def nag(h: dict[str, Any]) -> str:
-    """Accuracy after, NAG, its interval."""
+    """Return accuracy after, NAG and its interval."""
     if h["nag"] is None:
         return f"{percent(h['after'])}, undefined"
     return f"{percent(h['after'])}, {h['nag']:.2f} ({h['low']:.2f} to {h['high']:.2f})"

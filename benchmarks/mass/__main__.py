@@ -2,7 +2,7 @@
 
     SORDINE_DATA=... python -m benchmarks.mass [--table 2,3,...] [--on yale_b,fsdd,...] [--fresh]
 
-Every row is kept in benchmarks/results/mass.jsonl as soon as it is measured; a second call measures only what is missing.
+Every row is stored in benchmarks/results/mass.jsonl as soon as it is measured. A second call measures the missing rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = HOME.parent / "docs" / "results" / "mass.md"
 
 
 def rows_of(case: Case, numbers: list[int]) -> list[Config | Raw | str]:
-    """What is to be measured on a data set for these tables, each once; the extra row last."""
+    """Return the rows to measure on a data set for these tables, each once; the extra row last."""
     wanted: dict[str, Config | Raw | str] = {}
     for number in numbers:
         if number not in case.tables:
@@ -45,18 +45,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--table", default=",".join(map(str, TABLES)), help="numbers of the paper's tables")
     parser.add_argument("--on", default=",".join(STAND_INS), help=f"data sets: {', '.join(CASES)}")
-    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    parser.add_argument(
-        "--work", type=Path, default=HOME.parent / "out" / "mass", help="where tables and media are kept"
-    )
+    parser.add_argument("--fresh", action="store_true", help="measure every row again")
+    parser.add_argument("--work", type=Path, default=HOME.parent / "out" / "mass", help="folder of tables and media")
     asked = parser.parse_args()
     numbers = [int(n) for n in asked.table.split(",")]
     for name in asked.on.split(","):
         if name not in CASES:
-            raise SystemExit(f"no data set is called {name!r}; there are {', '.join(CASES)}")
+            raise SystemExit(f"unknown data set {name!r}; choose from {', '.join(CASES)}")
     for number in numbers:
         if number not in TABLES:
-            raise SystemExit(f"no table {number}; there are {', '.join(map(str, TABLES))}")
+            raise SystemExit(f"unknown table {number}; choose from {', '.join(map(str, TABLES))}")
     threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     asked.work.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""The data that the tables are run on: stand-ins that are at hand, and the paper's own for whoever has it (paths.yaml)."""
+"""Data of the tables: stand-ins, and the paper's own data where paths.yaml names their folders."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PATHS = Path(__file__).with_name("paths.yaml")
 
 @dataclass(frozen=True)
 class Case:
-    """One data set in the place of one of the paper's.
+    """One data set in place of one of the paper's.
 
     stands_for: the paper's data set. source: its folder. slots: the paper's slot -> our attributes. preset: of table 7.
-    fields: fields of MaSS besides. keeps: what the extra row, substitution, is told to preserve (nothing that the
-    suppressed attribute decides); decided: what it does decide. views: view pairs a record for B.1. obscured: whether its media can be obscured.
+    fields: other fields of MaSS. keeps: the attributes that the extra row, substitution, preserves (none that the
+    suppressed attribute determines). decided: the attributes that it determines. views: view pairs per record for B.1.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Case:
     decided: tuple[str, ...] = ()
 
     def attributes(self, slots: tuple[str, ...]) -> tuple[str, ...]:
-        """Our attributes in the place of the paper's slots."""
+        """Return our attributes in place of the paper's slots."""
         return tuple(a for s in slots for a in self.slots.get(s, ()))
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every attribute that is read."""
+        """Every attribute under attack."""
         return tuple(dict.fromkeys(self.attributes(tuple(self.slots))))
 
     def policy(self, suppress: tuple[str, ...], preserve: tuple[str, ...]) -> Policy:
-        """The policy that a row tells the method: slots -> attributes, the others watched."""
+        """Return the policy of a row: slots -> attributes, the others watched."""
         s, p = self.attributes(suppress), self.attributes(preserve)
         return Policy(s, p, tuple(a for a in self.all if a not in (*s, *p)))
 
@@ -180,13 +180,13 @@ CASES = STAND_INS | OWN
 
 
 def paths() -> dict[str, Any]:
-    """What paths.yaml says, with SORDINE_DATA for the stand-ins."""
+    """Return the contents of paths.yaml; stand-ins use SORDINE_DATA."""
     found = yaml.safe_load(PATHS.read_text(encoding="utf-8")) or {}
     return dict(found)
 
 
 def folder_of(case: Case) -> Path:
-    """The media folder of a case. Raises SordineError where it is not said where that is."""
+    """Return the media folder of a case. Raises SordineError where its place is not set."""
     if case.name in STAND_INS:
         if "SORDINE_DATA" not in os.environ:
             raise SordineError("set SORDINE_DATA to the folder of the stand-ins' data sets")
@@ -195,15 +195,15 @@ def folder_of(case: Case) -> Path:
 
 
 def own_folder(name: str) -> Path:
-    """Where one of the paper's data sets is, by paths.yaml."""
+    """Return the folder of one of the paper's data sets, from paths.yaml."""
     where = (paths().get("data") or {}).get(name)
     if not where:
-        raise SordineError(f"{PATHS.name}: data: {name}: say where the data set is")
+        raise SordineError(f"{PATHS.name}: data: {name}: no folder is set; set the folder of the data set")
     return Path(where).expanduser()
 
 
 def load(case: Case, work: Path) -> Table:
-    """The case's table of vectors, extracted once into `work`."""
+    """Return the case's table of vectors, extracted once into `work`."""
     if case.name == "pa_hmdb":
         return _pa_hmdb(case, work)
     return Table.read(_extracted(case, folder_of(case), work / f"{case.name}.parquet"), named=case.all)
@@ -226,9 +226,9 @@ def _extracted(case: Case, folder: Path, output: Path, **other: Any) -> Path:
 
 
 def _pa_hmdb(case: Case, work: Path) -> Table:
-    # Section 4.1: the five attributes are learnt on VISPR, the action on HMDB51's training videos; tried on PA-HMDB51
-    # (frames, with both) and, for the five, on VISPR's test pictures. A record without a label has none: -1.
-    # split="pa": the videos that PA-HMDB51 annotates are the ones tried, all others are learnt from.
+    # Section 4.1: the five attributes are trained on VISPR, the action on HMDB51's training videos. The test records are
+    # PA-HMDB51 (frames, with both) and, for the five, VISPR's test pictures. split="pa": the videos that PA-HMDB51
+    # annotates are the test side, all others the training side.
     options: dict[str, dict[str, str]] = {"vispr": {}, "hmdb51": {"split": "pa"}, "pa_hmdb51": {}}
     parts = {
         name: Table.read(
@@ -256,7 +256,7 @@ def _pa_hmdb(case: Case, work: Path) -> Table:
 
 
 def views_of(case: Case, work: Path) -> Callable[[Table], Views] | None:
-    """B.1's views of the raw media for a case's training records; None for data of several folders."""
+    """Return B.1's views of the raw media for a case's training records; None for data of several folders."""
     if case.name == "pa_hmdb":
         return None
     return raw_views(

@@ -1,4 +1,4 @@
-"""Whether ours has the shape of the paper's table: one line a question, with the figures it was decided by."""
+"""Check whether our table has the shape of the paper's: one line per claim, with its figures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sordine.metrics.nag import wilson
 Figures = dict[str, Any]
 Rows = list[tuple[Row, Figures | None]]
 
-IDENTITIES = ("person", "speaker", "data_id")  # told apart by people: at most LIMIT, others at most their guess
+IDENTITIES = ("person", "speaker", "data_id")  # identities: at most LIMIT; others at most their baseline
 LIMIT = 0.05
 NEAR = 0.03  # how near to the original a preserved attribute must be, where the paper's own gap is not larger
 
 
 def checks(table: PaperTable, case: Case, rows: Rows) -> Iterator[str]:
-    """The lines under one table on one data set. Only what was measured is asked about."""
+    """Yield the lines under one table on one data set, for the measured rows."""
     fits = [(row, f) for row, f in rows if isinstance(row.config, Config) and f is not None]
     by = {row.config.name: f for row, f in fits if isinstance(row.config, Config)}
     for row, f in fits:
@@ -48,39 +48,40 @@ def checks(table: PaperTable, case: Case, rows: Rows) -> Iterator[str]:
 
 
 def suppressed(case: Case, row: Row, f: Figures) -> Iterator[str]:
-    """Identities at most LIMIT, others at most their guess; several attributes together also by their cMAP."""
+    """Check identities against LIMIT, others against their baseline, and several attributes by their cMAP."""
     assert isinstance(row.config, Config)
     for a in case.attributes(row.config.suppress):
-        told = f["judged"][a]
-        limit, words = (LIMIT, "") if a in IDENTITIES else (told["guess"], "its guess of ")
-        text = f"{row.label}: {a} at {percent(told['after'])} %, at most {words}{percent(limit)} %"
-        yield verdict(told["after"] <= limit, text)
+        judged = f["judged"][a]
+        limit, words = (LIMIT, "") if a in IDENTITIES else (judged["guess"], "its baseline of ")
+        text = f"{row.label}: {a} at {percent(judged['after'])} %, at most {words}{percent(limit)} %"
+        yield verdict(judged["after"] <= limit, text)
     if "cmap" in f:
         now, blind = f["cmap"]["after"], f["cmap"]["guess"]
-        text = f"{row.label}: cMAP falls from {percent(f['cmap']['before'])} to {percent(now)} % (drawn blindly {percent(blind)} %)"
-        yield verdict(now < f["cmap"]["before"], text)
+        before = f["cmap"]["before"]
+        text = f"{row.label}: cMAP falls from {percent(before)} to {percent(now)} % (baseline {percent(blind)} %)"
+        yield verdict(now < before, text)
 
 
 def helped(case: Case, config: Config, f: Figures, blind: Figures) -> Iterator[str]:
-    """The agnostic term improves what nobody named, beyond the intervals."""
+    """Check that the agnostic term improves attributes that are not named, beyond the intervals."""
     named = {*case.attributes(config.suppress), *case.attributes(config.preserve)}
     for a in case.all:
         if a not in named:
-            told = f"; the suppressed attribute decides {a}" if a in case.decided else ""
-            yield compared(f"the agnostic term moves {a}, which nobody named", blind, f, a, told)
+            note = f"; the suppressed attribute determines {a}" if a in case.decided else ""
+            yield compared(f"the agnostic term raises {a}, which is not named", blind, f, a, note)
 
 
-def compared(what: str, before: Figures, after: Figures, a: str, told: str = "") -> str:
-    """Whether an accuracy rises, where their intervals can tell."""
+def compared(what: str, before: Figures, after: Figures, a: str, note: str = "") -> str:
+    """Return whether an accuracy rises, where the intervals differ."""
     was, now = before["judged"][a]["after"], after["judged"][a]["after"]
-    text = f"{what}, from {percent(was)} to {percent(now)} %{told}"
+    text = f"{what}, from {percent(was)} to {percent(now)} %{note}"
     if overlap([before, after], a):
         return f"within noise ({'up' if now > was else 'not up'}): {text}"
     return verdict(now > was, text)
 
 
 def near(table: PaperTable, case: Case, row: Row, f: Figures) -> Iterator[str]:
-    """What was preserved by name is within NEAR of the original, or the paper's own gap where that is larger."""
+    """Check that a preserved attribute is within NEAR of the original, or the paper's own gap where it is larger."""
     assert isinstance(row.config, Config)
     paper = dict(zip(table.columns, row.paper, strict=False))
     whole = dict(zip(table.columns, next((r.paper for r in table.rows if r.config is None), ()), strict=False))
@@ -88,28 +89,28 @@ def near(table: PaperTable, case: Case, row: Row, f: Figures) -> Iterator[str]:
         printed, original = paper.get(slot), whole.get(slot)
         allowed = max(NEAR, (original - printed) / 100 if printed and original else 0.0)
         for a in case.slots[slot]:
-            told = f["judged"][a]
-            lost = told["before"] - told["after"]
+            judged = f["judged"][a]
+            lost = judged["before"] - judged["after"]
             text = f"{row.label}: {a} loses {100 * lost:.1f} points, at most {100 * allowed:.1f}"
             yield verdict(lost <= allowed + 1e-9, text)
 
 
 def indiscriminate(case: Case, rows: Rows) -> Iterator[str]:
-    """Where a baseline takes s1 as far down as its limit, it takes r1 further down than MaSS does."""
+    """Check that a baseline that lowers s1 to its limit lowers r1 further than MaSS does."""
     mass = next((f for row, f in rows if isinstance(row.config, Config)), None)
     (s,), (r,) = case.attributes(("s1",)), case.attributes(("r1",))
     for row, f in rows:
         if mass is None or f is None or isinstance(row.config, Config) or row.config is None:
             continue
         if isinstance(row.config, Raw) and f["judged"][s]["after"] > 2 * max(LIMIT, f["judged"][s]["guess"]):
-            yield f"no matter: {row.label} leaves {s} at {percent(f['judged'][s]['after'])} %"
+            yield f"not applicable: {row.label} leaves {s} at {percent(f['judged'][s]['after'])} %"
         else:
             kept, ours = f["judged"][r]["after"], mass["judged"][r]["after"]
-            yield verdict(kept < ours, f"{row.label} brings {r} down to {percent(kept)} %, MaSS to {percent(ours)} %")
+            yield verdict(kept < ours, f"{row.label} lowers {r} to {percent(kept)} %, MaSS to {percent(ours)} %")
 
 
 def only_that(case: Case, fits: list[tuple[Row, Figures]]) -> Iterator[str]:
-    """What is not named loses less of what could be read above its guess than what is."""
+    """Check that attributes that are not named lose less of their accuracy above the baseline than the named one."""
     for row, f in fits:
         assert isinstance(row.config, Config)
         named = case.attributes(row.config.suppress)
@@ -118,12 +119,12 @@ def only_that(case: Case, fits: list[tuple[Row, Figures]]) -> Iterator[str]:
         }
         rest = {a: v for a, v in lost.items() if a not in named}
         words = ", ".join(f"{a} {percent(v)} %" for a, v in rest.items())
-        text = f"{row.label}: of what could be read above the guess, {named[0]} loses all and the others less: {words}"
+        text = f"{row.label}: of the accuracy above the baseline, {named[0]} loses all and the others less: {words}"
         yield verdict(max(rest.values()) < min(1.0, *(lost[a] for a in named)), text)
 
 
 def rising(case: Case, rows: Rows) -> Iterator[str]:
-    """Non-decreasing within intervals: no later figure's interval lies wholly under an earlier one's."""
+    """Check that accuracies do not fall: no later interval lies wholly under an earlier one."""
     for a in case.attributes(tuple(s for s in case.slots if s != "s1")):
         spans = [span(f, a) for _, f in rows if f is not None]
         values = ", ".join(percent(f["judged"][a]["after"]) for _, f in rows if f is not None)
@@ -132,7 +133,7 @@ def rising(case: Case, rows: Rows) -> Iterator[str]:
 
 
 def agreeing(case: Case, rows: Rows) -> Iterator[str]:
-    """The similarities give overlapping intervals for what is kept."""
+    """Check that the similarities give overlapping intervals for preserved attributes."""
     for a in case.attributes(tuple(s for s in case.slots if s != "s1")):
         found = [f for _, f in rows if f is not None]
         values = ", ".join(percent(f["judged"][a]["after"]) for f in found)
@@ -140,23 +141,23 @@ def agreeing(case: Case, rows: Rows) -> Iterator[str]:
 
 
 def branch(case: Case, found: list[Figures]) -> Iterator[str]:
-    """Table 12: similarity, with L_rec, with the entropy term."""
+    """Check table 12: similarity, with L_rec, with the entropy term."""
     (s,) = case.attributes(("s1",))
     l2 = [f["l2"] for f in found]
     yield verdict(l2[1] <= l2[0], f"L_rec makes the change smaller: {l2[0]:.3f} to {l2[1]:.3f}")
     blur = [f["judged"][s]["entropy_after"] for f in found]
     yield verdict(
-        blur[2] > blur[1], f"the entropy term makes predictions less sure: {blur[1]:.2f} to {blur[2]:.2f} nats"
+        blur[2] > blur[1], f"the entropy term makes predictions less certain: {blur[1]:.2f} to {blur[2]:.2f} nats"
     )
 
 
 def span(f: Figures, a: str) -> tuple[float, float]:
-    """The 95 % interval of a pretrained classifier's accuracy."""
-    told = f["judged"][a]
-    return wilson(told["after"] * told["records"], told["records"])
+    """Return the 95 % interval of a pretrained classifier's accuracy."""
+    judged = f["judged"][a]
+    return wilson(judged["after"] * judged["records"], judged["records"])
 
 
 def overlap(found: list[Figures], a: str) -> bool:
-    """Whether the intervals of an attribute have a point in common."""
+    """Return whether the intervals of an attribute overlap."""
     spans = [span(f, a) for f in found]
     return max(low for low, _ in spans) <= min(high for _, high in spans)

@@ -1,4 +1,4 @@
-"""One row of a table on one data set: fit or obscure, then read by the paper's protocol and by retrained attackers."""
+"""Measure one row on one data set: fit or obscure, then the paper's protocol and retrained attackers."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ SUBSTITUTION = "substitution"
 
 
 def unit_of(case: Case, what: Config | Raw | str) -> Unit:
-    """Where the figures of a row on a data set are kept: rows that are the same fit share them."""
+    """Return the store of a row's figures on a data set; rows of the same fit share them."""
     name = what if isinstance(what, str) else what.name
-    # An asterisk and friends do not belong in file names; two rows never share one.
+    # File names cannot contain asterisks and similar characters; two rows never share one.
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
     return STORE.unit(f"{case.name}--{plain}-{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}")
 
 
 def original(case: Case, table: Table, key: Key) -> Table:
-    """The table with its split: the data set's own, else 75/25, stratified over its first three attributes."""
+    """Return the table with its split: the data set's own, else 75/25, stratified over its first three attributes."""
     return table if table.split is not None else table.with_split(Policy(case.all[:2], case.all[2:3], ()), key)
 
 
 def fitted(case: Case, what: Config | str, table: Table, work: Path, key: Key) -> tuple[Any, Table, float]:
-    """A modifier (MaSS in the row's configuration, or substitution), what it releases, and the seconds of the fit."""
+    """Return a modifier (MaSS in the row's configuration, or substitution), its release and the seconds of the fit."""
     start = time.perf_counter()
     folder = work / f"{case.name}-pretrained"
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _lazily(case: Case, work: Path) -> Any:
 
 
 def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) -> Table:
-    """What a baseline leaves: noise on the vectors, or obscured media (or those of an anonymiser) extracted as the originals were."""
+    """Return a baseline's table: noisy vectors, or obscured media (or an anonymiser's) extracted as the originals."""
     if isinstance(what, Raw) and what.how == "noise":
         modifier = fit(
             table, case.policy(_suppressed(case), ()), make("noise", {**what.options, "unit": "raw"}), run=Run(key=key)
@@ -121,7 +121,7 @@ def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) ->
 
 
 def judged(case: Case, see: Any, table: Table, released: Table, work: Path) -> dict[str, Any]:
-    """The paper's protocol: classifiers learnt on original training records, never retrained, on the records not trained on."""
+    """Run the paper's protocol: classifiers of original training records, never retrained, on the other records."""
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, Any] = {}
     for name in case.all:
@@ -141,7 +141,7 @@ def judged(case: Case, see: Any, table: Table, released: Table, work: Path) -> d
 
 
 def together(case: Case, found: Mapping[str, Any], test: Table) -> dict[str, float]:
-    """cMAP over all classes of the suppressed attributes: before, after, and what scores drawn blindly would have."""
+    """Return cMAP over all classes of the suppressed attributes: before, after, and the baseline of random scores."""
     columns = {}
     for which in (0, 1):
         truth, scores = [], []
@@ -159,7 +159,7 @@ def together(case: Case, found: Mapping[str, Any], test: Table) -> dict[str, flo
 def measure(
     case: Case, what: Config | Raw | str, table: Table, work: Path, memory: MutableMapping[Any, Any]
 ) -> dict[str, Any]:
-    """All figures of a row on a data set, written to its file."""
+    """Measure all figures of a row on a data set, and write them to the store."""
     key = Key.of_seed(SEED)
     table = original(case, table, key)
     modifier, seconds = None, 0.0
@@ -213,5 +213,5 @@ def measure(
 
 
 def threads(number: int) -> None:
-    """How many cores to use."""
+    """Set the number of cores."""
     torch.set_num_threads(number)

@@ -13,45 +13,47 @@ from benchmarks.paper_measures import relative_suppression
 
 HEAD = """# MaSS, table by table
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/mass.jsonl`:
+One command measures the figures, stores them in `benchmarks/results/mass.jsonl` and writes this page:
 
     SORDINE_DATA=... python -m benchmarks.mass
 
-`--table 2,9` and `--on yale_b` choose, `--fresh` measures again. `SORDINE_DATA` names a folder that holds {sources}.
-The paper's own data ({own}) are run by the same command for whoever has them: say where they are in
-`benchmarks/mass/paths.yaml`, and name them with `--on`. They were not to be had here: what stands below is measured on
-stand-ins, and the paper's figures beside ours are about other people, other pictures and other networks. What can be compared is a
-table's *shape*: each says below whether it holds.
+`--table 2,9` and `--on yale_b` select tables and data sets; `--fresh` measures again. `SORDINE_DATA` names a folder
+with {sources}. The same command runs the paper's own data ({own}): set their folders in
+`benchmarks/mass/paths.yaml`, and name them with `--on`. They were not available. The figures below are for
+stand-ins: other people, other pictures and other networks than the paper's. Compare the *shape* of a table; each
+section states whether it holds.
 
-**How to read it.** *paper*: as printed. *pretrained*: the paper's protocol, accuracy (per cent) on unseen records of a classifier that learnt on
-originals and was **never retrained**; the one that MaSS was trained against. It is not privacy. *retrained*: accuracy on unseen released
-records of the worst of four attacker families (logistic, nearest neighbours, trees, perceptron) that were trained on released
-records (setting A; for substitution the worst of settings A, B and C for what is suppressed); in brackets its NAG: 0 is nothing left of
-what attackers read in the originals, 1 is all of it.
-*guess* is the share of the commonest class. The last row of some tables, *substitution*, is not in the paper: see
-[its page](../guide/methods/substitution.md).
+**How to interpret it.** *paper*: as printed. *pretrained*: the paper's protocol, accuracy (per cent) on unseen
+records of a classifier trained on originals and **never retrained**, the classifier that MaSS was trained against.
+It does not measure privacy. *retrained*: accuracy on unseen released records of the worst of four attacks (logistic
+regression, nearest neighbours, trees, perceptron) trained on released records, in scenario A; for substitution, the
+worst of scenarios A, B and C for suppressed attributes. In brackets is its NAG: at 0 attackers infer nothing, at 1
+as much as from the originals. *baseline* is the share of the commonest class. The last row of some tables,
+*substitution*, is not in the paper: see [its page](../guide/methods/substitution.md).
 
-**What does not hold, and why.** An attribute that the suppressed one decides (FSDD's accent, EmoDB's gender) cannot be kept while the other
-goes unless it is named: the agnostic term then follows the speaker. In UTKFace age and race go together (Cramer's V .24), so that
-suppressing the age takes the race along; and as suppression alone hurts little there, the agnostic term has little to bring back. AVLetters has 97 unseen records: three points are three
-records, and intervals are wide. Each row is one fit with one seed; on Yale B light_subset moves by several points from one
-weight of L_r* to the next, without a direction below 40. The three similarities do not agree on Yale B at one weight: cosine is bounded by 1, the other
-two are not, so that w_s = 5 weighs more in them. Substitution needs records: with 400 of ten speakers (EmoDB) or 300 (AVLetters) what is
-learnt on the fitted records does not all carry over to unseen ones; not letting a record get itself, and all training records as
-substitutes, is what helped most.
+**What does not hold, and why.** An attribute that the suppressed one determines (FSDD's accent, EmoDB's gender)
+cannot be preserved unless it is named: the agnostic term then follows the speaker. In UTKFace age and race depend
+on each other (Cramer's V .24), so that suppressing the age removes part of the race too. Suppression alone costs
+little there, so the agnostic term has little to restore. AVLetters has 97 unseen records: three points are three
+records, and intervals are wide. Each row is one fit with one seed. On Yale B light_subset changes by several points
+from one weight of L_r* to the next, without a direction below 40. The three similarities do not agree on Yale B at
+one weight: cosine is bounded by 1, the other two are not, so that w_s = 5 weighs more in them. Substitution needs
+records. With 400 of ten speakers (EmoDB) or 300 (AVLetters), part of what it fits does not transfer to unseen
+records. Two options helped most: no record is its own substitute, and all training records are substitutes.
 
-One split (75/25, stratified), one key, training seed 0, attackers' seed 0. Vectors: the embedded `encoder`, trained without
-labels on each stand-in's folder, {width} numbers of norm 1 ([how](encoder.md)). Loss weights: {presets}.
-What those that the paper found for HuBERT's and R3D-18's vectors do to ours is the last row of tables 3 and 4.
-On the stand-ins the agnostic model is trained on views of the raw media (B.1), at most {views} pairs a record, drawn once and kept (the paper
-draws fresh ones; for the paper's own pictures and sound so does this command). A video's two views come from the 32 frames of its clip. Faces to be
-covered are found by OpenCV's cascade, not MTCNN; where it finds none the whole picture counts as the face, and on Yale B's tightly cut
-pictures the face is nearly all of it. Blur is in pixels of the stand-in's own pictures (84 x 96, the paper's 160 x 160).
+One split (75/25, stratified), one key, training seed 0, attackers' seed 0. Vectors: the embedded `encoder`, trained
+without labels on each stand-in's folder, {width} numbers of norm 1 ([how](encoder.md)). Loss weights: {presets}.
+The weights that the paper found for the vectors of HuBERT and of R3D-18 are in the last row of tables 3 and 4. On
+the stand-ins the agnostic model is trained on views of the raw media (B.1), at most {views} pairs a record, drawn
+once and stored. The paper draws fresh ones, and so does this command for the paper's own pictures and sound. A
+video's two views come from the 32 frames of its clip. OpenCV's cascade, not MTCNN, finds the faces to cover. Where
+it finds none, the whole picture counts as the face; on Yale B's tightly cut pictures the face is nearly all of it.
+Blur is in pixels of the stand-in's own pictures (84 x 96, the paper's 160 x 160).
 """
 
 
 def page() -> str:
-    """The whole page, of whatever has been measured."""
+    """Return the whole page, for all that has been measured."""
     named = [c.name for c in STAND_INS.values()]
     presets = "table 7's, " + ", ".join(
         f"{c.preset}'s for {c.name}" + "".join(f" with {k} {v}" for k, v in c.fields.items())
@@ -78,12 +80,12 @@ def page() -> str:
 
 
 def paper_columns(table: PaperTable) -> str:
-    """Which attributes of the paper stand in which slot."""
+    """Return the paper's attributes, each with its slot."""
     return ", ".join(f"{name} ({slot})" for slot, name in table.columns.items())
 
 
 def section(table: PaperTable, case: Case) -> str:
-    """One table on one data set; empty where nothing of it has been measured."""
+    """Return one table on one data set; empty where nothing of it has been measured."""
     rows = [(row, figures(case, row.config)) for row in rows_of(table, case)]
     measured = [f for _, f in rows if f is not None]
     if not measured:
@@ -99,7 +101,7 @@ def section(table: PaperTable, case: Case) -> str:
         {"l2": "L2, norm / mean square", "entropy": "entropy, nats", "relative": "relative suppression, %"}[m]
         for m in table.measures
     ]
-    lines = [guesses(table, attributes, measured[0], cmap)]
+    lines = [baselines(table, attributes, measured[0], cmap)]
     for row, found in rows:
         lines.append(line(table, row, found, attributes, measured[0], cmap))
     extra = figures(case, SUBSTITUTION)
@@ -107,7 +109,7 @@ def section(table: PaperTable, case: Case) -> str:
         lines.append(
             line(
                 table,
-                Row(f"*substitution*, told to keep {', '.join(case.keeps)}{settings(case)}", SUBSTITUTION, ()),
+                Row(f"*substitution*, preserves {', '.join(case.keeps)}{settings(case)}", SUBSTITUTION, ()),
                 extra,
                 attributes,
                 measured[0],
@@ -120,7 +122,7 @@ def section(table: PaperTable, case: Case) -> str:
 
 
 def rows_of(table: PaperTable, case: Case) -> list[Row]:
-    """The table's rows on a data set: without preserved slots that it lacks, and without what is then the same twice."""
+    """Return the table's rows on a data set: without preserved slots that it lacks, and without repeated rows."""
     rows: list[Row] = []
     for row in table.rows:
         c = row.config
@@ -136,7 +138,7 @@ def rows_of(table: PaperTable, case: Case) -> list[Row]:
 
 
 def figures(case: Case, what: Any) -> dict[str, Any] | None:
-    """What was measured; the original is in every file, so the default row's is taken. None where nothing was."""
+    """Return the figures of a row, or of the default row for the original; None where it was not measured."""
     if what is None:
         what = Config(("s",) if "s" in case.slots else ("s1",))
     unit = unit_of(case, what)
@@ -144,13 +146,13 @@ def figures(case: Case, what: Any) -> dict[str, Any] | None:
 
 
 def settings(case: Case) -> str:
-    """What substitution was set to, where it was set to anything."""
+    """Return the options of substitution that differ from the defaults."""
     return "".join(f", {k}={v}" for k, v in case.substitution.items())
 
 
 def records(found: dict[str, Any]) -> str:
     made = found["made"]
-    return f"attacked: {made['fitted']:,} records that were fitted on, {made['unseen']:,} unseen"
+    return f"attacked: {made['fitted']:,} fitted records, {made['unseen']:,} unseen"
 
 
 def percent(value: float | None) -> str:
@@ -161,8 +163,8 @@ def printed(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def guesses(table: PaperTable, attributes: list[tuple[str, str]], found: dict[str, Any], cmap: bool) -> list[str]:
-    cells = ["*guess*"]
+def baselines(table: PaperTable, attributes: list[tuple[str, str]], found: dict[str, Any], cmap: bool) -> list[str]:
+    cells = ["*baseline*"]
     for slot, a in attributes:
         cells += [] if cmap and slot == "s" else [""]
         cells += [percent(found["judged"][a]["guess"]), ""]
@@ -179,7 +181,7 @@ def line(
     first: dict[str, Any],
     cmap: bool,
 ) -> list[str]:
-    """The cells of one row."""
+    """Return the cells of one row."""
     paper = dict(zip(table.columns, row.paper, strict=False))
     cells = [row.label]
     which = "before" if row.config is None else "after"
@@ -188,10 +190,10 @@ def line(
         if found is None:
             cells += ["not run", ""]
             continue
-        told = {h["attribute"]: h for h in found["headlines"]}[a]
+        headline = {h["attribute"]: h for h in found["headlines"]}[a]
         cells.append(percent(found["judged"][a][which]))
-        nag = "" if row.config is None or told["nag"] is None else f" ({told['nag']:.2f})"
-        cells.append(percent(told[which]) + nag)
+        nag = "" if row.config is None or headline["nag"] is None else f" ({headline['nag']:.2f})"
+        cells.append(percent(headline[which]) + nag)
     if cmap:
         for key, slot in (("cmap", "s"), ("cmap_vispr", "v")):
             cells += [printed(paper.get(slot)), percent((found or {}).get(key, {}).get(which))]

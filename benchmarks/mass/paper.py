@@ -1,7 +1,7 @@
-"""The tables of MaSS (first version, and tables 11 to 16 of its later appendix): what each row is, and what was printed.
+"""The tables of MaSS (first version, and tables 11 to 16 of its later appendix): the rows and the printed figures.
 
-A row names its attributes by slot: `s1` is what the paper suppresses by default, `r1`, `r2`, `r3` what it hopes to keep, in
-the paper's order. Figures are per cent, in the table's own order of attributes (`columns`), None where nothing is printed.
+A row names its attributes by slot: `s1` is suppressed by default in the paper, `r1`, `r2`, `r3` are preserved, in the
+paper's order. Figures are per cent, in the table's own order of attributes (`columns`), None where nothing is printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """For people and for the file of figures: what is suppressed, the terms, what differs."""
+        """Name of the row, also in the file of figures: suppressed slots, terms, other fields."""
         terms = [f"suppress {'+'.join(self.suppress)}"]
         terms += ["rec"] if self.fields.get("w_rec", 1) != 0 else []
         terms += ["agnostic"] if self.agnostic else []
@@ -42,7 +42,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. config None is the original; str is a folder of what someone else's program left behind."""
+    """One line. config None is the original; str names a folder of another program's outputs."""
 
     label: str
     config: Config | Raw | str | None
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """number, title and whose data; columns: the paper's attributes by slot; expected: what the table was to show."""
+    """number, title and data set; columns: the paper's attributes by slot; expected: the table's claim."""
 
     number: int
     title: str
@@ -93,7 +93,8 @@ TABLES: dict[int, PaperTable] = {
                 Row("L_rec + L_s1 + L_r* + L_r1", ONE, (0.7, 86.1, 95.9)),
                 Row("L_rec + L_s1 + L_r* + L_r1 + L_r2", TWO, (0.6, 86.9, 96.7)),
             ),
-            "Suppression alone hurts the rest; the agnostic term brings most of it back; the specific terms close the gap.",
+            "Suppression alone lowers the other accuracies; the agnostic term restores most of it; the specific terms "
+            "close the gap.",
         ),
         PaperTable(
             3,
@@ -123,7 +124,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("L_rec + L_s + L_r* + L_r1", Config(("s",), ("r1",)), (63.4, 58.0, 38.6)),
                 Row("L_rec + L_s + L_r*, weights of PA-HMDB", FILMED_WEIGHTS, (63.2, 52.1, 36.3)),
             ),
-            "As in table 2; the suppressed attributes together, as cMAP (their share of yes, drawn blindly, is its floor).",
+            "As in table 2; the suppressed attributes together, as cMAP (its baseline is their share of yes).",
         ),
         PaperTable(
             5,
@@ -160,7 +161,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("CIAGAN", "ciagan", (1.1, 17.8, 66.9)),
                 Row("MaSS, L_rec + L_s1 + L_r*", DEFAULT, (0.6, 78.5, 95.7)),
             ),
-            "What does not know which attribute is which takes all of them down together.",
+            "A method without attribute labels lowers all of them together.",
         ),
         PaperTable(
             6,
@@ -186,7 +187,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("suppress r1", Config(("r1",)), (81.2, 13.7, 94.5)),
                 Row("suppress r2", Config(("r2",)), (77.2, 75.3, 8.3)),
             ),
-            "Whatever is named is suppressed, and only that.",
+            "The named attribute is suppressed, and only that.",
         ),
         PaperTable(
             9,
@@ -203,7 +204,7 @@ TABLES: dict[int, PaperTable] = {
                     (160, (13.5, 83.5, 96.4)),
                 )
             ),
-            "More weight keeps more of everything, in the end of the suppressed attribute too.",
+            "More weight preserves more of every attribute, in the end of the suppressed one too.",
         ),
         PaperTable(
             10,
@@ -227,7 +228,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("suppress s1 and r2, L_r*", Config(("s1", "r2")), (None, None, None)),
                 Row("suppress s1 and r2, L_r* + L_r1", Config(("s1", "r2"), ("r1",)), (0.9, 83.8, 5.0)),
             ),
-            "Several attributes at once; the row without r1's labels is announced in the paper and not printed.",
+            "Several attributes at once. The paper announces the row without r1's labels and does not print it.",
         ),
         PaperTable(
             12,
@@ -239,8 +240,8 @@ TABLES: dict[int, PaperTable] = {
                 Row("similarity + L_rec", Config(agnostic=False, fields={"h_s": 0.0}), (0.0, 27.4, 68.1)),
                 Row("similarity + L_rec + entropy", BLIND, (0.0, 33.8, 73.5)),
             ),
-            "L_rec makes the change smaller; the entropy term makes predictions less sure. (The paper prints L2 .003, .002, .002 "
-            "and entropy 5.4, 5.4, 6.6 nats. Its headings Gender and Age are taken as swapped, by table 2.)",
+            "L_rec makes the change smaller; the entropy term makes predictions less certain. (The paper prints "
+            "L2 .003, .002, .002 and entropy 5.4, 5.4, 6.6 nats. By table 2, its headings Gender and Age are swapped.)",
             ("l2", "entropy"),
         ),
         PaperTable(
@@ -253,7 +254,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("with L_r*", TWO, (0.6, 86.9, 96.7)),
                 Row("without L_r*", Config(preserve=("r1", "r2"), agnostic=False), (0.0, 84.5, 96.3)),
             ),
-            "Where every label is known the agnostic term adds little.",
+            "Where every label is known, the agnostic term adds little.",
         ),
         PaperTable(
             14,
@@ -277,7 +278,7 @@ TABLES: dict[int, PaperTable] = {
                 Row("with L_r*", Config(("s",), ("r1",)), (63.4, 58.0, 38.6)),
                 Row("without L_r*", Config(("s",), ("r1",), agnostic=False), (63.6, 52.2, 38.3)),
             ),
-            "On video the agnostic term helps the action although its label is known.",
+            "On video the agnostic term helps the action, although its label is known.",
         ),
         PaperTable(
             16,
@@ -288,7 +289,8 @@ TABLES: dict[int, PaperTable] = {
                 FILMED,
                 Row("MaSS, L_rec + L_s + L_r*", Config(("s",)), (63.2, 52.1, 36.3)),
             ),
-            "MaSS takes 20.7 % of PA-HMDB's cMAP and 55.6 % of VISPR's; SPAct, from a lower start, 16 % (70.1 to 58.9) and 57 % (64.4 to 27.4).",
+            "MaSS removes 20.7 % of PA-HMDB's cMAP and 55.6 % of VISPR's. SPAct, from a lower start, removes 16 % (70.1 to "
+            "58.9) and 57 % (64.4 to 27.4).",
             ("relative",),
         ),
     )
