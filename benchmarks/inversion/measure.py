@@ -144,7 +144,7 @@ def measure_encoder(bench: Bench, what: Fit) -> None:
     }
     if bench.network is not None and bench.case.identity is not None:
         c, wanted = (picture_outputs(bench.network, t.x) for t in (bench.public, bench.test))
-        attack = train_feature_attack(z, c, seed=what.seed, steps=ATTACK["steps"])
+        attack = train_feature_attack(z, c, steps=ATTACK["steps"], run=Run(seed=what.seed))
         figures["feature_similarity"] = cosine_similarity(picture_outputs(attack, tried), wanted)
         figures["feature_baseline"] = cosine_similarity(np.broadcast_to(c.mean(0), wanted.shape), wanted)
         people = bench.test.y[bench.case.identity]
@@ -208,7 +208,7 @@ def measure_labels(bench: Bench) -> None:
     figures = asdict(judge("labels", np.asarray(bench.test.x), rebuilt, bench.mean, network=bench.network))
     if bench.network is not None:
         c, wanted = (picture_outputs(bench.network, t.x) for t in (bench.public, bench.test))
-        attack = train_feature_attack(hot(bench.public), c, seed=SEED, steps=ATTACK["steps"])
+        attack = train_feature_attack(hot(bench.public), c, steps=ATTACK["steps"], run=Run(seed=SEED))
         figures["feature_similarity"] = cosine_similarity(picture_outputs(attack, hot(bench.test)), wanted)
     unit.write(figures)
 

@@ -228,7 +228,7 @@ class Bench:
         training records and tried on released others."""
         y, t, classes = self.table.y[self.secret], self.trial, len(self.table.classes[self.secret])
         own, tried = t.train[y[t.train] >= 0], t.test[y[t.test] >= 0]
-        reader = pictures.train_reader(x, y, classes, own, t.validation, seed=SEED + 1)
+        reader = pictures.train_resnet(x, y, classes, own, t.validation, run=Run(seed=SEED + 1))
         trial = Split(t.train, t.validation, tried)
         (line,) = Logistic().fit_predict(principal_axes(x)(x), trial, [Target(y, classes)], Run(seed=SEED))
         read = {"resnet": reader.logits(x[tried]).argmax(1), "logistic": line}

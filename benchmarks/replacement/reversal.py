@@ -19,6 +19,7 @@ from sordine.attacks.base import Split
 from sordine.errors import SordineError
 from sordine.metrics.accuracy import accuracy
 from sordine.metrics.nag import wilson
+from sordine.run import Run
 
 Scores = Callable[[np.ndarray], np.ndarray]  # records (m, *shape) -> (m, k)
 
@@ -54,9 +55,9 @@ def detector(
     labels = np.repeat([0, 1], n)
     if pictures.is_picture(original.shape[1:]):
         both = np.concatenate([original, released])
-        return pictures.train_reader(both, labels, 2, rows, held, seed=seed, device=device).logits
+        return pictures.train_resnet(both, labels, 2, rows, held, run=Run(device, seed)).logits
     both = np.concatenate([original.reshape(n, -1), released.reshape(n, -1)]).astype(np.float32)
-    (learnt,) = mlp.train_together(both, [mlp.Task(labels, 2, rows, held, seed)], device=device)
+    (learnt,) = mlp.train_together(both, [mlp.Task(labels, 2, rows, held, seed)], run=Run(device))
 
     def scores(x: np.ndarray) -> np.ndarray:
         with torch.no_grad():

@@ -17,7 +17,7 @@ from sordine.models.modifier import Modifier
 KEY = 1 << 40  # a public seed: an attacker that has the modifier may choose any key but the owner's
 
 
-def hold_more(
+def add_auxiliary_data(
     data: tuple[AttackData, AttackData], before: Table, more: Table, modifier: Modifier | None, most: int
 ) -> tuple[tuple[AttackData, AttackData], list[str]]:
     """Add the attacker's own records to originals and to releases.

@@ -102,7 +102,7 @@ class Attack(ABC):
     run_time: ClassVar[int] = 1
 
     @classmethod
-    def reads(cls, shape: Sequence[int]) -> bool:
+    def accepts(cls, shape: Sequence[int]) -> bool:
         """Whether the attack accepts records of this shape."""
         return True
 

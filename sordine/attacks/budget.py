@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sordine.attacks.registry import ATTACKS, attacks_in
 from sordine.attacks.resnet import Size
@@ -39,8 +41,9 @@ class Budget:
         Permutations of the labels for the optimal attack on a discrete modifier.
     cloud
         Number of records in the report's projection; 0 for none.
-    pictures
-        Size of the attack `resnet`: "small" (a narrow ResNet-10) or "paper" (a ResNet-18, for a GPU).
+    resnet_size
+        Size of the attack `resnet`: "small" (a narrow ResNet-10) or "paper" (a ResNet-18, for a GPU). The name `pictures` of version
+        0.1 is accepted for one version, with a DeprecationWarning.
     person
         How many released records of one person are pooled, 0 for all of them. Empty: no pooling.
     queries
@@ -63,7 +66,7 @@ class Budget:
     max_records: int = 20000
     permutations: int = 20
     cloud: int = 600
-    pictures: Size = "small"
+    resnet_size: Size = "small"
     person: tuple[int, ...] = (1, 10, 50, 0)
     queries: int = 0
     linkage: bool = False
@@ -101,7 +104,7 @@ class Budget:
     def __post_init__(self) -> None:
         _check_names("families", "attack", self.families, ATTACKS)
         _check_names("settings", "scenario", self.settings, SETTINGS)
-        _check_names("pictures", "resnet size", (self.pictures,), get_args(Size))
+        _check_names("resnet_size", "size", (self.resnet_size,), get_args(Size))
         if not self.seeds:
             raise SordineError("audit: seeds is empty; give at least one seed")
         for seed in self.seeds:
@@ -114,6 +117,35 @@ class Budget:
             raise SordineError(f"audit: person has {min(self.person)}; use positive numbers, or 0 for all records")
         if self.queries < 0 or self.queries == 1:
             raise SordineError(f"audit: queries is {self.queries}; it must be 0 (off) or at least 2")
+
+    if not TYPE_CHECKING:
+
+        @property
+        def pictures(self) -> Size:
+            """Return `resnet_size`, by its name of version 0.1."""
+            _warn_of_pictures()
+            return self.resnet_size
+
+
+def _warn_of_pictures() -> None:
+    warnings.warn("Budget: pictures is deprecated; use resnet_size", DeprecationWarning, stacklevel=3)
+
+
+def _accept_pictures(budget: type[Budget]) -> None:
+    # Let the constructor accept `pictures`, the name of `resnet_size` in version 0.1.
+    init = budget.__init__
+
+    @functools.wraps(init)
+    def wrapper(self: Budget, *args: Any, **fields: Any) -> None:
+        if "pictures" in fields:
+            _warn_of_pictures()
+            fields["resnet_size"] = fields.pop("pictures")
+        init(self, *args, **fields)
+
+    budget.__init__ = wrapper  # type: ignore[method-assign]
+
+
+_accept_pictures(Budget)
 
 
 def _check_names(option: str, kind: str, names: Sequence[str], known: Any) -> None:

@@ -53,7 +53,7 @@ class ConvNet(Attack):
     run_time = 25
 
     @classmethod
-    def reads(cls, shape: Sequence[int]) -> bool:
+    def accepts(cls, shape: Sequence[int]) -> bool:
         return is_ordered(shape)
 
     def fit_predict(

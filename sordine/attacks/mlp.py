@@ -47,7 +47,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainedMLP:
     """A trained perceptron, which standardises records by its training records."""
 
     net: nn.Module
@@ -111,8 +111,8 @@ def train_together(
     *,
     hidden: Sequence[int] = HIDDEN,
     options: EarlyStopping = TRAINING,
-    device: str | torch.device = "cpu",
-) -> list[Learnt]:
+    run: Run | None = None,
+) -> list[TrainedMLP]:
     """Train one perceptron for each task, all in the same steps.
 
     Every task has its own weights: AdamW on the sum of the losses acts on each as if alone. Its batches depend on its
@@ -128,24 +128,24 @@ def train_together(
         Widths of the hidden layers.
     options
         Of training.
-    device
-        Where networks are trained.
+    run
+        Its device is used.
 
     Returns
     -------
-    list of Learnt
+    list of TrainedMLP
         A perceptron for each task, in their order.
     """
-    device = torch.device(device)
+    device = torch.device((run or Run()).device)
     groups: dict[bytes, list[int]] = {}
     for i, task in enumerate(tasks):
         groups.setdefault(task.train.tobytes() + b"|" + task.validation.tobytes(), []).append(i)
-    learnt: list[Learnt | None] = [None] * len(tasks)
+    trained: list[TrainedMLP | None] = [None] * len(tasks)
     for members in groups.values():
         rows = _Rows([x], [0] * len(members), [tasks[i] for i in members], device)
         for i, net in zip(members, _train(rows, [tasks[i] for i in members], hidden, options), strict=True):
-            learnt[i] = Learnt(net, rows.mean[0, 0], rows.scale[0, 0])
-    return [a for a in learnt if a is not None]
+            trained[i] = TrainedMLP(net, rows.mean[0, 0], rows.scale[0, 0])
+    return [one for one in trained if one is not None]
 
 
 class _Stack:
@@ -226,7 +226,7 @@ class MLP(Attack):
     ) -> list[np.ndarray]:
         run = run or Run()
         tasks = [Task(t.labels, t.classes, split.train, split.validation, run.seed) for t in targets]
-        return [trained(x[split.test]) for trained in train_together(x, tasks, device=run.device)]
+        return [trained(x[split.test]) for trained in train_together(x, tasks, run=run)]
 
     def fit_predict_releases(
         self,
@@ -246,7 +246,7 @@ class MLP(Attack):
         rows = _Rows(releases, owner, tasks, torch.device(run.device))
         nets = _train(rows, tasks, HIDDEN, TRAINING)
         codes = [
-            Learnt(net, rows.mean[i, 0], rows.scale[i, 0])(releases[i][split.test])
+            TrainedMLP(net, rows.mean[i, 0], rows.scale[i, 0])(releases[i][split.test])
             for i, net in zip(owner, nets, strict=True)
         ]
         return [codes[i : i + len(targets)] for i in range(0, len(codes), len(targets))]
@@ -255,6 +255,5 @@ class MLP(Attack):
         self, x: np.ndarray, target: Target, split: Split, run: Run, candidate: float
     ) -> LogProbabilities:
         task = Task(target.labels, target.classes, split.train, split.validation, run.seed)
-        given = {"hidden": CALIBRATED_HIDDEN, "options": CALIBRATED, "device": run.device}
-        trained = train_together(x, [task], **given)[0]  # type: ignore[arg-type]
+        trained = train_together(x, [task], hidden=CALIBRATED_HIDDEN, options=CALIBRATED, run=run)[0]
         return lambda some: np.asarray(log_softmax(trained.logits(some).cpu().numpy().astype(np.float64), axis=1))

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from sordine.attacks.resnet import Reader, Size, is_picture, train_reader
+from sordine.attacks.resnet import Size, TrainedResNet, is_picture, train_resnet
 from sordine.attacks.results import PretrainedFinding, Role
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.metrics.accuracy import accuracy, majority, prediction_entropy
 from sordine.models.classifier import ClassifierOptions, outputs, train_classifier
-from sordine.run import Run
+from sordine.run import Run, accepts_run_keywords
 
 EPOCHS = 40
 VALIDATION = 4  # one in so many pictures decides when training stops
 FEWEST = 20  # labelled records to learn from
 
 
+@accepts_run_keywords
 def pretrained(
     fitted: Table,
     unseen: Table,
@@ -29,8 +30,8 @@ def pretrained(
     role: Role,
     *,
     memory: MutableMapping[Any, Any],
-    device: str = "cpu",
-    pictures: Size = "small",
+    resnet_size: Size = "small",
+    run: Run | None = None,
 ) -> PretrainedFinding | None:
     """Return the accuracy of a classifier of the originals, on unseen originals and on their releases.
 
@@ -46,10 +47,10 @@ def pretrained(
         The attribute to predict, and its role in the policy.
     memory
         Keeps the classifiers, for other releases of the same originals.
-    device
-        Where networks are trained.
-    pictures
+    resnet_size
         The size of the network, where records are pictures.
+    run
+        Its device is used.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def pretrained(
     learnable = fitted.y[attribute][fitted.y[attribute] >= 0]
     if known.sum() < 2 or len(learnable) < FEWEST or len(np.unique(learnable)) < 2:
         return None
-    predict = _classifier(fitted, attribute, memory, device, pictures)
+    predict = _classifier(fitted, attribute, memory, (run or Run()).device, resnet_size)
     before, after = (predict(x)[known] for x in (unseen.x, released))
     exp = np.exp(after - after.max(1, keepdims=True))
     return PretrainedFinding(
@@ -76,15 +77,15 @@ def pretrained(
 
 
 def _classifier(
-    fitted: Table, attribute: str, memory: MutableMapping[Any, Any], device: str, pictures: Size
+    fitted: Table, attribute: str, memory: MutableMapping[Any, Any], device: str, size: Size
 ) -> Callable[[np.ndarray], np.ndarray]:
     # A function of records that gives logits (n, classes); trained once.
     if is_picture(fitted.shape):
-        name: object = ("pretrained", attribute, pictures)
+        name: object = ("pretrained", attribute, size)
         if name not in memory:
-            memory[name] = _train_on_pictures(fitted, attribute, pictures, device)
+            memory[name] = _train_on_pictures(fitted, attribute, size, device)
         network = memory[name]
-        assert isinstance(network, Reader)
+        assert isinstance(network, TrainedResNet)
         return network.logits
     name = ("pretrained", attribute)
     if name not in memory:
@@ -94,7 +95,7 @@ def _classifier(
     return lambda x: outputs(model, x, device=device)
 
 
-def _train_on_pictures(fitted: Table, attribute: str, size: Size, device: str) -> Reader:
+def _train_on_pictures(fitted: Table, attribute: str, size: Size, device: str) -> TrainedResNet:
     # The network of the attack `resnet`, trained once on originals.
     labels = fitted.y[attribute]
     own = np.flatnonzero(labels >= 0)
@@ -104,4 +105,4 @@ def _train_on_pictures(fitted: Table, attribute: str, size: Size, device: str) -
     held_out = np.arange(len(own)) % VALIDATION == VALIDATION - 1
     train, validation = np.sort(own[~held_out]), np.sort(own[held_out])
     classes = len(fitted.classes[attribute])
-    return train_reader(fitted.x, labels, classes, train, validation, seed=0, device=device, size=size)
+    return train_resnet(fitted.x, labels, classes, train, validation, size=size, run=Run(device=device))

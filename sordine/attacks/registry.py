@@ -40,9 +40,9 @@ def attacks_in(budget: str) -> tuple[str, ...]:
     return tuple(name for name in ATTACKS if budget in ATTACKS[name].budgets)
 
 
-def reads(attack: str, shape: Sequence[int]) -> bool:
+def accepts(attack: str, shape: Sequence[int]) -> bool:
     """Whether an attack accepts records of this shape."""
-    return ATTACKS.find(attack).reads(shape)
+    return ATTACKS.find(attack).accepts(shape)
 
 
 def suited(attacks: Sequence[str], shape: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from sordine.attacks.base import Split, Target, accuracy_on, majority_predictions
 from sordine.attacks.calibration import calibrated_scores
 from sordine.attacks.output_distribution import drawn_outputs, output_distribution
-from sordine.attacks.person_attackers import likelihoods
+from sordine.attacks.person_attacks import likelihoods
 from sordine.attacks.results import QueryFinding
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table

@@ -35,7 +35,7 @@ def is_picture(shape: Sequence[int]) -> bool:
 
 
 @dataclass(frozen=True)
-class Reader:
+class TrainedResNet:
     """A trained network: pictures (m, c, h, w) in the released scale -> logits.
 
     mean, scale: (c, 1, 1) of its training records. They bring its input to about 0 to 1, whatever the scale was.
@@ -58,17 +58,16 @@ class Reader:
         return ((pictures - self.mean) / (4 * self.scale) + 0.5).contiguous(memory_format=torch.channels_last)
 
 
-def train_reader(
+def train_resnet(
     x: np.ndarray,
     labels: np.ndarray,
     classes: int,
     train: np.ndarray,
     validation: np.ndarray,
     *,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
     size: Size = "small",
-) -> Reader:
+    run: Run | None = None,
+) -> TrainedResNet:
     """Train one network on pictures; the epoch with the best validation score is used.
 
     AdamW on cross-entropy with one cycle of rates. Pictures are shifted by up to a sixteenth of a side, but not
@@ -83,48 +82,54 @@ def train_reader(
     classes
         Number of classes.
     train, validation
-        Positions.
-    seed, device
-        Of training.
+        Positions of the training and validation records.
     size
         "small": a ResNet-10 of width 16. "paper": a ResNet-18 of width 64, like h_f of the replacement paper, which
         does not name the network of its final attacker.
+    run
+        Its device and seed are used.
+
+    Returns
+    -------
+    TrainedResNet
+        The network and the standardisation of its input.
     """
-    device = torch.device(device)
-    random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
+    run = run or Run()
+    device = torch.device(run.device)
+    random = torch.Generator().manual_seed(1_000_003 * (run.seed + 1))
     net = _first(classes, x.shape[1:], size, random).to(device)
-    reader = Reader(net, *_channels(x, train, device))
+    trained = TrainedResNet(net, *_channels(x, train, device))
     held = validation[labels[validation] >= 0]
     draw = Shuffle(len(train), TRAINING.batch, random)
-    train_early_stopped(_Learner(reader, x, labels, train, held, random), draw, TRAINING)
-    return reader
+    train_early_stopped(_Learner(trained, x, labels, train, held, random), draw, TRAINING)
+    return trained
 
 
 class _Learner:
-    """The training of a `Reader`."""
+    """The training of a `TrainedResNet`."""
 
     def __init__(
         self,
-        reader: Reader,
+        trained: TrainedResNet,
         x: np.ndarray,
         labels: np.ndarray,
         train: np.ndarray,
         held: np.ndarray,
         random: torch.Generator,
     ) -> None:
-        self.reader, self.net = reader, reader.net
+        self.trained, self.net = trained, trained.net
         self.x, self.labels, self.train, self.held, self.random = x, labels, train, held, random
 
     def loss(self, positions: Tensor, active: Tensor) -> Tensor:
         rows = np.sort(self.train[positions.numpy()])
-        pictures = _shifted(self.reader.inputs(self.x[rows]), self.random)
+        pictures = _shifted(self.trained.inputs(self.x[rows]), self.random)
         return functional.cross_entropy(self.net(pictures), torch.as_tensor(self.labels[rows], device=pictures.device))
 
     def score(self, active: Tensor) -> Tensor:
         if not len(self.held):
             return torch.zeros(1, dtype=torch.float64)
         blocks = [self.held[start : start + BLOCK] for start in range(0, len(self.held), BLOCK)]
-        logits = np.concatenate([self.reader.logits(self.x[rows]) for rows in blocks])
+        logits = np.concatenate([self.trained.logits(self.x[rows]) for rows in blocks])
         return score_of(torch.from_numpy(logits), torch.as_tensor(self.labels[self.held]))
 
 
@@ -195,12 +200,12 @@ class ResNetAttack(Attack):
     run_time = 30
 
     @classmethod
-    def reads(cls, shape: Sequence[int]) -> bool:
+    def accepts(cls, shape: Sequence[int]) -> bool:
         return is_picture(shape)
 
     @classmethod
     def from_budget(cls, budget: Budget) -> ResNetAttack:
-        return cls(budget.pictures)
+        return cls(budget.resnet_size)
 
     def report_options(self) -> dict[str, Any]:
         return {"pictures": self.size}
@@ -215,9 +220,9 @@ class ResNetAttack(Attack):
             if not target.has_two_classes(train):
                 predictions.append(majority_predictions(target, split.train, split.test))
                 continue
-            given = {"seed": run.seed, "device": run.device, "size": self.size}
-            trained = train_reader(x, target.labels, target.classes, train, split.validation, **given)  # type: ignore[arg-type]
+            rows = (train, split.validation)
+            trained = train_resnet(x, target.labels, target.classes, *rows, size=self.size, run=run)
             blocks = [split.test[s : s + BLOCK] for s in range(0, len(split.test), BLOCK)]
-            parts = [trained.logits(x[rows]).argmax(1) for rows in blocks]
+            parts = [trained.logits(x[block]).argmax(1) for block in blocks]
             predictions.append(np.concatenate(parts) if parts else np.zeros(0, np.int64))
         return predictions

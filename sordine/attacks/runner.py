@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sordine.attacks.base import LARGEST, Attack, Split, Target
 from sordine.attacks.budget import Budget
-from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.registry import ATTACKS, accepts
 from sordine.attacks.scenarios import AttackData, Setting, splits
 from sordine.models.modifier import one_thread_each
 from sordine.run import Run, duration
@@ -88,7 +88,7 @@ def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | N
         for seed in budget.seeds
         for attacker in budget.families
         for attribute in attributes
-        if shape is None or reads(attacker, shape)
+        if shape is None or accepts(attacker, shape)
     ]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.auxiliary_data import hold_more
+from sordine.attacks.auxiliary_data import add_auxiliary_data
 from sordine.attacks.budget import Budget
-from sordine.attacks.registry import ATTACKS, reads, suited
+from sordine.attacks.registry import ATTACKS, accepts, suited
 from sordine.attacks.results import Finding
 from sordine.attacks.runner import attack_releases
 from sordine.attacks.scenarios import FEWEST, AttackData, splits, unknown_classes
@@ -264,7 +264,7 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
     count = f"{int(data.fitted.sum()):,} fitted and {int((~data.fitted).sum()):,} unseen records"
     data.run.log(f"audit: {count}, {len(data.roles)} attributes")
     if data.options.more is not None:
-        (originals, released), notes = hold_more(
+        (originals, released), notes = add_auxiliary_data(
             (originals, released), data.before, data.options.more, data.modifier, data.budget.max_records
         )
         for note in notes:
@@ -292,7 +292,7 @@ def _note_plans(data: AuditData, originals: AttackData) -> None:
 
 def _families(table: Table, budget: Budget) -> list[str]:
     """The attacks that fit records of this table's shape."""
-    return [name for name in budget.families if reads(name, table.shape)]
+    return [name for name in budget.families if accepts(name, table.shape)]
 
 
 def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Extractor(ABC):
 
     Attributes
     ----------
-    reads
+    accepts
         Kinds of source: "audio", "image", "video", "table".
     version
         Changes whenever the same input gives other numbers.
@@ -86,7 +86,7 @@ class Extractor(ABC):
         Whether each frame of a video is a record.
     """
 
-    reads: ClassVar[tuple[SourceKind, ...]]
+    accepts: ClassVar[tuple[SourceKind, ...]]
     version: ClassVar[int]
     learns: ClassVar[bool] = False
     weights: Path | None = None
@@ -101,7 +101,7 @@ class Extractor(ABC):
         Parameters
         ----------
         source
-            A media folder or a raw table, of a kind in `reads`.
+            A media folder or a raw table, of a kind in `accepts`.
         run
             Device, seed, workers, log, progress, and the folder of unfinished training.
         features
@@ -153,7 +153,7 @@ class TableMap:
 class TableExtractor(Extractor):
     """An extractor of raw tables: an author writes `fit_table`."""
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("table",)
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("table",)
 
     @abstractmethod
     def fit_table(self, blocks: Blocks, features: tuple[str, ...], where: str) -> TableMap:
@@ -202,7 +202,7 @@ class TableExtractor(Extractor):
 class SoundExtractor(Extractor):
     """An extractor of whole sound clips: an author writes `names` and `clip`."""
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("audio",)
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("audio",)
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:

@@ -240,7 +240,7 @@ def open_source(path: Path, name: str, tool: Extractor, options: ExtractOptions)
         raise SordineError(f"{path} does not exist")
     if layout == "motionsense":
         opened: Media | RawTable = of_table(read_motion(path, **layout_options), path)
-    elif path.is_dir() and (metadata_file(path) is not None or layout is not None or tool.reads != ("table",)):
+    elif path.is_dir() and (metadata_file(path) is not None or layout is not None or tool.accepts != ("table",)):
         opened = open_media(path, layout, layout_options, labels=options.labels)
         if tool.by_frame and FRAME not in opened.records.column_names:
             from sordine.data.media.video import by_frame
@@ -249,10 +249,10 @@ def open_source(path: Path, name: str, tool: Extractor, options: ExtractOptions)
     else:
         opened = open_table(table_in(path) if path.is_dir() else path)
     kind = "table" if isinstance(opened, RawTable) else opened.kind
-    if kind not in tool.reads:
-        suited = ", ".join(n for n, made in EXTRACTORS.items() if kind in made.reads)
+    if kind not in tool.accepts:
+        suited = ", ".join(n for n, made in EXTRACTORS.items() if kind in made.accepts)
         found = "a table" if isinstance(opened, RawTable) else f"a folder of {WORDS[opened.kind]}"
-        wanted = " or ".join("a table" if r == "table" else WORDS[r] for r in tool.reads)
+        wanted = " or ".join("a table" if r == "table" else WORDS[r] for r in tool.accepts)
         raise SordineError(f"{path} is {found}, and extractor {name} takes {wanted}; use one of: {suited}")
     return opened
 

@@ -44,7 +44,7 @@ class FaceNet(NetworkExtractor):
 
     weights: Path | None = None
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("image",)
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("image",)
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
 

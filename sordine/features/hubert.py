@@ -58,7 +58,7 @@ class Hubert(NetworkExtractor):
     count_rate: Annotated[int, Field(ge=1000, le=192000)] = 48000
     weights: Path | None = None
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("audio",)
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("audio",)
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
 

@@ -43,7 +43,7 @@ class AsPictures(NetworkExtractor):
     width: Side | None = None
     grey: bool = False
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("image",)
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("image",)
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
 

@@ -62,7 +62,7 @@ class Pixels(NetworkExtractor):
     epsilon: Annotated[float, Field(ge=0, le=1)] = 1e-3
     weights: Path | None = None
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("image", "video")
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("image", "video")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
     learns: ClassVar[bool] = True

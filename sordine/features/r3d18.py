@@ -45,7 +45,7 @@ class R3D18(NetworkExtractor):
     level: Literal["video", "frame"] = "video"
     weights: Path | None = None
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("video", "image")
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("video", "image")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 4 * BATCH
 

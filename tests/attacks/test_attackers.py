@@ -12,12 +12,12 @@ from sordine.attacks.base import Split, Target, moments, rescaled
 from sordine.attacks.budget import Budget
 from sordine.attacks.mlp import Task, train_together
 from sordine.attacks.principal_axes import principal_axes
-from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.registry import ATTACKS, accepts
 from sordine.attacks.runner import AttackTask, grouped, run_attacks, tasks_of
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.errors import SordineError
 
-VECTORS = [name for name in ATTACKS if reads(name, (8,))]
+VECTORS = [name for name in ATTACKS if accepts(name, (8,))]
 
 
 def blobs(n: int, classes: int, width: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -275,5 +275,5 @@ def test_a_budget_refuses_what_it_does_not_know() -> None:
     with pytest.raises(SordineError, match="empty"):
         Budget(seeds=())
     with pytest.raises(SordineError, match="did you mean 'paper'"):
-        Budget(pictures="papers")  # type: ignore[arg-type]
+        Budget(resnet_size="papers")  # type: ignore[arg-type]
     assert AttackTask("a", "mlp", "A", 0) == AttackTask("a", "mlp", "A", 0)

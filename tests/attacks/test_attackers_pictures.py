@@ -12,7 +12,7 @@ import pytest
 from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS
-from sordine.attacks.resnet import TRAINING, ResNetAttack, is_picture, train_reader
+from sordine.attacks.resnet import TRAINING, ResNetAttack, is_picture, train_resnet
 from sordine.attacks.runner import AttackTask, run_attacks, tasks_of
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
@@ -51,14 +51,15 @@ def table(n: int = 400) -> Table:
     return Table.of(x, {"pair": labels}, ids=[f"p{i:04d}" for i in range(n)], split=split)
 
 
-def test_reads_what_no_linear_probe_can() -> None:
-    x, labels = drawn(700)
-    nothing = np.random.default_rng(9).integers(0, 2, 700)
-    plan = trial(700)
+def test_predicts_what_no_linear_classifier_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(18, 18)))
+    x, labels = drawn(500)
+    nothing = np.random.default_rng(9).integers(0, 2, 500)
+    plan = trial(500)
     there, chance = ResNetAttack().fit_predict(x, plan, [Target(labels, 2), Target(nothing, 2)])
-    assert (there == labels[plan.test]).mean() > 0.9
+    assert (there == labels[plan.test]).mean() > 0.85
     assert abs((chance == nothing[plan.test]).mean() - 0.5) < 0.1
-    flat = x.reshape(700, -1).astype(np.float32)
+    flat = x.reshape(500, -1).astype(np.float32)
     assert (ATTACKS["logistic"]().fit_predict(flat, plan, [Target(labels, 2)])[0] == labels[plan.test]).mean() < 0.62
 
 
@@ -76,12 +77,14 @@ def test_the_same_twice_alone_and_whatever_the_scale() -> None:
     both = ResNetAttack().fit_predict(x, plan, [Target(labels, 2), Target(other, 3)], Run(seed=4))
     for secret, read in zip((Target(labels, 2), Target(other, 3)), both, strict=True):
         assert np.array_equal(ResNetAttack().fit_predict(x, plan, [secret], Run(seed=4))[0], read)
-    reader = [train_reader(v, labels, 2, plan.train, plan.validation, seed=s) for v, s in ((x, 4), (x, 4), (x, 5))]
+    reader = [
+        train_resnet(v, labels, 2, plan.train, plan.validation, run=Run(seed=s)) for v, s in ((x, 4), (x, 4), (x, 5))
+    ]
     says = [r.logits(x[plan.test]) for r in reader]
     assert np.array_equal(says[0], says[1])
     assert not np.array_equal(says[0], says[2])
     scaled = x.astype(np.float32) / 4096 - 3
-    same = train_reader(scaled, labels, 2, plan.train, plan.validation, seed=4).logits(scaled[plan.test])
+    same = train_resnet(scaled, labels, 2, plan.train, plan.validation, run=Run(seed=4)).logits(scaled[plan.test])
     assert np.allclose(same, says[0], atol=0.02)
 
 
@@ -102,7 +105,7 @@ def test_the_paper_s_size_and_wider_pictures() -> None:
     x, labels = drawn(40, side=64)
     plan = trial(40)
     small, paper = (
-        train_reader(x, labels, 2, plan.train, plan.validation, size=size)  # type: ignore[arg-type]
+        train_resnet(x, labels, 2, plan.train, plan.validation, size=size)  # type: ignore[arg-type]
         for size in ("small", "paper")
     )
     count = [sum(w.numel() for w in r.net.parameters()) for r in (small, paper)]
@@ -136,15 +139,16 @@ def test_an_attack_on_pictures_is_pure() -> None:
         assert np.array_equal(run_attacks(scene, [piece], Budget(folds=2))[piece].predicted, found[piece].predicted)
 
 
-def test_a_secret_of_pictures_is_read_and_gone_when_drawn_anew() -> None:
+def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(18, 18)))
     t = table(600)
     memory: dict[Any, Any] = {}
     leaky = audit(t, replace(t, y={}), POLICY, budget=QUICK, memory=memory)
     (h,) = leaky.headlines
     assert (h.attacker_before, h.attacker_after) == ("resnet", "resnet")
-    assert h.before == h.after > 0.9
+    assert h.before == h.after > 0.85
     assert leaky.verdict.level == "leaks"
-    assert leaky.pretrained[0].before == leaky.pretrained[0].after > 0.9
+    assert leaky.pretrained[0].before == leaky.pretrained[0].after > 0.85
     assert (leaky.made["families"], leaky.made["pictures"]) == (["logistic", "resnet"], "small")
     size = len(memory)
     fresh = drawn(600, seed=77)[0]
@@ -194,7 +198,7 @@ def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
 def test_nobody_who_can_read_is_refused() -> None:
     t = table(60)
     code = replace(t, x=np.zeros((60, 5), np.float32), y={}, source="codes")
-    with pytest.raises(SordineError, match=r"resnet cannot read records of codes, of the shape \[5\]"):
+    with pytest.raises(SordineError, match=r"codes: .*resnet.*\[5\]"):
         audit(t, code, POLICY, budget=replace(QUICK, families=("resnet",)))
 
 
@@ -204,7 +208,7 @@ def test_wide_pictures_are_sampled_to_what_memory_holds_and_that_is_said(monkeyp
     monkeypatch.setattr(audit_module, "HELD", 8 * 512 * 60)  # 60 records a side, before and after, of 256 numbers each
     found = audit(t, replace(t, y={}), POLICY, budget=QUICK, pretrained=False)
     assert found.made["sampled"] == {"fitted": [60, 200], "unseen": [60, 200]}
-    assert any("at most 60 records a side" in note for note in found.made["notes"])
+    assert any("60 records" in note for note in found.made["notes"])
     monkeypatch.setattr(audit_module, "HELD", 8 * 512 * 200)
     whole = audit(t, replace(t, y={}), POLICY, budget=replace(QUICK, families=("logistic",)), pretrained=False)
     assert (whole.made["sampled"], whole.made["notes"]) == ({}, [])
@@ -220,7 +224,7 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
     assert whole["mean_absolute"] == pytest.approx(4 / 256)
     spread = 4 / t.x[:, 0, 0, 0].astype(np.float64).std()
     assert whole["relative_rms"] == pytest.approx(spread / 16, rel=1e-5)
-    monkeypatch.setattr("sordine.evaluation.sections.projection.BLOCK", 256 * 7)
+    monkeypatch.setattr("sordine.metrics.distortion.BLOCK", 256 * 7)
     assert audit(t, replace(t, x=moved, y={}), POLICY, budget=budget, pretrained=False).distortion == pytest.approx(
         whole
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sordine.attacks.auxiliary_data import hold_more
+from sordine.attacks.auxiliary_data import add_auxiliary_data
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS
 from sordine.attacks.runner import AttackTask, run_attacks
@@ -80,11 +81,22 @@ def test_a_budget_refuses_what_makes_no_sense() -> None:
 # More data than the owner has.
 
 
+def test_the_old_name_of_the_resnet_size_is_accepted_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="resnet_size"):
+        old = Budget(pictures="paper")  # type: ignore[call-arg]
+    assert old == Budget(resnet_size="paper")
+    with pytest.warns(DeprecationWarning, match="resnet_size"):
+        assert old.pictures == "paper"  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert replace(old, folds=4) == Budget(resnet_size="paper", folds=4)
+
+
 def test_what_the_attacker_alone_holds_is_always_learnt_from_and_never_tried() -> None:
     t, own = records(200, 0), records(90, 1, first="own")
     fitted = np.arange(200) % 2 == 0
     scene = scene_of(t, fitted, np.arange(200) // 4)
-    (before, after), told = hold_more((scene, scene), t, own, as_they_are(t), 1000)
+    (before, after), told = add_auxiliary_data((scene, scene), t, own, as_they_are(t), 1000)
     assert "90 labelled records" in told[0]
     assert len(before.x) == len(before.ids) == len(before.labels["who"]) == 290
     assert np.array_equal(before.x[200:], own.flat())
@@ -105,7 +117,7 @@ def test_what_the_attacker_alone_holds_is_always_learnt_from_and_never_tried() -
 def test_more_records_read_more() -> None:
     t, own = records(160, 0), records(3000, 1, first="own")
     scene = scene_of(t, np.arange(160) % 2 == 0)
-    (armed, _), _ = hold_more((scene, scene), t, own, as_they_are(t), 5000)
+    (armed, _), _ = add_auxiliary_data((scene, scene), t, own, as_they_are(t), 5000)
     for setting in ("A", "B"):
         piece = AttackTask("who", "logistic", setting, 0)  # type: ignore[arg-type]
         few, many = (run_attacks(s, [piece])[piece] for s in (scene, armed))
@@ -136,7 +148,7 @@ def test_their_release_is_under_another_key() -> None:
     noisy = fit(t, POLICY, make("noise", {"sigma": 1.0}), run=Run("cpu", 0, KEY))
     own = records(80, 1)  # the same ids: under the owner's key the noise would be the owner's
     scene = scene_of(t, np.arange(120) % 2 == 0)
-    (_, after), _ = hold_more((scene, scene), t, own, noisy, 1000)
+    (_, after), _ = add_auxiliary_data((scene, scene), t, own, noisy, 1000)
     owners, _ = noisy.release(own.x, own.ids, KEY)
     assert not np.isclose(after.x[120:], owners).any(1).all()
     assert np.abs(after.x[120:] - own.x).mean() > 0.1
@@ -146,7 +158,7 @@ def test_what_they_hold_is_matched_by_name_and_limited() -> None:
     t = records(60, 0)
     own = Table.of(records(50, 1).x, {"who": ["p2", "stranger"] * 25}, ids=[f"o{i}" for i in range(50)])
     scene = scene_of(t, np.arange(60) % 2 == 0)
-    (armed, _), told = hold_more((scene, scene), t, own, as_they_are(t), 20)
+    (armed, _), told = add_auxiliary_data((scene, scene), t, own, as_they_are(t), 20)
     assert len(armed.x) == 80
     assert "learns from 20 of them" in told[0]
     assert set(armed.labels["who"][60:]) == {-1, t.classes["who"].index("p2")}
@@ -158,13 +170,13 @@ def test_what_cannot_be_held_is_refused() -> None:
     t = records(60, 0)
     scene, modifier = scene_of(t, np.arange(60) % 2 == 0), as_they_are(t)
     with pytest.raises(SordineError, match="modifier"):
-        hold_more((scene, scene), t, records(30, 1), None, 99)
+        add_auxiliary_data((scene, scene), t, records(30, 1), None, 99)
     with pytest.raises(SordineError, match="record 'r7' is one of the audited records"):
-        hold_more((scene, scene), t, t.take(np.array([7, 8])), modifier, 99)
+        add_auxiliary_data((scene, scene), t, t.take(np.array([7, 8])), modifier, 99)
     with pytest.raises(SordineError, match="shape"):
-        hold_more((scene, scene), t, records(30, 1, width=5), modifier, 99)
+        add_auxiliary_data((scene, scene), t, records(30, 1, width=5), modifier, 99)
     with pytest.raises(SordineError, match="none of the attributes"):
-        hold_more((scene, scene), t, replace(records(30, 1), y={}), modifier, 99)
+        add_auxiliary_data((scene, scene), t, replace(records(30, 1), y={}), modifier, 99)
 
 
 # People whom the modifier never saw.

@@ -46,7 +46,7 @@ def test_an_attack_meets_the_contract(name: str) -> None:
     assert ATTACKS.make(name) == cls(), "its options have defaults"
     assert set(cls.budgets) <= {"quick", "standard", "paranoid"}
     assert "paranoid" in cls.budgets
-    kinds = [kind for kind, shape in SHAPES.items() if cls.reads(shape)]
+    kinds = [kind for kind, shape in SHAPES.items() if cls.accepts(shape)]
     assert kinds, "it accepts records of some shape"
     if cls.input_form != "records":
         assert kinds == list(SHAPES)
@@ -105,7 +105,7 @@ class NearestMean(Attack):
     budgets = ("paranoid",)
 
     @classmethod
-    def reads(cls, shape: Sequence[int]) -> bool:
+    def accepts(cls, shape: Sequence[int]) -> bool:
         return len(shape) == 1
 
     def fit_predict(

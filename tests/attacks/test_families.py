@@ -14,7 +14,7 @@ from sordine.attacks import svm
 from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.convnet import ConvNet, arrangements
-from sordine.attacks.registry import ATTACKS, reads
+from sordine.attacks.registry import ATTACKS, accepts
 from sordine.attacks.runner import AttackTask, grouped, run_attacks, tasks_of
 from sordine.attacks.scenarios import AttackData
 
@@ -112,8 +112,8 @@ def test_convolution_reads_planes_that_are_one_record_or_a_picture() -> None:
 
 def test_who_reads_what() -> None:
     for shape, shaped in (((64,), False), ((3, 7), False), ((6, 50), True), ((1, 8, 8), True), ((2, 3, 3, 9), True)):
-        assert reads("convolution", shape) is shaped
-        assert reads("features", shape)
+        assert accepts("convolution", shape) is shaped
+        assert accepts("features", shape)
     assert arrangements((6, 50)) == [(6, 50)], "six rows are no plane"
     assert arrangements((20, 50)) == [(20, 50), (1, 20, 50)]
     assert arrangements((3, 16, 16)) == [(3, 16, 16)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sordine.attacks.base import Split
-from sordine.attacks.person_attackers import evidence, with_modifier, without_modifier
+from sordine.attacks.person_attacks import evidence, with_modifier, without_modifier
 from sordine.attacks.persons import Evidence, Pooled, Scores, Units, compare, draw, pooled, sums
 
 COUNTS = (1, 10, 40, 0)

@@ -336,8 +336,8 @@ def test_a_folder_with_one_table_is_that_table_and_ids_must_be_unique(tmp_path):
 @pytest.mark.parametrize("name", sorted(EXTRACTORS))
 def test_every_extractor_names_what_it_reads(name):
     tool = make_extractor(name)
-    assert tool.reads
-    assert set(tool.reads) <= {"audio", "image", "video", "table"}
+    assert tool.accepts
+    assert set(tool.accepts) <= {"audio", "image", "video", "table"}
     assert type(tool).__doc__
 
 

@@ -20,10 +20,10 @@ from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.inversion.method import HUB, Inversion, Protecting
+from sordine.methods.inversion.networks import decoder_of
 from sordine.methods.registry import load, make
 from sordine.metrics.accuracy import accuracy
 from sordine.models.modifier import Modifier
-from sordine.models.networks.decoder import decoder_of
 from sordine.models.perceptual import Perceptual
 from sordine.models.training import Batch, Draw, play, seeded
 from sordine.policy import Policy

@@ -35,7 +35,7 @@ from sordine.models.perceptual import Perceptual
 from sordine.models.picture_classifier import WHITE, mixed_precision, stem_for
 from sordine.models.training import Draw, Move, Player, seeded, train
 from sordine.models.verification import LoadedVerification, Verification, face_similarity
-from sordine.run import Run
+from sordine.run import Run, accepts_run_keywords
 
 STEPS, BATCH, RATE, WIDTH = 600, 64, 2e-3, 32
 DENSE = 512  # hidden units of dense layers
@@ -190,6 +190,7 @@ class DecoderOptions:
             check_number(f"decoder attack: {name}", getattr(self, name), low, high)
 
 
+@accepts_run_keywords
 def train_decoder(
     z: np.ndarray,
     x: np.ndarray,
@@ -244,9 +245,28 @@ def train_decoder(
     return decoder.eval()
 
 
+@accepts_run_keywords
 @torch.no_grad()
-def rebuild(decoder: nn.Module, z: np.ndarray, *, device: str = "cpu", block: int = 256) -> np.ndarray:
-    """Reconstruct released records (n, *shape): pictures (n, channels, h, w) float32, 0 to 255."""
+def rebuild(decoder: nn.Module, z: np.ndarray, *, block: int = 256, run: Run | None = None) -> np.ndarray:
+    """Reconstruct pictures from released records.
+
+    Parameters
+    ----------
+    decoder
+        What `train_decoder` returned.
+    z
+        (n, *shape) as released.
+    block
+        Records at a time.
+    run
+        Its device is used.
+
+    Returns
+    -------
+    numpy.ndarray
+        Pictures (n, channels, h, w) float32, 0 to 255.
+    """
+    device = (run or Run()).device
     parts = []
     for start in range(0, len(z), block):
         part = torch.from_numpy(np.array(z[start : start + block], np.float32)).to(device)
@@ -254,6 +274,7 @@ def rebuild(decoder: nn.Module, z: np.ndarray, *, device: str = "cpu", block: in
     return np.concatenate(parts)
 
 
+@accepts_run_keywords
 def judge(
     attacker: str,
     x: np.ndarray,
@@ -262,8 +283,8 @@ def judge(
     *,
     network: Verification | LoadedVerification | None = None,
     feature_similarity: float | None = None,
-    device: str = "cpu",
     note: str = "",
+    run: Run | None = None,
 ) -> ReconstructionFinding:
     """Measure how similar reconstructed pictures are to the originals.
 
@@ -279,11 +300,12 @@ def judge(
         The cosine of its layer-3 features is the face similarity.
     feature_similarity
         Result of the feature-level attack.
-    device
-        Where the network runs.
     note
         A remark for the report.
+    run
+        Its device is used.
     """
+    device = (run or Run()).device
     blind = np.broadcast_to(mean, x.shape)
     ratio, blind_ratio = psnr(x, rebuilt, WHITE), psnr(x, blind, WHITE)
     return ReconstructionFinding(

@@ -15,6 +15,7 @@ from sordine.keys import numpy_rng
 from sordine.models.losses import feature_attack
 from sordine.models.networks.mlp import mlp
 from sordine.models.training import Draw, SinglePlayer, adamw, seeded, train
+from sordine.run import Run, accepts_run_keywords
 
 FEATURE_STEPS = 600
 VALIDATION = 0.1  # share of the pairs that decides which epoch is used
@@ -37,15 +38,15 @@ class FeatureAttack(nn.Module):
         return self.layers((z.float().flatten(1) - self.mean) / self.scale)
 
 
+@accepts_run_keywords
 def train_feature_attack(
     z: np.ndarray,
     features: np.ndarray,
     *,
-    seed: int,
     steps: int = FEATURE_STEPS,
     batch: int = 128,
     rate: float = 1e-3,
-    device: str = "cpu",
+    run: Run | None = None,
 ) -> FeatureAttack:
     """Train the feature-level attack on pairs (eq. 10); a tenth of them is held out to choose the best epoch.
 
@@ -55,9 +56,22 @@ def train_feature_attack(
         (n, *shape) released records.
     features
         (n, d) the features C(x) of the originals.
-    seed, steps, batch, rate, device
-        Of training. Fewer than 20 pairs raise SordineError.
+    steps
+        Training steps, 1 or more.
+    batch
+        Pairs in a step.
+    rate
+        Learning rate of AdamW.
+    run
+        Its device and seed are used.
+
+    Raises
+    ------
+    SordineError
+        For fewer than 20 pairs, or a number of features that differs from that of the records.
     """
+    run = run or Run()
+    device, seed = run.device, run.seed
     n = len(z)
     check_number("feature attack: steps", steps, 1, 1e9)
     if n < 20 or len(features) != n:

@@ -13,6 +13,7 @@ from torch import Tensor
 from sordine.errors import SordineError
 from sordine.models.modifier import Modifier
 from sordine.models.picture_classifier import WHITE
+from sordine.run import Run, accepts_run_keywords
 
 STEPS, RATE, SMOOTH = 200, 0.03, 0.3
 
@@ -23,6 +24,7 @@ def total_variation(x: Tensor) -> Tensor:
     return down.flatten(1).mean(1) + across.flatten(1).mean(1)
 
 
+@accepts_run_keywords
 def invert(
     modifier: Modifier,
     z: np.ndarray,
@@ -31,8 +33,8 @@ def invert(
     steps: int = STEPS,
     rate: float = RATE,
     smooth: float = SMOOTH,
-    device: str = "cpu",
     block: int = 64,
+    run: Run | None = None,
 ) -> np.ndarray:
     """Return pictures (n, c, h, w) float32, 0 to 255, whose representations are close to z.
 
@@ -50,10 +52,10 @@ def invert(
         (c, h, w) the picture from which the search starts.
     steps, rate, smooth
         Of the search.
-    device
-        Where it runs.
     block
         Pictures at a time.
+    run
+        Its device is used.
 
     Raises
     ------
@@ -65,6 +67,7 @@ def invert(
             f"white-box inversion: {len(z)} records of shape {tuple(z.shape[1:])}; give at least one record of the "
             f"modifier's output shape {modifier.output_shape}"
         )
+    device = (run or Run()).device
     was = next(modifier.parameters(), torch.zeros(())).device
     needs = [w.requires_grad for w in modifier.parameters()]
     modifier.eval().requires_grad_(False).to(device)

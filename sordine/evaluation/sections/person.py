@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from sordine.attacks.base import Split
 from sordine.attacks.output_distribution import redrawn
-from sordine.attacks.person_attackers import evidence, with_modifier, without_modifier
+from sordine.attacks.person_attacks import evidence, with_modifier, without_modifier
 from sordine.attacks.persons import Evidence, Units, compare, pooled
 from sordine.attacks.results import PersonFinding
 from sordine.attacks.runner import single_threaded

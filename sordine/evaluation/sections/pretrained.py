@@ -28,7 +28,7 @@ class Pretrained(Section):
             return ()
         memory = data.memory.setdefault((data.digest, "pretrained"), {})
         learned, unseen, released = data.before.take(fitted), data.before.take(~fitted), data.after[~fitted]
-        given: dict[str, Any] = {"memory": memory, "device": data.run.device, "pictures": data.budget.pictures}
+        given: dict[str, Any] = {"memory": memory, "resnet_size": data.budget.resnet_size, "run": data.run}
         with single_threaded():
             found = [pretrained(learned, unseen, released, name, role, **given) for name, role in data.roles.items()]
         return tuple(f for f in found if f is not None)

@@ -104,7 +104,7 @@ class _Pictures:
     x_tested: np.ndarray
     z_tested: np.ndarray
     network: Verification | LoadedVerification | None
-    device: str
+    run: Run
 
     @property
     def mean(self) -> np.ndarray:
@@ -112,7 +112,7 @@ class _Pictures:
 
     def judge(self, attack: str, rebuilt: np.ndarray, **more: Any) -> ReconstructionFinding:
         tested = self.x_tested[: len(rebuilt)]
-        return judge(attack, tested, rebuilt, self.mean, network=self.network, device=self.device, **more)
+        return judge(attack, tested, rebuilt, self.mean, network=self.network, run=self.run, **more)
 
 
 @accepts_run_keywords
@@ -159,7 +159,7 @@ def reconstruct(
     x_tested, z_tested = (np.asarray(t.take(tested).x, np.float32) for t in (before, after))
     run.log(f"reconstruction: {len(learned):,} pairs to learn from, {len(tested):,} records to test on")
     network = _network(before.take(learned), options, run)
-    pictures = _Pictures(x, z, x_tested, z_tested, network, run.device)
+    pictures = _Pictures(x, z, x_tested, z_tested, network, run)
     rebuilt: dict[str, np.ndarray] = {}
     findings = []
     if after.shape == before.shape:
@@ -167,7 +167,7 @@ def reconstruct(
         findings.append(pictures.judge("as released", z_tested, note=note))
     findings += _decoders(pictures, modifier, options.steps, run, rebuilt)
     if modifier is not None and modifier.output_shape == after.shape:
-        rebuilt["white-box"] = invert(modifier, z_tested[:WHITE_BOX], pictures.mean, device=run.device)
+        rebuilt["white-box"] = invert(modifier, z_tested[:WHITE_BOX], pictures.mean, run=run)
         note = f"Tested on {len(rebuilt['white-box'])} records, because this attack is slow."
         if modifier.noise:
             note += " It does not know the modifier's noise and uses its median."
@@ -188,10 +188,10 @@ def _similarity(pictures: _Pictures) -> Any:
     if pictures.network is None:
         return None
     wanted, known = (
-        picture_outputs(pictures.network, v, device=pictures.device) for v in (pictures.x_tested, pictures.x)
+        picture_outputs(pictures.network, v, device=pictures.run.device) for v in (pictures.x_tested, pictures.x)
     )
-    attack = train_feature_attack(pictures.z, known, seed=SEED, device=pictures.device)
-    return cosine_similarity(picture_outputs(attack, pictures.z_tested, device=pictures.device), wanted)
+    attack = train_feature_attack(pictures.z, known, run=replace(pictures.run, seed=SEED))
+    return cosine_similarity(picture_outputs(attack, pictures.z_tested, device=pictures.run.device), wanted)
 
 
 def _decoders(
@@ -207,7 +207,7 @@ def _decoders(
     for name, mu1, network in attacks:
         options = DecoderOptions(mu1=mu1, steps=steps)
         decoder = train_decoder(pictures.z, pictures.x, options, own=network, run=replace(run, seed=SEED))
-        rebuilt[name] = rebuild(decoder, pictures.z_tested, device=run.device)
+        rebuilt[name] = rebuild(decoder, pictures.z_tested, run=run)
         findings.append(pictures.judge(name, rebuilt[name], feature_similarity=similar))
     return findings
 

@@ -103,7 +103,7 @@ class Encoder(NetworkExtractor):
     steady: str = ""
     weights: Path | None = None
 
-    reads: ClassVar[tuple[SourceKind, ...]] = ("audio", "image", "video")
+    accepts: ClassVar[tuple[SourceKind, ...]] = ("audio", "image", "video")
     version: ClassVar[int] = 1
     block: ClassVar[int] = 256
     learns: ClassVar[bool] = True

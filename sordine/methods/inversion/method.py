@@ -30,15 +30,14 @@ from sordine.errors import SordineError
 from sordine.methods.base import Method, Output
 from sordine.methods.figures import sampled_terms
 from sordine.methods.inversion.losses import task_loss
+from sordine.methods.inversion.networks import BLOCKS, Decoder, Task, decoder_of, shapes_until
 from sordine.methods.options import BatchSize, Count, NonNegative, Presets, Rate, one_of
 from sordine.methods.pictures import PictureWatch, channels_last
 from sordine.metrics.accuracy import accuracy, majority, matthews
 from sordine.models.checkpoints import checkpoint_file
 from sordine.models.losses import decoder_fools, discriminator_tells, perceptual_distance, pixel_reconstruction
 from sordine.models.modifier import Card, Modifier, Release
-from sordine.models.networks.decoder import Decoder, decoder_of, shapes_until
 from sordine.models.networks.resnet import CUTS, RESNET10, ResNet
-from sordine.models.networks.task import BLOCKS, Task
 from sordine.models.perceptual import Perceptual, perceptual_of, vgg16
 from sordine.models.picture_classifier import (
     WHITE,
@@ -88,7 +87,7 @@ class InversionModifier(Modifier):
 
         Classes are in the order of the table.
         """
-        return {name: logits.softmax(1) for name, logits in zip(self.task.classes, self.task.read(z), strict=True)}
+        return {name: logits.softmax(1) for name, logits in zip(self.task.classes, self.task.classify(z), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -342,7 +341,7 @@ class Protecting:
         x = signed(private.x)
         with mixed_precision(draw.device):
             z = self.task.encode(private.x / WHITE)
-            predicted = [logits.float() for logits in self.task.read(z)]
+            predicted = [logits.float() for logits in self.task.classify(z)]
             x_hat = self.decoder(z).float() if own.opposed else x
         terms = {"task": task_loss(predicted, [private.y[a] for a in self.attributes])}  # eq. 6
         if own.lambda1:
@@ -389,7 +388,9 @@ def _figures(
     task, sides = modifier.task, {"private": private, "public": public}
     found: dict[str, dict[str, dict[str, float]]] = {}
     for side, table in sides.items():
-        whole = picture_outputs(lambda x: torch.cat(task.read(task.encode(x / WHITE)), 1), table.x, device=run.device)
+        whole = picture_outputs(
+            lambda x: torch.cat(task.classify(task.encode(x / WHITE)), 1), table.x, device=run.device
+        )
         places = np.cumsum(list(task.classes.values()))[:-1]
         for name, logits in zip(task.classes, np.split(whole, places, 1), strict=True):
             truth = table.y.get(name)

@@ -27,11 +27,11 @@ from sordine.errors import SordineError
 from sordine.methods.base import Method, Output, Strength
 from sordine.methods.figures import sampled_terms
 from sordine.methods.masking.losses import obfuscator_loss, predictor_loss, revealed, top_share, withheld
+from sordine.methods.masking.network import ConvNet
 from sordine.methods.options import BatchSize, Count, Presets, Rate, Widths
 from sordine.methods.pictures import PictureWatch, channels_last
 from sordine.models.checkpoints import checkpoint_file
 from sordine.models.modifier import Card, Modifier, Release
-from sordine.models.networks.convnet import ConvNet
 from sordine.models.networks.unet import UNet
 from sordine.models.picture_classifier import WHITE, mixed_precision, picture_outputs, picture_shape
 from sordine.models.training import Draw, Move, Player, fit_batch, seeded, train
