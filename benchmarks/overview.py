@@ -26,6 +26,7 @@ from benchmarks.overview_page import page, summary
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report import Report
 from sordine.features.extract import extract
 from sordine.keys import Key
@@ -158,7 +159,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
             modifier=modifier,
             key=key,
             budget=Budget(max_records=case.max_records),
-            memory=memory,
+            options=AuditOptions(memory=memory),
         )
         unit.write(
             kept(report)
@@ -224,9 +225,8 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
                 case.policy,
                 modifier=modifier,
                 key=Key.of_seed(0),
-                memory=memory,
-                pretrained=False,
                 budget=Budget(cloud=0, settings=("B", "C") if more else ("A",)),
+                options=AuditOptions(memory=memory, pretrained=False),
             )
             unit.write({"fold": f, "key": k, "findings": kept(report)["findings"], "exact": kept(report)["exact"]})
             print(f"pooled {case.name}: fold {f}, key {k}: audit {time.perf_counter() - start:.0f} s", flush=True)

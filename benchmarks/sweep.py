@@ -27,6 +27,7 @@ from typing import Any
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report_json import write_report
 from sordine.keys import Key
 from sordine.methods.registry import load
@@ -65,7 +66,7 @@ def plain_audit(table: Path, released: Path, modifier: Path, key: Path, report: 
         modifier=load(modifier),
         key=Key.read(key),
         budget=Budget(person=()),
-        pretrained=False,
+        options=AuditOptions(pretrained=False),
     )
     write_report(found, html=f"{report}.html", json=report)
 

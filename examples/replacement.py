@@ -12,6 +12,7 @@ import torch
 from sordine import Budget, Key, Policy, Run, audit, fit, make_method, transform
 from sordine.data.media.contact_sheet import contact_sheet
 from sordine.data.synthetic.faces import faces
+from sordine.evaluation.options import AuditOptions
 from sordine.models.picture_classifier import PictureOptions, picture_outputs, train_picture_classifier
 
 torch.set_num_threads(1)
@@ -31,7 +32,15 @@ on_released = np.mean(picture_outputs(fixed, after.x).argmax(1) == drawn)
 print(f"fixed classifier: own value of originals {on_originals:.2f}, drawn value of releases {on_released:.2f}")
 
 # Privacy: an attacker that is trained on released records.
-report = audit(table, released, policy, modifier=modifier, key=key, budget=Budget.named("quick"), pretrained=False)
+report = audit(
+    table,
+    released,
+    policy,
+    modifier=modifier,
+    key=key,
+    budget=Budget.named("quick"),
+    options=AuditOptions(pretrained=False),
+)
 for line in report.headlines:
     print(line.sentence)
 

@@ -32,6 +32,7 @@ from sordine.attacks.reconstruction.feature_attack import train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.inversion.method import Inversion, InversionModifier
@@ -243,9 +244,8 @@ def measure_audit(bench: Bench, what: Fit) -> None:
         modifier=modifier,
         key=KEY,
         budget=Budget(settings=("A",), max_records=1200, cloud=0),
-        pretrained=False,
-        memory=bench.memory,
-        workers=1,
+        options=AuditOptions(pretrained=False, memory=bench.memory),
+        run=Run(workers=1),
     )
     figures = {
         "headlines": [asdict(h) for h in report.headlines],

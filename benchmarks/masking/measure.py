@@ -20,6 +20,7 @@ from sordine.data.media.image import read_picture, resize
 from sordine.data.media.obscure.styles import Block, BlurCentre
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.masking.method import MaskingModifier
@@ -167,9 +168,8 @@ class Bench:
             released,
             Policy(),
             budget=Budget(families=FAMILIES, settings=("A",), max_records=AUDITED, cloud=0),
-            pretrained=False,
-            memory=self.memory,
-            workers=1,
+            options=AuditOptions(pretrained=False, memory=self.memory),
+            run=Run(workers=1),
         )
         made = {k: report.made[k] for k in ("fitted", "unseen")}
         return {"headlines": [dataclasses.asdict(h) for h in report.headlines], **made}

@@ -14,9 +14,10 @@ import yaml
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.features.augmentation.raw_views import raw_views
-from sordine.features.extract import extract
+from sordine.features.extract import ExtractOptions, extract
 from sordine.models.training import Views
 from sordine.policy import Policy
+from sordine.run import Run
 
 PATHS = Path(__file__).with_name("paths.yaml")
 
@@ -216,11 +217,12 @@ def _extracted(case: Case, folder: Path, output: Path, **other: Any) -> Path:
             folder,
             case.extractor,
             output,
-            options=dict(case.options),
-            weights=weights,
-            folder=output.with_suffix(".unfinished"),
-            log=lambda line: print(line, flush=True),
-            **({"layout": case.layout, "layout_options": dict(case.layout_options)} | other),
+            ExtractOptions(
+                options=dict(case.options),
+                weights=weights,
+                **({"layout": case.layout, "layout_options": dict(case.layout_options)} | other),
+            ),
+            Run(folder=output.with_suffix(".unfinished"), log=lambda line: print(line, flush=True)),
         )
     return output
 

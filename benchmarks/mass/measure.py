@@ -24,7 +24,8 @@ from sordine.data.statistics import identity
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
-from sordine.features.extract import extract
+from sordine.evaluation.options import AuditOptions
+from sordine.features.extract import ExtractOptions, extract
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
@@ -108,9 +109,8 @@ def obscured(case: Case, what: Raw | str, table: Table, work: Path, key: Key) ->
     if not after.exists():
         learnt = work / f"{case.name}.{case.extractor}.safetensors"
         weights = learnt if learnt.exists() else (paths().get("weights") or {}).get(case.extractor)
-        extract(
-            folder, case.extractor, after, options=dict(case.options), weights=weights, labels=labels, skip_bad=True
-        )
+        options = ExtractOptions(options=dict(case.options), weights=weights, labels=labels, skip_bad=True)
+        extract(folder, case.extractor, after, options)
     found = Table.read(after)
     place = {name: i for i, name in enumerate(found.ids)}
     lost = [name for name in table.ids if name not in place]
@@ -191,8 +191,7 @@ def measure(
         budget=Budget(
             settings=("A", "B", "C") if what == SUBSTITUTION else ("A",), max_records=case.max_records, cloud=0
         ),
-        pretrained=False,
-        memory=memory,
+        options=AuditOptions(pretrained=False, memory=memory),
     )
     figures = {
         "case": case.name,

@@ -16,7 +16,7 @@ from sordine.data.synthetic.faces import faces
 from sordine.data.synthetic.gaussians import gaussians
 from sordine.data.table import Table, encode
 from sordine.errors import SordineError
-from sordine.features.extract import extract
+from sordine.features.extract import ExtractOptions, extract
 from sordine.keys import Key
 
 RUNS = 5
@@ -201,7 +201,7 @@ def load(name: str, secret: str, work: Path) -> Table | None:
         raise SordineError(f"SORDINE_DATA: {folder} is not there")
     file = work / f"{name}.{SIZE}.parquet"
     if not file.exists():
-        extract(folder, "pictures", file, options={"size": str(SIZE)}, skip_bad=True)
+        extract(folder, "pictures", file, ExtractOptions(options={"size": str(SIZE)}, skip_bad=True))
     from sordine.policy import Policy
 
     table = Table.read(file)

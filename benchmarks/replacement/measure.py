@@ -25,6 +25,7 @@ from sordine.attacks.mlp import TRAINING, Task, train_together
 from sordine.attacks.principal_axes import principal_axes
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
@@ -310,8 +311,7 @@ class Bench:
             released,
             dataclasses.replace(policy, watch=()),
             budget=COMMON,
-            pretrained=False,
-            memory=self.memory,
+            options=AuditOptions(pretrained=False, memory=self.memory),
         )
         (line,) = [h for h in report.headlines if h.attribute == self.secret]
         names = ("before", "after", "guess", "nag", "low", "high", "attacker_before", "attacker_after", "sentence")

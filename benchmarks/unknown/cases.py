@@ -15,6 +15,7 @@ from sordine.errors import SordineError
 from sordine.features.extract import extract
 from sordine.methods.registry import METHODS, make
 from sordine.policy import Policy
+from sordine.run import Run
 
 FOLDS, KEYS = 5, 5
 NEW = "transport"  # the method that the page is about: measured first
@@ -203,7 +204,9 @@ def load(case: Case, work: Path) -> Table:
                 f"{path.name} is not there; set SORDINE_DATA to the folder of the data sets to extract it"
             )
         source = Path(os.environ["SORDINE_DATA"]) / case.name
-        extract(source, case.extractor, path, options=dict(case.options), folder=work / f"{case.name}.unfinished")
+        extract(
+            source, case.extractor, path, options=dict(case.options), run=Run(folder=work / f"{case.name}.unfinished")
+        )
     return only(Table.read(path, named=case.named), case.named)
 
 

@@ -126,9 +126,7 @@ class Bench:
             modifier=modifier if first else None,
             key=Key.of_seed(FIT_KEY),
             budget=Budget(settings=self.settings(part), **SINGLE),
-            memory=memory,
-            pretrained=False,
-            originals=False,
+            options=AuditOptions(memory=memory, pretrained=False, originals=False),
         )
         whole = dataclasses.asdict(report)
         return {

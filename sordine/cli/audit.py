@@ -212,7 +212,7 @@ def _check(given: AuditOptions) -> None:
         raise SordineError("--match-by-order is for two tables; files of two folders are matched by name")
 
 
-def _options(given: AuditOptions) -> pipeline.AuditOptions:
+def _options(given: AuditOptions) -> pipeline.AuditSettings:
     from sordine.attacks.budget import Budget
     from sordine.workflow import pipeline
 
@@ -224,7 +224,7 @@ def _options(given: AuditOptions) -> pipeline.AuditOptions:
         "max_records": given.max_records,
     }
     rebuild = pipeline.Reconstruction(given.identity, given.verification) if given.reconstruct else None
-    return pipeline.AuditOptions(
+    return pipeline.AuditSettings(
         Budget.named(given.budget, **{k: v for k, v in asked.items() if v not in ((), None)}),
         given.max_leakage,
         given.person,

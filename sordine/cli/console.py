@@ -89,13 +89,13 @@ class Console:
 
     def verdict(self, report: Report) -> None:
         """Print the verdict of an audit, and how well records were matched with originals, if that was tried."""
-        from sordine.evaluation.sections.linkability import linkage_says
+        from sordine.evaluation.sections.linkability import linkage_sentence
 
         self.say(report.verdict.title)
         for sentence in report.verdict.sentences:
             self.say(f"  {sentence}")
         if report.linkage:
-            self.say(f"  {linkage_says(report.linkage)}")
+            self.say(f"  {linkage_sentence(report.linkage)}")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` units of the stage `what` are done; the function for `Run.progress`."""

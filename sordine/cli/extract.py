@@ -59,18 +59,19 @@ class ExtractOptions(Common):
 def extract(given: ExtractOptions) -> None:
     """Make a table of vectors from media files or a raw table."""
     paths.check_output(given.output, given.force, given.source)
+    from sordine.features import extract as extraction
     from sordine.workflow import pipeline
 
-    options = pipeline.ExtractOptions(
-        given.extractor,
-        parsing.assignments(given.options),
-        given.weights,
-        given.layout,
-        parsing.assignments(given.layout_options, "--layout-option"),
-        parsing.names(given.features),
-        given.skip_bad,
+    options = extraction.ExtractOptions(
+        options=parsing.assignments(given.options),
+        weights=given.weights,
+        features=parsing.names(given.features),
+        layout=given.layout,
+        layout_options=parsing.assignments(given.layout_options, "--layout-option"),
+        skip_bad=given.skip_bad,
+        force=given.force,
     )
     with given.console() as console:
         run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
-        made = pipeline.extract(given.source, given.output, options, run, force=given.force)
+        made = pipeline.extract(given.source, given.extractor, given.output, options, run)
         console.say(f"{given.output}: {made.rows:,} records of {made.width:,} numbers")

@@ -198,8 +198,7 @@ def _fitted(case: _Case, known: _Release) -> tuple[np.ndarray, str]:
             return modifier.was_fitted_on(ids, key), "the modifier"
         why = "no key was given" if key is None else "another key was given"
         message = (
-            "The split says which records the modifier was fitted on. The modifier's own list needs its key, "
-            f"but {why}."
+            f"The split determines which records count as fitted. The modifier's own list needs its key, but {why}."
         )
         case.flaws.append(Flaw("key", "note", message))
     if case.released.split is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,9 +23,6 @@ HOW = {
 }
 COUNTS, ABOUT = ("fitted", "unseen", "held_by_attackers"), 1.1
 ORDERLESS = ("families", "settings", "seeds")
-# What a report of an earlier version said of the attackers' own records in a note alone: how many they hold, how
-# many they learn from.
-HELD = re.compile(r"holds ([\d,]+) labelled records more .*learns from (?:them|([\d,]+) of them) in settings")
 
 
 def compare(
@@ -52,7 +48,7 @@ def compare(
     utility
         Attribute whose utility is compared. None: the mean over the attributes that all reports preserve.
     watched
-        Whether the mean may be over watched attributes where none is preserved. A note says so.
+        Whether the mean may be over watched attributes where none is preserved. A note states it.
     leaks
         Watched attributes that a suppressed attribute determines, which are no utility.
 
@@ -63,18 +59,18 @@ def compare(
     """
     heads = [{h.attribute: h for h in report.headlines} for _, report in reports]
     secret, others = _secret(reports, heads, attribute)
-    useful, untold = _useful(reports, heads, secret, utility, watched, leaks)
-    notes = _notes(reports, heads, secret, utility is not None)
-    weak = _weak(reports, heads, [*useful, *untold])
+    useful, incomplete = _useful(reports, heads, secret, utility, watched, leaks)
+    notes = _limitations(reports, heads, secret, utility is not None)
+    weak = _weak(reports, heads, [*useful, *incomplete])
     notes += weak
     if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
         notes.append(
             "No attribute is preserved: the utility is the mean over watched attributes, which no method uses."
         )
     if others:
-        notes.append(f"All reports also suppress {_some(others)}; choose one with --attribute.")
-    if untold:
-        notes.append(f"Left out of the utility, because a report does not have it: {_some(untold)}.")
+        notes.append(f"All reports also suppress {_names(others)}; choose one with --attribute.")
+    if incomplete:
+        notes.append(f"Left out of the utility, because a report does not have it: {_names(incomplete)}.")
     points = [_point(name, report, found, secret, useful) for (name, report), found in zip(reports, heads, strict=True)]
     if not any(_placed(p) for p in points):
         why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
@@ -84,28 +80,28 @@ def compare(
     lost = [p.name for p in points if not _placed(p)]
     if lost:
         notes.append(f"In the table only, because leakage or utility is unknown: {', '.join(lost)}.")
-    differ = _differ(reports)
+    differ = _audit_differences(reports)
     points = [replace(p, front=not differ and _undominated(p, points)) for p in points]
     return Comparison(secret, useful, _curves(reports, points), tuple(notes), differ=differ)
 
 
 def _secret(
-    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], asked: str | None
+    reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], named: str | None
 ) -> tuple[str, list[str]]:
     """The attribute whose leakage is compared, and the others that could have been."""
     common = [a for a in heads[0] if all(a in found for found in heads)]
-    if asked is not None:
-        if asked not in common:
-            where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
+    if named is not None:
+        if named not in common:
+            where = [name for (name, _), found in zip(reports, heads, strict=True) if named not in found]
             raise SordineError(
-                f"{where[0]}: there is no attack on {asked!r}; all reports have: {', '.join(common) or 'none'}"
+                f"{where[0]}: there is no attack on {named!r}; all reports have: {', '.join(common) or 'none'}"
             )
-        if any(found[asked].role == "preserve" for found in heads):
-            name = next(n for (n, _), found in zip(reports, heads, strict=True) if found[asked].role == "preserve")
+        if any(found[named].role == "preserve" for found in heads):
+            name = next(n for (n, _), found in zip(reports, heads, strict=True) if found[named].role == "preserve")
             raise SordineError(
-                f"{name}: {asked!r} is preserved in this report, so it cannot be the leakage; use --utility {asked}"
+                f"{name}: {named!r} is preserved in this report, so it cannot be the leakage; use --utility {named}"
             )
-        return asked, []
+        return named, []
     suppressed = [a for a in common if all(found[a].role == "suppress" for found in heads)]
     if not suppressed:
         watched = [a for a in common if all(found[a].role != "preserve" for found in heads)]
@@ -120,46 +116,46 @@ def _useful(
     reports: Sequence[tuple[str, Report]],
     heads: Sequence[dict[str, Headline]],
     secret: str,
-    asked: str | None,
+    named: str | None,
     watched: bool,
     decided: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The attributes that the utility is the mean of, and those that one report or another could not tell."""
+    """The attributes that the utility is the mean of, and those whose utility a report lacks."""
     common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
-    if asked is not None:
-        if asked == secret:
-            raise SordineError(f"--utility {asked}: this attribute's leakage is compared; choose another one")
-        if asked not in common:
-            where = [name for (name, _), found in zip(reports, heads, strict=True) if asked not in found]
-            raise SordineError(f"{where[0]}: there is no attack on {asked!r}; {nearest(asked, common)}")
-        return (asked,), []
+    if named is not None:
+        if named == secret:
+            raise SordineError(f"--utility {named}: this attribute's leakage is compared; choose another one")
+        if named not in common:
+            where = [name for (name, _), found in zip(reports, heads, strict=True) if named not in found]
+            raise SordineError(f"{where[0]}: there is no attack on {named!r}; {nearest(named, common)}")
+        return (named,), []
     preserved = [a for a in common if all(found[a].role == "preserve" for found in heads)]
     if not preserved and watched:
         # What a suppressed attribute decides is leakage under another name.
         leaks = set(decided).union(*(r.decided for _, r in reports))
-        seen = [a for a in common if all(found[a].role == "watch" for found in heads)]
-        preserved = [a for a in seen if a not in leaks] or seen
+        observed = [a for a in common if all(found[a].role == "watch" for found in heads)]
+        preserved = [a for a in observed if a not in leaks] or observed
     if not preserved:
         raise SordineError(
             f"no attribute is preserved in all reports; name one with --utility (in all of them: "
             f"{', '.join(common) or 'none'})"
         )
     # A mean over other attributes in each report would compare nothing.
-    told = [a for a in preserved if all(_said(found[a]) for found in heads)]
-    return tuple(told or preserved), [a for a in preserved if told and a not in told]
+    complete = [a for a in preserved if all(_has_utility(found[a]) for found in heads)]
+    return tuple(complete or preserved), [a for a in preserved if complete and a not in complete]
 
 
-def _said(h: Headline) -> bool:
-    # Of more than could be read before, no share says what is kept.
+def _has_utility(h: Headline) -> bool:
+    # Where accuracy is higher than on originals, NAG is no share.
     return h.nag is not None and not h.overtaken
 
 
 def _weak(
     reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], useful: Sequence[str]
 ) -> list[str]:
-    # A sentence on attributes of which surely more is read than from the originals; none where there are none.
+    # A sentence on attributes whose accuracy is surely higher than on originals; none where there are none.
     where = {a: [name for (name, _), found in zip(reports, heads, strict=True) if found[a].overtaken] for a in useful}
-    each = "; ".join(f"`{a}` in {_few(names)}" for a, names in where.items() if names)
+    each = "; ".join(f"`{a}` in {_first(names)}" for a, names in where.items() if names)
     return (
         [f"Accuracy is higher than on originals, so these attacks are too weak to measure utility: {each}."]
         if each
@@ -167,42 +163,41 @@ def _weak(
     )
 
 
-def _notes(
+def _limitations(
     reports: Sequence[tuple[str, Report]], heads: Sequence[dict[str, Headline]], secret: str, named: bool
 ) -> list[str]:
     """What makes these reports less comparable than they look."""
     notes = []
 
-    def told(values: Sequence[Any]) -> list[str]:
+    def distinct(values: Sequence[Any]) -> list[str]:
         return list(dict.fromkeys(_words(v) for v in values))
 
-    sources = told([report.table.get("source", "a table without a name") for _, report in reports])
+    sources = distinct([report.table.get("source", "a table without a name") for _, report in reports])
     if len(sources) > 1:
         notes.append(f"These reports are of different tables: {', '.join(sources)}.")
     blind = [name for name, report in reports if report.made.get("no_attacker_for_pictures")]
     if blind:
         notes.append(
-            f"The records are pictures, and no attacker was made for such in {_few(blind)}: one may read "
-            f"more, before and now."
+            f"The records are pictures, and no attack in {_first(blind)} is made for pictures: such an attack may "
+            "infer more, before and after the release."
         )
     roles = {found[secret].role for found in heads}
     if "watch" in roles:
         all_of = "" if roles == {"watch"} else " in some of them"
         notes.append(
-            f"`{secret}` is watched{all_of}, not suppressed: its figure there is that of the best attacker in "
-            f"one setting; of"
-            " what is suppressed it is that of the worst setting."
+            f"`{secret}` is watched{all_of}, not suppressed: its figure is that of the best attack in one scenario. "
+            "The figure of a suppressed attribute is that of the worst scenario."
         )
     if not named and len({tuple(r.policy.get("preserve", ())) for _, r in reports}) > 1:
         notes.append("The reports do not preserve the same attributes; the utility is over those that they share.")
     return notes
 
 
-def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
-    """How the audits differ, one sentence each. What a report does not say is not a difference."""
-    said = []
+def _audit_differences(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
+    """How the audits differ, one sentence each. A fact that a report lacks is no difference."""
+    sentences = []
     for key, what in HOW.items():
-        known = [(name, _tried(r, key)) for name, r in reports]
+        known = [(name, _audit_fact(r, key)) for name, r in reports]
         groups: dict[str, list[str]] = {}
         for name, value in known:
             if value is not None:
@@ -213,29 +208,25 @@ def _differ(reports: Sequence[tuple[str, Report]]) -> tuple[str, ...]:
             counts = [float(value) for _, value in known if value is not None]
             if max(counts) <= ABOUT * min(counts):
                 continue
-        told = "; ".join(f"{value} ({_few(names)})" for value, names in groups.items())
-        said.append(f"Other {what}: {told}.")
-    return tuple(said)
+        each = "; ".join(f"{value} ({_first(names)})" for value, names in groups.items())
+        sentences.append(f"Other {what}: {each}.")
+    return tuple(sentences)
 
 
-def _tried(report: Report, key: str) -> Any:
-    # None where the report does not say.
+def _audit_fact(report: Report, key: str) -> Any:
+    # None where the report lacks the fact.
     value = report.made.get(key)
-    if key == "held_by_attackers" and value is None:
-        notes = report.made.get("notes")
-        found = [m for note in (notes if isinstance(notes, list | tuple) else ()) if (m := HELD.search(str(note)))]
-        return int((found[0][2] or found[0][1]).replace(",", "")) if found else None
     return sorted(value, key=str) if key in ORDERLESS and isinstance(value, list | tuple) else value
 
 
-def _few(names: Sequence[str], most: int = 3) -> str:
+def _first(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, useful: Sequence[str]) -> Point:
     h = heads[secret]
-    told = {a: heads[a] for a in useful if _said(heads[a])}
-    whole = told if len(told) == len(useful) else {}
+    known = {a: heads[a] for a in useful if _has_utility(heads[a])}
+    whole = known if len(known) == len(useful) else {}
     first = report.sheets[0] if report.sheets else None
     return Point(
         name=name,
@@ -246,7 +237,7 @@ def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, u
         # Means of the ends: as if all erred to the same side, so no narrower than the interval of the mean.
         utility_low=_mean([u.low for u in whole.values()]),
         utility_high=_mean([u.high for u in whole.values()]),
-        utilities={a: u.nag for a, u in told.items() if u.nag is not None},
+        utilities={a: u.nag for a, u in known.items() if u.nag is not None},
         settings=_flat((report.modifier or {}).get("fields") or {}),
         role=h.role,
         before=h.before,
@@ -281,8 +272,7 @@ def _placed(point: Point) -> bool:
 
 
 def _undominated(point: Point, points: Sequence[Point]) -> bool:
-    """Whether no other point leaks as little or less and is as useful or more, one of them strictly; as NAG "
-    "is shown."""
+    """Whether no other point leaks at most as much and is at least as useful, one of them strictly."""
     if point.leakage is None or point.utility is None:
         return False
     x, y = max(point.leakage, 0.0), max(point.utility, 0.0)
@@ -322,8 +312,8 @@ def _of_method(method: str, points: Sequence[Point]) -> list[Curve]:
         title = ", ".join([method, *(f"{name} {value}" for name, value in zip(kinds, kind, strict=True))])
         along = tuple(name for name in numeric if len({p.settings.get(name) for p in own}) > 1)
         rank = sorted(own, key=lambda p: [_order(p.settings.get(name)) for name in along])
-        kept = [replace(p, settings={n: p.settings.get(n) for n in (*kinds, *numeric)}) for p in rank]
-        made.append(Curve(title, along, tuple(kept)))
+        ordered = [replace(p, settings={n: p.settings.get(n) for n in (*kinds, *numeric)}) for p in rank]
+        made.append(Curve(title, along, tuple(ordered)))
     return made
 
 
@@ -344,12 +334,12 @@ def _words(value: Any) -> str:
     return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _some(names: Sequence[str]) -> str:
+def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
 def settings(curve: Curve, point: Point) -> str:
-    """What a point of a curve is told from the others of its curve by, in words; its name where nothing varies."""
+    """The values that distinguish a point from the others of its curve, in words; its name where nothing varies."""
     if not curve.varies:
         return point.name
     return ", ".join(f"{name} {_words(point.settings.get(name))}" for name in curve.varies)
@@ -361,5 +351,5 @@ def short(curve: Curve, point: Point) -> str:
 
 
 def strip(point: Point) -> Sheet | None:
-    """The row of pictures of a point, without what was said of the whole sheet."""
+    """The row of pictures of a point, without the note on the whole sheet."""
     return None if point.sheet is None or not point.sheet.rows else point.sheet

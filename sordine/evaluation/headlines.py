@@ -46,7 +46,7 @@ class _Attack:
 
 @dataclass(frozen=True)
 class _Question:
-    # One attribute in one scenario: who attacked the originals, and who attacked the release.
+    # One attribute in one scenario: the attacks on the originals and on the release.
     attribute: str
     role: Role
     classes: int

@@ -23,17 +23,17 @@ class AuditOptions:
     max_leakage
         Limit on leakage (NAG), 0 to 1. None: the verdict uses 5 % and nothing passes or fails.
     person
-        Attribute that says which person a record belongs to. None: see `sordine.evaluation.sections.sample.unit_of`.
+        Attribute that names the person of a record. None: see `sordine.evaluation.sections.sample.unit_of`.
     match_by_order
         Whether row i of both tables is the same record where a table has no ids.
     kept
-        Columns that the optimal attack sees beside the record. None: the preserved attributes that are released.
+        Columns that the optimal attack has beside the record. None: the preserved attributes that are released.
     originals
         Whether the report may show original records.
     pretrained
         Whether to measure classifiers that are never retrained.
     final
-        Whether the released table is what leaves the house, with its ids and its order.
+        Whether the table is released as it is, with its ids and its order.
     sections
         Names of the report sections to run. None runs all of them.
     more

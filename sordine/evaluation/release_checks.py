@@ -24,7 +24,7 @@ from sordine.metrics.information import accuracy_from_labels
 from sordine.policy import Policy
 
 SURE = 4.0  # standard deviations above permuted labels, because many checks are made
-TELLS = 0.1  # NAG below which a check is silent
+NOTABLE = 0.1  # NAG below which a check is silent
 STRONG = 0.25  # NAG from which a column is a leak
 LOOKED_AT = 6000  # records whose ids and order are checked
 DRAWS = 20
@@ -136,7 +136,7 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
             edges = np.unique(np.quantile(values[known], np.linspace(0, 1, 51)[1:-1])) if known.any() else np.zeros(0)
             beside[column] = np.where(known, np.searchsorted(edges, values, side="right"), -1)[rows.released]
         else:
-            flaws += _text_tells(original, rows, policy, column, [str(v) for v in values[rows.released]])
+            flaws += _text_leakage(original, rows, policy, column, [str(v) for v in values[rows.released]])
     for name in policy.suppress:
         if name in beside:
             message = f"The suppressed attribute `{name}` is a column of the release. Remove the column."
@@ -145,8 +145,8 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
         for column, codes in beside.items():
             if column == name:
                 continue
-            share = column_tells(truth, codes)
-            if share is None or share < TELLS / 2:
+            share = column_leakage(truth, codes)
+            if share is None or share < NOTABLE / 2:
                 continue
             strong = share >= STRONG
             how = "determines" if share > 0.999 else "gives away"
@@ -156,15 +156,15 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
     return flaws
 
 
-def _text_tells(original: Table, rows: Match, policy: Policy, column: str, texts: list[str]) -> list[Flaw]:
+def _text_leakage(original: Table, rows: Match, policy: Policy, column: str, texts: list[str]) -> list[Flaw]:
     # A column of many different strings, predicted from their character n-grams.
     some = np.sort(numpy_rng(0, "texts looked at").permutation(len(texts))[:LOOKED_AT])
     flaws = []
     if len(some):
         spelled = _grams().transform([texts[i] for i in some])
         for name in policy.suppress:
-            share = _tells(MultinomialNB(), spelled, original.y[name][rows.original][some])
-            if share > TELLS:
+            share = _leakage_of(MultinomialNB(), spelled, original.y[name][rows.original][some])
+            if share > NOTABLE:
                 message = f"Released column `{column}` gives away {share:.0%} of the suppressed `{name}`."
                 flaws.append(Flaw("telling-column", "leak" if share >= STRONG else "note", message, name, column))
     return flaws
@@ -176,7 +176,7 @@ def _grams() -> HashingVectorizer:
     )
 
 
-def column_tells(truth: np.ndarray, codes: np.ndarray) -> float | None:
+def column_leakage(truth: np.ndarray, codes: np.ndarray) -> float | None:
     """Return the NAG (0 to 1) of predicting `truth` from a label column, less what permuted labels show.
 
     None where it is not above chance.
@@ -213,19 +213,19 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
     spelled, numbers, order = _grams().transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
     for name, truth in truths.items():
         named = _class_in_id(ids, truth, original.classes[name])
-        by_text = _tells(MultinomialNB(), spelled, truth)
-        by_number = _tells(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), numbers, truth)
-        if named > TELLS:
+        by_text = _leakage_of(MultinomialNB(), spelled, truth)
+        by_number = _leakage_of(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), numbers, truth)
+        if named > NOTABLE:
             example = next(
                 i for i, t in zip(ids, truth, strict=True) if t >= 0 and _spells(i, original.classes[name][t])
             )
             message = f"Ids contain the class of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name, example=example))  # type: ignore[arg-type]
-        elif max(by_text, by_number) > TELLS:
+        elif max(by_text, by_number) > NOTABLE:
             message = f"Ids give away {max(by_text, by_number):.0%} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
-        by_order = _tells(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), order, truth)
-        if by_order > TELLS:
+        by_order = _leakage_of(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), order, truth)
+        if by_order > NOTABLE:
             message = f"The order of the records gives away {by_order:.0%} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-order", severity, message, name))  # type: ignore[arg-type]
     return flaws
@@ -270,7 +270,7 @@ def _numbers(ids: list[str]) -> np.ndarray:
     return found
 
 
-def _tells(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:
+def _leakage_of(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:
     # NAG of a small classifier, cross-validated on two halves; 0 where it may be chance.
     known = np.flatnonzero(truth >= 0)
     if len(known) < 40 or len(np.unique(truth[known])) < 2:

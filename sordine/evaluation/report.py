@@ -1,8 +1,7 @@
 """The report of an audit: plain data, written as JSON and shown as a page.
 
 Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals.
-JSON keys are
-those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the projection.
+JSON keys are those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the projection.
 """
 
 from __future__ import annotations
@@ -49,9 +48,8 @@ class Headline:
     resolvable
         The smallest upper bound on NAG that so many records can certify, even without any leakage.
     at_chance
-        Whether the interval of `after` reaches down to the baseline, after correction for choosing the best
-        of all attacks
-        (Bonferroni).
+        Whether the interval of `after` reaches down to the baseline, after Bonferroni correction for the best of all
+        attacks.
     before_interval, after_interval
         Wilson intervals of the accuracies.
     balanced_nag
@@ -184,7 +182,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Some records to look at or to listen to. note: what they are and how they were chosen."""
+    """Some records to look at or to listen to.
+
+    Parameters
+    ----------
+    kind
+        `audio`, `image` or `video`.
+    samples
+        The records.
+    note
+        What they are and how they were chosen.
+    """
 
     kind: MediaKind
     samples: tuple[Sample, ...]
@@ -224,20 +232,27 @@ class Point:
     ----------
     name
         Name of the report.
-    leakage, utility
-        NAG, not clipped, with 95 % intervals (`leakage_low` ...). None where they are unknown.
+    leakage, leakage_low, leakage_high
+        NAG of the compared attribute, not clipped, and its 95 % interval. None where it is unknown.
+    utility, utility_low, utility_high
+        Mean NAG of the attributes in `utilities`, not clipped, and the means of the ends of their 95 % intervals. None
+        where one of them is unknown.
     utilities
-        The attributes of which the utility is the mean.
+        NAG of each attribute of the mean, by name.
     settings
         The options that vary within the method, with their values.
-    role, before, after, guess
-        Role, accuracies and baseline of the attribute whose leakage is compared.
+    role
+        Role of the attribute whose leakage is compared.
+    before, after, guess
+        Its accuracies on original and on released records, and its baseline (0 to 1).
     attacker, setting
-        The attack and the scenario of that leakage.
-    records, level
-        Number of tested records, and the level of the verdict.
+        The attack on released records and the scenario of that leakage.
+    records
+        Number of tested records.
+    level
+        Level of the report's verdict.
     distortion
-        As in the report.
+        Distances between originals and released records, by name.
     front
         Whether no other report leaks at most as much and is at least as useful, one of them strictly.
     sheet
@@ -268,7 +283,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The reports of one method, in the order of its varying options. varies: names of those that are numbers."""
+    """The reports of one method.
+
+    Parameters
+    ----------
+    method
+        Name of the method, with its options that are no numbers and differ.
+    varies
+        Names of the options that are numbers and differ.
+    points
+        The reports, in the order of these options.
+    """
 
     method: str
     varies: tuple[str, ...]
@@ -277,7 +302,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Failed:
-    """A point that a sweep could not make. name: the method and what varies. why: the reason, in words."""
+    """A point that a sweep could not make.
+
+    Parameters
+    ----------
+    name
+        The method and its varying options.
+    why
+        The reason, in words.
+    """
 
     name: str
     why: str
@@ -313,7 +346,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first words of the report.
+    """The verdict on a release.
 
     Parameters
     ----------
@@ -324,7 +357,7 @@ class Verdict:
     sentences
         The reasons.
     adds_up
-        Whether several records of one person clearly give away more. Then the title says so.
+        Whether several records of one person clearly give away more. Then the title states it.
     """
 
     level: Level
@@ -338,8 +371,60 @@ class Report:
     """Everything that an audit found.
 
     A section of the report fills the field that it declares as its key. Sections from outside the package fill
-    `sections`,
-    by their name.
+    `sections`.
+
+    Parameters
+    ----------
+    verdict
+        The verdict on the release.
+    policy
+        Names of the attributes by role: `suppress`, `preserve` and `watch`.
+    headlines
+        The worst case of each attribute.
+    findings
+        Each attack on single records, in each scenario.
+    pretrained
+        Classifiers of originals that are never retrained. They are no measure of privacy.
+    exact
+        The optimal attack, for methods whose output distribution is known.
+    proved
+        What the method guarantees, in sentences.
+    person
+        Attacks on several records of one person.
+    queries
+        Attacks on several releases of the same records.
+    linkage
+        Linkability: how often released records are matched with their originals.
+    verification
+        Whether two released records are recognised as of one person.
+    flaws
+        Problems of the released table.
+    entanglement
+        Entropies of the attributes given each other (bits). None without labels.
+    cloud
+        Records projected to two dimensions.
+    gallery
+        Media files before and after.
+    sheets
+        Grids of pictures.
+    reconstruction
+        How well decoders reconstruct pictures.
+    distortion
+        Distances between originals and released records, by name.
+    table
+        Facts about the original records, such as their number and source.
+    modifier
+        Facts about the modifier, such as its method and fields. None where it is unknown.
+    made
+        Facts about the audit: attacks, scenarios, seeds, numbers of records, versions and notes.
+    max_leakage
+        The caller's limit on leakage (NAG, 0 to 1). None without a limit.
+    passed
+        Whether the limit is met. None without a limit or where it is not decided.
+    schema
+        Version of the JSON schema.
+    sections
+        Findings of sections from outside the package, by the section's name.
     """
 
     verdict: Verdict

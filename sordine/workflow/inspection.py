@@ -44,7 +44,7 @@ class ExtractorChoice:
     Parameters
     ----------
     name, options
-        As `pipeline.ExtractOptions` takes them.
+        As `pipeline.extract` and `ExtractOptions` take them.
     reason
         Why, in one sentence.
     """
@@ -394,16 +394,16 @@ def _summary(table: Table, name: str, policy: Policy | None) -> AttributeSummary
 def _with_consequences(found: Inspection, table: Table, policy: Policy | None, run: Run) -> Inspection:
     """Add what follows from the labels: dependence, smallest certifiable leakage, and the default method."""
     labelled = [a.name for a in found.attributes if a.classes > 1]
-    asked = Policy(tuple(labelled), (), ()) if policy is None else policy
-    if not asked.suppress or any(name not in labelled for name in asked.suppress):
+    checked = Policy(tuple(labelled), (), ()) if policy is None else policy
+    if not checked.suppress or any(name not in labelled for name in checked.suppress):
         return found
     try:
-        split = table.with_split(asked, run.key).split
+        split = table.with_split(checked, run.key).split
     except SordineError as error:
         return replace(found, notes=(*found.notes, f"the records cannot be split: {error}"))
     assert split is not None
     unseen = int((~split).sum())
-    known = {role: [n for n in names if n in labelled] for role, names in asked.roles()}
+    known = {role: [n for n in names if n in labelled] for role, names in checked.roles()}
     linked = entanglement(table.y, known["suppress"], known["preserve"], known["watch"], test_records=unseen)
     found = replace(found, entangled=linked, unseen=unseen)
     if policy is None:

@@ -15,6 +15,7 @@ from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import read_report, write_report
+from sordine.features.extract import ExtractOptions
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside
 from sordine.keys import Key
@@ -27,8 +28,7 @@ from sordine.workflow.inspection import suited_extractor
 from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
 from sordine.workflow.key_files import beside, key_for_fit
 from sordine.workflow.pipeline import (
-    AuditOptions,
-    ExtractOptions,
+    AuditSettings,
     FitOptions,
     ReleaseOptions,
     TransformOptions,
@@ -90,7 +90,9 @@ class Outcome:
         """Return one line for each result: its path, and what it is."""
         lines = [f"{self.out / PAGE}: the report"] if self.report is not None else []
         if self.withheld:
-            lines.append("Nothing was released because of what the report says. despite_findings: true releases it.")
+            lines.append(
+                "Nothing was released because of the findings of the audit. despite_findings: true releases it."
+            )
         if self.released is not None:
             lines.append(f"{self.released}: the only folder that may leave")
         return lines
@@ -125,18 +127,19 @@ class Pipeline:
             self.stages.forget("extract")
             self.stages.hashes[TABLE] = address(job.source)
             return
+        extractor = job.extractor
         options = ExtractOptions(
-            job.extractor,
-            {name: str(value) for name, value in job.options.items()},
-            job.weights,
-            job.layout,
-            job.layout_options,
-            job.features,
-            job.skip_bad,
+            options={name: str(value) for name, value in job.options.items()},
+            weights=job.weights,
+            features=job.features,
+            layout=job.layout,
+            layout_options=job.layout_options,
+            skip_bad=job.skip_bad,
+            force=True,
         )
         inputs = {
             "source": address(job.source),
-            "extractor": options.extractor,
+            "extractor": extractor,
             "options": options.options,
             "weights": None if job.weights is None else address(job.weights),
             "layout": [job.layout, job.layout_options],
@@ -146,7 +149,7 @@ class Pipeline:
             "versions": versions(),
         }
         run = replace(self.run, folder=self.stages.unfinished("extract", inputs))
-        self.stages.do("extract", inputs, lambda: pipeline.extract(job.source, self.table, options, run, force=True))
+        self.stages.do("extract", inputs, lambda: pipeline.extract(job.source, extractor, self.table, options, run))
         self.stages.tidy("extract")
 
     def fit(self) -> None:
@@ -211,8 +214,8 @@ class Pipeline:
 
     def audit(self) -> Report | None:
         """Attack the released records and write the report; None where the job has no audit."""
-        job, asked = self.job, self.job.audit
-        if not isinstance(asked, AuditPart):
+        job, part = self.job, self.job.audit
+        if not isinstance(part, AuditPart):
             self.stages.forget("audit")
             return None
         policy = job.policy_of()
@@ -222,18 +225,18 @@ class Pipeline:
             "transformed": self.stages.hashes[TRANSFORMED],
             "modifier": self.stages.hashes[MODIFIER],
             "policy": asdict(policy),
-            "audit": asked.model_dump(exclude={"more"}),
-            "more": None if asked.more is None else address(asked.more),
+            "audit": part.model_dump(exclude={"more"}),
+            "more": None if part.more is None else address(part.more),
             "media": job.media,
             "versions": versions(),
         }
-        options = AuditOptions(
-            budget_of(asked),
-            asked.max_leakage,
-            asked.person,
-            asked.originals,
-            asked.pretrained,
-            asked.more,
+        options = AuditSettings(
+            budget_of(part),
+            part.max_leakage,
+            part.person,
+            part.originals,
+            part.pretrained,
+            part.more,
             source={"command": "sordine run JOB.yaml"},
         )
 
@@ -498,9 +501,9 @@ def _check_release(job: Job, method: str) -> None:
         raise SordineError("media: substitutes from a pool are not in the source's folder: leave out media or pool")
 
 
-def budget_of(asked: AuditPart) -> Budget:
+def budget_of(part: AuditPart) -> Budget:
     """Return the budget of a job's audit: what the job sets, and the budget's own values for the rest."""
-    changes: dict[str, Any] = asked.model_dump(
+    changes: dict[str, Any] = part.model_dump(
         exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained"}
     )
-    return Budget.named(asked.budget, **{name: value for name, value in changes.items() if value not in ((), None)})
+    return Budget.named(part.budget, **{name: value for name, value in changes.items() if value not in ((), None)})

@@ -223,7 +223,7 @@ def _record(
     tested: Sequence[CandidateResult],
     chosen: CandidateResult,
 ) -> dict[str, Any]:
-    """What a modifier's card says about the search."""
+    """The entry of a modifier's card about the search."""
     return {
         "limits": dict(limits),
         "certified": {c.attribute: c.high for c in chosen.certificates},

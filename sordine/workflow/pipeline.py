@@ -15,15 +15,14 @@ from sordine.attacks.budget import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
-from sordine.evaluation import options as report_options
 from sordine.evaluation.audit import audit as attack_records
 from sordine.evaluation.inputs import AuditInputs
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.reconstruction import ReconstructionOptions, reconstruct, sides
 from sordine.evaluation.sections.sheets import reconstruction_sheet, sheets
-from sordine.features import extract as extract_module
 from sordine.features.augmentation.raw_views import raw_views
-from sordine.features.extract import Extracted
+from sordine.features.extract import Extracted, ExtractOptions
 from sordine.features.extract import extract as extract_source
 from sordine.keys import Key
 from sordine.methods.fit import fit as fit_table
@@ -38,35 +37,6 @@ from sordine.workflow.release.manifest import Released
 from sordine.workflow.release.media import DrawnFrom, release_media, release_pictures
 from sordine.workflow.release.table import release as release_table
 from sordine.workflow.transform import Transformed, TransformOptions, transform_file
-
-
-@dataclass(frozen=True)
-class ExtractOptions:
-    """How a media folder or a raw table becomes a table of vectors.
-
-    Parameters
-    ----------
-    extractor
-        Name of the extractor (docs/guide/extractors.md).
-    options
-        Its options, as text.
-    weights
-        File of weights for the extractor; None leaves it to the extractor.
-    layout, layout_options
-        The data set whose layout the folder has, and the options of that layout; None detects the layout.
-    features
-        Feature columns, for extractors of tables; empty finds them by type.
-    skip_bad
-        Leave out files that cannot be decoded instead of stopping.
-    """
-
-    extractor: str
-    options: Mapping[str, str] = field(default_factory=dict)
-    weights: Path | None = None
-    layout: str | None = None
-    layout_options: Mapping[str, Any] = field(default_factory=dict)
-    features: tuple[str, ...] = ()
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +89,7 @@ class Reconstruction:
     Parameters
     ----------
     identity
-        Attribute that says whose face a picture shows; None measures no identity.
+        Attribute that names the person in a picture; None measures no identity.
     verification
         File of FaceNet's weights; None trains a classifier of `identity` instead.
     """
@@ -129,7 +99,7 @@ class Reconstruction:
 
 
 @dataclass(frozen=True)
-class AuditOptions:
+class AuditSettings:
     """How hard the audit tries, and what its report may show.
 
     Parameters
@@ -189,7 +159,7 @@ class ReleaseOptions:
 
 
 def extract(
-    source: Path, output: Path, options: ExtractOptions, run: Run | None = None, *, force: bool = False
+    source: Path, extractor: str, output: Path, options: ExtractOptions | None = None, run: Run | None = None
 ) -> Extracted:
     """Write the table of vectors of a media folder or a raw table.
 
@@ -197,12 +167,12 @@ def extract(
     ----------
     source
         Media folder, Parquet or CSV file, or a folder with one such file.
+    extractor
+        Name of the extractor (docs/guide/extractors.md).
     output
         Parquet file to write.
     options, run
         The extraction, and its device, seed, workers, folder for unfinished training, log and progress.
-    force
-        Replace an existing output.
 
     Returns
     -------
@@ -214,22 +184,7 @@ def extract(
     SordineError
         For wrong input; the message names the file and the row or column. Nothing is written.
     """
-    run = run or Run()
-    return extract_source(
-        source,
-        options.extractor,
-        output,
-        extract_module.ExtractOptions(
-            options=options.options,
-            weights=options.weights,
-            features=options.features,
-            layout=options.layout,
-            layout_options=options.layout_options,
-            skip_bad=options.skip_bad,
-            force=force,
-        ),
-        replace(run, device=check_device(run.device)),
-    )
+    return extract_source(source, extractor, output, options, _on_device(run))
 
 
 def method_of(options: FitOptions, policy: Policy) -> str:
@@ -281,7 +236,7 @@ def fit(
     run
         Device, seed, secret key, workers, folder for unfinished training, log and progress.
     records
-        The table as `read_records` returned it; None reads it.
+        The table as `read_records` returned it; None loads it.
     force
         Replace an existing directory.
 
@@ -358,7 +313,7 @@ def transform(
     run
         Secret key of the released draws, workers, log and progress.
     fit_key
-        Key of the fit where `run.key` is another; it says which records were fitted on.
+        Key of the fit where `run.key` is another; it determines which records were fitted on.
     force
         Replace an existing output.
 
@@ -375,7 +330,7 @@ def transform(
 def audit(
     inputs: AuditInputs,
     policy: Policy,
-    options: AuditOptions,
+    options: AuditSettings,
     run: Run | None = None,
     *,
     modifier: Modifier | None = None,
@@ -392,7 +347,7 @@ def audit(
     options, run
         Attacks, and what the report may show; device, workers, log and progress.
     modifier, key
-        The modifier and its key, where they are known: they say which records were fitted on.
+        The modifier and its key, where they are known: they determine which records were fitted on.
 
     Raises
     ------
@@ -412,7 +367,7 @@ def audit(
         modifier=modifier,
         key=key,
         budget=options.budget,
-        options=report_options.AuditOptions(
+        options=AuditOptions(
             max_leakage=options.max_leakage,
             person=options.person,
             match_by_order=inputs.by_order,
@@ -433,48 +388,48 @@ def audit(
 
 
 def _check_audit(
-    inputs: AuditInputs, policy: Policy, options: AuditOptions, modifier: Modifier | None, key: Key | None
+    inputs: AuditInputs, policy: Policy, options: AuditSettings, modifier: Modifier | None, key: Key | None
 ) -> None:
-    """Raise SordineError, before anything is attacked, where persons or pictures cannot be attacked as asked."""
+    """Raise SordineError, before anything is attacked, where the options for persons or pictures cannot be followed."""
     if options.person is not None and not options.budget.person:
         raise SordineError(
             f"--person {options.person}: the budget {options.budget.name} attacks single records only; "
             "use --budget standard"
         )
-    asked = options.reconstruction
-    if asked is None:
+    wanted = options.reconstruction
+    if wanted is None:
         return
     original = inputs.original
     before, _, fitted, _ = sides(original, inputs.transformed, policy, modifier=modifier, key=key)
-    if asked.verification is not None:
-        load_verification(asked.verification)
-    if asked.identity is None:
+    if wanted.verification is not None:
+        load_verification(wanted.verification)
+    if wanted.identity is None:
         return
-    if asked.identity not in original.y:
-        known = nearest(asked.identity, original.attributes)
-        raise SordineError(f"{original.source}: no attribute {asked.identity!r}; {known}")
-    if asked.verification is None:
-        labelled(before.take(fitted), asked.identity)
+    if wanted.identity not in original.y:
+        known = nearest(wanted.identity, original.attributes)
+        raise SordineError(f"{original.source}: no attribute {wanted.identity!r}; {known}")
+    if wanted.verification is None:
+        labelled(before.take(fitted), wanted.identity)
 
 
 def _reconstructed(
     report: Report,
     inputs: AuditInputs,
     policy: Policy,
-    options: AuditOptions,
+    options: AuditSettings,
     run: Run,
     modifier: Modifier | None,
     key: Key | None,
 ) -> Report:
     """The report with what decoders reconstruct of pictures."""
-    asked = options.reconstruction or Reconstruction()
+    wanted = options.reconstruction or Reconstruction()
     found = reconstruct(
         inputs.original,
         inputs.transformed,
         policy,
         modifier=modifier,
         key=key,
-        options=ReconstructionOptions(asked.identity, asked.verification),
+        options=ReconstructionOptions(wanted.identity, wanted.verification),
         run=run,
     )
     few = min(map(len, found.rebuilt.values()))

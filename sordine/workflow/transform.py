@@ -42,7 +42,7 @@ class TransformOptions:
         Folder for each picture's mask, for a method that masks; None writes none. The files are named after the
         records' ids, so the folder must stay with the owner, as the output must.
     fit_key
-        Key of the fit where the draws have another one; it says which records were fitted on, for the column `split`.
+        Key of the fit where the draws have another one. It determines the column `split`.
     """
 
     features: tuple[str, ...] = ()
@@ -271,7 +271,7 @@ class _Stream:
 
 
 def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, object]:
-    """Return what a transformed file says about itself, for the audit and the release: no id, no label, no path."""
+    """Return the metadata note of a transformed file, for the audit and the release: no id, no label, no path."""
     card = modifier.card
     return {
         "method": card.method,

@@ -19,6 +19,7 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
 from sordine.evaluation.headlines import UNSUITED
+from sordine.evaluation.options import AuditOptions
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -143,7 +144,7 @@ def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeyp
     monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(18, 18)))
     t = table(600)
     memory: dict[Any, Any] = {}
-    leaky = audit(t, replace(t, y={}), POLICY, budget=QUICK, memory=memory)
+    leaky = audit(t, replace(t, y={}), POLICY, budget=QUICK, options=AuditOptions(memory=memory))
     (h,) = leaky.headlines
     assert (h.attacker_before, h.attacker_after) == ("resnet", "resnet")
     assert h.before == h.after > 0.85
@@ -152,7 +153,9 @@ def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeyp
     assert (leaky.made["families"], leaky.made["pictures"]) == (["logistic", "resnet"], "small")
     size = len(memory)
     fresh = drawn(600, seed=77)[0]
-    gone = audit(t, replace(t, x=fresh.astype(np.float32), y={}), POLICY, budget=QUICK, memory=memory)
+    gone = audit(
+        t, replace(t, x=fresh.astype(np.float32), y={}), POLICY, budget=QUICK, options=AuditOptions(memory=memory)
+    )
     (g,) = gone.headlines
     assert g.before == h.before
     assert abs(g.after - 0.5) < 0.09
@@ -178,7 +181,7 @@ def test_released_records_of_another_shape(shape: tuple[int, ...]) -> None:
     assert found.cloud.before == ()
     assert len(found.cloud.after) == 20
     assert {f.code for f in found.flaws} == {"width"}
-    back = audit(replace(t, x=code), replace(t, y={}), POLICY, budget=QUICK, pretrained=False)
+    back = audit(replace(t, x=code), replace(t, y={}), POLICY, budget=QUICK, options=AuditOptions(pretrained=False))
     assert back.headlines[0].before > 0.9
     assert back.made["families"] == ["logistic", "resnet"]
 
@@ -189,7 +192,9 @@ def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
     code = np.random.default_rng(0).standard_normal((800, 5)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(20, 20)))
-        (h,) = audit(t, replace(t, x=code, y={}), POLICY, budget=QUICK, pretrained=False).headlines
+        (h,) = audit(
+            t, replace(t, x=code, y={}), POLICY, budget=QUICK, options=AuditOptions(pretrained=False)
+        ).headlines
     assert (h.attacker_before, h.attacker_after) == ("resnet", "logistic")
     assert h.before > 0.8
     assert h.at_chance
@@ -206,11 +211,17 @@ def test_nobody_who_can_read_is_refused() -> None:
 def test_wide_pictures_are_sampled_to_what_memory_holds_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     t = table(400)
     monkeypatch.setattr(audit_module, "HELD", 8 * 512 * 60)  # 60 records a side, before and after, of 256 numbers each
-    found = audit(t, replace(t, y={}), POLICY, budget=QUICK, pretrained=False)
+    found = audit(t, replace(t, y={}), POLICY, budget=QUICK, options=AuditOptions(pretrained=False))
     assert found.made["sampled"] == {"fitted": [60, 200], "unseen": [60, 200]}
     assert any("60 records" in note for note in found.made["notes"])
     monkeypatch.setattr(audit_module, "HELD", 8 * 512 * 200)
-    whole = audit(t, replace(t, y={}), POLICY, budget=replace(QUICK, families=("logistic",)), pretrained=False)
+    whole = audit(
+        t,
+        replace(t, y={}),
+        POLICY,
+        budget=replace(QUICK, families=("logistic",)),
+        options=AuditOptions(pretrained=False),
+    )
     assert (whole.made["sampled"], whole.made["notes"]) == ({}, [])
 
 
@@ -219,15 +230,17 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
     moved = t.x.astype(np.float32)
     moved[:, 0, 0, 0] += 4
     budget = replace(QUICK, families=("logistic",), cloud=0)
-    whole = audit(t, replace(t, x=moved, y={}), POLICY, budget=budget, pretrained=False).distortion
+    whole = audit(
+        t, replace(t, x=moved, y={}), POLICY, budget=budget, options=AuditOptions(pretrained=False)
+    ).distortion
     assert whole["l2"] == pytest.approx(4)
     assert whole["mean_absolute"] == pytest.approx(4 / 256)
     spread = 4 / t.x[:, 0, 0, 0].astype(np.float64).std()
     assert whole["relative_rms"] == pytest.approx(spread / 16, rel=1e-5)
     monkeypatch.setattr("sordine.metrics.distortion.BLOCK", 256 * 7)
-    assert audit(t, replace(t, x=moved, y={}), POLICY, budget=budget, pretrained=False).distortion == pytest.approx(
-        whole
-    )
+    assert audit(
+        t, replace(t, x=moved, y={}), POLICY, budget=budget, options=AuditOptions(pretrained=False)
+    ).distortion == pytest.approx(whole)
 
 
 @pytest.mark.usefixtures("brief")
@@ -235,10 +248,22 @@ def test_an_audit_of_pictures_says_where_nobody_saw_them_as_such() -> None:
     t = table(120)
     told = []
     for families in (("logistic",), ("logistic", "resnet"), ("logistic", "convolution")):
-        found = audit(t, replace(t, y={}), POLICY, budget=replace(QUICK, families=families), pretrained=False)
+        found = audit(
+            t,
+            replace(t, y={}),
+            POLICY,
+            budget=replace(QUICK, families=families),
+            options=AuditOptions(pretrained=False),
+        )
         assert ("no_attacker_for_pictures" in found.made) == (UNSUITED in found.verdict.sentences)
         told.append(UNSUITED in found.verdict.sentences)
     assert told == [True, False, False]
     flat = replace(t, x=t.flat())
-    found = audit(flat, replace(flat, y={}), POLICY, budget=replace(QUICK, families=("logistic",)), pretrained=False)
+    found = audit(
+        flat,
+        replace(flat, y={}),
+        POLICY,
+        budget=replace(QUICK, families=("logistic",)),
+        options=AuditOptions(pretrained=False),
+    )
     assert UNSUITED not in found.verdict.sentences

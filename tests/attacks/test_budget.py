@@ -19,6 +19,7 @@ from sordine.cli.app import main
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
@@ -134,7 +135,7 @@ def test_the_audit_takes_them_and_says_so() -> None:
     modifier = as_they_are(split)
     given = {"modifier": modifier, "key": KEY, "budget": FAST, "pretrained": False}
     few = audit(split, replace(split, y={}), POLICY, **given)
-    many = audit(split, replace(split, y={}), POLICY, more=own, **given)
+    many = audit(split, replace(split, y={}), POLICY, options=AuditOptions(more=own), **given)
     assert any("3,000 labelled records more" in note for note in many.made["notes"])
     assert not any("labelled records more" in note for note in few.made["notes"])
     assert (many.made["held_by_attackers"], few.made["held_by_attackers"]) == (3000, 0)
@@ -221,7 +222,7 @@ def test_new_people_cannot_be_named_and_the_audit_says_so() -> None:
     assert "1 of the 2 classes" in some
     assert "40 of 80" in some
     policy = Policy(("who",), (), ("town", "sex"))
-    found = audit(t, replace(t, y={}, group=None), policy, budget=FAST, pretrained=False)
+    found = audit(t, replace(t, y={}, group=None), policy, budget=FAST, options=AuditOptions(pretrained=False))
     notes = found.made["notes"]
     assert any("Scenario A" in note and "`who`" in note for note in notes)
     assert some in notes

@@ -18,6 +18,7 @@ from sordine.attacks.runner import AttackTask, grouped, run_attacks
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.evaluation.options import AuditOptions
 from sordine.run import Run
 
 SHAPES = {"vector": (8,), "series": (2, 16), "picture": (1, 12, 12)}
@@ -134,7 +135,7 @@ def test_an_attack_from_outside_takes_part_in_an_audit(registered: str) -> None:
     table = Table.of(x, {"who": labels}, ids=[f"r{i}" for i in range(240)], split=split)
     released = replace(table, y={})
     budget = Budget(families=(registered, "logistic"), settings=("A", "B"), cloud=0, person=())
-    report = audit(table, released, Policy(("who",), (), ()), budget=budget, pretrained=False)
+    report = audit(table, released, Policy(("who",), (), ()), budget=budget, options=AuditOptions(pretrained=False))
     own = [finding for finding in report.findings if finding.attacker == registered]
     assert {finding.setting for finding in own} == {"A", "B"}
     assert all(finding.before == finding.after > 0.8 for finding in own)

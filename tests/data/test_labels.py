@@ -18,6 +18,7 @@ from sordine.data.media.cache import Decoded
 from sordine.data.table import Table, encode, is_missing
 from sordine.estimator import Suppressor
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.features.encoder.extractor import Encoder
 from sordine.keys import Key
 from sordine.methods.fit import fit
@@ -168,7 +169,9 @@ def test_records_of_minus_one_are_suppressed_and_counted(tmp_path, moods):
     released = Table.read(tmp_path / "r.parquet")
     assert released.classes == {"word": ("-1", "1")}
     budget = Budget(families=("logistic",), settings=("A",), cloud=20)
-    report = audit(table, released, POLICY, modifier=modifier, key=KEY, pretrained=False, budget=budget)
+    report = audit(
+        table, released, POLICY, modifier=modifier, key=KEY, budget=budget, options=AuditOptions(pretrained=False)
+    )
     (mood,) = [h for h in report.headlines if h.attribute == "mood"]
     tried = sum(v is not None for v, train in zip(labels, table.split, strict=True) if not train)
     assert mood.classes == 3
@@ -188,7 +191,7 @@ def test_an_audit_finds_what_tells_the_class_minus_one_alone(moods):
     x[:, 1] = x[::-1, 1]  # nothing tells 0 from 1
     released = table.with_x(x)
     budget = Budget(families=("logistic",), settings=("A",), cloud=20)
-    report = audit(released, released, Policy(("mood",)), pretrained=False, budget=budget)
+    report = audit(released, released, Policy(("mood",)), budget=budget, options=AuditOptions(pretrained=False))
     (mood,) = [h for h in report.headlines if h.attribute == "mood"]
     assert mood.after > mood.guess + 0.2
     assert report.verdict.level == "leaks"

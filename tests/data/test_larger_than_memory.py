@@ -9,6 +9,7 @@ from sordine.attacks.budget import Budget
 from sordine.data.synthetic.faces import faces
 from sordine.data.table import Rows, Table
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import METHODS, make
@@ -46,7 +47,7 @@ def test_mapped_and_in_memory_agree(name, tmp_path, monkeypatch):
         policy,
         modifier=other,
         key=KEY,
-        pretrained=False,
         budget=Budget(families=("neighbours",), settings=("A",), cloud=20),
+        options=AuditOptions(pretrained=False),
     )
     assert {h.attribute for h in report.headlines} >= {*policy.suppress, *policy.preserve}

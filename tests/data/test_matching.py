@@ -18,6 +18,7 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
 from sordine.evaluation.inputs import read_pair
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.fit import fit as fit_table
 from sordine.methods.registry import make
@@ -123,7 +124,7 @@ def test_the_audit_matches_columns_by_name(tmp_path: Path) -> None:
     hidden[NAMES] += np.random.default_rng(0).normal(size=(240, 12)).astype(np.float32)
     said: list[str] = []
     right = audit(t, Table.from_pandas(hidden), POLICY, budget=FAST)
-    other = audit(t, Table.from_pandas(turned(hidden)), POLICY, budget=FAST, log=said.append)
+    other = audit(t, Table.from_pandas(turned(hidden)), POLICY, budget=FAST, run=Run(log=said.append))
     assert (right.headlines, right.pretrained, right.distortion) == (
         other.headlines,
         other.pretrained,
@@ -135,7 +136,7 @@ def test_the_audit_matches_columns_by_name(tmp_path: Path) -> None:
         csv(tmp_path, "b.csv", turned(hidden)),
         features=("f*",),
         named=("person", "word"),
-        log=said.append,
+        run=Run(log=said.append),
     )
     assert pair.transformed.features == pair.original.features
     assert np.allclose(pair.transformed.x, hidden[NAMES].to_numpy(), atol=1e-5)
@@ -151,8 +152,8 @@ def test_the_modifier_of_an_audit_sees_its_own_columns(fitted: Modifier) -> None
     more = Table.from_pandas(turned(frame(seed=1)).assign(id=[f"m{i}" for i in range(240)]))
     released = transform(fitted, t, KEY)
     given = {"modifier": fitted, "key": KEY, "budget": FAST, "pretrained": False}
-    right = audit(t, released, POLICY, more=more, **given)  # type: ignore[arg-type]
-    assert audit(other, released, POLICY, more=more, **given).headlines == right.headlines  # type: ignore[arg-type]
+    right = audit(t, released, POLICY, options=AuditOptions(more=more), **given)  # type: ignore[arg-type]
+    assert audit(other, released, POLICY, options=AuditOptions(more=more), **given).headlines == right.headlines  # type: ignore[arg-type]
 
 
 def test_a_pool_is_matched_by_name(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from sordine.data.table_io import read_note
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
 from sordine.evaluation.exact_copies import copies_elsewhere
-from sordine.features.extract import extract
+from sordine.evaluation.options import AuditOptions
+from sordine.features.extract import ExtractOptions, extract
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
@@ -91,7 +92,7 @@ def test_row_numbers_match_only_where_it_was_asked(
     assert found["headlines"][0]["nag"] > 0.9
     with pytest.raises(SordineError):
         audit(table(before), table(after), POLICY, budget=FAST)
-    asked = audit(table(before), table(after), POLICY, budget=FAST, match_by_order=True)
+    asked = audit(table(before), table(after), POLICY, budget=FAST, options=AuditOptions(match_by_order=True))
     assert asked.headlines[0].nag is not None
     assert asked.headlines[0].nag > 0.9
     assert any("row number" in note for note in asked.made["notes"])
@@ -198,7 +199,12 @@ def test_extracted_tables_know_whose_rows_they_count(tmp_path: Path) -> None:
     before, after = files(tmp_path, frame(), frame().iloc[SHUFFLED])
     made = []
     for name, source in (("a", before), ("b", after), ("c", before)):
-        extract(source, "columns", tmp_path / f"{name}.parquet", features=[f"f{i}" for i in range(12)])
+        extract(
+            source,
+            "columns",
+            tmp_path / f"{name}.parquet",
+            options=ExtractOptions(features=[f"f{i}" for i in range(12)]),
+        )
         made.append(Table.read(tmp_path / f"{name}.parquet"))
     assert made[0].rows_of == made[2].rows_of != made[1].rows_of
     assert same_records(made[0], made[2]).released is made[2]
@@ -217,7 +223,7 @@ def test_a_digest_knows_order_and_numbers_but_not_blocks_or_columns() -> None:
 def test_copies_beside_other_records_are_found(by_order: bool) -> None:
     before = table(frame() if by_order else with_ids(frame()))
     after = table(frame().iloc[SHUFFLED] if by_order else with_ids(frame().iloc[SHUFFLED]))
-    found = audit(before, after, POLICY, budget=FAST, match_by_order=by_order, pretrained=False)
+    found = audit(before, after, POLICY, budget=FAST, options=AuditOptions(match_by_order=by_order, pretrained=False))
     assert "copies" in {f.code for f in found.flaws}
     assert found.verdict.level == "leaks"
 

@@ -244,6 +244,7 @@ def test_contributed_method_attack_and_extractor_work(
 ) -> None:
     from sordine import Budget, Key, Policy, Run, Table, audit, extract, fit, load, make_method, transform
     from sordine.attacks.registry import ATTACKS
+    from sordine.evaluation.options import AuditOptions
     from sordine.features.registry import EXTRACTORS
     from sordine.methods.registry import METHODS
 
@@ -264,7 +265,8 @@ def test_contributed_method_attack_and_extractor_work(
         modifier = load(tmp_path / "m")
         released = transform(modifier, table, key)
         budget = Budget(families=("centroid",), settings=("A",))
-        report = audit(table, released, policy, modifier=modifier, key=key, budget=budget, pretrained=False)
+        options = AuditOptions(pretrained=False)
+        report = audit(table, released, policy, modifier=modifier, key=key, budget=budget, options=options)
         assert report.headlines[0].attribute == "speaker"
     finally:
         for registry, name, _ in added:

@@ -15,12 +15,14 @@ from sordine.data.synthetic.gaussians import channel
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.keys import Key
 from sordine.metrics.nag import wilson
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
+from sordine.run import Run
 
 POLICY = Policy(("speaker",), ("word",))
 FAST = Budget(families=("logistic", "neighbours"), permutations=5, cloud=50, person=())
@@ -64,7 +66,7 @@ def test_what_is_released_in_another_unit_is_read_alike() -> None:
 
 def test_nothing_changed() -> None:
     t = table()
-    found = audit(t, release(t), POLICY, budget=FAST, max_leakage=0.05)
+    found = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(max_leakage=0.05))
     for name, role in (("speaker", "suppress"), ("word", "preserve"), ("mood", "watch")):
         h = headline(found, name)
         assert h.role == role
@@ -86,7 +88,7 @@ def test_nothing_changed() -> None:
 
 def test_nothing_left() -> None:
     t = table(1200)
-    found = audit(t, release(t, noise(t)), POLICY, budget=FAST, max_leakage=0.2, pretrained=False)
+    found = audit(t, release(t, noise(t)), POLICY, budget=FAST, options=AuditOptions(max_leakage=0.2, pretrained=False))
     h = headline(found, "speaker")
     assert h.nag is not None
     assert h.resolvable is not None
@@ -102,7 +104,7 @@ def test_one_attribute_removed_the_other_kept() -> None:
     t = table()
     x = t.x.copy()
     x[:, :3] = noise(t)[:, :3]
-    found = audit(t, release(t, x), POLICY, budget=FAST, pretrained=False)
+    found = audit(t, release(t, x), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     assert headline(found, "speaker").at_chance
     assert headline(found, "word").nag == pytest.approx(1, abs=0.05)
     assert found.passed is None
@@ -132,7 +134,13 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     x[t.split, :3] = t.x[t.split, :3]
     blind, split = replace(t, split=None), t.split
     found = audit(
-        blind, replace(release(blind, x), split=None), POLICY, modifier=modifier, key=key, budget=FAST, pretrained=False
+        blind,
+        replace(release(blind, x), split=None),
+        POLICY,
+        modifier=modifier,
+        key=key,
+        budget=FAST,
+        options=AuditOptions(pretrained=False),
     )
     assert found.made["fitted_known_by"] == "the modifier"
     assert found.made["fitted"] == split.sum()
@@ -142,7 +150,15 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     assert headline(found, "speaker").setting == "C"
     assert headline(found, "word").setting == "A"
     assert found.verdict.level == "leaks"
-    other = audit(t, release(t, x), POLICY, modifier=modifier, key=Key.of_seed(4), budget=FAST, pretrained=False)
+    other = audit(
+        t,
+        release(t, x),
+        POLICY,
+        modifier=modifier,
+        key=Key.of_seed(4),
+        budget=FAST,
+        options=AuditOptions(pretrained=False),
+    )
     assert "key" in {f.code for f in other.flaws}
     assert "split" in other.made["fitted_known_by"]
 
@@ -158,7 +174,11 @@ def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage
     original = t.with_x(np.eye(4, dtype=np.float32)[t.y["secret"]])
     released = replace(t, x=(t.x @ turn).astype(np.float32), y={})
     found = audit(
-        original, released, Policy(("secret",)), budget=Budget(settings=tuple(settings), person=()), pretrained=False
+        original,
+        released,
+        Policy(("secret",)),
+        budget=Budget(settings=tuple(settings), person=()),
+        options=AuditOptions(pretrained=False),
     )
     # What the best rule reads of the very records that are tried: without the luck of the draw.
     rule = known.conditional.argmax(0)[t.x.argmax(1)] == t.y["secret"]
@@ -208,7 +228,7 @@ def test_exact_findings() -> None:
     p[np.arange(4), np.arange(4)] += 0.5
     original, released, modifier = drawn(p)
     policy = Policy(("speaker", "sex"), ("word",))
-    found = audit(original, released, policy, modifier=modifier, budget=FAST, max_leakage=0.1)
+    found = audit(original, released, policy, modifier=modifier, budget=FAST, options=AuditOptions(max_leakage=0.1))
     exact = {(f.attributes, f.kept, f.on): f for f in found.exact}
     joint, kept = ("speaker", "sex"), ("word",)
     assert set(exact) == {
@@ -231,17 +251,19 @@ def test_the_same_twice_and_from_memory() -> None:
     r = release(t, t.x + 2 * noise(t))
     budget = Budget(families=("neighbours", "mlp"), settings=("A",), cloud=20, person=())
     memory: dict[Any, Any] = {}
-    first = audit(t, r, POLICY, budget=budget, memory=memory)
+    first = audit(t, r, POLICY, budget=budget, options=AuditOptions(memory=memory))
     size = len(memory)
-    again = audit(t, r, POLICY, budget=budget, memory=memory)
-    plain = audit(t, r, POLICY, budget=budget, workers=1, pretrained=False)
+    again = audit(t, r, POLICY, budget=budget, options=AuditOptions(memory=memory))
+    plain = audit(t, r, POLICY, budget=budget, options=AuditOptions(pretrained=False), run=Run(workers=1))
     assert first.findings == again.findings == plain.findings
     assert first.pretrained == again.pretrained
     assert len(memory) == size > 0
-    other = audit(t, release(t, noise(t, 9)), POLICY, budget=budget, memory=memory, pretrained=False)
+    other = audit(
+        t, release(t, noise(t, 9)), POLICY, budget=budget, options=AuditOptions(memory=memory, pretrained=False)
+    )
     assert [f.before for f in other.findings] == [f.before for f in first.findings]
     turn = np.random.default_rng(0).permutation(240)
-    turned = audit(t, r.take(turn), POLICY, budget=budget, pretrained=False)
+    turned = audit(t, r.take(turn), POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert turned.findings == first.findings
 
 
@@ -249,8 +271,11 @@ def test_seeds_are_averaged_over_the_same_records() -> None:
     t = table(400)
     r = release(t, t.x + 2 * noise(t))
     budget = replace(FAST, seeds=(0, 1), settings=("C",))
-    found = audit(t, r, POLICY, budget=budget, pretrained=False)
-    each = [audit(t, r, POLICY, budget=replace(budget, seeds=(s,)), pretrained=False).findings for s in (0, 1)]
+    found = audit(t, r, POLICY, budget=budget, options=AuditOptions(pretrained=False))
+    each = [
+        audit(t, r, POLICY, budget=replace(budget, seeds=(s,)), options=AuditOptions(pretrained=False)).findings
+        for s in (0, 1)
+    ]
     for both, one, two in zip(found.findings, *each, strict=True):
         assert both.after == pytest.approx((one.after + two.after) / 2)
         assert (both.records, both.seeds, one.records) == (400, 2, 200)
@@ -258,7 +283,7 @@ def test_seeds_are_averaged_over_the_same_records() -> None:
 
 def test_unlabelled_records_are_not_tried() -> None:
     t = table(800, labelled=0.6)
-    found = audit(t, release(t), POLICY, budget=FAST, pretrained=False)
+    found = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     h = headline(found, "speaker")
     rows = {"A": ~t.split, "B": ~t.split, "C": t.split}[h.setting]  # type: ignore[operator]
     assert h.records == int((t.y["speaker"][rows] >= 0).sum())
@@ -267,7 +292,7 @@ def test_unlabelled_records_are_not_tried() -> None:
 
 def test_more_records_than_the_budget() -> None:
     t = table(600)
-    found = audit(t, release(t), POLICY, budget=replace(FAST, max_records=100), pretrained=False)
+    found = audit(t, release(t), POLICY, budget=replace(FAST, max_records=100), options=AuditOptions(pretrained=False))
     assert (found.made["fitted"], found.made["unseen"]) == (100, 100)
     assert found.made["sampled"] == {"fitted": [100, 300], "unseen": [100, 300]}
 
@@ -276,16 +301,16 @@ def test_damaged_releases_are_reported_not_refused() -> None:
     t = table(400)
     x = t.x.copy()
     x[7] = np.nan
-    found = audit(t, release(t, x), POLICY, budget=FAST, max_leakage=1.0, pretrained=False)
+    found = audit(t, release(t, x), POLICY, budget=FAST, options=AuditOptions(max_leakage=1.0, pretrained=False))
     assert found.verdict.level == "broken"
     assert found.passed is False
     assert headline(found, "word").nag == pytest.approx(1)
     ids = np.array([f"other {i}" for i in range(400)], dtype=object)
-    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=FAST, pretrained=False)
+    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     assert (nothing.verdict.level, nothing.headlines) == ("broken", ())
-    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=FAST, pretrained=False)
+    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     assert constant.verdict.level == "broken"
-    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=FAST, pretrained=False)
+    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     assert headline(narrow, "speaker").nag == pytest.approx(1, abs=0.1)
     assert (narrow.distortion, narrow.pretrained) == ({}, ())
     to_json(nothing)
@@ -294,7 +319,7 @@ def test_damaged_releases_are_reported_not_refused() -> None:
 
 def test_a_suppressed_column_beside_the_records_fails_even_without_a_limit() -> None:
     t = table(400)
-    found = audit(t, replace(release(t, noise(t)), y=t.y), POLICY, budget=FAST, pretrained=False)
+    found = audit(t, replace(release(t, noise(t)), y=t.y), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
     assert found.verdict.level == "leaks"
     assert "suppressed-column" in {f.code for f in found.flaws}
 
@@ -313,7 +338,7 @@ def test_one_class_left_and_nobody_labelled() -> None:
         odd = replace(t, y={**t.y, "speaker": codes})
         after = release(odd)
         after = replace(after, x=after.x + np.float32(1e-3))  # copies would be a leak of another kind
-        found = audit(odd, after, POLICY, budget=FAST, pretrained=False)
+        found = audit(odd, after, POLICY, budget=FAST, options=AuditOptions(pretrained=False))
         assert "speaker" not in {h.attribute for h in found.headlines}
         assert found.verdict.level == "unclear"
         assert any("speaker" in n for n in found.made["notes"])
@@ -321,8 +346,8 @@ def test_one_class_left_and_nobody_labelled() -> None:
 
 def test_originals_are_not_shown_where_that_is_asked() -> None:
     t = table(300)
-    shown = audit(t, release(t), POLICY, budget=FAST, pretrained=False).cloud
-    hidden = audit(t, release(t), POLICY, budget=FAST, pretrained=False, originals=False).cloud
+    shown = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(pretrained=False)).cloud
+    hidden = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(pretrained=False, originals=False)).cloud
     assert shown is not None
     assert hidden is not None
     assert len(shown.before) == len(shown.after) == 50 == len(shown.codes["speaker"])
@@ -333,9 +358,16 @@ def test_originals_are_not_shown_where_that_is_asked() -> None:
 
 def test_progress_and_unknown_attributes() -> None:
     t = table(300)
-    seen: list[tuple[str, int, int]] = []
-    audit(t, release(t), POLICY, budget=FAST, pretrained=False, progress=lambda *a: seen.append(a))
-    assert [s[1] for s in seen] == list(range(1, len(seen) + 1))
-    assert {s[2] for s in seen} == {len(seen)}
+    steps: list[tuple[str, int, int]] = []
+    audit(
+        t,
+        release(t),
+        POLICY,
+        budget=FAST,
+        options=AuditOptions(pretrained=False),
+        run=Run(progress=lambda *a: steps.append(a)),
+    )
+    assert [s[1] for s in steps] == list(range(1, len(steps) + 1))
+    assert {s[2] for s in steps} == {len(steps)}
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
-        audit(t, release(t), Policy(("speakers",)), budget=FAST, pretrained=False)
+        audit(t, release(t), Policy(("speakers",)), budget=FAST, options=AuditOptions(pretrained=False))

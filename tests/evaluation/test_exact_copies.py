@@ -12,6 +12,7 @@ from sordine.data.record_digests import digests, owners
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.exact_copies import copied
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.policy import Policy
 
@@ -77,7 +78,11 @@ def test_the_audit_says_leaks_where_attackers_have_too_little_to_learn_from() ->
     whole = table(150)
     after = drawn(whole, 0.5)
     report = audit(
-        whole, after, POLICY, budget=Budget(families=("logistic",), settings=("A",), cloud=0), pretrained=False
+        whole,
+        after,
+        POLICY,
+        budget=Budget(families=("logistic",), settings=("A",), cloud=0),
+        options=AuditOptions(pretrained=False),
     )
     assert report.verdict.level == "leaks"
     assert any(f.code == "own-class" and f.attribute == "who" for f in report.flaws)

@@ -26,6 +26,7 @@ from sordine.evaluation.report import Gallery, Sample
 from sordine.evaluation.report_json import from_json, json_schema, read_report, to_json
 from sordine.evaluation.sections.gallery import gallery
 from sordine.policy import Policy
+from sordine.run import Run
 from tests.fixtures.report_example import example
 
 POLICY = Policy(("who",), ("word",), ())
@@ -127,7 +128,7 @@ def test_the_preserved_classes_are_shown_alike_and_unseen_records_first(pictures
     rows = [row_of(s.mime_before, s.before) for s in more.samples]
     assert set(rows[:12]) == set(UNSEEN)
     assert len(set(rows)) == 20
-    other = gallery(POLICY, table, substituted(table, DRAWN), pictures, seed=1)
+    other = gallery(POLICY, table, substituted(table, DRAWN), pictures, run=Run(seed=1))
     assert other != made
 
 
@@ -168,20 +169,20 @@ def test_without_originals_nothing_of_them_is_shown(pictures: Media) -> None:
 
 def test_vectors_of_nobody_have_no_gallery(pictures: Media) -> None:
     table = table_of(pictures)
-    said: list[str] = []
+    messages: list[str] = []
     noisy = replace(table, x=table.x + 1)
-    assert gallery(POLICY, table, noisy, pictures, log=said.append) is None
-    assert "not pictures" in said[0]
+    assert gallery(POLICY, table, noisy, pictures, run=Run(log=messages.append)) is None
+    assert "not pictures" in messages[0]
     wide = replace(table, x=np.ones((N, 9), np.float32))
     assert gallery(POLICY, table, wide, pictures) is None
 
 
 def test_frames_have_no_gallery() -> None:
     frames = Media(Path("there"), "video", pa.table({"file_name": ["a.mp4"] * N, "frame": list(range(N))}))
-    said: list[str] = []
+    messages: list[str] = []
     table = table_of(frames)
-    assert gallery(POLICY, table, table, frames, log=said.append) is None
-    assert "frames" in said[0]
+    assert gallery(POLICY, table, table, frames, run=Run(log=messages.append)) is None
+    assert "frames" in messages[0]
 
 
 def test_another_folder_is_refused(pictures: Media) -> None:
@@ -202,11 +203,11 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> Non
     assert first is not None
     bad = row_of(first.samples[0].mime_before, first.samples[0].before)
     (tmp_path / names[bad]).write_bytes(b"no picture")
-    said: list[str] = []
-    made = gallery(POLICY, table, substituted(table, drawn), media, log=said.append)
+    messages: list[str] = []
+    made = gallery(POLICY, table, substituted(table, drawn), media, run=Run(log=messages.append))
     assert made is not None
     assert len(made.samples) == 8
-    assert any(names[bad] in line for line in said)
+    assert any(names[bad] in line for line in messages)
     assert bad not in [row_of(s.mime_before, s.before) for s in made.samples]
 
 
@@ -353,12 +354,12 @@ def test_audit_of_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         str(data),
     ]
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "1 file of clips left out" in said
-    assert "'000.png'" in said
-    assert "1 file of grey left out" in said
-    assert "'alien.png'" in said
-    assert ".parquet" not in said
+    messages = capsys.readouterr().out
+    assert "1 file of clips left out" in messages
+    assert "'000.png'" in messages
+    assert "1 file of grey left out" in messages
+    assert "'alien.png'" in messages
+    assert ".parquet" not in messages
     report = read_report(data)
     who, word = report.headlines
     assert who.before > 0.9

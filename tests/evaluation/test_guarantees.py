@@ -8,6 +8,7 @@ from sordine.attacks.budget import Budget
 from sordine.evaluation.audit import audit
 from sordine.evaluation.guarantees import proved
 from sordine.evaluation.headlines import percent
+from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.base import NO_GUARANTEE
 from sordine.methods.fit import fit
@@ -31,7 +32,13 @@ def test_a_report_says_what_is_proved(name):
     modifier = fit(table, policy, make(name, fast.get(name, {})), run=Run(key=KEY))
     budget = Budget(families=("logistic",), settings=("A",), person=(), cloud=0)
     report = audit(
-        table, transform(modifier, table, KEY), policy, modifier=modifier, key=KEY, budget=budget, pretrained=False
+        table,
+        transform(modifier, table, KEY),
+        policy,
+        modifier=modifier,
+        key=KEY,
+        budget=budget,
+        options=AuditOptions(pretrained=False),
     )
     if name == "transport":
         # The kept column leaves beside the record, and who reads both reads more: that is what is bounded.

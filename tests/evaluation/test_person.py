@@ -23,8 +23,8 @@ from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.base import AuditData
-from sordine.evaluation.sections.linkability import linkage_says
-from sordine.evaluation.sections.person import clearly, contribution, people_say, sentences
+from sordine.evaluation.sections.linkability import linkage_sentence
+from sordine.evaluation.sections.person import clearly, contribution, pooling_sentence, sentences
 from sordine.evaluation.sections.registry import findings
 from sordine.evaluation.sections.sample import unit_of
 from sordine.evaluation.verdict import Contribution, judge_contributions
@@ -109,8 +109,10 @@ def person(found: Any, knows: str, k: int, setting: str = "A") -> PersonFinding:
 
 def test_what_adds_up_is_said_and_does_not_decide_the_level() -> None:
     t, r, modifier = drawn(0.15)
-    plain = audit(t, r, POLICY, modifier=modifier, budget=replace(ASKED, person=()), pretrained=False)
-    found = audit(t, r, POLICY, modifier=modifier, budget=PARANOID, pretrained=False)
+    plain = audit(
+        t, r, POLICY, modifier=modifier, budget=replace(ASKED, person=()), options=AuditOptions(pretrained=False)
+    )
+    found = audit(t, r, POLICY, modifier=modifier, budget=PARANOID, options=AuditOptions(pretrained=False))
     assert plain.person == plain.queries == plain.linkage == plain.verification == ()
     assert found.verdict.level == plain.verdict.level == "leaks"
     assert found.verdict.title == plain.verdict.title, "what leaks of one record says enough"
@@ -154,10 +156,10 @@ def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> N
     assert "<b>Holds for single records</b>" in page
     assert 'class="verdict holds adds-up"' in page
     assert "<b>Holds</b>" in to_html(plain)
-    said: list[str] = []
-    announce(tmp_path / "links", found, said.append)
-    assert found.verdict.title in said[0]
-    assert "which records belong together" in said[0]
+    sentence: list[str] = []
+    announce(tmp_path / "links", found, sentence.append)
+    assert found.verdict.title in sentence[0]
+    assert "which records belong together" in sentence[0]
 
 
 def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
@@ -184,7 +186,7 @@ def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
         assert verdict.adds_up == bool(suffix)
     every = replace(one, knows="channel", unit="sex"), replace(more, k=0, knows="channel", unit="sex")
     assert "has the modifier and knows which records belong to one person" in title(*every)
-    # Records that merely share the class of what is suppressed are of nobody.
+    # Records that merely share the class of what is suppressed have no person.
     assert contribution(every, (), 0.05, False).clause is None
     # Under the limit, or no more than one record's interval, it does not stand out; nor does the luckiest of many.
     assert title(one, more, limit=0.5) == ""
@@ -199,9 +201,9 @@ def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
 def test_what_one_record_tells_must_be_known_for_several_to_tell_more() -> None:
     one = PersonFinding("sex", "speaker", 1, "draws", "A", 0.9, 0.52, 0.5, None, None, None)
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
-    told = headline("sex", "suppress", 2, 0.9, 0.52, 0.5)
+    known = headline("sex", "suppress", 2, 0.9, 0.52, 0.5)
     for high, clear in ((0.2, True), (0.6, False), (None, False)):
-        heads = (replace(told, high=high),)
+        heads = (replace(known, high=high),)
         assert (clearly([one, more], heads, 0.05) is not None) == clear
         assert bool(sentences([one, more], heads, True)) == clear, "the title's rule"
     assert clearly([one, more], (), 0.05) is None
@@ -221,7 +223,7 @@ def test_an_interval_without_width_is_clear_only_where_enough_groups_were_read()
 def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
     t, r, modifier = drawn(0.15, 400)
     budget = replace(ASKED, person=(), linkage=True, settings=("A",))
-    found = audit(t, r, POLICY, modifier=modifier, budget=budget, pretrained=False)
+    found = audit(t, r, POLICY, modifier=modifier, budget=budget, options=AuditOptions(pretrained=False))
     assert found.linkage
     Console().verdict(found)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds" in line and "originals" in line]
@@ -233,20 +235,23 @@ def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str])
 def test_what_matching_says() -> None:
     f = LinkageFinding("learnt", "unseen", 0.5, 0.4, 0.6, 0.01, 3.0, 100, "speaker", 0.8, 0.2)
     for figure in ("100 originals", "50.0 %", "unseen", "1.0 %", "`speaker` for 80.0 %", "20.0 %", "This matters"):
-        assert figure in linkage_says((f,))
+        assert figure in linkage_sentence((f,))
     few = replace(f, unit_top1=0.4, unit_records=10)  # of ten whose unit is known, four may be luck; of a hundred, not
-    assert ["chance can explain" in linkage_says((g,)) for g in (few, replace(few, unit_records=None))] == [True, False]
+    assert ["chance can explain" in linkage_sentence((g,)) for g in (few, replace(few, unit_records=None))] == [
+        True,
+        False,
+    ]
     blind = replace(f, top1=0.01, low=0.0, unit_top1=0.22)
-    said = linkage_says((blind,))
-    assert "better than by chance" in said
-    assert "22.0 %" in said
-    assert "This matters" not in said
-    assert "`" not in linkage_says((replace(f, unit=None, unit_top1=None, unit_guess=None),))
+    sentence = linkage_sentence((blind,))
+    assert "better than by chance" in sentence
+    assert "22.0 %" in sentence
+    assert "This matters" not in sentence
+    assert "`" not in linkage_sentence((replace(f, unit=None, unit_top1=None, unit_guess=None),))
 
 
 def test_a_channel_that_tells_nothing_adds_nothing() -> None:
     t, r, modifier = drawn(0.0)
-    found = audit(t, r, POLICY, modifier=modifier, budget=ASKED, pretrained=False)
+    found = audit(t, r, POLICY, modifier=modifier, budget=ASKED, options=AuditOptions(pretrained=False))
     for f in found.person:
         if f.k != 0:
             assert f.after == pytest.approx(0.25, abs=0.17), f
@@ -254,7 +259,7 @@ def test_a_channel_that_tells_nothing_adds_nothing() -> None:
             assert f.low < 0.1, f
     assert not any("Several records" in s for s in found.verdict.sentences)
     assert not found.verdict.adds_up
-    assert "did not help" in people_say(found.person)
+    assert "did not help" in pooling_sentence(found.person)
 
 
 def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
@@ -271,11 +276,11 @@ def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
         "sex", k=1, knows="channel", after=0.73, nag=0.5, low=0.1, high=0.8, after_interval=(0.6, 0.8), **few
     )
     ten = replace(one, k=10, after=0.945, nag=None, low=None, high=None, after_interval=(0.7, 1.0))
-    said = people_say((one, ten))
-    assert "too few" in said
-    assert "94.5" in said
-    assert "no more than one record" in people_say((one, replace(ten, after_interval=(0.4, 1.0))))
-    assert "did not help" in people_say((replace(ten, after_interval=(0.4, 1.0)),))
+    sentence = pooling_sentence((one, ten))
+    assert "too few" in sentence
+    assert "94.5" in sentence
+    assert "no more than one record" in pooling_sentence((one, replace(ten, after_interval=(0.4, 1.0))))
+    assert "did not help" in pooling_sentence((replace(ten, after_interval=(0.4, 1.0)),))
 
 
 def test_readings_of_the_originals_are_kept() -> None:
@@ -320,21 +325,21 @@ def test_who_a_record_is_of() -> None:
     alone = replace(t, group=np.arange(60))
     assert unit_of(alone, POLICY, None)[0] == "speaker"  # type: ignore[index]
     assert unit_of(alone, Policy(("word", "speaker")), None)[0] == "speaker"  # type: ignore[index]
-    # Who speaks is a person; what is said is none, though it alone is suppressed.
+    # Who speaks is a person; what is sentence is none, though it alone is suppressed.
     assert unit_of(alone, Policy(("word",)), None)[0] == "speaker"  # type: ignore[index]
     assert unit_of(alone, Policy((), ("word",)), None) is None
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
-        audit(t, t, POLICY, person="speakers")
-    nobody = replace(t, y={**t.y, "word": np.full(60, -1)})
+        audit(t, t, POLICY, options=AuditOptions(person="speakers"))
+    unlabelled = replace(t, y={**t.y, "word": np.full(60, -1)})
     with pytest.raises(SordineError, match="'word' labels no record"):
-        unit_of(nobody, POLICY, "word")
+        unit_of(unlabelled, POLICY, "word")
 
 
 def test_the_output_is_found_by_its_bits_or_by_the_key() -> None:
     t, _, modifier = drawn(0.3, 200)
     x, index = modifier.release(t.x, t.ids, KEY)
     assert drawn_outputs(modifier, t, x, None)[0].tolist() == index.tolist()  # type: ignore[union-attr]
-    # Two outputs that are the same numbers cannot be told apart, by anyone.
+    # Two outputs that are the same numbers cannot be distinguished.
     modifier.substitutes[5] = modifier.substitutes[2]
     x, index = modifier.release(t.x, t.ids, KEY)
     p, found = output_distribution(modifier, t, x, None)  # type: ignore[misc]
@@ -387,17 +392,17 @@ def test_people_whom_the_modifier_never_saw_are_verified() -> None:
     assert any("`speaker` in scenario A" in n for n in kept.notes)
     sex = next(f for f in kept.person if f.attribute == "sex" and f.k == 10)
     assert (sex.unit, sex.units, sex.guess) == ("group", 12, 0.5)
-    seen = attacked(replace(t, split=np.arange(288) % 2 == 0), x, quick, policy)
-    assert seen.verification == ()
+    result = attacked(replace(t, split=np.arange(288) % 2 == 0), x, quick, policy)
+    assert result.verification == ()
 
 
 def test_sentences_need_an_interval_above_that_of_one_record() -> None:
     one = PersonFinding("sex", "speaker", 1, "channel", "A", 0.9, 0.55, 0.5, 0.12, 0.05, 0.2)
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
-    (said,) = sentences([one, more], (), True)
-    assert said.startswith("Several records of one person ")
+    (sentence,) = sentences([one, more], (), True)
+    assert sentence.startswith("Several records of one person ")
     for figure in ("50 released records of one `speaker` in 80.0 %", "one record in 55.0 %"):
-        assert figure in said
+        assert figure in sentence
     assert sentences([one, more], (), False)[0].startswith("Several records of one `speaker` ")
     assert sentences([one, replace(more, low=0.19)], (), True) == []
     assert sentences([one, replace(more, knows="draws")], (), True) == []
@@ -416,13 +421,15 @@ def test_records_that_share_only_the_secret_are_no_person() -> None:
     assert (alone.verdict.level, alone.verdict.adds_up) == ("holds", False)
     assert "records belong" not in alone.verdict.title
     assert not any("one person" in s for s in alone.verdict.sentences)
-    named = audit(t, r, policy, person="emotion", **given)  # type: ignore[arg-type]
+    named = audit(t, r, policy, options=AuditOptions(person="emotion"), **given)  # type: ignore[arg-type]
     assert named.verdict.adds_up, "who names it knows that it says whose a record is"
 
 
 def test_names_are_escaped_on_the_page() -> None:
     t, r, modifier = drawn(0.15, 400)
-    found = audit(t, r, POLICY, modifier=modifier, budget=replace(ASKED, settings=("A",)), pretrained=False)
+    found = audit(
+        t, r, POLICY, modifier=modifier, budget=replace(ASKED, settings=("A",)), options=AuditOptions(pretrained=False)
+    )
     evil = "<script>alert(1)</script>"
     named = tuple(replace(f, attribute=evil, unit=evil, worst_class=evil, worst_unit=evil + "2") for f in found.person)
     page = to_html(replace(found, person=named))

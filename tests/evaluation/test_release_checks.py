@@ -10,7 +10,8 @@ import pytest
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
-from sordine.evaluation.release_checks import Match, column_tells, columns, contents, match, names_and_order
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.release_checks import Match, column_leakage, columns, contents, match, names_and_order
 from sordine.policy import Policy
 
 POLICY = Policy(("speaker",), ("word",))
@@ -100,10 +101,10 @@ def test_columns_that_tell() -> None:
 def test_a_column_of_chance_does_not_tell() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 4, 300)
-    told = [column_tells(truth, rng.integers(0, 60, 300)) for _ in range(20)]
-    assert all(t is None for t in told)
-    assert column_tells(truth, truth) == pytest.approx(1)
-    assert column_tells(np.full(300, -1), truth) is None
+    found = [column_leakage(truth, rng.integers(0, 60, 300)) for _ in range(20)]
+    assert all(t is None for t in found)
+    assert column_leakage(truth, truth) == pytest.approx(1)
+    assert column_leakage(np.full(300, -1), truth) is None
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,11 @@ def test_columns_that_are_no_labels_tell_too(tmp_path):
     )
     released = Table.read(tmp_path / "r.parquet", check=False)
     report = audit(
-        original, released, Policy(("spk",)), pretrained=False, budget=Budget(families=("neighbours",), settings=("A",))
+        original,
+        released,
+        Policy(("spk",)),
+        budget=Budget(families=("neighbours",), settings=("A",)),
+        options=AuditOptions(pretrained=False),
     )
     telling = {f.column for f in report.flaws if f.code == "telling-column" and f.severity == "leak"}
     assert telling == {"pitch", "code"}

@@ -15,7 +15,7 @@ import pytest
 
 from sordine.errors import SordineError
 from sordine.evaluation.page import charts
-from sordine.evaluation.page.page import to_html, told
+from sordine.evaluation.page.page import sentence, to_html
 from sordine.evaluation.page.tones import tone
 from sordine.evaluation.report import Flaw, Report
 from sordine.evaluation.report_json import (
@@ -140,8 +140,8 @@ def test_page_says_the_verdict_and_every_attribute() -> None:
     report = example()
     words = " ".join("".join(read(to_html(report)).words).split())  # no-break spaces become spaces
     assert report.verdict.title.replace("`", "") in words
-    for sentence in report.verdict.sentences:
-        assert sentence.replace("`", "") in words
+    for text in report.verdict.sentences:
+        assert text.replace("`", "") in words
     for h in report.headlines:
         assert h.attribute in words
         assert h.sentence.replace("`", "") in words
@@ -216,8 +216,8 @@ def test_page_escapes_what_users_named() -> None:
 
 
 def test_names_between_backticks_stand_out_and_stay_escaped() -> None:
-    assert told("`who` & `<b>`: 5 %") == "<b>who</b> &amp; <b>&lt;b&gt;</b>: 5\u00a0%"
-    assert told("a ` alone") == "a ` alone"
+    assert sentence("`who` & `<b>`: 5 %") == "<b>who</b> &amp; <b>&lt;b&gt;</b>: 5\u00a0%"
+    assert sentence("a ` alone") == "a ` alone"
 
 
 def test_many_classes_are_not_all_named() -> None:

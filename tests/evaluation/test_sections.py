@@ -39,7 +39,9 @@ class Loudness:
 class LoudnessSection(Section):
     title = "Loudness of records"
     finding = tuple[Loudness, ...]
-    template = "{% for s in sentences %}<p>{{ s|told }}</p>{% endfor %}<b>{{ found[0].column }}</b>: {{ left|percent }}"
+    template = (
+        "{% for s in sentences %}<p>{{ s|sentence }}</p>{% endfor %}<b>{{ found[0].column }}</b>: {{ left|percent }}"
+    )
 
     def run(self, data: AuditData) -> tuple[Loudness, ...]:
         left = float(np.abs(data.after).sum() / np.abs(data.before.x).sum())

@@ -25,6 +25,7 @@ from sordine.keys import Key
 from sordine.methods.registry import load
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
+from sordine.run import Run
 from tests.fixtures.report_example import COLOURS, example, squares, with_pictures
 
 POLICY, KEY = Policy(("colour",), ("shape",)), Key.of_seed(4)
@@ -79,7 +80,7 @@ def test_every_cell_shows_what_its_caption_says() -> None:
     assert len(sheet.rows) == len(sheet.captions) == 8
     assert "another draw" not in sheet.note
     originals = np.moveaxis(table.x, 1, -1)
-    seen = []
+    positions = []
     for row, caption in zip(sheet.rows, sheet.captions, strict=True):
         original, filtered, drawn, mask, out = map(shrunk, row)
         at = int(np.abs(originals.astype(int) - original).reshape(len(table), -1).sum(1).argmin())
@@ -89,10 +90,10 @@ def test_every_cell_shows_what_its_caption_says() -> None:
         assert (out == np.moveaxis(after.x[list(after.ids).index(table.ids[at])], 0, -1)).all()
         assert np.abs(drawn.astype(int) - out).max() <= 1
         assert set(np.unique(mask)) == {0, 255}
-        seen.append(at)
-    assert len(set(seen)) == 8
-    assert not table.split[seen].any()
-    assert np.bincount(table.y["shape"][seen]).tolist() == [4, 4]
+        positions.append(at)
+    assert len(set(positions)) == 8
+    assert not table.split[positions].any()
+    assert np.bincount(table.y["shape"][positions]).tolist() == [4, 4]
 
 
 def test_without_originals_neither_them_nor_their_classes_are_shown() -> None:
@@ -107,7 +108,7 @@ def test_without_originals_neither_them_nor_their_classes_are_shown() -> None:
     assert not [name for name in COLOURS if f"colour {name}" in page]
 
 
-def test_another_key_is_said() -> None:
+def test_another_key_is_noted() -> None:
     table = squares()
     sheet = only(sheets(Fade(), Key.of_seed(9), table, released(table), policy=POLICY))
     assert "another draw" in sheet.note
@@ -115,12 +116,12 @@ def test_another_key_is_said() -> None:
 
 def test_without_modifier_or_key_original_and_released_are_shown() -> None:
     table = squares()
-    said: list[str] = []
+    messages: list[str] = []
     for modifier in (None, Fade()):
-        sheet = only(sheets(modifier, None, table, released(table), policy=POLICY, log=said.append))
+        sheet = only(sheets(modifier, None, table, released(table), policy=POLICY, run=Run(log=messages.append)))
         assert sheet.columns == ("original", "released")
-    assert len(said) == 1
-    assert "key" in said[0]
+    assert len(messages) == 1
+    assert "key" in messages[0]
     alone = only(sheets(Fade(), KEY, table, None, policy=POLICY))
     assert alone.columns[-1] == "released"
     assert alone.rows == only(sheets(Fade(), KEY, table, released(table), policy=POLICY)).rows
@@ -129,12 +130,19 @@ def test_without_modifier_or_key_original_and_released_are_shown() -> None:
 def test_what_is_no_picture_has_no_sheet() -> None:
     table = squares()
     after = released(table)
-    said: list[str] = []
+    messages: list[str] = []
     assert (
-        sheets(None, KEY, table, after.with_x(np.zeros((len(table), 7), np.float32)), policy=POLICY, log=said.append)
+        sheets(
+            None,
+            KEY,
+            table,
+            after.with_x(np.zeros((len(table), 7), np.float32)),
+            policy=POLICY,
+            run=Run(log=messages.append),
+        )
         == ()
     )
-    assert "(7,)" in said[0]
+    assert "(7,)" in messages[0]
     floats = table.with_x(table.x.astype(np.float32))
     assert only(sheets(None, KEY, floats, after, policy=POLICY)) == only(sheets(None, KEY, table, after, policy=POLICY))
     for x in (floats.x / 255, floats.x - 50, floats.x[:, :2]):  # 0 to 1; standardised; two channels

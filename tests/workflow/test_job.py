@@ -96,10 +96,10 @@ WRONG: dict[str, tuple[dict[str, Any] | str, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_job_is_refused_in_one_line(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job, told = WRONG[case]
+    job, token = WRONG[case]
     assert main(["run", str(write(folder, job))]) == 2
     line = capsys.readouterr().err
-    assert told in line
+    assert token in line
     assert line.count("\n") == 1
     assert not list((folder / "out").glob("*"))[1:], "nothing but the stage records may be there"
 
@@ -140,9 +140,9 @@ def test_the_schema_is_up_to_date() -> None:
         assert field.description, f"{name} has no description"
 
 
-def done_and_again(said: str) -> set[str]:
-    """The stages that a run did, of what it said."""
-    return {line.split()[0] for line in said.splitlines() if line.endswith(" ...")}
+def done_and_again(messages: str) -> set[str]:
+    """The stages that a run did, of what it messages."""
+    return {line.split()[0] for line in messages.splitlines() if line.endswith(" ...")}
 
 
 def test_a_job_resumes_and_does_again_what_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -312,14 +312,14 @@ def test_the_last_setting_under_the_limit_is_fitted_on_all_and_says_how() -> Non
     run = Run(key=Key.of_seed(3), log=lines.append)
     along = ("sigma", (40.0, 3.0, 0.2))
     modifier = search.fit_under(table, POLICY, "noise", 0.6, run, along=along, budget=QUICK)
-    told = modifier.card.fit["limit"]
-    assert modifier.card.fields["sigma"] == told["value"] == 3.0
+    limit = modifier.card.fit["limit"]
+    assert modifier.card.fields["sigma"] == limit["value"] == 3.0
     assert modifier.card.fit["records"] == 1200
-    assert told["records"] == 1200
-    assert told["certified"]["secret"] <= 0.6
-    assert [(step["value"], step["met"]) for step in told["ladder"]] == [(40.0, True), (3.0, True), (0.2, False)]
-    assert told["utility"] == max(step["utility"] for step in told["ladder"] if step["met"])
-    assert told["lowest"]["secret"] < 0.6
+    assert limit["records"] == 1200
+    assert limit["certified"]["secret"] <= 0.6
+    assert [(step["value"], step["met"]) for step in limit["ladder"]] == [(40.0, True), (3.0, True), (0.2, False)]
+    assert limit["utility"] == max(step["utility"] for step in limit["ladder"] if step["met"])
+    assert limit["lowest"]["secret"] < 0.6
     assert "sigma 3" in search.certified(modifier)
     assert any("cannot be expected to certify a leakage of `secret` under" in line for line in lines)
     alone = fit_candidate(search.candidates("noise", along=along)[1], table, POLICY, run)
@@ -330,11 +330,11 @@ def test_the_test_side_takes_no_part() -> None:
     table = gaussians(800, 3)
     assert table.split is not None
     spoiled = table.with_x(np.where(table.split[:, None], table.x, 1e3).astype(np.float32))
-    told = [
+    limit = [
         search.fit_under(t, POLICY, "noise", 0.6, Run(), along=("sigma", (20.0, 5.0)), budget=QUICK).card.fit["limit"]
         for t in (table, spoiled)
     ]
-    assert told[0] == told[1]
+    assert limit[0] == limit[1]
 
 
 def test_without_preserved_or_watched_attributes_the_least_distortion_is_kept() -> None:
@@ -346,9 +346,9 @@ def test_without_preserved_or_watched_attributes_the_least_distortion_is_kept() 
         along=("sigma", (40.0, 10.0)),
         budget=QUICK,
     )
-    told = modifier.card.fit["limit"]
-    assert told["utility_of"] == "minus the distortion"
-    assert told["utility"] == pytest.approx(-10, rel=0.1)
+    limit = modifier.card.fit["limit"]
+    assert limit["utility_of"] == "minus the distortion"
+    assert limit["utility"] == pytest.approx(-10, rel=0.1)
 
 
 def test_two_limits_are_kept_each() -> None:
@@ -360,9 +360,9 @@ def test_two_limits_are_kept_each() -> None:
     limits = {"a": 0.9, "b": 0.3}
     modifier = search.fit_under(table, policy, "noise", limits, along=along, budget=QUICK)
     assert modifier.card.fields["sigma"] == 30.0  # at 2, b leaks over its own limit
-    told = modifier.card.fit["limit"]["ladder"]
-    assert told[1]["certified"]["a"] <= 0.9
-    assert told[1]["certified"]["b"] > 0.3
+    limit = modifier.card.fit["limit"]["ladder"]
+    assert limit[1]["certified"]["a"] <= 0.9
+    assert limit[1]["certified"]["b"] > 0.3
 
 
 @pytest.fixture
@@ -379,8 +379,8 @@ def left(folder: Path) -> list[str]:
 def test_fit_under_a_limit_by_command(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["fit", str(table), "-s", "secret", "-p", "utility", "-m", "noise", *FAST, "-o", str(tmp_path / "m")]
     assert main([*words, "--max-leakage", "0.9", "--along", "sigma=50,1,0.1"]) == 0
-    said = capsys.readouterr().out
-    assert "noise, sigma 1, certified on 600 held-out records" in said
+    messages = capsys.readouterr().out
+    assert "noise, sigma 1, certified on 600 held-out records" in messages
     assert load(tmp_path / "m").card.fit["limit"]["value"] == 1.0
 
 
@@ -402,8 +402,8 @@ def test_where_no_setting_meets_the_limit_nothing_is_written_and_the_best_is_tol
 ) -> None:
     words = ["fit", str(table), "-s", "secret", "-p", "utility", "-m", "noise", *FAST, "-o", str(tmp_path / "m")]
     assert main([*words, "--max-leakage", "0.3", "--along", "sigma=0.2,0.1"]) == 1
-    said = capsys.readouterr().out.strip().splitlines()[-1]
-    assert "noise, sigma 0.2" in said
+    messages = capsys.readouterr().out.strip().splitlines()[-1]
+    assert "noise, sigma 0.2" in messages
     assert left(tmp_path) == ["t.parquet"]
 
 

@@ -53,9 +53,9 @@ def picture_folder(folder: Path, records: int = 24) -> Media:
         names.append(f"{PEOPLE[i % 3]}-{i:02d}.png")
         who.append(PEOPLE[i % 3])
         word.append(["yes", "no"][i // 3 % 2])
-        said = PngImagePlugin.PngInfo()
-        said.add_text("Comment", f"secret-of-{PEOPLE[i % 3]}")
-        Image.fromarray(pixels(i)).save(folder / names[-1], pnginfo=said)
+        metadata = PngImagePlugin.PngInfo()
+        metadata.add_text("Comment", f"secret-of-{PEOPLE[i % 3]}")
+        Image.fromarray(pixels(i)).save(folder / names[-1], pnginfo=metadata)
     with open(folder / METADATA, "w", newline="") as file:
         csv.writer(file).writerows([("file_name", "who", "word"), *zip(names, who, word, strict=True)])
     return Media(folder, "image", read_metadata(folder))
@@ -171,8 +171,8 @@ def test_manifest_tells_the_truth(media: Media, table: Path, transformed: Path, 
     done = release_media(transformed, DrawnFrom(media, table), tmp_path / "out", key=KEY, report=report)
     manifest = json.loads((done.folder / MANIFEST).read_text())
     assert manifest == done.manifest
-    for name, said in manifest["files"].items():
-        assert said == {"sha256": sha256(done.folder / name), "bytes": (done.folder / name).stat().st_size}
+    for name, entry in manifest["files"].items():
+        assert entry == {"sha256": sha256(done.folder / name), "bytes": (done.folder / name).stat().st_size}
     there = {p.relative_to(done.folder).as_posix() for p in done.folder.rglob("*") if p.is_file()}
     assert there == {*manifest["files"], MANIFEST}
     assert list(manifest["files"]) == [METADATA, *(r["file_name"] for r in rows_of(done.folder))]
@@ -214,7 +214,7 @@ def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: P
         key=OTHER,
         run=Run(log=lines.append, progress=lambda *move: moves.append(move)),
     )
-    told = "\n".join(lines)
+    messages = "\n".join(lines)
     for word in (
         f"{len(set(DRAWN))} real pictures",
         "who is in the pool",
@@ -222,7 +222,7 @@ def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: P
         "not audited",
         "another",
     ):
-        assert word in told
+        assert word in messages
     assert moves[-1] == ("release", 24, 24)
 
 
@@ -235,7 +235,7 @@ def test_a_pool_of_other_people_may_be_named(media: Media, tmp_path: Path) -> No
     renamed = renamed.set_column(0, "id", pa.array([f"ours-{i}" for i in range(30)]))
     pq.write_table(renamed, note)
     done = release_media(note, DrawnFrom(people, x_of), tmp_path / "out", key=KEY)
-    assert len({said["sha256"] for name, said in done.manifest["files"].items() if name != METADATA}) == 1
+    assert len({entry["sha256"] for name, entry in done.manifest["files"].items() if name != METADATA}) == 1
 
 
 # -------------------------------------------------------------------------------------------------------- refusals

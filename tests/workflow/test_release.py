@@ -142,8 +142,8 @@ def test_manifest_tells_the_truth(source: Path, tmp_path: Path) -> None:
     done = release(source, tmp_path / "out", key=KEY, report=audit)
     manifest = json.loads((done.folder / MANIFEST).read_text())
     assert manifest == done.manifest
-    for name, said in manifest["files"].items():
-        assert said == {"sha256": sha256(done.folder / name), "bytes": (done.folder / name).stat().st_size}
+    for name, entry in manifest["files"].items():
+        assert entry == {"sha256": sha256(done.folder / name), "bytes": (done.folder / name).stat().st_size}
     assert {p.name for p in done.folder.iterdir()} == {*manifest["files"], MANIFEST}
     assert manifest["rows"] == done.rows == 300
     assert list(manifest["columns"]) == ["id", "split", "word", "age", "x"]
@@ -167,7 +167,7 @@ def test_link_table_stays_beside_and_is_the_owners_alone(source: Path, done: Rel
     assert links["pseudonym"] == KEY.pseudonyms(links["id"])
 
 
-def test_another_key_is_only_said(source: Path, tmp_path: Path) -> None:
+def test_another_key_is_only_noted(source: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     release(source, tmp_path / "out", key=OTHER, run=Run(log=lines.append))
     assert any("another" in line for line in lines)
@@ -218,24 +218,26 @@ def test_repeated_ids_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["leaks", "broken"])
 def test_findings_stop_a_release_unless_forced(level: str, source: Path, tmp_path: Path) -> None:
     refused("--despite-findings", source, tmp_path / "out", report=report(level))
-    told: list[str] = []
-    done = release(source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True, run=Run(log=told.append))
-    assert any("DESPITE" in line for line in told)
+    messages: list[str] = []
+    done = release(
+        source, tmp_path / "out", key=KEY, report=report(level), force_leaky=True, run=Run(log=messages.append)
+    )
+    assert any("DESPITE" in line for line in messages)
     assert done.manifest["audit"]["verdict"]["level"] == level
 
 
-def test_unclear_findings_do_not_but_are_said(source: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    release(source, tmp_path / "out", key=KEY, report=report("unclear"), run=Run(log=said.append))
-    assert any("unclear" in line for line in said)
+def test_unclear_findings_do_not_but_are_logged(source: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    release(source, tmp_path / "out", key=KEY, report=report("unclear"), run=Run(log=messages.append))
+    assert any("unclear" in line for line in messages)
 
 
 def test_a_limit_that_was_not_kept_stops_a_release(source: Path, tmp_path: Path) -> None:
     over = replace(report("unclear"), max_leakage=0.1, passed=False)
     refused("more than its limit of 10 %", source, tmp_path / "out", report=over)
-    said: list[str] = []
-    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True, run=Run(log=said.append))
-    assert any("DESPITE" in line for line in said)
+    messages: list[str] = []
+    done = release(source, tmp_path / "out", key=KEY, report=over, force_leaky=True, run=Run(log=messages.append))
+    assert any("DESPITE" in line for line in messages)
     assert (done.manifest["audit"]["max_leakage"], done.manifest["audit"]["passed"]) == (0.1, False)
 
 

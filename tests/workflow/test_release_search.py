@@ -20,6 +20,7 @@ from sordine.data.media.kinds import Media
 from sordine.data.table import Table
 from sordine.data.table_io import feature_array, feature_type
 from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.release_checks import contents, match, names_and_order
 from sordine.evaluation.report import Flaw, Report
@@ -78,7 +79,7 @@ def flawed(before: Table, after: np.ndarray) -> Report:
     """An audit of a release in which records are missing, new, twice, not finite, under names that tell: every flaw that knows an id."""
     released = replace(before, x=np.asarray(after, np.float32).reshape(before.x.shape).copy())
     released.x[11].flat[0] = np.nan
-    found = audit(before, released, POLICY, budget=BUDGET, pretrained=False)
+    found = audit(before, released, POLICY, budget=BUDGET, options=AuditOptions(pretrained=False))
     ids = released.ids.copy()
     ids[2], ids[5] = ids[3], "new-orig-77777"
     odd = replace(released, ids=ids)

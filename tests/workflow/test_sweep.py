@@ -1,4 +1,4 @@
-"""Sweeps: points attacked together read what each alone reads, finished points are not made again, the page and the command."""
+"""Sweeps: points attacked together, resumed sweeps, the page and the command."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None
     for point, candidate in zip(points, ladder, strict=True):
         modifier = fit_table(table, POLICY, candidate.method, run=Run(key=key))
         alone = audit(
-            table, transform(modifier, table, key), POLICY, modifier=modifier, key=key, budget=FAST, workers=1
+            table, transform(modifier, table, key), POLICY, modifier=modifier, key=key, budget=FAST, run=Run(workers=1)
         )
         for one, other in zip(point.report.headlines, alone.headlines, strict=True):
             assert one == other
@@ -363,7 +363,7 @@ def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
         made(tmp_path, search.candidates("noise", along=("sigma", (5.0, 1.0))))
 
 
-# ------------------------------------------------------------------------------------------- the folder, and places to write
+# ------------------------------------------------------------------------------- the folder, and places to write
 
 
 def tree(folder: Path) -> list[str]:

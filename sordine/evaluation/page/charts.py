@@ -134,7 +134,7 @@ def dots(finding: Finding, tone: str) -> Markup:
 def best_attack(found: ExactFinding) -> Markup:
     """Return the accuracy of the optimal attack as a bar, with the baseline and the result of permuted labels."""
     e = found
-    told = (
+    summary = (
         f"optimal attack {percent(e.accuracy)}; baseline {percent(e.guess)}; permuted labels {percent(e.permuted)}, "
         f"95th percentile {percent(e.permuted_high)}"
     )
@@ -142,7 +142,7 @@ def best_attack(found: ExactFinding) -> Markup:
     width = _x(max(edge - e.permuted, 0.004))
     tone = "good" if e.accuracy <= edge else "bad"
     return Markup(
-        f'<svg class="exact" role="img" height="34"><title>{escape(" and ".join(e.attributes))}: {told}</title>'
+        f'<svg class="exact" role="img" height="34"><title>{escape(" and ".join(e.attributes))}: {summary}</title>'
         f'{_scale(34)}<rect class="chance" x="{_x(e.permuted)}" y="0" width="{width}" height="34"/>'
         f'<rect class="bar {tone}" x="0" y="9" width="{_x(e.accuracy)}" height="16" rx="2"/>'
         f'<line class="permuted" x1="{_x(e.permuted)}" x2="{_x(e.permuted)}" y1="0" y2="34"/>'
@@ -391,7 +391,7 @@ def _mark(key: str, x: int, y: int, size: int = 9) -> str:
     if shape == "diamond":
         s = size + 2
         return f"M{x} {y - s}l{s} {s}l{-s} {s}l{-s} {-s}z"
-    return f"M{x} {y}h0"  # a dot of the stroke's width, round or square by its cap
+    return f"M{x} {y}h1"  # a dot of the stroke's width, round or square by its cap; printers drop squares of length 0
 
 
 def _path(key: str, d: str) -> str:

@@ -49,7 +49,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value, told=told)
+    made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value, sentence=sentence)
     made.globals.update(span=charts.span)
     return made
 
@@ -173,10 +173,10 @@ def _some(classes: Any) -> dict[str, str]:
     }
 
 
-def told(sentence: str) -> Markup:
+def sentence(text: str) -> Markup:
     """Return a sentence as markup: names between backticks are bold, a number keeps its percent sign on the line."""
-    text = re.sub(r"(\d) %", "\\1\u00a0%", str(escape(sentence)))
-    return Markup(re.sub(r"`([^`]+)`", r"<b>\1</b>", text))
+    escaped = re.sub(r"(\d) %", "\\1\u00a0%", str(escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<b>\1</b>", escaped))
 
 
 def label(name: Any) -> str:

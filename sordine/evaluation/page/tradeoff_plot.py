@@ -109,12 +109,12 @@ def plane(found: Comparison) -> Markup:
             + f'<svg x="{x:.2f}%" y="{y:.1f}" width="1" height="1" overflow="visible">{_shape(i)}</svg>{label}</g>'
         )
     grid = grid_marks(Frame(LEFT, WIDTH, TOP, HEIGHT), lambda t: f"{x_of(t):.2f}%", y_of, (0.0, right), (bottom, top))
-    told = "; ".join(
+    summary = "; ".join(
         f"{c.method} {settings(c, p)}: leakage {clipped(p.leakage)}, utility {clipped(p.utility)}" for _, c, p in spots
     )
     return Markup(
         f'<svg class="tradeoff plane" role="img" height="{TOP + HEIGHT + 42}"><title>Leakage against utility</title>'
-        f"<desc>{escape(told)}</desc>"
+        f"<desc>{escape(summary)}</desc>"
         f'<rect class="corner" x="{LEFT}%" y="{y_of(1):.1f}" '
         f'width="{WIDTH / 4 / max(right, 1):.2f}%" height="{(TOP + HEIGHT - y_of(1)) / 4:.1f}"/>{grid}'
         f'<text class="tick" x="0" y="13">utility ({escape(_cut(useful(found), 60))}), %</text>'

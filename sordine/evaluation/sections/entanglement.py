@@ -1,4 +1,4 @@
-"""How much one attribute says about another: what removing the one must take from the other."""
+"""How far one attribute determines another, and so what removing the one must remove of the other."""
 
 from __future__ import annotations
 

@@ -235,20 +235,20 @@ def picked(policy: Policy) -> str:
 
 def _note(policy: Policy, transformed: Table, source: Media, released: Media | None, originals: bool) -> str:
     what = WORDS[source.kind]
-    said = [f"Some of the {what}, made small: {picked(policy)}."]
+    sentences = [f"Some of the {what}, made small: {picked(policy)}."]
     if released is None:
-        said.append(
+        sentences.append(
             f"Each record is replaced by a similar one of the real {what}, drawn at random. "
             "“Substitute” names the classes of that one."
         )
         if _beside(policy, transformed):
-            said.append(
+            sentences.append(
                 "“Label” is the record's own class, which is released with it. The substitute's class may differ."
             )
     if originals:
-        said.append(FOR_THE_OWNER)
+        sentences.append(FOR_THE_OWNER)
     elif released is None:
-        said.append(f"The records' own {what} are left out, as requested. The {what} shown are real, too.")
+        sentences.append(f"The records' own {what} are left out, as requested. The {what} shown are real, too.")
     else:
-        said.append(f"The {what} before are left out, as requested.")
-    return " ".join(said)
+        sentences.append(f"The {what} before are left out, as requested.")
+    return " ".join(sentences)

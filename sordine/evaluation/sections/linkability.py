@@ -42,8 +42,8 @@ class Linkability(Section):
 
     def sentences(self, found: tuple[LinkageFinding, ...]) -> list[str]:
         """Return what matching means for the owner of the data."""
-        said = linkage_says(found)
-        return [said] if said else []
+        sentence = linkage_sentence(found)
+        return [sentence] if sentence else []
 
     def view(self, found: tuple[LinkageFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings, each with the attack in words."""
@@ -67,7 +67,7 @@ def _findings(data: AuditData, whole: ReleaseSample) -> Iterator[LinkageFinding]
         yield from link(before.x[rows], after[rows], on, known, owners)  # type: ignore[arg-type]
 
 
-def linkage_says(found: Sequence[LinkageFinding]) -> str:
+def linkage_sentence(found: Sequence[LinkageFinding]) -> str:
     """Return what matching means for the owner of the data: the right original, and the right unit."""
     if not found:
         return ""

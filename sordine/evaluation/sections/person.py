@@ -56,7 +56,7 @@ class Persons(Section):
 
     def sentences(self, found: tuple[PersonFinding, ...]) -> list[str]:
         """Return one sentence on the worst case."""
-        return [people_say(found)]
+        return [pooling_sentence(found)]
 
     def contribution(self, found: tuple[PersonFinding, ...], data: AuditData) -> Contribution | None:
         """Return sentences for attributes that pooled records clearly give away, and a clause for the title."""
@@ -316,7 +316,7 @@ def many(k: int) -> str:
     return "all" if k == 0 else f"{k:,}"
 
 
-def people_say(found: Sequence[PersonFinding]) -> str:
+def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     """Return what pooled records mean for the owner of the data."""
     clear = [f for f in found if f.low is not None and f.low > 0]
     # So few groups of originals may give no share, although the attacker is clearly better than the baseline.

@@ -40,8 +40,8 @@ class Queries(Section):
 
     def sentences(self, found: tuple[QueryFinding, ...]) -> list[str]:
         """Return what several releases mean for the owner of the data."""
-        said = queries_say(found)
-        return [said] if said else []
+        sentence = queries_sentence(found)
+        return [sentence] if sentence else []
 
     def view(self, found: tuple[QueryFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings."""
@@ -68,7 +68,7 @@ def _findings(data: AuditData, sample: ReleaseSample) -> Iterator[QueryFinding]:
             yield attack_queries(originals, plan[0], attribute, classes, queries, budget.families, run)
 
 
-def queries_say(found: Sequence[QueryFinding]) -> str:
+def queries_sentence(found: Sequence[QueryFinding]) -> str:
     """Return what several releases of the same records mean for the owner of the data."""
     fresh = [f for f in found if f.keys == "fresh"]
     if not fresh:

@@ -79,7 +79,7 @@ class ReconstructionOptions:
     Parameters
     ----------
     identity
-        Attribute that says whose face a picture shows. A verification network learns it from originals of the fit; the
+        Attribute that names the person in a picture. A verification network learns it from originals of the fit; the
         report then has face and feature similarity.
     verification
         File with FaceNet's weights, for the same without an identity.

@@ -43,15 +43,15 @@ class Verifications(Section):
 
     def sentences(self, found: tuple[VerificationFinding, ...]) -> list[str]:
         """Return what verification means for the owner of the data."""
-        said = verification_says(found)
-        return [said] if said else []
+        sentence = verification_sentence(found)
+        return [sentence] if sentence else []
 
     def view(self, found: tuple[VerificationFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings, each with its space in words."""
         return {"verification": [(f, SPACES[f.space]) for f in found]} if found else None
 
 
-def verification_says(found: Sequence[VerificationFinding]) -> str:
+def verification_sentence(found: Sequence[VerificationFinding]) -> str:
     """Return what verification means for the owner of the data."""
     if not found:
         return ""

@@ -169,9 +169,9 @@ def _audit(report: Report) -> dict[str, Any]:
 def announce(links: Path, report: Report | None, log: Callable[[str], None]) -> None:
     """Log what the owner must know about a release that was made."""
     if report is None:
-        log("These records were not audited: no attack was run on them. The manifest says so.")
+        log("These records were not audited: no attack was run on them. The manifest states it.")
     elif report.passed is False or report.verdict.level in ("leaks", "broken"):
-        log(f"Released DESPITE the result of the audit: {report.verdict.title}. The manifest says so.")
+        log(f"Released DESPITE the result of the audit: {report.verdict.title}. The manifest states it.")
     elif report.verdict.level == "unclear":
         log(f"The result of the audit is unclear: {report.verdict.title}")
     elif report.verdict.adds_up:

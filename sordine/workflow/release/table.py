@@ -57,13 +57,13 @@ def release(
     report, run
         Report of the audit, for the manifest; log.
     force, force_leaky
-        Replace an earlier release; release although the report says that the records leak or are broken.
+        Replace an earlier release; release although the report found that the records leak or are broken.
 
     Raises
     ------
     SordineError
         Where the output exists without `force`, the table contains a suppressed column, it was not written by
-        `transform_file`, or the report is about other records. Unless `force_leaky`, also where the report says that
+        `transform_file`, or the report is about other records. Unless `force_leaky`, also where the report found that
         the records leak or are broken, records contain NaN, or columns were added. Nothing is written.
     """
     transformed, output, run = Path(transformed), Path(output), run or Run()
