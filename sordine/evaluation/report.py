@@ -1,7 +1,8 @@
 """The report of an audit: plain data, written as JSON and shown as a page.
 
-Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals.
-JSON keys are those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the projection.
+Shares and accuracies lie in [0, 1]. Entropies are in bits unless a field says nats. Intervals are 95 % intervals. JSON
+keys are those of version 0.1: `setting` is the scenario, `guess` the baseline, `linkage` linkability, `cloud` the
+projection.
 """
 
 from __future__ import annotations
