@@ -42,8 +42,8 @@ class Budget:
     cloud
         Number of records in the report's projection; 0 for none.
     resnet_size
-        Size of the attack `resnet`: "small" (a narrow ResNet-10) or "paper" (a ResNet-18, for a GPU). The name `pictures` of version
-        0.1 is accepted for one version, with a DeprecationWarning.
+        Size of the attack `resnet`: "small" (a narrow ResNet-10) or "paper" (a ResNet-18, for a GPU). The former
+        name `pictures` works for one more version, with a DeprecationWarning.
     person
         How many released records of one person are pooled, 0 for all of them. Empty: no pooling.
     queries

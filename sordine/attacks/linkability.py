@@ -12,8 +12,8 @@ from sordine.attacks.results import LinkageFinding
 from sordine.keys import numpy_rng
 from sordine.metrics.nag import wilson
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the learnt map, as multiples of the mean squared length of its input
-FEWEST_TO_LEARN = 40  # pairs, below which no map is learnt
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the fitted map, as multiples of the mean squared length of its input
+FEWEST_TO_LEARN = 40  # pairs, below which no map is fitted
 VALIDATION = 4  # one in so many pairs to learn from chooses the penalty
 
 On = Literal["fitted", "unseen"]
@@ -45,7 +45,7 @@ def link(
     -------
     list of LinkageFinding
         One for each attacker that applies. "standardised" and "whitened" take the nearest original, where both have one
-        shape. "learnt" maps releases to originals: it is learnt from half of the pairs and tested on the other half.
+        shape. "learnt" maps releases to originals: it is fitted to half of the pairs and tested on the other half.
         "channel" takes the original with the highest probability of this output.
     """
     x, y = (np.asarray(part, np.float32).reshape(len(part), -1) for part in (before, after))

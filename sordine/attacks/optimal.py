@@ -19,7 +19,7 @@ def optimal_attack(
     table: Table,
     on: Literal["fitted", "unseen"],
     suppress: Sequence[str],
-    kept: Sequence[str],
+    released_columns: Sequence[str],
     permutations: int,
 ) -> list[ExactFinding]:
     """Return the accuracy of the best possible attack on each suppressed attribute, and on all of them jointly.
@@ -34,7 +34,7 @@ def optimal_attack(
         The side of the split from which they come.
     suppress
         The suppressed attributes.
-    kept
+    released_columns
         Attributes that are released beside the record; each attack is also computed given these.
     permutations
         Permutations of the labels, for the accuracy that chance alone would give.
@@ -48,7 +48,7 @@ def optimal_attack(
         return []
     p = modifier.output_distributions(table.x)
     found = []
-    for names, beside in _attacks(suppress, kept):
+    for names, beside in _attacks(suppress, released_columns):
         labels = joint([table.y[name] for name in names])
         codes = joint([table.y[name] for name in beside]) if beside else None
         usable = labels >= 0 if codes is None else (labels >= 0) & (codes >= 0)
@@ -74,11 +74,11 @@ def optimal_attack(
     return found
 
 
-def _attacks(suppress: Sequence[str], kept: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+def _attacks(suppress: Sequence[str], released_columns: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     # Suppressed attributes to infer jointly, and the released columns that the attacker also has.
     attacks: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((name,), ()) for name in suppress]
     if len(suppress) > 1:
         attacks.append((tuple(suppress), ()))
-    if kept:
-        attacks += [(names, tuple(kept)) for names, _ in list(attacks)]
+    if released_columns:
+        attacks += [(names, tuple(released_columns)) for names, _ in list(attacks)]
     return attacks

@@ -114,22 +114,22 @@ def without_modifier(
     run
         Device and seed.
     """
-    kept: dict[bytes, dict[str, Candidate]] = {}
+    cache: dict[bytes, dict[str, Candidate]] = {}
     hypotheses = [("classes", _class_of(units), np.arange(classes))]
     if len(np.unique(units.classes)) < len(units.classes) <= MOST_UNITS:
         hypotheses.append(("units", units.codes, units.classes))
 
     def attack(split: Split, k: int) -> dict[str, Candidate]:
         name = split.test.tobytes() + split.train.tobytes()
-        if name not in kept:
-            kept[name] = {}
+        if name not in cache:
+            cache[name] = {}
             for what, codes, stands_for in hypotheses:
                 found = calibrated_scores(x, split, Target(codes, len(stands_for)), families, run)
                 if found is not None:
                     prior = _log_prior(units, split, stands_for, what == "units")
                     for scores, suffix in zip(found, ("", ", offset"), strict=True):
-                        kept[name][what + suffix] = (*_by_release(scores, split, n), prior, stands_for)
-        return {**kept[name], **_discriminant(x, split, units, classes, k or size, n)}
+                        cache[name][what + suffix] = (*_by_release(scores, split, n), prior, stands_for)
+        return {**cache[name], **_discriminant(x, split, units, classes, k or size, n)}
 
     return attack
 
@@ -157,22 +157,22 @@ def with_modifier(
         records, so that every hypothesis has the same shares of these codes: what predicts only the released columns
         is then not mistaken for a leak of the target.
     """
-    kept: dict[bytes, dict[str, Candidate]] = {}
+    cache: dict[bytes, dict[str, Candidate]] = {}
     hypotheses = [("classes", _class_of(units), np.arange(classes))]
     if len(np.unique(units.classes)) < len(units.classes):
         hypotheses.append(("units", units.codes, units.classes))
 
     def attack(split: Split, k: int) -> dict[str, Candidate]:
         name = split.test.tobytes() + split.train.tobytes()
-        if name not in kept:
-            kept[name] = {}
+        if name not in cache:
+            cache[name] = {}
             for what, codes, stands_for in hypotheses:
                 prior = _log_prior(units, split, stands_for, what == "units")
                 for balanced in (None,) if beside is None else (None, beside):
                     scores = likelihoods(p, index, split, Target(codes, len(stands_for)), balanced)
                     suffix = "" if balanced is None else ", evened"
-                    kept[name][what + suffix] = (*scores, prior, stands_for)
-        return kept[name]
+                    cache[name][what + suffix] = (*scores, prior, stands_for)
+        return cache[name]
 
     return attack
 
@@ -263,12 +263,12 @@ def _discriminant(x: np.ndarray, split: Split, units: Units, classes: int, k: in
         on = np.clip(((x[rows] - mean) / scale) @ along / length, -5, 5).astype(np.float64)
         return np.concatenate([on, on * on - 1], 1)
 
-    learnt, test = statistics(own), statistics(split.test)
-    validation = learnt[len(split.train) :]
+    own_values, test = statistics(own), statistics(split.test)
+    validation = own_values[len(split.train) :]
     found = {}
     for share in SHRUNK:
-        first = _lda(learnt[: len(split.train)], units.codes[split.train], units, classes, k, share)
-        last = _lda(learnt, units.codes[own], units, classes, k, share)
+        first = _lda(own_values[: len(split.train)], units.codes[split.train], units, classes, k, share)
+        last = _lda(own_values, units.codes[own], units, classes, k, share)
         if first is None or last is None:
             continue
         (w0, b0), (w1, b1) = first, last

@@ -119,7 +119,7 @@ class LinkageFinding:
     ----------
     attacker
         "standardised" and "whitened" take the nearest original in that space; "learnt" maps releases to originals, and
-        is learnt from half of the pairs and tested on the other half; "channel" takes the original with the highest
+        is fitted to half of the pairs and tested on the other half; "channel" takes the original with the highest
         probability of this output.
     on
         Side of the split.
@@ -159,7 +159,7 @@ class VerificationFinding:
     unit
         Name of the unit.
     space
-        Where the cosine of two records is computed: "standardised", or "discriminant", learnt from the fit's units.
+        Where the cosine of two records is computed: "standardised", or "discriminant", fitted to the fit's units.
     before, after
         Equal error rate on originals and on releases, 0 to 0.5; 0.5 is chance.
     before_interval, after_interval
@@ -273,11 +273,11 @@ class ExactFinding:
     attributes
         The suppressed attributes to infer jointly.
     kept
-        Columns beside the record that the attacker also has.
+        Columns that are released beside the record; the attacker has them too.
     on
         Side of the split.
     accuracy, guess
-        Accuracy of the best attack, and of the best guess from the kept columns alone.
+        Accuracy of the best attack, and of the baseline from the columns in `kept` alone.
     permuted, permuted_high
         Mean and 95th percentile of the same accuracy with permuted labels: what chance gives on so many records.
     records

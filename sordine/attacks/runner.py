@@ -66,8 +66,8 @@ class _Job:
         fitted, extra = int(original.fitted.sum()), int(original.auxiliary.sum())
         unseen = len(original.fitted) - fitted - extra
         setting = self.tasks[0].setting
-        learnt = {"A": fitted + extra, "B": (folds - 1) * unseen + folds * extra, "C": (folds - 1) * fitted}[setting]
-        return float(len(self.releases) * len(self.tasks) * max(learnt, 1))
+        training = {"A": fitted + extra, "B": (folds - 1) * unseen + folds * extra, "C": (folds - 1) * fitted}[setting]
+        return float(len(self.releases) * len(self.tasks) * max(training, 1))
 
 
 def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | None = None) -> list[AttackTask]:
@@ -182,13 +182,13 @@ def attack_originals(
     *,
     memory: MutableMapping[Any, Any],
 ) -> Readings:
-    """Return (0, task) -> predictions on the originals. They are kept in `memory`; see `attack_releases`."""
+    """Return (0, task) -> predictions on the originals. `memory` stores them; see `attack_releases`."""
     attack_releases(original, [], attributes, budget, run, memory=memory)
     return _remembered(original, tasks_of(attributes, budget, original.x.shape[1:]), budget, memory)
 
 
 def cache_key(original: AttackData, budget: Budget, task: AttackTask) -> tuple[Any, ...]:
-    """Return the key under which the predictions of a task on the originals are kept."""
+    """Return the key under which the predictions of a task on the originals are stored."""
     return original.digest, budget.folds, repr(ATTACKS.find(task.attacker).from_budget(budget)), task
 
 
@@ -229,8 +229,8 @@ def seconds_left(measured: Sequence[tuple[str, float, float]], left: Sequence[tu
 def _remembered(
     original: AttackData, tasks: Sequence[AttackTask], budget: Budget, memory: MutableMapping[Any, Any]
 ) -> Readings:
-    kept = {task: memory.get(cache_key(original, budget, task)) for task in tasks}
-    return {(0, task): predictions for task, predictions in kept.items() if predictions is not None}
+    stored = {task: memory.get(cache_key(original, budget, task)) for task in tasks}
+    return {(0, task): predictions for task, predictions in stored.items() if predictions is not None}
 
 
 def _release_jobs(
@@ -281,7 +281,7 @@ def _performed(
     def perform(job: _Job) -> tuple[float, list[dict[AttackTask, Predictions]]]:
         started = time.monotonic()
         data = [numbered.get(number, original) for number in job.releases]
-        # The originals are kept for other calls, so their predictions must not depend on what shares work.
+        # Predictions on originals are stored for other calls, so they must not depend on what shares work.
         parts = _predict(data, job.tasks, budget, run, share_work=share_work and job.releases[0] > 0)
         return time.monotonic() - started, parts
 

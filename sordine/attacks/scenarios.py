@@ -103,7 +103,7 @@ class AttackData:
 
 
 def splits(data: AttackData, attribute: str, setting: Setting, seed: int, folds: int) -> list[Split] | str:
-    """Return the splits of one attribute in one scenario, or a sentence that says why there are none.
+    """Return the splits of one attribute in one scenario, or a sentence with the reason why there are none.
 
     A has one split; B and C have one a fold. They are stratified over all attributes, in an order that depends on ids
     and seed only. Groups stay whole, unless a fold would then have classes that the attacker cannot learn. Records that

@@ -22,7 +22,7 @@ def verify(
     """Return equal error rates of recognising pairs of unseen records of one unit, before and after.
 
     The score of a pair is the cosine of its records: standardised by the records of the fit, and in the space of a
-    linear discriminant. The discriminant is learnt from the fit's records of the same kind (originals or releases),
+    linear discriminant. The discriminant is fitted to the fit's records of the same kind (originals or releases),
     where at least three units have two records.
 
     Parameters

@@ -55,7 +55,7 @@ class FeaturePlan:
         What the user should know, such as columns that are left out and why.
     details
         Plain data for the output's metadata.
-    learnt
+    fitted
         Weights that were fitted on this source. Empty where nothing was fitted.
     """
 
@@ -66,7 +66,7 @@ class FeaturePlan:
     consumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
-    learnt: Mapping[str, Tensor] = field(default_factory=dict)
+    fitted: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Extractor(ABC):
@@ -304,7 +304,7 @@ class NetworkExtractor(Extractor):
         Raises
         ------
         SordineError
-            Where weights are missing; the message says where to get them.
+            Where weights are missing; the message names where to get them.
         """
 
     def fit(self, decoded: Decoded, media: Media, run: Run) -> Encode:
@@ -317,7 +317,7 @@ class NetworkExtractor(Extractor):
         """Return how the files of a folder become x, after fitting where the extractor learns."""
         assert isinstance(source, Media)
         found: Decoded | None = None
-        learnt: Mapping[str, Tensor] = {}
+        fitted: Mapping[str, Tensor] = {}
         decoder, workers = self.decoder(source.kind), workers_of(run)
         fits = self.learns and self.weights is None
         if fits or self.cached:
@@ -325,7 +325,7 @@ class NetworkExtractor(Extractor):
         if fits:
             assert found is not None
             encode = self.fit(found, source, run)
-            learnt = encode.weights()
+            fitted = encode.weights()
         else:
             encode = self.open(source.kind, run)
 
@@ -335,7 +335,7 @@ class NetworkExtractor(Extractor):
 
         # The kind marks vectors: raw views of the media can be encoded like them. Pictures have a shape instead.
         note = {"kind": source.kind} if len(encode.shape) == 1 else {"shape": encode.shape}
-        return FeaturePlan(encode.shape, made, encode.dtype, details={**note, **encode.details}, learnt=learnt)
+        return FeaturePlan(encode.shape, made, encode.dtype, details={**note, **encode.details}, fitted=fitted)
 
 
 def _parts(found: Decoded, size: int) -> Iterator[Block]:

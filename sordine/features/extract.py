@@ -21,7 +21,7 @@ from sordine.errors import SordineError
 from sordine.features.base import Extractor, FeaturePlan, workers_of
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.rows import checked, schema_of
-from sordine.features.sources import RawTable, fitted_beside, of_table, open_table, save_learnt, table_in
+from sordine.features.sources import RawTable, fitted_beside, of_table, open_table, save_fitted, table_in
 from sordine.run import RUN_KEYWORDS, Run
 
 NOTE = "sordine.extract"
@@ -179,9 +179,9 @@ def extract(
         run.log(line)
     rows, skipped = _write(extractor, tool, opened, plan, output, options, run)
     fitted = None
-    if plan.learnt:
+    if plan.fitted:
         fitted = fitted_beside(output, extractor)
-        save_learnt(fitted, plan.learnt, force=options.force)
+        save_fitted(fitted, plan.fitted, force=options.force)
         run.log(f"{fitted}: the fitted {extractor}. To extract other sources alike, use it with --weights")
     seconds = time.monotonic() - start
     return Extracted(rows, skipped, math.prod(plan.shape), seconds, (*notes, *plan.notes), fitted)

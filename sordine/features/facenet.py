@@ -55,7 +55,7 @@ class FaceNet(NetworkExtractor):
         return Pictures(SIDE, SIDE)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError where its weights are missing; the message says where to get them."""
+        """Load the network. Raises SordineError where its weights are missing; the message names where to get them."""
         path = weights_file("facenet", self.weights, FACENET_URL)
         with torch.device("meta"):
             net = InceptionResnet()

@@ -35,8 +35,8 @@ class Hubert(NetworkExtractor):
     A clip is resampled to 16 kHz, and cut or padded with zeros at its end to `samples`, at `count_rate` samples a
     second. The 30,000 of MaSS's appendix A fit AudioMNIST's 48 kHz: 0.625 s, which are 10,000 samples for HuBERT and 31
     hidden states. As in the paper, the padding is part of the mean over time, and of the clip's mean and variance. The
-    clip is normalised by these where the checkpoint's preprocessor_config.json says so (as that of the large ones
-    does).
+    clip is normalised by these where the checkpoint's preprocessor_config.json asks for it, as that of the large
+    models does.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Hubert(NetworkExtractor):
         return Waves(RATE, self.length)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError where something is missing; the message says how to get it."""
+        """Load the network. Raises SordineError where something is missing; the message explains how to get it."""
         if find_spec("transformers") is None:
             raise SordineError("transformers is not installed: pip install 'sordine[speech]'")
         folder = hub_folder("hubert-large", self.weights, self.model)

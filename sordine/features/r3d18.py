@@ -65,7 +65,7 @@ class R3D18(NetworkExtractor):
         return Clips(SIDE, SIDE, FRAMES, STEP)
 
     def open(self, kind: Kind, run: Run) -> Encode:
-        """Load the network. Raises SordineError where something is missing; the message says how to get it."""
+        """Load the network. Raises SordineError where something is missing; the message explains how to get it."""
         path = weights_file("r3d18", self.weights, URL, HASH)
         load_torchvision()
         with torch.device("meta"):

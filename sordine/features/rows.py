@@ -51,7 +51,7 @@ def schema_of(
     note: Mapping[str, Any],
     dtype: Any = np.float32,
 ) -> pa.Schema:
-    """Return the schema of the output: id, the source's columns, x; the metadata says how x was made.
+    """Return the schema of the output: id, the source's columns, x; the metadata describes how x was made.
 
     Parameters
     ----------
@@ -69,15 +69,17 @@ def schema_of(
         Plain data for the metadata.
     """
     without = set(without)
-    kept = [f for f in columns if f.name not in without]
+    copied = [f for f in columns if f.name not in without]
     for clash in ("x", "id"):
-        if clash in [f.name for f in kept]:
+        if clash in [f.name for f in copied]:
             raise SordineError(f"{where}: a column is named {clash!r}, as one of the output; rename it")
     options = {f.name: getattr(tool, f.name) for f in fields(tool) if f.name != "weights"}
     options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
     made = {"extractor": name, "version": tool.version, "options": options, "width": math.prod(shape), **note}
-    kept = [pa.field(f.name, _plain(f.type)) for f in kept]
-    return pa.schema([("id", pa.string()), *kept, ("x", feature_type(shape, dtype))], {NOTE: json.dumps(made).encode()})
+    copied = [pa.field(f.name, _plain(f.type)) for f in copied]
+    return pa.schema(
+        [("id", pa.string()), *copied, ("x", feature_type(shape, dtype))], {NOTE: json.dumps(made).encode()}
+    )
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -131,7 +131,7 @@ def fitted_beside(output: Path, name: str) -> Path:
     return output.with_name(f"{output.stem}.{name}.safetensors")
 
 
-def save_learnt(path: Path, learnt: Mapping[str, Tensor], *, force: bool) -> None:
+def save_fitted(path: Path, weights: Mapping[str, Tensor], *, force: bool) -> None:
     """Write fitted weights, atomically."""
     with atomic(path, force=force) as temporary:
-        safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in learnt.items()}, temporary)
+        safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, temporary)

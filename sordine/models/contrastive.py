@@ -1,4 +1,4 @@
-"""A representation that is learnt without labels, for no attribute in particular (MaSS, appendix B.1)."""
+"""A representation that is trained without labels, for no attribute in particular (MaSS, appendix B.1)."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class Modifier(nn.Module):
         Raises
         ------
         SordineError
-            Where x' has another shape than the card says, or a pixel is NaN or infinite.
+            Where x' does not have the shape in the card, or a pixel is NaN or infinite.
         """
         n = len(x)
         padded = np.zeros((self.block, *x.shape[1:]), np.float32)
@@ -212,7 +212,7 @@ class Modifier(nn.Module):
         out = self.eval()(torch.from_numpy(padded).to(device), torch.from_numpy(noise).to(device))
         if tuple(out.x.shape[1:]) != self.output_shape:
             raise SordineError(
-                f"this modifier releases records of shape {tuple(out.x.shape[1:])}, but its card says "
+                f"this modifier releases records of shape {tuple(out.x.shape[1:])}, but its card has "
                 f"{self.output_shape}; fit it again"
             )
         index, mask = (None if part is None else part[:n].cpu().numpy() for part in (out.index, out.mask))

@@ -81,7 +81,7 @@ def vgg16(weights: Path | None = None) -> Perceptual:
     Raises
     ------
     SordineError
-        Where the weights are missing; the message says where to get them.
+        Where the weights are missing; the message names where to get them.
     """
     path = weights_file("vgg16", weights, VGG16_URL)
     layers: list[nn.Module] = []

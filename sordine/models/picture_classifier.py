@@ -192,12 +192,12 @@ def fit_pictures(
     run
         Seed, device, folder and progress.
     marks
-        Plain data that tells the checkpoint of this network from those of others.
+        Plain data that identifies the checkpoint of this network.
 
     Returns
     -------
     float or None
-        The cross-entropy of the last epoch; None where nothing is known of it.
+        The cross-entropy of the last epoch; None where it is not known.
     """
     for name, value, low, high in (
         ("epochs", options.epochs, 1, 1e9),

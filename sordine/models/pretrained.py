@@ -1,6 +1,6 @@
 """Pretrained networks: find their weights on this machine, load them key by key, and run them in blocks of one size.
 
-Nothing is ever downloaded: a message says what is missing and where to get it.
+Nothing is downloaded. Where weights are missing, the error names them and where to get them.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def load_verification(weights: Path | None = None) -> LoadedVerification:
     Raises
     ------
     SordineError
-        Where the weights are missing; the message says where to get them.
+        Where the weights are missing; the message names where to get them.
     """
     path = weights_file("facenet", weights, FACENET_URL)
     with torch.device("meta"):

@@ -244,7 +244,7 @@ def test_bad_pairs_are_refused_in_one_line(z: np.ndarray, x: np.ndarray, setting
         train_feature_attack(np.zeros((5, 2)), np.zeros((5, 2)))
 
 
-def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
+def test_the_audit_rebuilds_pictures_and_reports_how_near(monkeypatch: pytest.MonkeyPatch) -> None:
     x, truth = blobs(200)
     labels = {"person": (truth[:, 0] > 0.5).astype(int)}
     split = np.where(np.arange(200) < 150, "train", "test")
@@ -261,11 +261,10 @@ def test_the_audit_rebuilds_pictures_and_says_how_near() -> None:
     place = {name: i for i, name in enumerate(original.ids)}
     ground = np.array([x[place[name], :, 0, 0] for name in found.ids], float)
     assert np.corrcoef(ground[:, 0], found.rebuilt["decoder"][:, 0, 0, 0])[0, 1] > 0.7
-    # Where pictures are released, they themselves come first: as they are, or darker.
+    # Released pictures are compared first, as they are. The decoders after them need no training for this.
+    monkeypatch.setattr("sordine.attacks.reconstruction.decoder.EPOCH", 2)
     darker = original.with_x((x * 0.5).astype(np.float32))
-    shown = reconstruct(
-        original, darker, Policy(preserve=("person",)), options=ReconstructionOptions(steps=50)
-    ).findings
+    shown = reconstruct(original, darker, Policy(preserve=("person",)), options=ReconstructionOptions(steps=2)).findings
     assert [f.attacker for f in shown] == ["as released", "decoder", "decoder + GAN"]
     lost = np.mean((0.5 * x[150:]) ** 2, (1, 2, 3))
     assert shown[0].psnr == pytest.approx(float(np.mean(10 * np.log10(255**2 / lost))), abs=0.05)

@@ -183,9 +183,10 @@ def test_weights_of_another_kind_are_refused(learnt: dict[Kind, Encode], tmp_pat
 
 def test_an_interrupted_training_ends_with_the_same_vectors(tmp_path: Path, learnt: dict[Kind, Encode]) -> None:
     have, of = media("image")
-    tool = replace(SMALL["image"], epochs=8)
+    tool = replace(SMALL["image"], epochs=6)
     whole = vectors(tool.fit(have, of, Run()), have)
-    assert not np.array_equal(whole, vectors(learnt["image"], have))
+    two_epochs = vectors(learnt["image"], have)
+    assert not np.array_equal(whole, two_epochs)
 
     class Stop(Exception):
         pass
@@ -198,9 +199,9 @@ def test_an_interrupted_training_ends_with_the_same_vectors(tmp_path: Path, lear
         tool.fit(have, of, Run(folder=tmp_path, progress=stop))
     seen: list[int] = []
     again = tool.fit(have, of, Run(folder=tmp_path, progress=lambda what, done, of: seen.append(done)))
-    assert seen == [6, 7, 8]
+    assert seen == [6]
     assert np.array_equal(vectors(again, have), whole)
-    assert not np.array_equal(vectors(tool.fit(have, of, Run(seed=1)), have), whole)
+    assert not np.array_equal(vectors(SMALL["image"].fit(have, of, Run(seed=1)), have), two_epochs)
 
 
 def test_labels_that_are_named_are_learnt_and_gaps_in_them_are_left_out() -> None:
@@ -214,7 +215,7 @@ def test_labels_that_are_named_are_learnt_and_gaps_in_them_are_left_out() -> Non
     with pytest.raises(SordineError, match=r"'sied'.*'side'"):
         replace(SMALL["image"], labels="sied").fit(have, of, Run())
     one = replace(of, records=of.records.append_column("same", pa.array(["a"] * 40)))
-    with pytest.raises(SordineError, match="'same' has fewer than two classes"):
+    with pytest.raises(SordineError, match="'same'"):
         replace(SMALL["image"], labels="same").fit(have, one, Run())
 
 
@@ -223,9 +224,10 @@ def test_only_the_training_side_teaches() -> None:
     side = pa.array(["train"] * 30 + ["test"] * 10)
     split = replace(of, records=of.records.append_column("split", side))
     changed = Decoded(np.concatenate([have.x[:30], 255 - have.x[30:]]), have.lengths, have.rows, (), "image")
-    one, other = (SMALL["image"].fit(d, split, Run()).weights() for d in (have, changed))
+    brief = replace(SMALL["image"], epochs=1)
+    one, other = (brief.fit(d, split, Run()).weights() for d in (have, changed))
     assert all(torch.equal(one[k], other[k]) for k in one)
-    everything = SMALL["image"].fit(changed, of, Run()).weights()
+    everything = brief.fit(changed, of, Run()).weights()
     assert not torch.equal(everything["mean"], one["mean"])
 
 

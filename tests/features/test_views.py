@@ -235,11 +235,11 @@ def test_views_depend_on_the_generator_alone() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("flip", 1.5, "flip=1.5 is a share"),
-        ("scale", (0.9, 0.5), r"scale=\(0.9, 0.5\) is not two shares"),
-        ("crop", 1.0, "shows nothing"),
-        ("speed", (2.0, 1.0), "is not two factors"),
-        ("speed", (0.0, 1.0), "is not two factors"),
+        ("flip", 1.5, "flip=1.5"),
+        ("scale", (0.9, 0.5), r"scale=\(0.9, 0.5\)"),
+        ("crop", 1.0, "crop=1"),
+        ("speed", (2.0, 1.0), "speed="),
+        ("speed", (0.0, 1.0), "speed="),
     ],
 )
 def test_options_out_of_range_are_refused(option: str, value: object, says: str) -> None:
@@ -251,7 +251,7 @@ def test_options_out_of_range_are_refused(option: str, value: object, says: str)
 
 
 class Averages:
-    """Stands for an extractor: the mean of each channel, made a unit vector; counts what it is asked for."""
+    """Stands for an extractor: the mean of each channel as a unit vector. It counts the records."""
 
     width = 3
 
@@ -300,11 +300,11 @@ def test_kept_views_are_made_once_and_picked_from() -> None:
     seen = {tuple(views(batch(7), random(seed))[0][0].tolist()) for seed in range(40)}
     assert len(seen) == PAIRS
     assert encode.records == made
-    assert views.kept is not None
-    assert seen == {tuple(v) for v in views.kept[7, :, 0].tolist()}
+    assert views.stored is not None
+    assert seen == {tuple(v) for v in views.stored[7, :, 0].tolist()}
     again = RawViews(have, encode, options=GENTLE["image"])
     assert encode.records < made + 30  # found in the cache: only the fingerprint was looked at
-    assert np.array_equal(again.kept, views.kept)
+    assert np.array_equal(again.stored, views.stored)
 
 
 def test_a_fingerprint_tells_folders_options_and_extractors_apart() -> None:

@@ -1,7 +1,7 @@
-"""Augmentations of whole batches of raw media, each a pure function of records and of parameters of their own.
+"""Augmentations of batches of raw media: pure functions of the records and of parameters for each record.
 
-Pictures are (b, c, h, w) and clips (b, t, c, h, w), float32 in [0, 1], c = 3 or 1, and what is done to a clip is done
-alike to all its frames; sound is (b, samples) float32. Parameters are (b,), on the records' device.
+Pictures are (b, c, h, w) and clips (b, t, c, h, w), float32 in [0, 1], with c = 3 or 1. All frames of a clip are
+changed in the same way. Sound is (b, samples) float32. Parameters are on the device of the records.
 """
 
 from __future__ import annotations
@@ -20,14 +20,39 @@ NEVER_BLURRED = 1e-3  # a deviation, in pixels, that changes nothing
 
 
 def flip(x: Tensor, which: Tensor) -> Tensor:
-    """Mirror left to right the records that `which` (b,) bool names. (b, ..., h, w) -> the same shape."""
+    """Mirror some records left to right.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    which
+        (b,) bool: the records that are mirrored.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     return torch.where(_wide(which, x), x.flip(-1), x)
 
 
 def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
-    """Blow up a box of each record to the record's size, bilinear: (b, ..., h, w) float -> the same shape.
+    """Enlarge a box of each record to the record's size, by bilinear interpolation.
 
-    boxes: (b, 4), left, top, width and height as shares of the picture. Past its border a picture goes on as its edge.
+    Where a box reaches past the border, the edge is repeated.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    boxes
+        (b, 4): left, top, width and height, as shares of the picture's sides.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     left, top, width, height = boxes.to(x.dtype).unbind(1)
     zero = torch.zeros_like(left)
@@ -40,9 +65,19 @@ def resized_crop(x: Tensor, boxes: Tensor) -> Tensor:
 
 
 def grey(x: Tensor, which: Tensor | None = None) -> Tensor:
-    """All channels replaced by the luma .299 R + .587 G + .114 B, of records named by `which` (b,) bool, or of all.
+    """Replace all channels by the luma 0.299 R + 0.587 G + 0.114 B.
 
-    (b, ..., c, h, w) -> the same shape; one channel is grey already.
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1]. One channel is returned as it is.
+    which
+        (b,) bool: the records that are changed. None changes all.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     if x.shape[-3] == 1:
         return x
@@ -52,28 +87,76 @@ def grey(x: Tensor, which: Tensor | None = None) -> Tensor:
 
 
 def brightness(x: Tensor, factor: Tensor) -> Tensor:
-    """factor * x, kept in [0, 1]: torchvision's adjust_brightness. factor: (b,)."""
+    """Return factor * x, limited to [0, 1], as torchvision's `adjust_brightness`.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    factor
+        (b,), 0 or more.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     return (x * _wide(factor, x)).clamp(0, 1)
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """factor * x + (1 - factor) * mean luma of the record, kept in [0, 1]: torchvision's adjust_contrast. factor: (b,).
+    """Return factor * x + (1 - factor) * mean luma of the record, limited to [0, 1].
 
-    A clip has one mean, that of all its frames, so that it does not flicker.
+    As torchvision's `adjust_contrast`. A clip has one mean, that of all its frames, so that it does not flicker.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    factor
+        (b,), 0 or more.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     mean = grey(x).flatten(1).mean(1)
     return torch.lerp(_wide(mean, x), x, _wide(factor, x)).clamp(0, 1)
 
 
 def saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """factor * x + (1 - factor) * luma, kept in [0, 1]: torchvision's adjust_saturation. factor: (b,)."""
+    """Return factor * x + (1 - factor) * luma, limited to [0, 1], as torchvision's `adjust_saturation`.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    factor
+        (b,), 0 or more.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     return torch.lerp(grey(x), x, _wide(factor, x)).clamp(0, 1)
 
 
 def hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Hue turned by `turn` (b,) of the full circle, value and saturation kept (in HSV): torchvision's adjust_hue.
+    """Change the hue in HSV; value and saturation stay. As torchvision's `adjust_hue`.
 
-    (b, ..., 3, h, w) in [0, 1] -> the same; one channel has no hue.
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1]. One channel is returned as it is.
+    turn
+        (b,) change of the hue, as a share of the full circle.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     if x.shape[-3] == 1:
         return x
@@ -94,9 +177,21 @@ def hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Each record convolved with a Gaussian of deviation sigma (b,) pixels, cut at two deviations of the largest one.
+    """Convolve each record with a Gaussian, cut off at two standard deviations of the largest one.
 
-    (b, ..., h, w) float -> the same shape; past the border a picture goes on as its edge.
+    At the border the edge is repeated.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    sigma
+        (b,) standard deviations in pixels; 0 leaves a record unchanged.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     radius = max(1, math.ceil(2 * float(sigma.max())))
     at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
@@ -111,7 +206,20 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def erase(x: Tensor, boxes: Tensor) -> Tensor:
-    """A box of each record set to the record's mean. (b, ..., h, w); boxes: (b, 4) as for `resized_crop`."""
+    """Set a box of each record to the record's mean.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    boxes
+        (b, 4): left, top, width and height, as shares of the picture's sides.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     height, width = x.shape[-2:]
     left, top, wide, high = (boxes.to(x.dtype) * boxes.new_tensor([width, height, width, height])).unbind(1)
     column = torch.arange(width, device=x.device) + 0.5
@@ -123,9 +231,21 @@ def erase(x: Tensor, boxes: Tensor) -> Tensor:
 
 
 def shade(x: Tensor, slope: Tensor) -> Tensor:
-    """Light from a side: each record times exp(a u + b v), u and v from -1 to 1 across and down, kept in [0, 1].
+    """Light each record from a side: multiply it by exp(a u + b v) and limit it to [0, 1].
 
-    (b, ..., h, w) float; slope: (b, 2), a and b. Ours; of no paper.
+    This operation is ours; no paper describes it.
+
+    Parameters
+    ----------
+    x
+        Pictures (b, c, h, w) or clips (b, t, c, h, w), float in [0, 1].
+    slope
+        (b, 2): a and b. u and v run from -1 to 1, across and down.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     down, across = (torch.linspace(-1, 1, side, dtype=x.dtype, device=x.device) for side in x.shape[-2:])
     light = torch.exp(slope[:, 0, None, None] * across + slope[:, 1, None, None] * down[:, None])
@@ -133,9 +253,25 @@ def shade(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def frames_from(x: Tensor, lengths: Tensor, start: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """The `size` (b,) frames of each clip from frame `start` (b,) on, its last one repeated to the clip's end.
+    """Cut a part out of each clip; its last frame is repeated up to the clip's length.
 
-    (b, t, ...), (b,) -> (b, t, ...), (b,) real frames: fewer than `size` where the clip ends before.
+    Parameters
+    ----------
+    x
+        Clips (b, t, ...).
+    lengths
+        (b,) number of real frames.
+    start
+        (b,) first frame of the part.
+    size
+        (b,) number of frames of the part.
+
+    Returns
+    -------
+    x : torch.Tensor
+        (b, t, ...).
+    lengths : torch.Tensor
+        (b,) real frames; fewer than `size` where the clip ends before.
     """
     size = torch.minimum(size, lengths - start).clamp_min(1)
     at = torch.arange(x.shape[1], device=x.device)
@@ -147,9 +283,23 @@ def frames_from(x: Tensor, lengths: Tensor, start: Tensor, size: Tensor) -> tupl
 
 
 def cut(x: Tensor, lengths: Tensor, start: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """The *crop* of B.1: `size` samples from `start` are deleted and the rest joined; zeros follow.
+    """Delete a part of the sound and join the rest (*crop* of MaSS, B.1); zeros follow.
 
-    x: (b, samples); lengths, start, size: (b,) -> (b, samples), (b,) real samples left.
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    lengths
+        (b,) number of real samples.
+    start, size
+        (b,) first sample and number of samples of the part.
+
+    Returns
+    -------
+    x : torch.Tensor
+        (b, samples).
+    lengths : torch.Tensor
+        (b,) real samples that remain.
     """
     at = torch.arange(x.shape[1], device=x.device)
     source = torch.where(at < start[:, None], at, at + size[:, None])
@@ -158,25 +308,64 @@ def cut(x: Tensor, lengths: Tensor, start: Tensor, size: Tensor) -> tuple[Tensor
 
 
 def silence(x: Tensor, start: Tensor, size: Tensor) -> Tensor:
-    """The *mask* of B.1: `size` samples from `start` are set to zero. x: (b, samples); start, size: (b,)."""
+    """Set a part of the sound to zero (*mask* of MaSS, B.1).
+
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    start, size
+        (b,) first sample and number of samples of the part.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     at = torch.arange(x.shape[1], device=x.device)
     return torch.where((at >= start[:, None]) & (at < (start + size)[:, None]), 0.0, x)
 
 
 def piece(x: Tensor, start: Tensor, size: Tensor) -> Tensor:
-    """Only the `size` samples from `start` on, moved to the front; zeros follow. x: (b, samples); start, size: (b,)."""
+    """Return one part of the sound, moved to the start; zeros follow.
+
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    start, size
+        (b,) first sample and number of samples of the part.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     at = torch.arange(x.shape[1], device=x.device)
     moved = x.gather(1, (at + start[:, None]).clamp_max(x.shape[1] - 1))
     return torch.where(at < size[:, None], moved, 0.0)
 
 
 def speed(x: Tensor, lengths: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Play sound `factor` (b,) times as fast: pitch, formants and pace change together.
+    """Play sound faster or slower: pitch, formants and pace change together.
 
     Linear interpolation weakens frequencies near half the sampling rate.
 
-    x: (b, samples), lengths: (b,) -> (b, samples), (b,) real samples: lengths / factor, at least one and at most all
-    that there is room for. Zeros follow.
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    lengths
+        (b,) number of real samples.
+    factor
+        (b,) speed, above 0; 2 halves the length.
+
+    Returns
+    -------
+    x : torch.Tensor
+        (b, samples); zeros follow the sound.
+    lengths : torch.Tensor
+        (b,) real samples: lengths / factor, from 1 to samples.
     """
     room = x.shape[1]
     left = (lengths / factor).long().clamp(1, room)
@@ -192,14 +381,41 @@ def speed(x: Tensor, lengths: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gain(x: Tensor, decibels: Tensor) -> Tensor:
-    """x times 10^(decibels / 20). x: (b, samples); decibels: (b,)."""
+    """Multiply sound by 10^(decibels / 20).
+
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    decibels
+        (b,).
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
+    """
     return x * _wide(10 ** (decibels / 20), x)
 
 
 def add_noise(x: Tensor, lengths: Tensor, noise: Tensor, decibels: float) -> Tensor:
-    """White noise under each record's root mean square by `decibels`, where the record is real.
+    """Add white noise at a level relative to each record's root mean square; padding stays zero.
 
-    x: (b, samples), lengths: (b,), noise: (b, samples) standard normal.
+    Parameters
+    ----------
+    x
+        Sound (b, samples), float32.
+    lengths
+        (b,) number of real samples.
+    noise
+        (b, samples), standard normal.
+    decibels
+        How far the noise is below the record.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of x.
     """
     level = (x.square().sum(1) / lengths.clamp_min(1)).sqrt() * 10 ** (-decibels / 20)
     real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
@@ -207,5 +423,5 @@ def add_noise(x: Tensor, lengths: Tensor, noise: Tensor, decibels: float) -> Ten
 
 
 def _wide(values: Tensor, like: Tensor) -> Tensor:
-    """(b,) -> (b, 1, ..., 1), to stand beside `like`."""
+    """Return values (b,) as (b, 1, ..., 1), with as many dimensions as `like`."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,4 +1,4 @@
-"""Views of raw media for a table of vectors (MaSS, B.1): augmented files, through the extractor that made the table."""
+"""Views of raw media for a table of vectors (MaSS, appendix B.1): features of augmented files."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def raw_views(
     weights: str | Path | None = None,
     run: Run | None = None,
 ) -> Callable[[Table], Views]:
-    """Return what makes two raw views of a batch of a table's records.
+    """Return a function that gives the raw views of a table's records.
 
     Parameters
     ----------
     table
-        The table file that `extract` made of the folder. Its metadata says how; what its extractor fitted lies beside
-        it.
+        The table file that `extract` made of the folder. Its metadata names the extractor and its options; fitted
+        weights are in a file beside it.
     folder
         The media folder.
     layout, layout_options
-        The data set whose layout the folder has; None detects it.
+        Name and options of the data set's layout; None detects it.
     count
-        Pairs of views made of each record beforehand; 0 makes new ones every time, None takes the default of
+        Pairs of views made of each record beforehand; 0 makes new ones in every call, None takes the default of
         `RawViews`.
     weights
         Weights of the extractor, in place of those beside the table.
     run
-        Device, workers, log and progress.
+        Its device, workers, log and progress are used.
 
     Returns
     -------

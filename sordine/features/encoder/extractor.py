@@ -148,10 +148,12 @@ class Encoder(NetworkExtractor):
         state = read_state(self.weights)
         missing = [name for name in ("mean", "projection") if name not in state]
         if missing:
-            raise SordineError(f"{self.weights} is not a training of encoder: it lacks {missing[0]!r}")
+            raise SordineError(
+                f"{self.weights} does not hold weights of the extractor encoder: they lack {missing[0]!r}"
+            )
         mean, projection = state.pop("mean").float(), state.pop("projection").float()
         changes = [name for name in read(state.pop("steady", None)).split(",") if name]
-        if (asked := named(self.steady, kind)) and sorted(asked) != sorted(changes):
+        if (wanted := named(self.steady, kind)) and sorted(wanted) != sorted(changes):
             how = f"with steady={','.join(changes)}" if changes else "without `steady`"
             raise SordineError(f"{self.weights} was trained {how}; remove the option `steady`, or train again")
         net = self.net(kind)
