@@ -88,6 +88,12 @@ class ProtectCommandOptions(Common):
     layout: Layout = None
     layout_options: LayoutOptions = None
     budget: BudgetName = "standard"
+    max_records: Annotated[
+        int,
+        typer.Option(
+            "--max-records", metavar="N", min=20, help="Attack at most this many records of the fit, and of the others."
+        ),
+    ] = 3000
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: one is made in DIR]")
     ] = None
@@ -136,6 +142,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         key=given.key,
         max_leakage=given.max_leakage,
         budget=parsing.budget(given.budget).name,
+        max_records=given.max_records,
     )
 
 

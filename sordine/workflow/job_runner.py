@@ -334,6 +334,9 @@ def run_job(job: Job, out: Path | None = None, run: Run | None = None, *, force:
         return Outcome(whole, report, flow.release(report), flow.withheld(report))
 
 
+MAX_RECORDS = 3000  # of each side; more make an audit of many attributes take hours
+
+
 @dataclass(frozen=True)
 class ProtectOptions:
     """What `protect` leaves to the owner; None and the empty values leave it to Sordine.
@@ -354,6 +357,8 @@ class ProtectOptions:
         Largest leakage (NAG, 0 to 1). More prevents the release.
     budget
         Budget of the audit: quick, standard or paranoid.
+    max_records
+        Most records of the fit, and most others, that the attacks use; sampled by keyed id where there are more.
     """
 
     extractor: str | None = None
@@ -366,6 +371,7 @@ class ProtectOptions:
     key: Path | None = None
     max_leakage: float | None = None
     budget: str = "standard"
+    max_records: int = MAX_RECORDS
 
 
 def protect(
@@ -438,7 +444,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         seed=run.seed,
         device=run.device,
         workers=run.workers or WORKERS,
-        audit=AuditPart(budget=options.budget, max_leakage=options.max_leakage),  # type: ignore[arg-type]
+        audit=AuditPart(budget=options.budget, max_leakage=options.max_leakage, max_records=options.max_records),  # type: ignore[arg-type]
         out=Path(),
     )
 
