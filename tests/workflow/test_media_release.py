@@ -204,7 +204,7 @@ def test_the_same_release_twice_whatever_the_workers(
     assert not {r["file_name"] for r in rows_of(other.folder)} & {r["file_name"] for r in rows_of(done.folder)}
 
 
-def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: Path, tmp_path: Path) -> None:
+def test_the_log_states_what_is_released(media: Media, table: Path, transformed: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     moves: list[tuple[str, int, int]] = []
     release_media(
@@ -217,7 +217,7 @@ def test_the_owner_is_told_what_leaves(media: Media, table: Path, transformed: P
     messages = "\n".join(lines)
     for word in (
         f"{len(set(DRAWN))} real pictures",
-        "who is in the pool",
+        "in the pool",
         "record's own word",
         "not audited",
         "another",
