@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from sordine.attacks.budget import Budget
@@ -23,6 +25,8 @@ from sordine.data.table import Table
 from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
+from sordine.features.extract import ExtractOptions, extract
+from sordine.features.registry import EXTRACTORS
 from sordine.features.sources import of_table, open_table, table_in
 from sordine.methods.fit import fit
 from sordine.methods.registry import default_method
@@ -34,6 +38,7 @@ from sordine.workflow.transform import transform
 ENOUGH_FOR_ENCODER = 2000  # files below which a network that learns from the folder itself has too little to learn from
 CLASSES_SHOWN = 10
 STRONG = 0.1  # share of an attribute's entropy that another one determines, from which the pair is named
+FEW_FILES, FEW_ROWS = (1, 4), (200, 800)  # records of two extractions that are timed
 SAMPLE = 240  # training records of the larger of two fits that are timed
 
 
@@ -82,11 +87,22 @@ class AttributeSummary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Run times of a fit and of a standard audit in seconds, extrapolated from a sample; None if not measured."""
+    """Run times in seconds, extrapolated from a sample; None where one is not measured.
+
+    Parameters
+    ----------
+    fit, audit
+        A fit and a standard audit. They need a table of vectors.
+    note
+        Why a run time is not estimated.
+    extraction
+        The extraction of a media folder or a raw table, for extractors that are not fitted on their source.
+    """
 
     fit: float | None = None
     audit: float | None = None
     note: str = ""
+    extraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +172,8 @@ class Inspection:
         lines += self._consequences()
         if self.method:
             lines.append(f"method {self.method}: {self.method_reason}")
+        if self.estimate.extraction is not None:
+            lines.append(f"an extraction takes about {duration(self.estimate.extraction)} (estimated from a sample)")
         if self.estimate.fit is not None:
             lines.append(f"a fit takes about {duration(self.estimate.fit)} (estimated from a sample)")
         if self.estimate.audit is not None:
@@ -293,7 +311,8 @@ def inspect(
     layout, layout_options
         Layout of a media folder; None detects it.
     measure
-        Whether to time two fits and an audit of a sample of 320 records.
+        Whether to time two fits and an audit of a sample of 320 records; before an extraction, two extractions of a few
+        records.
 
     Raises
     ------
@@ -325,8 +344,9 @@ def inspect(
     if not measure or resolved is None or not resolved.suppress:
         return found
     if not has_vectors:
-        note = "run times are not estimated before the extraction; inspect the table that it writes"
-        return replace(found, estimate=Estimate(note=note))
+        path = table_in(source) if kind == "table" and source.is_dir() and not is_motion(source, layout) else source
+        media = open_media(source, layout, layout_options) if kind != "table" else None
+        return replace(found, estimate=_timed_extraction(path, media, choice, len(table), run))
     return replace(found, estimate=_measured(table, resolved, found.method, run)) if sound else found
 
 
@@ -440,6 +460,46 @@ def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:
     whole = times[1] + slope * (len(train) - sizes[1])
     tried = min(len(table), 2 * Budget().max_records)
     return Estimate(whole, attacked * max(1.0, tried / len(some)))
+
+
+def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice, records: int, run: Run) -> Estimate:
+    """Time two extractions of a few records, and extrapolate linearly in the number of records."""
+    note = "fits and audits are not timed before the extraction; inspect the table that it writes"
+    name = choice.name or ""
+    if EXTRACTORS.find(name).learns or (source.is_dir() and media is None):
+        return Estimate(note=f"run times are not estimated before the extraction with {name}")
+    times: list[float] = []
+    sizes = [min(size, records) for size in (FEW_FILES if media is not None else FEW_ROWS)]
+    quiet = replace(run, log=silent, progress=None, folder=None)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="inspect-", dir=cache_folder()) as folder:
+        try:
+            for size in sizes:
+                some = Path(folder) / f"{len(times)}"
+                some.mkdir()
+                _copy_some(source, media, size, some)
+                output = Path(folder) / f"{len(times)}.parquet"
+                began = time.monotonic()
+                extract(some, name, output, ExtractOptions(options=choice.options), quiet)
+                times.append(time.monotonic() - began)
+        except SordineError as error:
+            return Estimate(note=f"run times are not estimated: {str(error).replace(folder, str(source))}")
+    slope = max(0.0, (times[1] - times[0]) / max(1, sizes[1] - sizes[0]))
+    return Estimate(note=note, extraction=times[1] + slope * (records - sizes[1]))
+
+
+def _copy_some(source: Path, media: Media | None, size: int, folder: Path) -> None:
+    """Copy evenly spaced files of a media folder, or the first rows of a raw table."""
+    if media is None:
+        opened = open_table(source)
+        pq.write_table(pa.Table.from_batches(list(opened.blocks()), opened.schema).slice(0, size), folder / "t.parquet")
+        return
+    names: list[str] = []
+    for row in np.linspace(0, len(media) - 1, size).astype(int):
+        file = media.root / media.files[row]
+        names.append(f"{len(names)}{file.suffix}")
+        shutil.copyfile(file, folder / names[-1])
+    pa.csv.write_csv(pa.table({FILE_NAME: names}), folder / "metadata.csv")
 
 
 def _about(attribute: AttributeSummary) -> str:

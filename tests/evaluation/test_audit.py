@@ -298,19 +298,19 @@ def test_more_records_than_the_budget() -> None:
 
 
 def test_damaged_releases_are_reported_not_refused() -> None:
-    t = table(400)
+    t, budget = table(400), replace(FAST, families=("logistic",))
     x = t.x.copy()
     x[7] = np.nan
-    found = audit(t, release(t, x), POLICY, budget=FAST, options=AuditOptions(max_leakage=1.0, pretrained=False))
+    found = audit(t, release(t, x), POLICY, budget=budget, options=AuditOptions(max_leakage=1.0, pretrained=False))
     assert found.verdict.level == "broken"
     assert found.passed is False
     assert headline(found, "word").nag == pytest.approx(1)
     ids = np.array([f"other {i}" for i in range(400)], dtype=object)
-    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
+    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert (nothing.verdict.level, nothing.headlines) == ("broken", ())
-    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
+    constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert constant.verdict.level == "broken"
-    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
+    narrow = audit(t, release(t, t.x[:, :6]), POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert headline(narrow, "speaker").nag == pytest.approx(1, abs=0.1)
     assert (narrow.distortion, narrow.pretrained) == ({}, ())
     to_json(nothing)

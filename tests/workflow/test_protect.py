@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,24 @@ def test_a_media_folder_is_inspected_before_its_extraction(tmp_path: Path) -> No
     assert found.extractor.name == "logmel"
     assert found.estimate.fit is None
     assert [a.name for a in found.attributes] == ["speaker"]
+
+
+def test_an_extraction_is_timed_on_a_few_records(tmp_path: Path) -> None:
+    people = ["ann", "bob", "cy"] * 20
+    (tmp_path / "clips").mkdir()
+    for i in range(60):
+        with wave.open(str(tmp_path / "clips" / f"{i}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(np.random.default_rng(i).integers(-999, 999, 4000).astype("<i2").tobytes())
+    rows = pa.table({"file_name": [f"{i}.wav" for i in range(60)], "speaker": people})
+    pa.csv.write_csv(rows, tmp_path / "clips" / "metadata.csv")
+    raw = pa.table({"speaker": people, "age": np.arange(60.0), "town": ["a", "b"] * 30})
+    pq.write_table(raw, tmp_path / "raw.parquet")
+    for source, name in (("clips", "logmel"), ("raw.parquet", "columns")):
+        found = inspect(tmp_path / source, Policy(("speaker",)))
+        assert found.extractor.name == name
+        assert found.estimate.extraction is not None, found.estimate.note
+        assert found.estimate.extraction > 0
+        assert found.estimate.fit is None
