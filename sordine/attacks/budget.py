@@ -153,4 +153,4 @@ def _check_names(option: str, kind: str, names: Sequence[str], known: Any) -> No
         raise SordineError(f"audit: {option} is empty; name at least one {kind}")
     for name in names:
         if name not in known:
-            raise SordineError(f"audit: unknown {kind} {name!r} in {option}; {nearest(name, known)}")
+            raise SordineError(f"audit: unknown {kind} {name!r}; {nearest(name, known)}")

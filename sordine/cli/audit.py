@@ -68,10 +68,10 @@ class AuditOptions(Common):
         Path | None,
         typer.Option("--modifier", metavar="MODIFIER", help="The modifier's folder; its policy is the default."),
     ] = None
-    html: Annotated[Path | None, typer.Option("-o", "--output", metavar="REPORT.html", help="The page to write.")] = (
-        None
-    )
-    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report to write.")] = None
+    html: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="REPORT.html", help="The report as a page.")
+    ] = None
+    json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report as JSON.")] = None
     max_leakage: Annotated[
         float | None,
         typer.Option(
@@ -92,7 +92,7 @@ class AuditOptions(Common):
     max_records: Annotated[
         int | None,
         typer.Option(
-            "--max-records", metavar="N", min=20, help="Use at most this many records of the fit, and of the others."
+            "--max-records", metavar="N", min=20, help="Use at most this many fitted records, and as many unseen ones."
         ),
     ] = None
     more: Annotated[
@@ -106,12 +106,12 @@ class AuditOptions(Common):
         typer.Option(
             "--person",
             metavar="ATTRIBUTE",
-            help="The attribute that names the person; records of a person are pooled. [default: the table's groups]",
+            help="The attribute that identifies the person, to pool records by person. [default: the table's groups]",
         ),
     ] = None
-    match_by_order: Annotated[
-        bool, typer.Option("--match-by-order", help="Without ids: row i of both tables is the same record.")
-    ] = False
+    match_by_order: Annotated[bool, typer.Option("--match-by-order", help="Match tables without ids by row order.")] = (
+        False
+    )
     originals: Annotated[
         bool, typer.Option("--originals/--no-originals", help="Show original records in the report.")
     ] = True
@@ -124,7 +124,7 @@ class AuditOptions(Common):
     ] = None
     media_after: Annotated[
         Path | None,
-        typer.Option("--media-after", metavar="FOLDER", help="Show the files of the same names in this folder too."),
+        typer.Option("--media-after", metavar="FOLDER", help="Also show the files of the same names in this folder."),
     ] = None
     extractor: Annotated[
         str | None,
@@ -146,7 +146,7 @@ class AuditOptions(Common):
     ] = False
     identity: Annotated[
         str | None,
-        typer.Option("--identity", metavar="ATTRIBUTE", help="The attribute that names the face (--reconstruct)."),
+        typer.Option("--identity", metavar="ATTRIBUTE", help="The attribute that identifies the face (--reconstruct)."),
     ] = None
     verification: Annotated[
         Path | None,

@@ -24,13 +24,13 @@ Watch = Annotated[
         "-w",
         "--watch",
         metavar="NAMES",
-        help="Attributes hidden from the method and attacked by the audit; 'none' for none. [default: all others]",
+        help="Attributes that the method does not use and the audit measures; 'none' for none. [default: all others]",
     ),
 ]
 Features = Annotated[
     Names,
     typer.Option(
-        "--features", metavar="COLUMNS", help="The feature column, or several as channels. [default: found by type]"
+        "--features", metavar="COLUMNS", help="The column of vectors, or several as channels. [default: found by type]"
     ),
 ]
 MethodOptions = Annotated[
@@ -97,7 +97,7 @@ MethodName = Annotated[
         "-m",
         "--method",
         metavar="NAME",
-        help="The method. [default: the one that protects best]",
+        help="The method. [default: transport, or substitution for copies]",
         autocompletion=methods,
     ),
 ]

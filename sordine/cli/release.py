@@ -101,5 +101,5 @@ def _key(given: ReleaseOptions) -> Key:
         return key_of_modifier(given.modifier or given.transformed, given.key)
     fingerprint = read_note(given.transformed, "sordine.transform").get("key")
     if fingerprint is None:
-        raise SordineError(f"{given.transformed} was not written by sordine transform; give the key file with --key")
+        raise SordineError(f"{given.transformed} was not written by sordine transform; give the table that it wrote")
     return key_by_fingerprint(given.transformed.absolute().parent, fingerprint)

@@ -62,7 +62,7 @@ class SweepOptions(Common):
             "-m",
             "--method",
             metavar="NAMES",
-            help="The methods. [default: the one that protects best]",
+            help="The methods. [default: transport]",
             autocompletion=methods,
         ),
     ] = None

@@ -222,7 +222,7 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
         return "holds", f"{h.sentence} {left}."
     over = f"{left}. That is more than the limit of {percent(limit)}."
     if h.may_be_luck:
-        luck = "For one attack this is above the baseline, but the best of so many attacks can get there by chance."
+        luck = "This is above the baseline, but with several attacks the best one can be that high by chance."
         return "unclear", f"{h.sentence} {luck} {over}"
     if h.at_chance:
         return "unclear", f"{h.sentence} This cannot be distinguished from the baseline. {over}"
@@ -298,7 +298,7 @@ def _over_limit(case: _Case) -> str:
 
 
 def _open(case: _Case) -> str:
-    return f"Whether attacks can still infer {_list(case.names)} is not clear"
+    return f"It is unclear whether attacks can still infer {_list(case.names)}"
 
 
 def _up_to(share: float) -> str:

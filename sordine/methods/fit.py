@@ -135,11 +135,10 @@ def _check_labels(method: Method, table: Table, policy: Policy) -> None:
 def excess_sentences(exact: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each suppressed attribute that the outputs reveal, on unseen records, beyond chance."""
     return [
-        f"The best possible attacker, with the modifier and {e['records']:,} unseen records and their labels, infers "
-        f"{e['accuracy'] - e['permuted']:.1%} more of `{e['attributes'][0]}` among these records than permuted labels "
-        f"give. More "
-        "records of each class, fewer outputs or a higher temperature help. The audit measures what other attackers "
-        "infer."
+        f"On {e['records']:,} unseen records, the best possible attacker with the modifier and these records' labels "
+        f"predicts `{e['attributes'][0]}` with an accuracy {e['accuracy'] - e['permuted']:.1%} higher than with "
+        "permuted labels. To reduce this, use more records of each class, fewer outputs or a higher temperature. The "
+        "audit measures what other attackers infer."
         for e in exact
         if e["on"] == "unseen" and not e["kept"] and len(e["attributes"]) == 1 and e["accuracy"] > e["permuted_high"]
     ]
@@ -164,7 +163,8 @@ def limit_sentences(found: Entanglement, unseen: int) -> list[str]:
             sentences.append(f"{unseen:,} unseen records are too few to certify any leakage of `{name}`.")
         else:
             sentences.append(
-                f"{unseen:,} unseen records cannot certify a leakage of `{name}` under {smallest:.1%}, with any method."
+                f"With {unseen:,} unseen records, no method can be certified to leak less than {smallest:.1%} "
+                f"of `{name}`."
             )
     return sentences
 

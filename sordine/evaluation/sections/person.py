@@ -342,8 +342,8 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
         )
     return (
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
-        f"{many(worst.k)} records of one `{worst.unit}` in {rate}. One of so many figures can be high by chance; the "
-        f"verdict mentions it where chance is excluded. {ADVICE}"
+        f"{many(worst.k)} records of one `{worst.unit}` in {rate}. This is the highest of many figures, "
+        f"so it can be high by chance. The verdict mentions it only if chance is excluded. {ADVICE}"
     )
 
 

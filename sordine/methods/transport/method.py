@@ -145,9 +145,7 @@ class Transport(Method):
         readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
         modifier = self.balance(space, readers, x, secret, strata)
         if self.cells > len(usable) // FEWEST:
-            run.log(
-                f"transport: {len(modifier.codes)} cells, a quarter of the training records, in place of {self.cells}"
-            )
+            run.log(f"transport: only {len(modifier.codes)} outputs (cells), not {self.cells}: there are few records")
         for number, u in enumerate(policy.preserve):
             first = [int(np.flatnonzero(joined == v)[0]) for v in range(int(joined.max()) + 1)]
             modifier.strata[:, number] = torch.from_numpy(table.y[u][usable][first])
@@ -212,9 +210,8 @@ class Transport(Method):
             )
         else:
             sentences.append(
-                f"What is released is one of {entries} means of records ({records / entries:.0f} records a mean on "
-                f"average), "
-                "not the records themselves."
+                f"Each record is replaced by one of {entries} means of records; on average, a mean is made from "
+                f"{records / entries:.0f} records."
             )
             alone = int((modifier.weight < ALONE).sum())
             if alone:

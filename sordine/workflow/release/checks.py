@@ -65,7 +65,9 @@ def check_working(
     file = TableFile(transformed)
     note = read_note(transformed, "sordine.transform")
     if not note:
-        raise SordineError(f"{transformed} was not written by sordine transform: original records are not released")
+        raise SordineError(
+            f"{transformed} was not written by sordine transform; only transformed records can be released"
+        )
     policy = {r: [str(n) for n in names] for r, names in (note.get("policy") or {}).items() if isinstance(names, list)}
     _check_columns(file, policy)
     _check_report(report, transformed, force_leaky)

@@ -173,13 +173,13 @@ def announce(links: Path, report: Report | None, log: Callable[[str], None]) -> 
     elif report.passed is False or report.verdict.level in ("leaks", "broken"):
         log(f"Released DESPITE the result of the audit: {report.verdict.title}. The manifest states it.")
     elif report.verdict.level == "unclear":
-        log(f"The result of the audit is unclear: {report.verdict.title}")
+        log(f"The verdict of the audit is 'unclear': {report.verdict.title}")
     elif report.verdict.adds_up:
         log(f"Result of the audit: {report.verdict.title}. Release nothing that shows which records belong together.")
     if report is not None and report.made.get("budget") == "quick":
         families = ", ".join(map(str, report.made.get("families", ())))
         log(
             f"The audit had the budget quick ({families} only), which is for trials. Audit with --budget standard "
-            "before records leave."
+            "before you share records."
         )
-    log(f"{links}: the ids of the pseudonyms; keep this file")
+    log(f"{links}: the ids of the pseudonyms; store this file, but do not share it")
