@@ -149,6 +149,6 @@ def test_audit_and_release_refuse_a_call(made: Path, refused: Refused, tmp_path:
     assert "'D'" in refused("audit", t, x, "-s", "speaker", "--scenario", "D")
     assert "-s" in refused("audit", t, t)
     assert "--max-leakage" in refused("audit", t, x, "-s", "speaker", "--max-leakage", "7")
-    assert "--key" in refused("release", t, "-o", tmp_path / "out")
+    assert "sordine transform" in refused("release", t, "-o", tmp_path / "out")
     assert "no.parquet" in refused("release", tmp_path / "no.parquet", "-o", tmp_path / "out")
     assert "no.json" in refused("release", x, "-o", tmp_path / "out", "--report", tmp_path / "no.json")
