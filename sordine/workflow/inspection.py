@@ -311,8 +311,7 @@ def inspect(
     layout, layout_options
         Layout of a media folder; None detects it.
     measure
-        Whether to time two fits and an audit of a sample of 320 records; before an extraction, two extractions of a few
-        records.
+        Whether to time fits and an audit of 320 records or, without vectors, extractions of a few records.
 
     Raises
     ------
@@ -344,9 +343,8 @@ def inspect(
     if not measure or resolved is None or not resolved.suppress:
         return found
     if not has_vectors:
-        path = table_in(source) if kind == "table" and source.is_dir() and not is_motion(source, layout) else source
         media = open_media(source, layout, layout_options) if kind != "table" else None
-        return replace(found, estimate=_timed_extraction(path, media, choice, len(table), run))
+        return replace(found, estimate=_timed_extraction(source, media, choice, len(table), run))
     return replace(found, estimate=_measured(table, resolved, found.method, run)) if sound else found
 
 
@@ -466,7 +464,7 @@ def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice
     """Time two extractions of a few records, and extrapolate linearly in the number of records."""
     note = "fits and audits are not timed before the extraction; inspect the table that it writes"
     name = choice.name or ""
-    if EXTRACTORS.find(name).learns or (source.is_dir() and media is None):
+    if EXTRACTORS.find(name).learns or name == "windows":
         return Estimate(note=f"run times are not estimated before the extraction with {name}")
     times: list[float] = []
     sizes = [min(size, records) for size in (FEW_FILES if media is not None else FEW_ROWS)]
@@ -491,7 +489,7 @@ def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice
 def _copy_some(source: Path, media: Media | None, size: int, folder: Path) -> None:
     """Copy evenly spaced files of a media folder, or the first rows of a raw table."""
     if media is None:
-        opened = open_table(source)
+        opened = open_table(table_in(source) if source.is_dir() else source)
         pq.write_table(pa.Table.from_batches(list(opened.blocks()), opened.schema).slice(0, size), folder / "t.parquet")
         return
     names: list[str] = []
