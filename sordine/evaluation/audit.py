@@ -1,4 +1,4 @@
-"""The audit: attacks learn from released and from original records, and a report says what they infer."""
+"""The audit: attacks learn from released and from original records, and a report states what they infer."""
 
 from __future__ import annotations
 

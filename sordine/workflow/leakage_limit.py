@@ -2,7 +2,7 @@
 
 Each candidate is fitted on one half of the training records and tested on the other, and the other way round, so that
 every training record is held out once. The table's own test records are not touched. `sordine.workflow.certificates`
-says what follows from the predictions, and why testing several candidates does not spoil it.
+states what follows from the predictions, and why testing several candidates does not spoil it.
 """
 
 from __future__ import annotations
