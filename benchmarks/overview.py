@@ -95,7 +95,7 @@ CASES = {
 
 
 def configurations(policy: Policy, seen: Iterable[str]) -> dict[str, tuple[str, dict[str, Any], Policy]]:
-    """Name in the table -> method, settings, and the policy that the method is told (MaSS's table 2 adds terms one by one)."""
+    """Return name -> method, options and policy (MaSS's table 2 adds terms one by one)."""
     blind = dataclasses.replace(policy, preserve=())
     out: dict[str, tuple[str, dict[str, Any], Policy]] = {
         "nothing": ("nothing", {}, policy),
@@ -119,7 +119,7 @@ def configurations(policy: Policy, seen: Iterable[str]) -> dict[str, tuple[str, 
 
 
 def load(case: Case, work: Path) -> Table:
-    """The case's table, extracted once."""
+    """Return the case's table, extracted once."""
     path = work / f"{case.name}.parquet"
     if not path.exists():
         extract(Path(os.environ["SORDINE_DATA"]) / case.source, case.extractor, path, options=case.options)
@@ -127,7 +127,7 @@ def load(case: Case, work: Path) -> Table:
 
 
 def measure(case: Case, work: Path, fresh: bool) -> None:
-    """Every configuration on one data set: one split, one key, the standard audit."""
+    """Measure every configuration on one data set: one split, one key, the standard audit."""
     table = load(case, work)
     key = Key.of_seed(SEED)
     memory: dict[Any, Any] = {}
@@ -175,7 +175,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
 
 
 def judges(modifier: Any, table: Table, released: Table, policy: Policy, folder: Path) -> dict[str, dict[str, float]]:
-    """MaSS's own protocol: the classifiers that it was trained against, never retrained, on unseen records before and after."""
+    """Run MaSS's own protocol: its classifiers, never retrained, on unseen records before and after."""
     train, test, after = table.part("train"), table.part("test"), released.part("test")
     out: dict[str, dict[str, float]] = {"judges_before": {}, "judges_after": {}}
     for name in (a for _, names in policy.roles() for a in names):
@@ -187,7 +187,7 @@ def judges(modifier: Any, table: Table, released: Table, policy: Policy, folder:
 
 
 def kept(report: Report) -> dict[str, Any]:
-    """What of a report the page needs: no record."""
+    """Return the parts of a report that the page needs, without records."""
     whole = dataclasses.asdict(report)
     return {
         part: whole[part]
@@ -196,9 +196,9 @@ def kept(report: Report) -> dict[str, Any]:
 
 
 def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -> None:
-    """Substitution over `folds` folds and `keys` keys: every record is once unseen, and drawn anew under every key.
+    """Measure substitution over folds and keys: every record is once unseen, and drawn again under every key.
 
-    Settings B and C are tried under the first key of the first WITHIN folds: they cost most.
+    Scenarios B and C, the most expensive ones, run under the first key of the first WITHIN folds.
     """
     table = load(case, work)
     order = np.empty(len(table), np.int64)
@@ -233,7 +233,10 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
 
 
 def pool(case: Case) -> dict[str, Any] | None:
-    """The pooled figures: accuracies summed over folds and keys, then the worst attacker; n is the number of distinct records."""
+    """Return the pooled figures: accuracies summed over folds and keys, then the worst attacker.
+
+    Intervals use the number of distinct records.
+    """
     parts = [u.read() for u in STORE.units(f"pooled-{case.name}--")]
     if not parts:
         return None
@@ -257,7 +260,7 @@ def pool(case: Case) -> dict[str, Any] | None:
             best_before = max(cells, key=lambda a: cells[a][1])
             best_after = max(cells, key=lambda a: cells[a][2])
             before, after = cells[best_before][1] / cells[best_before][0], cells[best_after][2] / cells[best_after][0]
-            tried = MOST[case.name]  # over the folds every record is tried, in each setting
+            tried = MOST[case.name]  # over the folds every record is tested, in each scenario
             interval = nag_interval(after, before, guess, tried)
             rows.append(
                 {

@@ -8,28 +8,31 @@ from benchmarks.harness import Store, markdown_table, percent
 
 HEAD = """# Overview: every method, pretrained and retrained
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/overview.jsonl`:
+One command measures the figures, stores them in `benchmarks/results/overview.jsonl` and writes this page:
 
     SORDINE_DATA=... make results
 
-It is what `python -m benchmarks.overview` does; `--fresh` measures everything again. `SORDINE_DATA` names a folder that holds
+It runs `python -m benchmarks.overview`; `--fresh` measures everything again. `SORDINE_DATA` names a folder with
 `fsdd`, `emodb`, `adult` and `motionsense` ({sources}).
 
-**How to read it.** *Retrained*: accuracy, on released records, of the worst of four attacker families (logistic, nearest
-neighbours, trees, perceptron), each trained on released records of the same kind, in the worst of three settings for a suppressed
-attribute (A: trained on the records the modifier was fitted on, tried on the others; B and C: cross-validated within the unseen
-and within the fitted records) and in setting A for the others. *NAG*: (retrained - guess) / (best attacker on the originals - guess),
-with a 95 % interval; 0 is nothing left, 1 is everything left. *Pretrained*: accuracy on unseen released records of a classifier that
-learnt on originals and was **never retrained**. That is how MaSS is measured in its paper. It is not privacy: the column
-beside it shows what a retrained attacker reads of the same records.
+**How to interpret it.** *Retrained*: accuracy, on released records, of the worst of four attacks (logistic
+regression, nearest neighbours, trees, perceptron), each trained on released records of the same kind. For a
+suppressed attribute it is the worst of three scenarios: A is trained on the records that the modifier was fitted on
+and tested on the others; B and C are cross-validated within the unseen and within the fitted records. For the other
+attributes it is scenario A. *NAG*: (retrained - baseline) / (best attacker on the originals - baseline), with a 95
+% interval; at 0 nothing of the attribute can be inferred, at 1 as much as from the originals. *Pretrained*:
+accuracy on unseen released records of a classifier trained on originals and **never retrained**. MaSS is measured
+so in its paper. It does not measure privacy: the column beside it shows the accuracy of a retrained attacker on the
+same records.
 
-One split (75/25, stratified, keyed by seed 0), one key, training seed 0, audit seed 0, unless the heading says otherwise.
+One split (75/25, stratified, keyed by seed 0), one key, training seed 0, audit seed 0, unless the heading states
+otherwise.
 """
 
 
 def nag(row: dict[str, Any]) -> str:
     if row["nag"] is None:
-        return "cannot be told"
+        return "undefined"
     return f"{max(row['nag'], 0):.3f} [{max(row['low'], 0):.2f}, {max(row['high'], 0):.2f}]"
 
 
@@ -39,9 +42,10 @@ def section(case: Any, parts: list[dict[str, Any]]) -> str:
     lines = {h["attribute"]: h for h in first["headlines"]}
     out = [
         f"\n## {case.name}: {case.sentence}\n",
-        f"`{case.extractor}` features; suppress {', '.join(case.policy.suppress)}; preserve {', '.join(case.policy.preserve)}"
+        f"`{case.extractor}` features; suppress {', '.join(case.policy.suppress)}; "
+        f"preserve {', '.join(case.policy.preserve)}"
         + (f"; watch {', '.join(case.policy.watch)}" if case.policy.watch else "")
-        + f". Attacked: {first['made']['fitted']:,} records that the modifier was fitted on, {first['made']['unseen']:,} unseen"
+        + f". Attacked: {first['made']['fitted']:,} fitted records, {first['made']['unseen']:,} unseen"
         + (
             " (samples of " + " and ".join(f"{whole:,}" for _, whole in first["made"]["sampled"].values()) + ")"
             if first["made"]["sampled"]
@@ -58,7 +62,7 @@ def section(case: Any, parts: list[dict[str, Any]]) -> str:
     for a in order:
         role = lines[a]["role"]
         head += [f"{a} ({role}): pretrained", "retrained", "NAG"]
-    rows = [["*guess*"], ["*original*"]]
+    rows = [["*baseline*"], ["*original*"]]
     for a in order:
         rows[0] += ["", percent(lines[a]["guess"]), ""]
         own = {p["attribute"]: p for p in first["pretrained"]}
@@ -66,9 +70,9 @@ def section(case: Any, parts: list[dict[str, Any]]) -> str:
     for part in parts:
         row = [part["configuration"]]
         found = {h["attribute"]: h for h in part["headlines"]}
-        told = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
+        pretrained = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
         for a in order:
-            row += [percent(told.get(a)), percent(found[a]["after"]), nag(found[a])]
+            row += [percent(pretrained.get(a)), percent(found[a]["after"]), nag(found[a])]
         rows.append(row)
     out.append(markdown_table(head, rows))
     return "\n".join(out)
@@ -96,8 +100,8 @@ def mass_section(case: Any, parts: list[dict[str, Any]]) -> str:
         rows.append(row)
     return (
         f"\n### {case.name}: MaSS in the configurations of its table 2\n\n"
-        "*Its own classifier* is the one that MaSS was trained against (the paper's protocol), *another classifier* was pretrained apart "
-        "from it, and neither was ever retrained.\n\n" + markdown_table(head, rows)
+        "*Its own classifier* is the one that MaSS was trained against (the paper's protocol); *another classifier* was "
+        "pretrained separately. Neither was retrained.\n\n" + markdown_table(head, rows)
     )
 
 
@@ -117,7 +121,7 @@ def exact_section(case: Any, parts: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     return f"\n### {case.name}: the exact best attacker on substitution's channel\n\n" + markdown_table(
-        ["reads", "on", "accuracy", "guess", "the same with labels permuted"], rows
+        ["attribute", "on", "accuracy", "baseline", "the same with permuted labels"], rows
     )
 
 
@@ -136,14 +140,15 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
     ]
     return (
         f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
-        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; settings B and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and keys, "
-        "then the best attacker is taken; intervals count distinct records once.\n\n"
-        + markdown_table(["attribute", "role", "setting", "before", "after", "guess", "NAG, unclipped"], rows)
+        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; scenarios B "
+        f"and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and keys; then the best "
+        "attacker is taken. Intervals count distinct records once.\n\n"
+        + markdown_table(["attribute", "role", "scenario", "before", "after", "baseline", "NAG, unclipped"], rows)
     )
 
 
 def summary(store: Store) -> str:
-    """The README's table: FSDD, a row a method."""
+    """Return the README's table: FSDD, a row per method."""
     rows = []
     for name in (
         "nothing",
@@ -157,10 +162,10 @@ def summary(store: Store) -> str:
         if part is None:
             return ""
         found = {h["attribute"]: h for h in part["headlines"]}
-        told = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
+        pretrained = {p["attribute"]: p["after"] for p in part["pretrained"]} | (part.get("judges_after") or {})
         cells = [
             name.split(":")[0],
-            percent(told["speaker"]),
+            percent(pretrained["speaker"]),
             percent(found["speaker"]["after"]),
             nag(found["speaker"]),
         ]
@@ -170,8 +175,8 @@ def summary(store: Store) -> str:
 
 
 def page(cases: dict[str, Any], store: Store, pooled: dict[str, Any]) -> str:
-    """The whole page, of whatever has been measured."""
-    out = [HEAD.format(sources="origin and licence of each stand in its SOURCE.md")]
+    """Return the whole page, for all that has been measured."""
+    out = [HEAD.format(sources="their SOURCE.md files state origin and licence")]
     for name, case in cases.items():
         parts = [u.read() for u in store.units(f"{name}--")]
         if not any(p["configuration"] == "nothing" for p in parts):

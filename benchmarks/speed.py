@@ -1,7 +1,7 @@
-"""Speed and memory, as ratios within one run: `make bench`, or `python -m benchmarks.speed [engine|attackers|leace|transform]`.
+"""Measure speed and memory, as ratios within one run: `make bench`, or `python -m benchmarks.speed`.
 
-Each figure compares Sordine with the plain way to do the same work, taken in turn on the same machine, so that the
-ratio means something even where the machine is slow or shared.
+Arguments select parts: engine, attackers, leace, transform. Each figure compares Sordine with plain code for the same work,
+in turn on the same machine, so that the ratio is valid where the machine is slow or shared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(a: Callable[[], object], b: Callable[[], object], times: int) -> tuple[float, float, float]:
-    """Median seconds of a and of b, and the median of a/b over the pairs, after one warm-up of each."""
+    """Return median seconds of a and of b, and the median of a/b over the pairs, after one warm-up of each."""
     a(), b()
     pairs = [(seconds(a), seconds(b)) for _ in range(times)]
     return (
@@ -43,7 +43,7 @@ def in_turn(a: Callable[[], object], b: Callable[[], object], times: int) -> tup
     )
 
 
-def say(what: str, figure: float, bound: str, detail: str) -> None:
+def show(what: str, figure: float, bound: str, detail: str) -> None:
     print(f"{what:<58} {figure:8.3f}   bound {bound:<8} {detail}", flush=True)
 
 
@@ -57,7 +57,7 @@ def table(n: int, width: int, attributes: dict[str, int], seed: int = 0) -> Tabl
 
 
 def engine() -> None:
-    """MaSS, 560-d, batch 64: the engine against a loop written out by hand, the same steps from the same start."""
+    """Compare the engine with a hand-written loop of the same steps (MaSS, 560-d, batch 64)."""
     from sordine.methods.mass.method import Mass, MassModifier, Published, place
     from sordine.models.classifier import Classifier
     from sordine.models.contrastive import Agnostic
@@ -93,11 +93,11 @@ def engine() -> None:
                 player.schedule.step()
 
     a, b, ratio = in_turn(by_engine, by_hand, 7)
-    say("training engine / hand-written loop (MaSS, 560-d, batch 64)", ratio, "<= 1.05", f"{a:.2f} s, {b:.2f} s")
+    show("training engine / hand-written loop (MaSS, 560-d, batch 64)", ratio, "<= 1.05", f"{a:.2f} s, {b:.2f} s")
 
 
 def attackers() -> None:
-    """Eight perceptron attackers on the same 2,250 records, together against one after another."""
+    """Compare eight perceptron attackers on the same 2,250 records, together and one after another."""
     from sordine.attacks.mlp import Task, train_together
 
     records = table(2250, 560, {f"a{i}": 6 + i % 5 for i in range(4)})
@@ -109,17 +109,17 @@ def attackers() -> None:
     ]
     x = np.asarray(records.x)
     a, b, ratio = in_turn(lambda: train_together(x, tasks), lambda: [train_together(x, [task]) for task in tasks], 3)
-    say("eight MLP attackers together / one after another", ratio, "<= 0.50", f"{a:.2f} s, {b:.2f} s")
+    show("eight MLP attackers together / one after another", ratio, "<= 0.50", f"{a:.2f} s, {b:.2f} s")
 
 
 def leace() -> None:
-    """Applying our LEACE against the public concept-erasure package, 200,000 x 512, rank 9."""
+    """Compare our LEACE with the public concept-erasure package, 200,000 x 512, rank 9."""
     from sordine.methods.leace import Leace
 
     try:
         from concept_erasure import LeaceFitter as Public
     except ImportError:
-        print("leace: the concept-erasure package is not installed (make bench installs it)")
+        print("leace: the concept-erasure package is not installed; make bench installs it")
         return
     records = table(20000, WIDTH, {"s": 10})
     ours = Leace().fit(records, Policy(("s",)), Run())
@@ -132,7 +132,7 @@ def leace() -> None:
     with torch.no_grad():
         difference = float((ours(x[:1000], none[:1000]).x - public(x[:1000])).abs().max())
         a, b, ratio = in_turn(lambda: ours(x, none), lambda: public(x), 9)
-    say(
+    show(
         "leace applied / concept-erasure applied (200,000 x 512)",
         ratio,
         "<= 1.00",
@@ -145,7 +145,8 @@ import sys, threading, time
 from pathlib import Path
 {imports}
 def anonymous():
-    return sum(int(l.split()[1]) for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("RssAnon")) / 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(l.split()[1]) for l in lines if l.startswith("RssAnon")) / 1024
 base, peak, going = anonymous(), 0.0, True
 def watch():
     global peak
@@ -161,10 +162,11 @@ print(took, peak - base)
 """
 
 OURS = (
-    "from sordine.methods.registry import load\nfrom sordine.workflow.transform import transform_file\nfrom sordine.keys import Key\nimport torch\n",
+    "from sordine.methods.registry import load\nfrom sordine.workflow.transform import transform_file\n"
+    "from sordine.keys import Key\nimport torch\n",
     "transform_file(load(sys.argv[1]), sys.argv[2], sys.argv[3], key=Key.of_seed(0), force=True)",
 )
-# The bare product: the same five layers by torch on large blocks, all cores, the same file read and one like it written.
+# The bare product: the layers in torch on large blocks, all cores, with the same input file and a similar output file.
 BARE = (
     "import numpy as np, pyarrow as pa, pyarrow.parquet as pq, torch\n",
     """
@@ -172,19 +174,21 @@ torch.manual_seed(0)
 layers = [torch.nn.Linear(a, b) for a, b in zip((512, 256, 128, 256), (256, 128, 256, 512))]
 file = pq.ParquetFile(sys.argv[2], memory_map=True, pre_buffer=False)
 schema = file.schema_arrow
-with torch.no_grad(), pq.ParquetWriter(sys.argv[3], schema, compression="NONE", use_dictionary=False, write_statistics=False) as writer:
+options = {"compression": "NONE", "use_dictionary": False, "write_statistics": False}
+with torch.no_grad(), pq.ParquetWriter(sys.argv[3], schema, **options) as writer:
     for block in file.iter_batches(batch_size=16384):
         x = torch.from_numpy(block.column("x").flatten().to_numpy().reshape(-1, 512))
         for layer in layers:
             x = layer(x)
         flat = pa.array(x.numpy().reshape(-1))
-        writer.write_batch(pa.record_batch([block.column("id"), pa.FixedSizeListArray.from_arrays(flat, 512)], schema=schema))
+        columns = [block.column("id"), pa.FixedSizeListArray.from_arrays(flat, 512)]
+        writer.write_batch(pa.record_batch(columns, schema=schema))
 """,
 )
 
 
 def child(code: tuple[str, str], *arguments: str) -> tuple[float, float]:
-    """Seconds, and peak anonymous memory beyond the imported libraries' own (MB), of a piece of work in a new process."""
+    """Return the seconds and the peak anonymous memory beyond imports (MB) of code in a new process."""
     program = CHILD.format(imports=code[0], work=code[1])
     out = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True).stdout
     took, memory = map(float, out.split()[-2:])
@@ -192,7 +196,7 @@ def child(code: tuple[str, str], *arguments: str) -> tuple[float, float]:
 
 
 def transform() -> None:
-    """2 million x 512 vectors through MaSS, file to file: anonymous memory, and speed against the bare product."""
+    """Measure MaSS on 2 million x 512 vectors, file to file: memory, and speed against the bare product."""
     import pyarrow as pa
 
     from sordine.data.table_io import feature_array, feature_type, write_blocks
@@ -215,15 +219,15 @@ def transform() -> None:
         source, ours, bare = (str(Path(folder, n)) for n in ("in.parquet", "ours.parquet", "bare.parquet"))
         write_blocks(source, schema, blocks())
         pairs = []
-        for _ in range(1 if ROWS > 500_000 else 3):  # a large run is minutes long, and long enough to be steady
+        for _ in range(1 if ROWS > 500_000 else 3):  # a large run takes minutes and varies little
             pairs.append((child(OURS, str(Path(folder, "m")), source, ours), child(BARE, "", source, bare)))
             Path(ours).unlink(), Path(bare).unlink()
         rate = statistics.median(b[0] / o[0] for o, b in pairs)
         took, plain = statistics.median(o[0] for o, _ in pairs), statistics.median(b[0] for _, b in pairs)
         memory = max(o[1] for o, _ in pairs)
     size = f"{ROWS:,} x {WIDTH}"
-    say(f"transform / bare matrix product, rate ({size})", rate, ">= 0.70", f"{took:.1f} s, {plain:.1f} s")
-    say("transform, peak anonymous memory beyond the libraries, MB", memory, "< 1000", "")
+    show(f"transform / bare matrix product, rate ({size})", rate, ">= 0.70", f"{took:.1f} s, {plain:.1f} s")
+    show("transform, peak anonymous memory beyond the libraries, MB", memory, "< 1000", "")
 
 
 PARTS = {"engine": engine, "attackers": attackers, "leace": leace, "transform": transform}

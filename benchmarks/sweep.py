@@ -1,12 +1,11 @@
 """docs/results/sweep.md: a ten-point sweep against ten separate runs of fit, transform and audit, on FSDD.
 
-    SORDINE_DATA=../shared/data python -m benchmarks.sweep [--points 10] [--table FSDD.parquet] [--page docs/results/sweep.md]
+    SORDINE_DATA=../shared/data python -m benchmarks.sweep [--points 10] [--table FSDD.parquet] [--page PAGE]
 
-Both sides are the commands that a user would type, each in a process of its own, one after another, on the same table, under
-the same key, with the same attributes, families, settings, seeds and folds. The separate audits leave out what a sweep leaves out too
-(persons pooled, the pretrained classifiers), which the command line would add: they are called in Python. Time is wall-clock time and, since another
-process may be at work on the machine, processor time too. --table takes a table that was extracted before (log-mel) in place
-of the data.
+Both sides are commands, each in its own process, one after another. They share the table, the key, the attributes, attacks,
+scenarios, seeds and folds. The separate audits are called in Python, without the attacks that a sweep omits too (several
+records of one person, pretrained classifiers). Time is wall-clock time and, since other processes may run, processor time.
+--table takes an extracted table (log-mel) instead of the data.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ class Spent:
 
 
 def sordine(*words: str | Path) -> Spent:
-    """Run one command; what it took."""
+    """Run one command, and return its time."""
     return timed(*SORDINE[1:], *words, "--quiet")
 
 
 def plain_audit(table: Path, released: Path, modifier: Path, key: Path, report: Path) -> None:
-    """The standard audit of single records."""
+    """Run the standard audit of single records."""
     policy = Policy((SUPPRESS,), (PRESERVE,), ())
     found = audit(
         Table.read(table),
@@ -72,7 +71,7 @@ def plain_audit(table: Path, released: Path, modifier: Path, key: Path, report: 
 
 
 def timed(*words: str | Path) -> Spent:
-    """Run Python with these words; what it took."""
+    """Run Python with these arguments, and return its time."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -81,11 +80,13 @@ def timed(*words: str | Path) -> Spent:
 
 
 def separate(folder: Path, table: Path, key: Path, name: str, value: Any) -> tuple[dict[str, Spent], dict[str, Any]]:
-    """One point by three commands: what each took, and the report."""
+    """Measure one point by three commands; return their times and the report."""
     modifier, released, report = (folder / f"{value}{end}" for end in ("", ".parquet", ".json"))
     policy = ["-s", SUPPRESS, "-p", PRESERVE, "-w", "none"]
     took = {
-        "fit": sordine("fit", table, *policy, "-m", METHOD, "--set", f"{name}={value}", "--key", key, "-o", modifier),
+        "fit": sordine(
+            "fit", table, *policy, "-m", METHOD, "--option", f"{name}={value}", "--key", key, "-o", modifier
+        ),
         "transform": sordine("transform", modifier, table, "--key", key, "-o", released),
         "audit": timed("-m", "benchmarks.sweep", "--audit", table, released, modifier, key, report),
     }
@@ -93,7 +94,7 @@ def separate(folder: Path, table: Path, key: Path, name: str, value: Any) -> tup
 
 
 def heads(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The headlines of a report by attribute."""
+    """Return the headlines of a report by attribute."""
     return {h["attribute"]: h for h in report["headlines"]}
 
 
@@ -132,8 +133,8 @@ def main() -> None:
             alone.append(report)
             for what, spent in one.items():
                 took[what] = took.get(what, Spent(0, 0)) + spent
-            told = ", ".join(f"{what} {s.wall:.0f} s ({s.cpu:.0f} s)" for what, s in one.items())
-            print(f"{name} {value}: {told}", flush=True)
+            times = ", ".join(f"{what} {s.wall:.0f} s ({s.cpu:.0f} s)" for what, s in one.items())
+            print(f"{name} {value}: {times}", flush=True)
         points = json.loads(figures.read_text(encoding="utf-8"))["points"]
     written = text(values, name, swept, took, [p["report"] for p in points], alone)
     given.page.write_text(written, encoding="utf-8")
@@ -148,15 +149,16 @@ def text(
     points: list[dict[str, Any]],
     alone: list[dict[str, Any]],
 ) -> str:
-    """The page."""
+    """Return the page."""
     whole = sum(took.values(), Spent(0, 0))
     made = alone[0]["made"]
     lines = [
         "# A sweep against separate runs",
         "",
-        f"FSDD, 3,000 clips as log-mel vectors, `{SUPPRESS}` suppressed, `{PRESERVE}` preserved, {METHOD} along `{name}`, {len(values)} points; "
-        f"attackers: {', '.join(made['families'])}; settings {', '.join(made['settings'])}; seed {made['seeds'][0]}; {made['folds']} folds. "
-        f"{os.cpu_count()} processor cores ({platform.machine()}). Made by `python -m benchmarks.sweep --points {len(values)}`.",
+        f"FSDD, 3,000 clips as log-mel vectors, `{SUPPRESS}` suppressed, `{PRESERVE}` preserved, {METHOD} along `{name}`, "
+        f"{len(values)} points; attacks: {', '.join(made['families'])}; scenarios {', '.join(made['settings'])}; "
+        f"seed {made['seeds'][0]}; {made['folds']} folds. {os.cpu_count()} processor cores ({platform.machine()}). Made by "
+        f"`python -m benchmarks.sweep --points {len(values)}`.",
         "",
         "| | wall-clock, s | processors, s |",
         "| --- | --- | --- |",
@@ -166,7 +168,7 @@ def text(
         f"| sweep / separate | {swept.wall / whole.wall:.2f} | {swept.cpu / whole.cpu:.2f} |",
         "",
         "The fits of both sides are the same. So are the attacks, except that a sweep grows trees on distinct records. Figures "
-        "are NAG; the leakage is that of the worst setting.",
+        "are NAG; the leakage is that of the worst scenario.",
         "",
         f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate |",
         "| --- | --- | --- | --- | --- |",
@@ -178,9 +180,9 @@ def text(
 
 
 def figure(headline: dict[str, Any]) -> str:
-    """NAG and its interval."""
+    """Return NAG and its interval, in words."""
     if headline["nag"] is None:
-        return "untold"
+        return "undefined"
     return f"{headline['nag']:.3f} ({headline['low']:.3f} to {headline['high']:.3f})"
 
 

@@ -2,7 +2,8 @@
 
     SORDINE_DATA=... python -m benchmarks.replacement [--on plane,faces,utkface,yale_b] [--first N] [--page]
 
-Every unit is kept in benchmarks/results/replacement.jsonl as soon as it is measured; a second call measures what is missing.
+Every unit is stored in benchmarks/results/replacement.jsonl as soon as it is measured. A second call measures the missing
+units.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ PAGE = HOME / "docs" / "results" / "replacement.md"
 
 
 def measure(on: list[str], first: int, work: Path) -> None:
-    """Measure what is missing, in the order of `units`."""
+    """Measure the missing units, in the order of `units`."""
     benches: dict[tuple[str, str], Bench] = {}
     for what in list(units())[:first]:
         data = "plane" if isinstance(what, Plane) else what.data
         if data not in on or unit_of(what).exists():
             continue
         if data in DATA and DATA[data].source and "SORDINE_DATA" not in os.environ:
-            print(f"{what.name}: left out, as SORDINE_DATA does not say where it is", flush=True)
+            print(f"{what.name}: left out; set SORDINE_DATA to the folder of the data sets", flush=True)
             continue
         start = time.perf_counter()
         if isinstance(what, Fit):
@@ -50,17 +51,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     known = ("plane", *DATA)
     parser.add_argument("--on", default=",".join(known), help=f"of {', '.join(known)}")
-    parser.add_argument("--first", type=int, default=1000, help="only the first so many units")
-    parser.add_argument("--page", action="store_true", help="only write the page, of what has been measured")
-    parser.add_argument(
-        "--work", type=Path, default=HOME / "out" / "replacement", help="where tables and models are kept"
-    )
+    parser.add_argument("--first", type=int, default=1000, help="measure at most the first N units")
+    parser.add_argument("--page", action="store_true", help="write the page without measuring")
+    parser.add_argument("--work", type=Path, default=HOME / "out" / "replacement", help="folder of tables and models")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     asked.work.mkdir(parents=True, exist_ok=True)
     for name in asked.on.split(","):
         if name not in known:
-            raise SystemExit(f"no data set is called {name!r}; there are {', '.join(known)}")
+            raise SystemExit(f"unknown data set {name!r}; choose from {', '.join(known)}")
     try:
         if not asked.page:
             measure(asked.on.split(","), asked.first, asked.work)

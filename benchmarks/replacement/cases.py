@@ -1,4 +1,4 @@
-"""What is measured: the plane, and the fits on pictures, in the order of their importance."""
+"""Units: the plane, and the fits on pictures, in the order of their importance."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sordine.keys import Key
 
 RUNS = 5
 PLANE = {"train": 20_000, "test": 2_560}
-# Chosen on a seed that is none of the runs'. Half the preset's widths (the paper prints none for the plane), and a batch of 128: what 75
-# fits on one core leave room for.
+# Chosen on a seed outside the runs. Half the preset's widths (the paper prints none for the plane) and a batch of 128, so
+# that 75 fits on one core are affordable.
 PLANE_FIELDS: dict[str, Any] = {
     "distance": "l2",
     "hidden": (64, 128, 64),
@@ -33,7 +33,7 @@ PLANE_FIELDS: dict[str, Any] = {
     "schedule": "cosine",
     "epochs": 8,
 }
-# Preset `small`, narrower, with faster players: chosen in trials on the synthetic faces, seed 0: see the page for what slower ones did.
+# Preset `small`, narrower, with faster networks, chosen on the synthetic faces, seed 0. The page has the slower ones.
 PICTURE_FIELDS: dict[str, Any] = {
     "widths": (8, 16, 32, 64),
     "discriminator_width": 16,
@@ -41,7 +41,7 @@ PICTURE_FIELDS: dict[str, Any] = {
     "filter_lr": 5e-4,
     "judge_lr": 5e-4,
 }
-# Other starts, measured before, with readers of half the width, and slower: from nothing, as the paper's UNet has it, and from x.
+# Other starts, with slower classifiers of half the width: from nothing, as the paper's UNet, and from x.
 STARTS: dict[str, dict[str, Any]] = {
     "": {},
     "from-nothing": {
@@ -71,10 +71,11 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One fit on pictures. data: of DATA. secret: what is replaced. start: of STARTS. seed: of the fit. fields: of the method, beyond PICTURE_FIELDS and those
-    of the start.
+    """One fit on pictures.
 
-    audited: the common audit as well. reversed: the real-or-fake attack as well.
+    data: of DATA. secret: the replaced attribute. start: of STARTS. seed: of the fit. fields: of the method, beyond
+    PICTURE_FIELDS and those of the start. audited: whether the standard audit runs. reversed: whether the real-or-fake
+    attack runs.
     """
 
     data: str
@@ -97,7 +98,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Data:
-    """A set of pictures: its sentence, which attributes the fixed classifiers read beside the secret, and the rounds."""
+    """A set of pictures: its sentence, the attributes of fixed classifiers beside the secret, and the epochs."""
 
     sentence: str
     utility: tuple[str, ...]

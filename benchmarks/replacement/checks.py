@@ -1,4 +1,4 @@
-"""Whether ours has the shape of the paper's: one line a question, with the figures it was decided by."""
+"""Check whether our results have the shape of the paper's: one line per claim, with its figures."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LOST = 0.05  # of utility
 INDEPENDENT = 0.1
 
 
-def with_span(read: Figures) -> str:
-    """An accuracy with its interval."""
-    return f"{percent(read['share'])} ({percent(read['low'])} to {percent(read['high'])})"
+def with_span(found: Figures) -> str:
+    """Return an accuracy with its interval."""
+    return f"{percent(found['share'])} ({percent(found['low'])} to {percent(found['high'])})"
 
 
 def plane(pooled: Mapping[float, Mapping[str, Figures]]) -> Iterator[str]:
-    """ours <= entropy <= likelihood: within the noise of the runs at every budget and strictly from 1.0 on.
+    """Check ours <= entropy <= likelihood: within the noise of the runs at every budget and strictly from 1.0 on.
 
-    Decided by the differences run by run, which share their data: the interval of their mean by Student's t.
+    The differences of the runs, which share their data, decide: the interval of their mean by Student's t.
     """
-    for epsilon, reads in pooled.items():
+    for epsilon, releases in pooled.items():
         for lower, upper in (("ours", "entropy"), ("entropy", "likelihood")):
-            a, b = reads[lower], reads[upper]
+            a, b = releases[lower], releases[upper]
             between, low, high = spread(np.subtract(a["runs"], b["runs"]))
             words = (
                 f"{percent(a['share'])} against {percent(b['share'])} %, run by run {100 * between:+.1f} "
@@ -46,7 +46,7 @@ def plane(pooled: Mapping[float, Mapping[str, Figures]]) -> Iterator[str]:
 
 
 def spread(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of some runs, and its 95 % interval by Student's t; all of everything where there is one run: (n,) -> mean, low, high."""
+    """Return the mean of some runs (n,) and its 95 % interval by Student's t, which is infinite for one run."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, -np.inf, np.inf
@@ -55,7 +55,7 @@ def spread(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def order(epsilon: float, both: Figures | None, generator: Figures | None) -> Iterator[str]:
-    """Table 2's ordering at one budget."""
+    """Check table 2's ordering at one budget."""
     if both is None:
         return
     ours, rivals = both["both"], {"the filter alone": both["filter"]}
@@ -65,8 +65,9 @@ def order(epsilon: float, both: Figures | None, generator: Figures | None) -> It
     for name, rival in rivals.items():
         a, b = ours["retrained"], rival["retrained"]
         text = (
-            f"budget {epsilon:g}{fits}: the retrained attacker reads less after filter and generator than after {name}: "
-            f"{with_span(a)} against {with_span(b)} %, moved by {ours['mean_square']:.4f} against {rival['mean_square']:.4f}"
+            f"budget {epsilon:g}{fits}: the retrained attacker is less accurate after filter and generator than after {name}: "
+            f"{with_span(a)} against {with_span(b)} %, moved by {ours['mean_square']:.4f} against "
+            f"{rival['mean_square']:.4f}"
         )
         if a["share"] < b["share"] and a["high"] >= b["low"]:
             yield f"within noise (lower, but the intervals overlap): {text}"
@@ -75,25 +76,25 @@ def order(epsilon: float, both: Figures | None, generator: Figures | None) -> It
 
 
 def succeeded(found: Figures, original: Figures, secret: str) -> str:
-    """The fixed classifier reads s' nearly as well as it reads s of originals."""
-    read, best = found["both"]["success"]["share"], original["fixed"][secret]["share"]
+    """Check that the fixed classifier infers s' nearly as accurately as it infers s from originals."""
+    share, best = found["both"]["success"]["share"], original["fixed"][secret]["share"]
     return verdict(
-        read >= SUCCESS * best,
-        f"at budget {BUDGETS[-1]:g} the fixed classifier reads s' at {percent(read)} %, at least {SUCCESS:g} of its "
+        share >= SUCCESS * best,
+        f"at budget {BUDGETS[-1]:g} the fixed classifier has {percent(share)} % for s', at least {SUCCESS:g} of its "
         f"{percent(best)} % on originals",
     )
 
 
 def useful(epsilon: float, found: Figures, original: Figures, names: Sequence[str]) -> str:
-    """Utility by fixed classifiers within five points of the originals'."""
+    """Check that utility by fixed classifiers is within five points of the originals'."""
     before = sum(original["fixed"][n]["share"] for n in names) / len(names)
     lost = before - found["both"]["utility"]
-    text = f"budget {epsilon:g}: fixed classifiers of what is not secret lose {100 * lost:.1f} points, at most {100 * LOST:g}"
+    text = f"budget {epsilon:g}: fixed classifiers of the other attributes lose {100 * lost:.1f} points, at most {100 * LOST:g}"
     return verdict(lost <= LOST, text)
 
 
 def independent(epsilon: float, found: Figures) -> str:
-    """Table 3: correlations with attributes that are independent."""
+    """Check table 3: correlations with independent attributes."""
     worst = max(found["both"]["correlations"].items(), key=lambda pair: abs(pair[1]))
     return verdict(
         abs(worst[1]) <= INDEPENDENT,

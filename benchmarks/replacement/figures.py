@@ -1,4 +1,4 @@
-"""The page's pictures: figure 5's scatters of the plane, and contact sheets of synthetic faces (nobody's face)."""
+"""The page's pictures: figure 5's scatters of the plane, and contact sheets of synthetic faces (no real person)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PANELS = {
 
 
 def figures(work: Path, folder: Path) -> None:
-    """Write what has been measured."""
+    """Write the pictures of all that has been measured."""
     folder.mkdir(parents=True, exist_ok=True)
     plane = unit_of(Plane(2.0, 0))
     if plane.exists():
@@ -34,7 +34,7 @@ def figures(work: Path, folder: Path) -> None:
 
 
 def scatter(shown: dict[str, Sequence[Sequence[float]]], path: Path) -> None:
-    """Four panels side by side; a point's colour is its true secret, and the line is the best original classifier's."""
+    """Draw four panels; a point's colour is its true secret, and the line is the best classifier of originals."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (len(PANELS) * (SIDE + 8), SIDE + 18), "white")

@@ -1,4 +1,4 @@
-"""One unit: fit, release, and read what is released: the paper's measures, the reversal attack, the common audit."""
+"""Measure one unit: fit, release, the paper's measures, the reversal attack and the standard audit."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ COMMON = Budget(families=("logistic", "resnet"), settings=("A",))
 
 
 def unit_of(what: Plane | Fit | str) -> Unit:
-    """Where a unit's figures are kept."""
+    """Return the store of a unit's figures."""
     return STORE.unit(what if isinstance(what, str) else what.name)
 
 
 def keep(what: Plane | Fit | str, found: dict[str, Any]) -> None:
-    """Keep a unit's figures."""
+    """Store a unit's figures."""
     unit_of(what).write(found)
 
 
 def own_rows(table: Table) -> Split:
-    """The attacker's records are the training side, every fourth of them to choose by; it is tried on the others."""
+    """Return the attacker's records: the training side, every fourth for validation; the others are the test side."""
     assert table.split is not None
     own = np.flatnonzero(table.split)
     held = np.arange(len(own)) % VALIDATION == VALIDATION - 1
@@ -69,7 +69,7 @@ def own_rows(table: Table) -> Split:
 
 
 def interval(share: float, records: int) -> dict[str, float]:
-    """A share with its 95 % interval."""
+    """Return a share with its 95 % interval."""
     low, high = wilson(share * records, records)
     return {"share": share, "low": low, "high": high, "records": records}
 
@@ -78,7 +78,7 @@ def interval(share: float, records: int) -> dict[str, float]:
 
 
 def measure_plane(what: Plane) -> dict[str, Any]:
-    """Both criteria on the Gaussians of one run, and what a retrained attacker reads of f (likelihood), f and g after f (entropy)."""
+    """Measure both criteria on the Gaussians of one run: retrained attackers on f (likelihood), f and g after f."""
     table, key = plane_of(what.run), Key.of_seed(what.run)
     trial = own_rows(table)
     policy = Policy(("secret",), (), ())
@@ -113,7 +113,7 @@ def measure_plane(what: Plane) -> dict[str, Any]:
 
 
 def read_plane(x: np.ndarray, table: Table, trial: Split) -> dict[str, Any]:
-    """The best of a perceptron and a logistic regression, both retrained, chosen on the attacker's own records."""
+    """Return the better of a retrained perceptron and logistic regression, by the attacker's own records."""
     labels = table.y["secret"]
     (perceptron,) = train_together(
         x, [Task(labels, 2, trial.train, trial.validation, SEED)], options=dataclasses.replace(TRAINING, steps=1500)
@@ -130,7 +130,7 @@ def read_plane(x: np.ndarray, table: Table, trial: Split) -> dict[str, Any]:
 
 @torch.no_grad()
 def released_by(modifier: ReplacementModifier, table: Table, key: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x' (the last filter's), x'' and s' of all records, by the noise that a release under this key has; pictures as uint8."""
+    """Return x' (of the last filter), x'' and s' of all records, with the noise of a release under this key."""
     noise = np.clip(key.uniform("release", table.ids, modifier.noise), 2.0**-24, 1 - 2.0**-24).astype(np.float32)
     first: list[np.ndarray] = []
     second: list[np.ndarray] = []
@@ -150,7 +150,7 @@ def _as_released(x: Tensor, table: Table) -> np.ndarray:
 
 
 def worst(release: dict[str, Any], line: dict[str, Any]) -> None:
-    """The privacy loss of an audited release is what its best attacker reads, whoever trained it."""
+    """Set the privacy loss of an audited release to the accuracy of its best attacker."""
     read = release["retrained"]
     if line["after"] > read["share"]:
         release["retrained"] = interval(line["after"], read["records"]) | {
@@ -159,7 +159,7 @@ def worst(release: dict[str, Any], line: dict[str, Any]) -> None:
 
 
 class Bench:
-    """A data set with its fixed classifiers and what is read of its originals, made once."""
+    """A data set with its fixed classifiers and the figures of its originals, made once."""
 
     def __init__(self, data: str, secret: str, work: Path) -> None:
         loaded = load(data, secret, work)
@@ -182,7 +182,7 @@ class Bench:
         }
 
     def reference(self) -> dict[str, Any]:
-        """What is read of the originals: by fixed classifiers, and by the attacker that is retrained on releases."""
+        """Measure the originals: fixed classifiers, and the attacker that is retrained on releases."""
         x, tried = self.table.x, self.trial.test
         y = self.table.y
         read = {name: self.read(name, x[tried]) for name in self.names}
@@ -194,17 +194,19 @@ class Bench:
             "guess": {n: majority(y[n][tried]) for n in self.names},
             "classes": {n: list(self.table.classes[n]) for n in self.names},
             "retrained": self.retrained(np.asarray(x)),
-            # Of the training records, as table 4 is.
+            # Of the training records, as in table 4.
             "labels": self.correlated({n: y[n][self.table.split] for n in self.names}),
         }
 
     def read(self, name: str, x: np.ndarray) -> np.ndarray:
-        """Classes that a fixed classifier names."""
+        """Return the predictions of a fixed classifier."""
         return picture_outputs(self.fixed[name], x).argmax(1)
 
     def correlated(self, classes: dict[str, np.ndarray]) -> dict[str, float]:
-        """Pearson's correlation of the secret's classes with every other attribute's; of more than two classes, the largest
-        of the correlations with each class against the others."""
+        """Return Pearson's correlation of the secret with every other attribute.
+
+        For more than two classes it is the largest correlation with one class against the others.
+        """
         out = {}
         for name, codes in classes.items():
             if name == self.secret:
@@ -225,8 +227,10 @@ class Bench:
         return out
 
     def retrained(self, x: np.ndarray) -> dict[str, Any]:
-        """The privacy loss: the better of the audit's residual network and its logistic regression, both trained on released
-        training records and tried on released others."""
+        """Return the privacy loss: the better of the audit's residual network and its logistic regression.
+
+        Both are trained on released training records and tested on the other released records.
+        """
         y, t, classes = self.table.y[self.secret], self.trial, len(self.table.classes[self.secret])
         own, tried = t.train[y[t.train] >= 0], t.test[y[t.test] >= 0]
         reader = pictures.train_resnet(x, y, classes, own, t.validation, run=Run(seed=SEED + 1))
@@ -237,7 +241,7 @@ class Bench:
         return interval(privacy_loss(y[tried], read[best]), len(tried)) | {"attacker": best}
 
     def measure(self, what: Fit) -> dict[str, Any]:
-        """Fit and read."""
+        """Measure one fit."""
         settings = {
             **PICTURE_FIELDS,
             "variant": what.variant,
@@ -276,7 +280,7 @@ class Bench:
         return found
 
     def looked_at(self, x: np.ndarray, drawn: np.ndarray | None) -> dict[str, Any]:
-        """One release: privacy loss, fixed classifiers, success, correlations, realised distortion (in [0, 1])."""
+        """Measure a release: privacy loss, fixed classifiers, success, correlations, distortion (in [0, 1])."""
         tried, y = self.trial.test, self.table.y
         read = {name: self.read(name, x[tried]) for name in self.names}
         moved = (x[tried].astype(np.float32) - self.table.x[tried]) / 255
@@ -292,7 +296,7 @@ class Bench:
         return out
 
     def reversed(self, x: np.ndarray) -> dict[str, Any]:
-        """Section 6's attack."""
+        """Run section 6's attack."""
         attack = reverse(
             self.table.x,
             x,
@@ -304,7 +308,7 @@ class Bench:
         return {k: v for k, v in dataclasses.asdict(attack).items() if k != "predicted"}
 
     def audited(self, x: np.ndarray, policy: Policy) -> dict[str, Any]:
-        """The common audit's line on the secret."""
+        """Return the standard audit's line on the secret."""
         released = dataclasses.replace(self.table, x=x, y={}, classes={})
         report = audit(
             self.table,
@@ -319,7 +323,7 @@ class Bench:
 
     @torch.no_grad()
     def sheet(self, modifier: ReplacementModifier, what: Fit) -> None:
-        """A contact sheet of some records tried; kept with the work, copied to the page only of synthetic faces."""
+        """Write a contact sheet of some test records to `work`; only those of synthetic faces go to the page."""
         from sordine.data.media.contact_sheet import contact_sheet
 
         rows = self.trial.test[:SHOWN]

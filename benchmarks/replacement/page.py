@@ -36,43 +36,52 @@ from benchmarks.replacement.paper import (
 from sordine.metrics.nag import wilson
 
 NAMES = ("likelihood", "entropy", "ours")
-# In words, by hand from the figures and the sheets.
-_SMILING = """**In short.** From x, with readers and a judge that keep up, what is released stays a face. At .01 the filter covers the mouth and some of the
-eyes, the generator draws a mouth again, and all that was asked is there, the order over two seeds. At .05 the filter takes most of the face (see the sheet of the first
-seed) and the generator redraws part of it: s' is read and no independent attribute goes with it, but utility falls, by 15 points in one seed and 7 in the other. At
-.005 the generator brings nothing against the retrained attacker. Alone it hides nothing at any budget: it moves pictures by .0015, however far it may. The paper's
-54 % at .05, of 100 epochs of 162,770 pictures, is not reached: in some 1,500 rounds retrained attackers still read four faces of five.
-The players' rates and widths were chosen in ten trials on these faces, seed 0, by the same figures; seed 1, UTKFace and Extended Yale B had no say.
+# Conclusions, written by hand from the figures and the contact sheets.
+_SMILING = """**Summary.** From x, with classifiers and judges as fast as the generator, released pictures stay faces. At .01 the
+filter covers the mouth and some of the eyes, the generator draws a mouth again, and every claim holds, the order
+over two seeds. At .05 the filter removes most of the face (see the sheet of the first seed) and the generator
+redraws part of it: s' is inferred and no independent attribute changes with it, but utility falls, by 15 points in
+one seed and 7 in the other. At .005 the generator adds nothing against the retrained attacker. Alone it hides
+nothing at any budget: it moves pictures by .0015, whatever the budget. The paper's 54 % at .05, of 100 epochs of
+162,770 pictures, is not reached: after some 1,500 rounds retrained attackers are still correct for four faces of
+five. The rates and widths of the networks were chosen in ten fits on these faces, seed 0, by the same figures; seed
+1, UTKFace and Extended Yale B had no influence.
 """
-_GENDER = """**In short.** A fixed classifier reads s' here too; age and race, which lie all over a face, go with what is taken and put in.
+_GENDER = """**Summary.** A fixed classifier infers s' here too. Age and race, which the whole face shows, change with the
+removed and the new value.
 """
-_LIGHT = """**In short.** Where the light comes from is most of what these pictures show: at this budget the filter leaves little else of the person either, and in 1,600
-rounds on 1,286 pictures the generator learns to draw the light only where no filter stands before it.
+_LIGHT = """**Summary.** The side of the light determines most of these pictures. At this budget the filter leaves little else
+of the person either. In 1,600 rounds on 1,286 pictures the generator draws the new light only where no filter
+precedes it.
 """
 SHORT = {("faces", "smiling"): _SMILING, ("utkface", "gender"): _GENDER, ("yale_b", "light_side"): _LIGHT}
 
 HEAD = """# Replacement, figure by figure
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/replacement.jsonl`:
+One command measures the figures, stores them in `benchmarks/results/replacement.jsonl` and writes this page:
 
     SORDINE_DATA=... python -m benchmarks.replacement
 
-`--on plane,faces` chooses, `--page` writes the page only. What is not measured yet stands at the end; the command
-goes on where it was. `SORDINE_DATA` names a folder that holds `utkface` and `yale_b`; without it their rows are left out.
-The paper's CelebA was not to be had: the paper's figures beside ours are about other pictures, larger networks and
-hundreds of times the training (100 epochs of 162,770 pictures, 13 hours on a V100). What can be compared is the *shape*.
+`--on plane,faces` selects data sets; `--page` writes the page only. Units that are not measured yet are listed at
+the end; the command resumes with them. `SORDINE_DATA` names a folder with `utkface` and `yale_b`; without it their
+rows are left out. The paper's CelebA was not available. The paper's figures beside ours are for other pictures,
+larger networks and hundreds of times the training (100 epochs of 162,770 pictures, 13 hours on a V100). Compare the
+*shape*.
 
-**How to read it.** *Retrained*: accuracy (per cent) on unseen released records of an attacker that learnt on released records, of
-pictures the better of a residual network and a logistic regression, whichever reads the tried records better, which errs upwards (the paper's privacy loss, whose
-attacker's network is not printed; low is private, the *guess* is what knowing nothing gives); in brackets the 95 % Wilson interval of so many records of one fit. Where it says *audit*, the audit's attackers
-were tried besides. *Fixed*: a classifier that learnt on originals and was never retrained; what it reads is utility or success, never privacy. *Moved by*:
-the realised distortion of released records beside the budget asked. *Paper*, in the row of the filter: table 2's *baseline (f)*. The text does not say by which
-criterion it was trained (figure 4's baseline is the likelihood's); nor whether table 1's five runs are the entropy's, of which section 4 says three.
+**How to interpret it.** *Retrained*: accuracy (per cent) on unseen released records of an attacker trained on
+released records. For pictures it is the better of a residual network and a logistic regression on the tested
+records, which errs upwards. It is the paper's privacy loss (the network of its attacker is not printed); low is
+private, and the *baseline* is the accuracy without a record. In brackets is the 95 % Wilson interval for the
+records of one fit. Where a cell has *audit*, the audit's attackers ran too. *Fixed*: a classifier trained on
+originals and never retrained. Its accuracy is utility or success, never privacy. *Moved by*: the realised
+distortion of released records, beside the requested budget. *Paper*, in the row of the filter: table 2's *baseline
+(f)*. The text does not state the criterion that it was trained by (figure 4's baseline is the likelihood's), nor
+whether table 1's five runs are the entropy's, of which section 4 reports three.
 """
 
 
 def load(what: Plane | Fit | str) -> dict[str, Any] | None:
-    """A unit's figures; None where it is not measured."""
+    """Return a unit's figures; None where it is not measured."""
     unit = unit_of(what)
     return unit.read() if unit.exists() else None
 
@@ -82,7 +91,7 @@ def bullets(lines: Sequence[str]) -> str:
 
 
 def page() -> str:
-    """The whole page, of whatever has been measured."""
+    """Return the whole page, for all that has been measured."""
     parts = [HEAD, plane()]
     for data, secret in dict.fromkeys((u.data, u.secret) for u in units() if isinstance(u, Fit)):
         parts.append(pictures(data, secret))
@@ -96,7 +105,7 @@ def page() -> str:
 
 
 def pooled() -> dict[float, dict[str, Any]]:
-    """budget -> release -> accuracy over all runs with its interval, and the means of the rest."""
+    """Return budget -> release -> accuracy over all runs with its interval, and the means of the rest."""
     out: dict[float, dict[str, Any]] = {}
     for epsilon in PLANE_BUDGETS:
         runs = [u for u in (load(Plane(epsilon, r)) for r in range(RUNS)) if u is not None]
@@ -121,39 +130,40 @@ def pooled() -> dict[float, dict[str, Any]]:
 
 
 def plane() -> str:
-    """Figures 4 and 5."""
+    """Return the section of figures 4 and 5."""
     found = pooled()
     if not found:
         return "\n## The plane (figures 4 and 5)\n\nNot measured yet.\n"
     rows = []
-    for epsilon, reads in found.items():
-        cells = [f"{epsilon:g}", str(reads["runs"])]
+    for epsilon, releases in found.items():
+        cells = [f"{epsilon:g}", str(releases["runs"])]
         for name in NAMES:
-            r = reads[name]
-            spread = f" ± {percent(r['deviation'])}" if reads["runs"] > 1 else ""
+            r = releases[name]
+            spread = f" ± {percent(r['deviation'])}" if releases["runs"] > 1 else ""
             cells += [with_span(r) + spread, f"{r['utility']:.2f} ({r['distance']:.2f})"]
-        rows.append([*cells, percent(reads["success"])])
+        rows.append([*cells, percent(releases["success"])])
     head = ["budget", "runs"]
     for name in ("filter, likelihood", "filter, entropy", "filter, then generator (ours)"):
         head += [f"{name}: retrained", "utility (moved by)"]
     made = ", ".join(f"{k} {v}" for k, v in PLANE_FIELDS.items())
-    short = min(reads["runs"] for reads in found.values())
-    wanted = "" if short == RUNS else f" **{RUNS} runs are wanted; only {short} of some budgets measured so far.**"
+    short = min(releases["runs"] for releases in found.values())
+    wanted = "" if short == RUNS else f" **Of {RUNS} runs, only {short} of some budgets are measured so far.**"
     original = (load(Plane(0.1, 0)) or {}).get("original")
-    told = f"On the originals the same attacker reads {with_span(original)} %. " if original else ""
+    before = f"On the originals the same attacker has {with_span(original)} %. " if original else ""
     return f"""
 ## The plane (figures 4 and 5)
 
-Two Gaussians, means (-1, 1) and (1, -1), covariance .7 I (the best attacker there is: 95.5 %); {PLANE["train"]:,} training and
-{PLANE["test"]:,} test records a run (the paper: 400,000). Settings: {made}; other fields as the preset has them for vectors. The attacker
-is a perceptron or a logistic regression, whichever reads its own validation records better, retrained on released records. {told}Figures are
-pooled over the runs (in brackets the interval of so many records, after ± the deviation over runs, which is wider: the lines below are decided by the runs); utility is eq. 6's, 1 - distance / 2.{wanted} *Entropy* and *ours* are the same fit: what the
-filter alone leaves, and what the generator makes of it; so no attacker can gain from the generator but by chance.
+Two Gaussians, means (-1, 1) and (1, -1), covariance .7 I (the best possible attacker: 95.5 %); {PLANE["train"]:,} training
+and {PLANE["test"]:,} test records per run (the paper: 400,000). Options: {made}; other fields as in the preset for vectors. The
+attacker is a perceptron or a logistic regression, by its own validation records, retrained on released records. {before}Figures
+are pooled over the runs: in brackets is the interval for these records, after ± the deviation over runs. The deviation is
+wider, so the runs decide the lines below. Utility is eq. 6's, 1 - distance / 2.{wanted} *Entropy* and *ours* are the same fit,
+after the filter alone and after the generator; so an attacker gains from the generator only by chance.
 
-{markdown_table([*head, "fixed line reads s'"], rows)}
+{markdown_table([*head, "accuracy of the fixed line for s'"], rows)}
 {bullets(list(checks.plane(found)))}
-Figure 4 is this table read as a curve (retrained against utility). *Moved by* shows why single budgets fall out of line: a filter that
-stops short of its budget is compared with one that spends it.
+Figure 4 is this table as a curve (retrained against utility). *Moved by* explains single budgets that differ: a filter that
+uses less than its budget is compared with one that uses all of it.
 
 Figure 5, run 0 at budget 2; colours are the *true* secret.
 
@@ -165,7 +175,7 @@ Figure 5, run 0 at budget 2; colours are the *true* secret.
 
 
 def pictures(data: str, secret: str) -> str:
-    """Everything of one secret on one data set; empty where not even its originals have been read."""
+    """Return the section of one secret on one data set; empty where its originals are not measured."""
     original = load(f"{data}--{secret}-original")
     fits = [u for u in units() if isinstance(u, Fit) and (u.data, u.secret) == (data, secret)]
     found = {u: load(u) for u in fits}
@@ -177,13 +187,14 @@ def pictures(data: str, secret: str) -> str:
     before = sum(original["fixed"][n]["share"] for n in names) / len(names)
     fixed = ", ".join(f"{n} {percent(v['share'])}" for n, v in original["fixed"].items())
     own = {u: f for u, f in found.items() if f is not None and not u.start}
+    train, test = original["records"]
     spent = max((f["cpu_seconds"] for f in own.values()), default=0.0)
     text = f"""
 ## {original["sentence"]}: secret *{secret}*
 
-{original["records"][0]:,} training and {original["records"][1]:,} test pictures of 32 pixels, {rounds} epochs a fit of about {original["records"][0] // 32} rounds
-each (up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On the originals: the attacker reads *{secret}* at {with_span(original["retrained"])} % (guess
-{percent(original["guess"][secret])}), the fixed classifiers read {fixed} %.
+{train:,} training and {test:,} test pictures of 32 pixels, {rounds} epochs per fit of about {train // 32} rounds each
+(up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On the originals the attacker's accuracy for *{secret}*
+is {with_span(original["retrained"])} % (baseline {percent(original["guess"][secret])}); the fixed classifiers have {fixed} %.
 
 """
     by = {(u.variant, u.epsilon): f for u, f in own.items() if not u.fields and not u.seed}
@@ -196,7 +207,7 @@ each (up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On
     text += correlations(by, original, secret, data)
     text += editing(found) + reversal(own) + audits(own) + earlier(found)
     if not DATA[data].source:
-        # Of the other starts what stands for each of them; the sheets of the rest lie beside.
+        # Of each other start one sheet; the others are files in the same folder.
         shown = [
             u
             for u in fits
@@ -207,22 +218,23 @@ each (up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On
 
 
 def over_seeds(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A fit's figures, with what retrained attackers read pooled over the fits of all seeds."""
+    """Return a fit's figures, with the accuracies of retrained attackers pooled over the fits of all seeds."""
     out: dict[str, Any] = {**first, "fits": 1 + len(others)}
     for release in ("filter", "both"):
-        reads = [f[release]["retrained"] for f in (first, *others)]
-        records = sum(r["records"] for r in reads)
-        right = sum(r["share"] * r["records"] for r in reads)
+        found = [f[release]["retrained"] for f in (first, *others)]
+        records = sum(r["records"] for r in found)
+        right = sum(r["share"] * r["records"] for r in found)
         low, high = wilson(right, records)
         out[release] = {**first[release], "retrained": {"share": right / records, "low": low, "high": high}}
     return out
 
 
 def seeds(again: Sequence[tuple[Fit, Any]]) -> str:
-    """The fits of other seeds, a line each."""
+    """Return the fits of other seeds, a line each."""
     return "".join(
         f"\nWith seed {u.seed} at budget {u.epsilon:g}: retrained {with_span(f['both']['retrained'])} % (after the filter alone "
-        f"{with_span(f['filter']['retrained'])} %), success {percent(f['both']['success']['share'])} %, utility {percent(f['both']['utility'])} %, "
+        f"{with_span(f['filter']['retrained'])} %), success {percent(f['both']['success']['share'])} %, "
+        f"utility {percent(f['both']['utility'])} %, "
         f"largest correlation {max(f['both']['correlations'].values(), key=abs):+.2f}.\n"
         for u, f in again
         if u.variant == "both"
@@ -237,7 +249,7 @@ def verdicts(
     data: str,
     again: Sequence[tuple[Fit, Any]] = (),
 ) -> list[str]:
-    """What was asked, budget by budget: order, success at the largest, utility and correlations."""
+    """Return the checks, budget by budget: order, success at the largest, utility and correlations."""
     lines: list[str] = []
     for epsilon in BUDGETS:
         both = by.get(("both", epsilon))
@@ -256,7 +268,7 @@ def verdicts(
 
 
 def label(what: Fit) -> str:
-    """A fit in words."""
+    """Return a fit in words."""
     settings = "".join([f", {what.start}"] * bool(what.start) + [f", {k} {v}" for k, v in what.fields.items()])
     return (
         f"{what.variant}{settings}" if what.variant == "edit" else f"{what.variant}, budget {what.epsilon:g}{settings}"
@@ -264,16 +276,16 @@ def label(what: Fit) -> str:
 
 
 def caption(what: Fit) -> str:
-    """Under figure 7's and 9's stand-ins."""
+    """Return the caption of a stand-in for figure 7 or 9."""
     columns = {
-        "both": "original, what the filter leaves, and each value of s' put in",
-        "filter": "original, and what the filter leaves",
-    }.get(what.variant, "original, and each value of s' put in")
+        "both": "original, output of the filter, and each new value s'",
+        "filter": "original, and output of the filter",
+    }.get(what.variant, "original, and each new value s'")
     return f"*{what.secret}*, {label(what)}: {columns}."
 
 
 def budgets(by: Mapping[tuple[str, float], Any], like: Mapping[float, Any], secret: str) -> str:
-    """Tables 1 and 2 and figure 6: a row a budget and release."""
+    """Return tables 1 and 2 and figure 6: a row per budget and release."""
     rows = []
     paper_of = {"smiling": "smiling", "gender": "gender", "sex": "gender"}
     for epsilon in BUDGETS:
@@ -290,7 +302,7 @@ def budgets(by: Mapping[tuple[str, float], Any], like: Mapping[float, Any], secr
             f = found[which]
             success = percent(f["success"]["share"]) if "success" in f else ""
             theirs = SUCCESS[epsilon].get(paper_of.get(secret, ""))
-            told = f"{theirs[0]} ± {theirs[1]}" if theirs and which == "both" else ""
+            in_paper = f"{theirs[0]} ± {theirs[1]}" if theirs and which == "both" else ""
             rows.append(
                 [
                     f"{epsilon:g}",
@@ -298,18 +310,18 @@ def budgets(by: Mapping[tuple[str, float], Any], like: Mapping[float, Any], secr
                     "" if paper is None else f"{paper}",
                     f"{with_span(f['retrained'])}, {f['retrained']['attacker']}",
                     f"{f['mean_square']:.4f}",
-                    told,
+                    in_paper,
                     success,
                     percent(f["fixed"][secret]),
                     percent(f["utility"]),
                 ]
             )
     head = ["budget", "release", "retrained: paper", "retrained", "moved by (mean square)", "success: paper", "success"]
-    return markdown_table([*head, f"fixed reads {secret}", "utility"], rows)
+    return markdown_table([*head, f"fixed: {secret}", "utility"], rows)
 
 
 def earlier(found: Mapping[Fit, Any]) -> str:
-    """The same method with slower players: what was measured before, each start's fits beside one another."""
+    """Return the fits of the same method with slower networks, by start."""
     rows = [
         [
             what.start,
@@ -336,18 +348,19 @@ def earlier(found: Mapping[Fit, Any]) -> str:
     starts = "; ".join(
         f"*{name}*: {', '.join(f'{k} {v}' for k, v in made.items())}" for name, made in STARTS.items() if name
     )
-    head = ["players", "other settings", "budget", "release", "retrained", "moved by", "success", "utility"]
+    head = ["networks", "other options", "budget", "release", "retrained", "moved by", "success", "utility"]
     return f"""
-**Slower players.** The same method with readers and judges of half the width, all of them slower ({starts}; otherwise as above).
-Such a judge hardly learns to read the secret in so many rounds, and tells the generator little about s': what is put in is what fools it, not what a classifier of
-originals takes for s'. *from-nothing* is the paper's parametrisation, whose picture is x' itself: in so few rounds it draws no face, and where utility is at
-the guess, a low *retrained* says that little of anything is left.
+**Slower networks.** The same method with classifiers and judges of half the width, all of them slower ({starts}; otherwise as
+above). After these rounds such a judge hardly infers the secret, so the generator gets little information about s'. Its output
+deceives the judge, and a classifier of originals does not infer s' from it. *from-nothing* is the paper's parametrisation,
+whose picture is x' itself. In so few rounds it draws no face. Where utility is at the baseline, a low *retrained* means that
+little of any attribute remains.
 
 {markdown_table([*head, "largest correlation"], rows)}"""
 
 
 def correlations(by: Mapping[tuple[str, float], Any], original: Mapping[str, Any], secret: str, data: str) -> str:
-    """Tables 3 and 4."""
+    """Return tables 3 and 4."""
     columns = {e: by[("both", e)]["both"]["correlations"] for e in BUDGETS if ("both", e) in by}
     if not columns:
         return ""
@@ -358,13 +371,16 @@ def correlations(by: Mapping[tuple[str, float], Any], original: Mapping[str, Any
         shown = ", ".join(f"{n} {v['smiling']:+.2f}" for n, v in CORRELATIONS.items() if n != "smiling")
         own = ", ".join(f"{n} {r:+.2f}" for n, r in WITH_SMILING.items())
         paper = f"\nThe paper's column *smiling* of table 3: {shown}; the largest of its table 4: {own}.\n"
-    told = "Of attributes of more than two classes: the class whose correlation is largest."
+    note = "For attributes of more than two classes: the class with the largest correlation."
     head = ["attribute", "true labels (table 4)", *(f"budget {e:g}" for e in columns)]
-    return f"\n**Correlations (tables 3 and 4)** of what fixed classifiers read of released records. {told}\n\n{markdown_table(head, rows)}{paper}"
+    return (
+        f"\n**Correlations (tables 3 and 4)** of the predictions of fixed classifiers on released records. {note}\n\n"
+        f"{markdown_table(head, rows)}{paper}"
+    )
 
 
 def editing(found: Mapping[Fit, Any]) -> str:
-    """StarGAN's losses, by the weight of the cycle."""
+    """Return the fits with StarGAN's losses, by the weight of the cycle."""
     rows = []
     for what, f in found.items():
         if f is None or what.variant != "edit":
@@ -385,11 +401,16 @@ def editing(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["start", "epochs", "cycle weight", "retrained: paper", "retrained", "success", "moved by", "utility"]
-    return f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; *from-nothing*: its players are those under *Slower players*). It was made to convince, not to hide: from x it redraws the mouth alone, and retrained attackers read nearly all; from nothing it draws no face in so few epochs.\n\n{markdown_table(head, rows)}"
+    return (
+        f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; the networks of "
+        "*from-nothing* are those under *Slower networks*). Its purpose is to convince, not to hide. From x it redraws the mouth "
+        "alone, and retrained attackers are nearly always correct. From nothing it draws no face in so few "
+        f"epochs.\n\n{markdown_table(head, rows)}"
+    )
 
 
 def reversal(found: Mapping[Fit, Any]) -> str:
-    """Section 6's attack."""
+    """Return section 6's attack."""
     rows = [
         [
             label(what),
@@ -404,20 +425,21 @@ def reversal(found: Mapping[Fit, Any]) -> str:
         return ""
     head = [
         "release",
-        "secret read",
-        "originals told from releases",
+        "accuracy for the secret",
+        "accuracy of the detector",
         "releases on the real side of the attacker's line",
     ]
     return (
-        "\n**Real or fake (section 6).** A detector of originals and releases, and the fixed classifier on what is released: "
-        "where it looks real, s is what is read, else another class. *Told* is by the detector's own line (50 is a coin's, 100: no release passes for an original). "
-        "Real from fake the attacker divides by a line of its own, where its validation records are read best: the last column says how many "
-        f"releases lie on its real side, not that they pass for real.\n\n{markdown_table(head, rows)}"
+        "\n**Real or fake (section 6).** A detector of originals and releases, and the fixed classifier on released records. "
+        "Where a record looks real, the attacker predicts the fixed classifier's class, else another class. The accuracy of the "
+        "detector is at its own threshold (50 is chance, 100: no release passes for an original). The attacker separates real "
+        "from fake at its own threshold, the most accurate one on its validation records. The last column is the share of "
+        f"releases on its real side; it does not show that they pass for real.\n\n{markdown_table(head, rows)}"
     )
 
 
 def audits(found: Mapping[Fit, Any]) -> str:
-    """NAG by the common audit."""
+    """Return NAG by the standard audit."""
     rows = []
     for what, f in found.items():
         if f is None or "audit" not in f:
@@ -435,7 +457,5 @@ def audits(found: Mapping[Fit, Any]) -> str:
         )
     if not rows:
         return ""
-    head = ["release", "best attacker before", "best attacker after", "guess", "NAG"]
-    return (
-        f"\n**The common audit** (logistic regression and residual network, setting A)\n\n{markdown_table(head, rows)}"
-    )
+    head = ["release", "best attacker before", "best attacker after", "baseline", "NAG"]
+    return f"\n**The standard audit** (logistic regression and residual network, scenario A)\n\n{markdown_table(head, rows)}"

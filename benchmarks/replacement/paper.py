@@ -1,4 +1,4 @@
-"""What the replacement paper prints: tables 1 to 4, and what its figures and text claim. Per cent, as printed."""
+"""Printed figures of the replacement paper: tables 1 to 4, and claims of its text. Per cent, as printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRIVACY: dict[float, tuple[float, float, float]] = {
     0.05: (69.2, 78.7, 54.1),
 }
 
-# Table 3: correlation of what two fixed classifiers read once the column's attribute is replaced. row -> column -> r.
+# Table 3: correlation of two fixed classifiers' predictions once the column's attribute is replaced. row -> column -> r.
 CORRELATIONS: dict[str, dict[str, float]] = {
     "smiling": {"smiling": 1.00, "gender": -0.04, "lipstick": 0.08, "young": -0.06},
     "gender": {"smiling": -0.07, "gender": 1.00, "lipstick": -0.44, "young": -0.21},
@@ -46,4 +46,4 @@ WITH_SMILING: dict[str, float] = {
     "gender": -0.14,
 }
 
-EDITING = 90.0  # per cent that retrained attackers read of what StarGAN edited, "roughly" (section 5)
+EDITING = 90.0  # accuracy of retrained attackers on StarGAN's edits, "roughly" (section 5)

@@ -1,8 +1,8 @@
 """Real or fake: the attack of the replacement paper's section 6 on releases in which a value was replaced.
 
-A generator may pass a record through where s' = s and edit it where s' differs. Whoever can tell an original from a
-release then reads s' off the release with a classifier learnt on originals: where the record looks *real*, s is what is
-read; where it looks *fake*, it is another class.
+A generator may pass a record through where s' = s and edit it where s' differs. An attacker that detects edited records
+can then infer s with a classifier trained on originals: where the record looks *real*, s is the predicted class; where it
+looks *fake*, s is another class.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Scores = Callable[[np.ndarray], np.ndarray]  # records (m, *shape) -> (m, k)
 
 @dataclass(frozen=True)
 class Reversal:
-    """What the attack found on the records tried.
+    """Result of the attack on the test records.
 
-    accuracy: share of labelled records whose s it names; low, high: its 95 % Wilson interval. told: accuracy of the
-    detector itself between the tried originals and their releases (.5 is a coin's). real: share of the tried releases
-    taken for real. records: how many labelled ones were tried.
+    accuracy: share of labelled records with a correct prediction of s; low, high: its 95 % Wilson interval. told: accuracy
+    of the detector itself between test originals and their releases (.5 is chance). real: share of the releases
+    predicted to be real. records: number of labelled test records.
     """
 
     accuracy: float
@@ -45,10 +45,10 @@ class Reversal:
 def detector(
     original: np.ndarray, released: np.ndarray, train: np.ndarray, validation: np.ndarray, *, seed: int, device: str
 ) -> Scores:
-    """Learns to tell originals from releases: a residual network for pictures, a perceptron else.
+    """Train a detector of originals and releases: a residual network for pictures, else a perceptron.
 
-    original, released: (n, *shape) of the same records; train, validation: positions. -> records (m, *shape) -> logits
-    (m, 2), of real and fake.
+    original, released: (n, *shape) of the same records; train, validation: positions. Returns a function of records
+    (m, *shape) with logits (m, 2), of real and fake.
     """
     n = len(original)
     rows, held = (np.concatenate([r, r + n]) for r in (train, validation))
@@ -67,10 +67,9 @@ def detector(
 
 
 def read_back(scores: np.ndarray, margin: np.ndarray, threshold: float = 0.0) -> np.ndarray:
-    """s from what a fixed classifier reads and whether the record looks fake: (m, classes), (m,) -> (m,) codes.
+    """Return s from a fixed classifier's scores and the detector's margin: (m, classes), (m,) -> (m,) codes.
 
-    Where margin (fake over real) is at most `threshold`, the class read; else the most likely other one (of two classes:
-    the other).
+    Where margin (fake over real) is at most `threshold`, the predicted class; else the most likely other one.
     """
     read = scores.argmax(1)
     others = scores.copy()
@@ -88,26 +87,27 @@ def reverse(
     seed: int = 0,
     device: str = "cpu",
 ) -> Reversal:
-    """Make the attack. original, released: (n, *shape) of the same records; labels (n,), -1 unlabelled.
+    """Run the attack. original, released: (n, *shape) of the same records; labels (n,), -1 unlabelled.
 
-    trial: the attacker's own records, for whom it has x, x'' and s, and those that it is tried on, of whom it sees x'' alone.
-    fixed: the classifier of s learnt on originals, -> (m, classes). The line between real and fake is the one by which the
-    attacker's validation records are read best (the detector's own, at 0, among those it may choose), which makes the
-    attack at least as strong there as the paper's. Raises SordineError where shapes differ or nothing tried is labelled.
+    trial: the attacker's own records, with x, x'' and s, and the test records, with x'' alone. fixed: the classifier of s
+    trained on originals, -> (m, classes). The threshold between real and fake is the most accurate one on the attacker's
+    validation records (0, the detector's own, is a candidate), so there the attack is at least as strong as the paper's.
+    Raises SordineError where shapes differ or no test record has a label.
     """
     original, released, labels = np.asarray(original), np.asarray(released), np.asarray(labels)
     if original.shape != released.shape or len(labels) != len(original):
         raise SordineError(
-            f"reversal: originals {original.shape}, releases {released.shape} and {len(labels)} labels do not go together"
+            f"reversal: originals {original.shape}, releases {released.shape} and {len(labels)} labels differ in size; "
+            "give the same records"
         )
     known = trial.test[labels[trial.test] >= 0]
     if not len(known):
-        raise SordineError("reversal: no labelled record to try the attack on")
-    tell = detector(original, released, trial.train, trial.validation, seed=seed, device=device)
+        raise SordineError("reversal: no test record has a label; give at least one label")
+    detect = detector(original, released, trial.train, trial.validation, seed=seed, device=device)
 
     def margin(x: np.ndarray) -> np.ndarray:
-        said = tell(x)
-        return said[:, 1] - said[:, 0]
+        logits = detect(x)
+        return logits[:, 1] - logits[:, 0]
 
     own = trial.validation[labels[trial.validation] >= 0]
     threshold = _line(fixed(released[own]), margin(released[own]), labels[own]) if len(own) else 0.0
@@ -120,7 +120,7 @@ def reverse(
 
 
 def _line(scores: np.ndarray, margin: np.ndarray, labels: np.ndarray) -> float:
-    # The threshold that reads these records best; nearest to 0 of several.
+    # The threshold with the most correct predictions for these records; of several, the nearest to 0.
     candidates = np.unique(np.concatenate([[0.0], np.quantile(margin, np.linspace(0, 1, 51)), [margin.min() - 1]]))
     right = [accuracy(labels, read_back(scores, margin, float(t))) for t in candidates]
     best = np.flatnonzero(np.array(right) == max(right))

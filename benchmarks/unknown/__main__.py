@@ -49,42 +49,45 @@ def main() -> None:
 
 
 def measure(asked: argparse.Namespace) -> None:
-    """Measure what is missing of what is asked, what matters most first."""
+    """Measure the missing parts of the selection, the most important first."""
     for name, most in (("folds", FOLDS), ("keys", KEYS), ("within_keys", KEYS)):
         if not 1 <= getattr(asked, name) <= most:
-            raise SordineError(f"--{name.replace('_', '-')}: {getattr(asked, name)} is not between 1 and {most}")
+            raise SordineError(f"--{name.replace('_', '-')}: {getattr(asked, name)} is out of range; give 1 to {most}")
     cases, entries = chosen(asked.on, CASES, "data set"), chosen(asked.only, ENTRIES, "method")
     for entry in entries:
         if not known(entry):
-            print(f"{entry.name}: left out, as this version has no such method", flush=True)
+            print(f"{entry.name}: left out; this version has no such method", flush=True)
     asked.work.mkdir(parents=True, exist_ok=True)
     bench = Bench(asked.work, asked.within_keys)
     for group in groups(cases, [e for e in entries if known(e)], range(asked.folds)):
         missing = bench.missing(group, asked.keys, asked.fresh)
         what = f"{group.case.name}, {group.task}, {group.entry.name}, fold {group.fold}"
         start = time.monotonic()
-        bench.measure(group, missing, lambda said, what=what: print(f"{what}: {said}", flush=True))  # type: ignore[misc]
+        bench.measure(group, missing, lambda line, what=what: print(f"{what}: {line}", flush=True))  # type: ignore[misc]
         if missing:
             print(f"{what}: {time.monotonic() - start:.0f} s in all", flush=True)
 
 
 def chosen(names: str, known_ones: Mapping[str, Any], what: str) -> list[Any]:
-    """Some of them, by their names. Raises SordineError for a name that there is not."""
+    """Return the selected ones, by name. Raises SordineError for an unknown name."""
     for name in names.split(","):
         if name not in known_ones:
-            raise SordineError(f"no {what} {name!r}; {nearest(name, known_ones)}")
+            raise SordineError(f"unknown {what} {name!r}; {nearest(name, known_ones)}")
     return [known_ones[name] for name in dict.fromkeys(names.split(","))]
 
 
 def write() -> None:
-    """The page and its picture, from the kept figures alone."""
+    """Write the page and its picture, from the stored figures alone."""
     found = gather()
     text = page(found)
     shown = points(found)
     if shown:
         picture = PAGE.parent / PAGE.stem / "plane.png"
         draw(shown, picture)
-        words = "Leakage of the suppressed attribute that leaks most (more than 1 drawn at 1) against mean utility; the shaded corner is what is asked of transport"
+        words = (
+            "Leakage of the suppressed attribute that leaks most (more than 1 is drawn at 1) against mean utility; the shaded "
+            "corner is the requirement for transport"
+        )
         text += f"\n![{words}]({PAGE.stem}/{picture.name})\n\n*{words}.*\n"
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")

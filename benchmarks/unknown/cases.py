@@ -1,4 +1,4 @@
-"""The data sets, the methods, and the units that are measured, in the order in which they matter."""
+"""The data sets, the methods and the units, in the order of their importance."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sordine.policy import Policy
 from sordine.run import Run
 
 FOLDS, KEYS = 5, 5
-NEW = "transport"  # the method that the page is about: measured first
-BESIDE = "flow"  # another that knows of no task, held against the same line where nothing is named
+NEW = "transport"  # the method of the page: measured first
+BESIDE = "flow"  # another method without a task, with the same requirement where nothing is named
 
 Task = Literal["unknown", "named"]
 TASKS: tuple[Task, ...] = ("unknown", "named")
@@ -27,9 +27,12 @@ TASKS: tuple[Task, ...] = ("unknown", "named")
 
 @dataclass(frozen=True)
 class Case:
-    """One data set. keeps: what the task `named` preserves by name, "" where there is no such task; then the first of `watched`, so
-    that both tasks read the same attributes in the same order, and originals need be attacked once. unit: the attribute that says whose
-    a record is, where several of one are read together; "" where that is not tried."""
+    """One data set.
+
+    keeps: the attribute that the task `named` preserves, "" where there is no such task. It is the first of `watched`, so
+    that both tasks have the same attributes in the same order and originals are attacked once. unit: the attribute of the
+    person for attacks on several records; "" where they do not run.
+    """
 
     name: str
     sentence: str
@@ -42,16 +45,16 @@ class Case:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Every attribute that is read."""
+        """Every attribute under attack."""
         return (*self.suppress, *self.watched)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks that are measured on it."""
+        """Tasks of the data set."""
         return TASKS if self.keeps else TASKS[:1]
 
     def policy(self, task: Task) -> Policy:
-        """What a method is told, and what the audit reads besides."""
+        """Return the policy of a task, with the attributes that the audit watches."""
         if task == "unknown":
             return Policy(self.suppress, (), self.watched)
         return Policy(self.suppress, (self.keeps,), tuple(a for a in self.watched if a != self.keeps))
@@ -108,9 +111,12 @@ CASES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A method as it stands in the tables. told: whether it makes use of preserved attributes; one that does not is measured under the
-    task `unknown` alone, and its figures stand under `named` too. stochastic: whether another key gives another release.
-    pooled: whether several records of one person are read together."""
+    """A method of the tables.
+
+    told: whether it uses preserved attributes; one that does not is measured under the task `unknown` alone, and its
+    figures are shown under `named` too. stochastic: whether another key gives another release. pooled: whether attacks on
+    several records of one person run.
+    """
 
     name: str
     method: str
@@ -135,7 +141,7 @@ ENTRIES = {
 
 # Fields that a method has on one data set and task only, beside those of its entry: (entry, case, task) -> fields.
 FIELDS: dict[tuple[str, str, Task], dict[str, Any]] = {
-    # No persons are pooled there, and emotions that tell of a speaker are what is to be kept.
+    # No persons are pooled there, and the emotions to preserve depend on the speaker.
     (NEW, "emodb", "named"): {"even": 0.0},
     # Half the way: of steady numbers less is to be taken away, and 428 records are soon fitted by heart.
     (BESIDE, "emodb", "unknown"): {"rounds": 100},
@@ -175,34 +181,31 @@ class Group:
 
 
 def groups(cases: Sequence[Case], entries: Sequence[Entry], folds: Sequence[int]) -> Iterator[Group]:
-    """What is to be measured, what matters most first: the new method on the first of the folds, on its others, then the other
-    methods fold by fold."""
+    """Yield the groups to measure, the most important first: the new method fold by fold, then the others."""
     new = [e for e in entries if e.name == NEW]
     others = [e for e in entries if e.name != NEW]
     for fold, some in [*((f, new) for f in folds), *((f, others) for f in folds)]:
         for case in cases:
-            # Tasks side by side: what attackers read of the originals is shared between them.
+            # Both tasks of a fold share the attacks on originals.
             yield from (Group(case, t, e, fold) for e in some for t in case.tasks if t == "unknown" or e.told)
 
 
 def known(entry: Entry) -> bool:
-    """Whether this version of the project has the method."""
+    """Return whether this version has the method."""
     return entry.method in METHODS
 
 
 def digest(made: object) -> str:
-    """Six letters that stand for plain data."""
+    """Return six letters that identify plain data."""
     return hashlib.blake2b(json.dumps(made, sort_keys=True, default=str).encode(), digest_size=3).hexdigest()
 
 
 def load(case: Case, work: Path) -> Table:
-    """The case's table, with the attributes that the case names and no others: extracted once into `work` under its options."""
+    """Return the case's table with its attributes only, extracted once into `work` under its options."""
     path = work / f"{'-'.join([case.name, *([digest(dict(case.options))] if case.options else [])])}.parquet"
     if not path.exists():
         if "SORDINE_DATA" not in os.environ:
-            raise SordineError(
-                f"{path.name} is not there; set SORDINE_DATA to the folder of the data sets to extract it"
-            )
+            raise SordineError(f"{path.name} is missing; set SORDINE_DATA to the folder of the data sets to extract it")
         source = Path(os.environ["SORDINE_DATA"]) / case.name
         extract(
             source, case.extractor, path, options=dict(case.options), run=Run(folder=work / f"{case.name}.unfinished")
@@ -211,8 +214,8 @@ def load(case: Case, work: Path) -> Table:
 
 
 def only(table: Table, names: Sequence[str]) -> Table:
-    """The table with some of its attributes, in this order. Raises SordineError for one that it has not."""
+    """Return the table with some of its attributes, in this order. Raises SordineError for a missing one."""
     lacks = [a for a in names if a not in table.y]
     if lacks:
-        raise SordineError(f"{table.source}: no attribute {lacks[0]!r}, which this benchmark reads")
+        raise SordineError(f"{table.source}: no attribute {lacks[0]!r}; this benchmark needs it")
     return replace(table, y={a: table.y[a] for a in names}, classes={a: table.classes[a] for a in names})

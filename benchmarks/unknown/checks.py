@@ -1,4 +1,4 @@
-"""What the method was to show, held against what was measured: nothing here is decided by hand."""
+"""Compare the measured figures with the requirements of the page."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ Measured = Mapping[tuple[str, Task], Sequence[Part]]  # (case, task) -> parts of
 
 @dataclass(frozen=True)
 class Check:
-    """One line. number: of the issue's list. whole: whether all folds and keys that it is about were measured. excused: whether a figure lies over
-    its limit and counts as reached only because so few records cannot tell it from 0."""
+    """One line.
+
+    number: of the requirement. whole: whether all its folds and keys are measured. excused: whether a figure over its
+    limit counts as reached because too few records distinguish it from 0.
+    """
 
     number: int
     what: str
@@ -42,34 +45,32 @@ class Check:
 
     @property
     def text(self) -> str:
-        """The line of the page."""
+        """Line of the page."""
         state = self.state if self.state == "reached" else f"**{self.state}**"
         so_far = "" if self.whole or self.state == "not measured" else " so far"
         if self.excused:
-            return (
-                f"over the limit, but not told from 0 by so few records, which counts as reached{so_far}: {self.what}"
-            )
+            return f"over the limit, but too few records distinguish it from 0, which counts as reached{so_far}: {self.what}"
         return f"{state}{so_far}: {self.what}"
 
 
 def check(number: int, what: str, holds: bool, whole: bool) -> Check:
-    """A line of which something was measured."""
+    """Return a line with at least one measured part."""
     return Check(number, what, "reached" if holds else "not reached", whole)
 
 
 def checks(found: Measured) -> list[Check]:
-    """All lines, in order."""
+    """Return all lines, in order."""
     every = [*unknown(found), *named(found), *queries(found), *pooled_person(found)]
     return sorted(every, key=lambda c: c.number)
 
 
 def beside(found: Measured) -> list[Check]:
-    """Line 1 again, of the other method that knows of no task."""
+    """Return line 1 for the other method without a task."""
     return list(unknown(found, BESIDE))
 
 
 def unknown(found: Measured, entry: str = NEW) -> Iterator[Check]:
-    """Line 1: nothing named; leakage and the mean watched utility of each data set."""
+    """Yield line 1, nothing named: leakage and the mean watched utility of each data set."""
     for case in CASES.values():
         parts = found.get((case.name, "unknown"), ())
         if not parts:
@@ -84,14 +85,14 @@ def unknown(found: Measured, entry: str = NEW) -> Iterator[Check]:
         each = ", ".join(f"{a} {number(useful(figures[a]).nag)}" for a in case.watched)
         yield check(
             1,
-            f"{case.name}: watched utility {number(mean)} on average, at least {UTILITY} asked ({each})",
+            f"{case.name}: watched utility {number(mean)} on average, at least {UTILITY} required ({each})",
             mean is not None and mean >= UTILITY,
             whole,
         )
 
 
 def named(found: Measured) -> Iterator[Check]:
-    """Line 2: one task named."""
+    """Yield line 2, one task named."""
     for case in CASES.values():
         if not case.keeps:
             continue
@@ -106,51 +107,57 @@ def named(found: Measured) -> Iterator[Check]:
 
 
 def leaks(number_: int, case: Case, figures: Sequence[Figure], limit: float, whole: bool) -> Check:
-    """Leakage at most the limit in every setting; where the records could not show that of an attacker at the guess, an interval that
-    holds 0. Shown is the worst setting, of those that fall short where some do."""
-    told = [f for f in figures if f.nag is not None]
-    lost = sorted({"A", "B", "C"} - {f.setting for f in told})
-    short = [f for f in told if not within(f, limit)]
+    """Check leakage against the limit in every scenario.
+
+    Where the records cannot show the limit for an attacker at the baseline, the interval must contain 0. The line shows the
+    worst scenario, of those over the limit where there are some.
+    """
+    defined = [f for f in figures if f.nag is not None]
+    lost = sorted({"A", "B", "C"} - {f.setting for f in defined})
+    short = [f for f in defined if not within(f, limit)]
     f = worst(short or figures)
-    what = (
-        f"{case.name}: leakage of {f.attribute} {number(f.nag)} {ends(f)} (setting {f.setting}), at most {limit} asked"
-    )
-    if not told:
-        return check(number_, f"{what}: it cannot be told", False, whole)
+    what = f"{case.name}: leakage of {f.attribute} {number(f.nag)} {ends(f)} (scenario {f.setting}), at most {limit} required"
+    if not defined:
+        return check(number_, f"{what}: undefined", False, whole)
     if lost:
-        what += f"; it cannot be told in setting {' and '.join(lost)}"
+        what += f"; undefined in scenario {' and '.join(lost)}"
     if f.nag is not None and f.nag > limit and f.smallest is not None and f.smallest > limit:
-        zero = "holds 0" if within(f, limit) else "does not hold 0"
-        what += f"; {f.records:,} records cannot show less than {f.smallest:.3f} in that setting, the interval {zero}"
-    over = not short and any(f.nag is not None and f.nag > limit for f in told)
+        zero = "contains 0" if within(f, limit) else "does not contain 0"
+        what += f"; {f.records:,} records cannot show less than {f.smallest:.3f} in that scenario, the interval {zero}"
+    over = not short and any(f.nag is not None and f.nag > limit for f in defined)
     return replace(check(number_, what, not short, whole), excused=over)
 
 
 def within(f: Figure, limit: float) -> bool:
-    """Whether a figure is at most the limit, or so many records cannot tell it from 0."""
+    """Return whether a figure is at most the limit, or too few records distinguish it from 0."""
     if f.nag is None or f.nag <= limit:
         return True
     return f.smallest is not None and f.smallest > limit and f.low is not None and f.low <= 0
 
 
 def keeps(case: Case, f: Figure, whole: bool) -> Check:
-    """Utility of the named task at least the limit with its lower end; where even an untouched attribute would have a lower end under
-    that, an interval that holds the limit."""
-    what = f"{case.name}: utility of {f.attribute}, named, {number(f.nag)} {ends(f)}, at least {NAMED_UTILITY} asked and {NAMED_LOW} at its lower end"
+    """Check utility of the named task and its lower end against their limits.
+
+    Where even an unchanged attribute has a lower end under its limit, the interval must contain the limit of the utility.
+    """
+    what = (
+        f"{case.name}: utility of {f.attribute}, named, {number(f.nag)} {ends(f)}, at least {NAMED_UTILITY} required and "
+        f"{NAMED_LOW} at its lower end"
+    )
     if f.nag is None or f.low is None or f.high is None or f.finest is None:
-        return check(2, f"{what}: it cannot be told", False, whole)
+        return check(2, f"{what}: undefined", False, whole)
     if f.finest >= NAMED_LOW:
         return check(2, what, f.nag >= NAMED_UTILITY and f.low >= NAMED_LOW, whole)
     holds = f.high >= NAMED_UTILITY
     what += (
-        f"; {f.records:,} records give even the originals a lower end of {f.finest:.2f}, so the interval is to hold "
-        f"{NAMED_UTILITY}, and does{'' if holds else ' not'}"
+        f"; {f.records:,} records give even the originals a lower end of {f.finest:.2f}, so the interval must "
+        f"contain {NAMED_UTILITY}, and does{'' if holds else ' not'}"
     )
     return check(2, what, holds, whole)
 
 
 def queries(found: Measured) -> Iterator[Check]:
-    """Line 5: what many queries gain under one key and under fresh ones; the person's figure beside the record's."""
+    """Yield line 5: the gain of many queries, and the person's figure beside the record's."""
     for case in (c for c in CASES.values() if c.unit):
         for task in case.tasks:
             asked = [q for p in found.get((case.name, task), ()) for q in p.get("queries", ())]
@@ -159,10 +166,10 @@ def queries(found: Measured) -> Iterator[Check]:
                 yield Check(5, what, "not measured")
                 continue
             once = [q for q in asked if q["keys"] == "one"]
-            told = "; ".join(gain(q) for q in asked)
+            gains = "; ".join(gain(q) for q in asked)
             yield check(
                 5,
-                f"{what} gain nothing under one key ({told}; in the first fold)",
+                f"{what} gain nothing under one key ({gains}; in the first fold)",
                 bool(once) and all(q["distinct"] == 1 and q["after"] <= q["one"] for q in once),
                 True,
             )
@@ -178,7 +185,7 @@ def queries(found: Measured) -> Iterator[Check]:
 
 
 def pooled_person(found: Measured) -> Iterator[Check]:
-    """Line 6: records of one person read together by who knows the modifier; utility of the named task."""
+    """Yield line 6: several records of one person, for an attacker with the modifier; utility of the named task."""
     for case in (c for c in CASES.values() if c.unit and c.keeps):
         parts, some = found.get((case.name, "named"), ()), persons(found, case, "named")
         if not some:
@@ -188,40 +195,45 @@ def pooled_person(found: Measured) -> Iterator[Check]:
             what = f"{case.name}: {a} from {TOGETHER} records of one {case.unit}"
             knowing = [p for p in some if (p.attribute, p.k, p.knows) == (a, TOGETHER, "channel")]
             if {p.setting for p in knowing} < {"A", "B"}:
-                yield Check(6, f"{what}, by who knows the modifier, in settings A and B", "not measured")
+                yield Check(6, f"{what}, for an attacker with the modifier, in scenarios A and B", "not measured")
                 continue
-            read = worst_person(some, a, TOGETHER)
-            assert read is not None
-            told = f"{what}: NAG {number(read.nag)} {ends(read)} ({read.knows}, setting {read.setting}), at most {POOLED} asked"
-            yield check(6, told, read.nag is not None and read.nag <= POOLED, min(p.folds for p in knowing) == FOLDS)
+            most = worst_person(some, a, TOGETHER)
+            assert most is not None
+            text = f"{what}: NAG {number(most.nag)} {ends(most)} ({most.knows}, scenario {most.setting}), at most {POOLED} required"
+            yield check(6, text, most.nag is not None and most.nag <= POOLED, min(p.folds for p in knowing) == FOLDS)
         f = useful(pool(parts)[case.keeps])
-        told = f"{case.name}: utility of {case.keeps} there {number(f.nag)} {ends(f)}, at least {POOLED_UTILITY} asked"
-        yield check(6, told, f.nag is not None and f.nag >= POOLED_UTILITY, complete(parts))
+        text = (
+            f"{case.name}: utility of {case.keeps} there {number(f.nag)} {ends(f)}, at least {POOLED_UTILITY} required"
+        )
+        yield check(6, text, f.nag is not None and f.nag >= POOLED_UTILITY, complete(parts))
 
 
 def persons(found: Measured, case: Case, task: Task) -> list[Person]:
-    """The pooled figures about persons of a case and task."""
+    """Return the pooled figures about persons of a case and task."""
     return people(found.get((case.name, task), ()))
 
 
 def complete(parts: Sequence[Part], entry: str = NEW) -> bool:
-    """Whether every fold and key was measured, and settings B and C under one key of each fold at least (the tables say of how many)."""
+    """Return whether every fold and key is measured, with scenarios B and C under at least one key of each fold."""
     folds, keys, _ = measured(parts)
     within = {p["fold"] for p in parts if p["part"] != "person" and {"B", "C"} <= set(p["settings"])}
     return folds == FOLDS == len(within) and keys == (KEYS if ENTRIES[entry].stochastic else 1)
 
 
 def gain(q: Mapping[str, Any]) -> str:
-    """What several releases of each record tell more than one."""
+    """Return the gain of several releases of each record over one, in words."""
     keys = "one key" if q["keys"] == "one" else "as many keys"
-    return f"{q['attribute']}: {q['queries']} releases under {keys} {percent(q['after'])} %, one {percent(q['one'])} %, guess {percent(q['guess'])} %"
+    return (
+        f"{q['attribute']}: {q['queries']} releases under {keys} {percent(q['after'])} %, one {percent(q['one'])} %, "
+        f"baseline {percent(q['guess'])} %"
+    )
 
 
 def number(value: float | None) -> str:
-    """A NAG; never below 0, as everywhere."""
-    return "not to be told" if value is None else f"{max(value, 0.0):.3f}"
+    """Return a NAG in words; never below 0."""
+    return "undefined" if value is None else f"{max(value, 0.0):.3f}"
 
 
 def ends(f: Figure | Person) -> str:
-    """Its interval."""
+    """Return the interval of a figure, in words."""
     return "" if f.low is None or f.high is None else f"[{max(f.low, 0):.2f}, {max(f.high, 0):.2f}]"

@@ -1,4 +1,4 @@
-"""One group of the benchmark: fit on a fold's training side, release under each key, attack; every part kept as soon as measured."""
+"""Measure one group: fit on a fold's training side, release under each key, attack; store every part at once."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SINGLE: dict[str, Any] = {"person": (), "cloud": 0, "max_records": MOST}
 
 
 def unit_of(group: Group, part: str, store: Store | None = None) -> Unit:
-    """Where the figures of a part are kept."""
+    """Return the store of a part's figures."""
     return (store or STORE).unit(group.name(part))
 
 
 def folds_of(table: Table, folds: int = FOLDS) -> np.ndarray:
-    """Which fold holds each record back: (n,) int64. Stratified over all attributes of the table, in keyed order."""
+    """Return the fold of each record, (n,) int64, stratified over all attributes of the table, in keyed order."""
     order = np.empty(len(table), np.int64)
     order[Key.of_seed(ORDER_KEY).order("folds", table.ids)] = np.arange(len(table))
     fold = np.empty(len(table), np.int64)
@@ -49,16 +49,16 @@ def folds_of(table: Table, folds: int = FOLDS) -> np.ndarray:
 
 
 class Bench:
-    """Tables with their folds, and what attackers read of each fold's originals, while one process lasts."""
+    """Tables with their folds, and the attacks on each fold's originals, while one process lasts."""
 
     def __init__(self, work: Path, within_keys: int, store: Store | None = None) -> None:
-        """within_keys: under how many of the keys settings B and C are tried. store: where figures are kept."""
+        """within_keys: number of keys with scenarios B and C. store: store of the figures."""
         self.work, self.within_keys, self.store = work, within_keys, store or STORE
         self.tables: dict[str, tuple[Table, np.ndarray]] = {}
         self.memory: dict[tuple[str, int], MutableMapping[Any, Any]] = {}
 
     def side(self, case: Case, fold: int) -> Table:
-        """The case's table, of which the fold is held back."""
+        """Return the case's table, with the fold held out."""
         if case.name not in self.tables:
             table = load(case, self.work)
             self.tables[case.name] = table, folds_of(table)
@@ -66,11 +66,11 @@ class Bench:
         return dataclasses.replace(table, split=codes != fold)
 
     def settings(self, part: str) -> tuple[str, ...]:
-        """The audit's settings for a release."""
+        """Return the audit's scenarios for a release."""
         return ("A", "B", "C") if int(part.removeprefix("key")) < self.within_keys else ("A",)
 
     def missing(self, group: Group, keys: int, fresh: bool) -> list[str]:
-        """The parts that are to be measured: a release of which fewer settings were tried than are asked now counts as missing."""
+        """Return the parts to measure. A release with fewer scenarios than requested counts as missing."""
         return [p for p in group.parts(keys) if fresh or not self._done(group, p)]
 
     def _done(self, group: Group, part: str) -> bool:
@@ -82,8 +82,8 @@ class Bench:
         tried = unit.read()["settings"]
         return set(self.settings(part)) <= set(tried)
 
-    def measure(self, group: Group, parts: Sequence[str], say: Callable[[str], None]) -> None:
-        """Fit once, then each part in order, each written at once."""
+    def measure(self, group: Group, parts: Sequence[str], log: Callable[[str], None]) -> None:
+        """Fit once, then measure each part in order and store it at once."""
         if not parts:
             return
         side = self.side(group.case, group.fold)
@@ -92,7 +92,7 @@ class Bench:
         method = make(group.entry.method, group.settings)
         modifier = fit(side, policy, method, run=Run(seed=group.fold, key=Key.of_seed(FIT_KEY)))
         took = {"fit_seconds": time.perf_counter() - clock, "fit_core_seconds": time.process_time() - core}
-        say(f"fit {took['fit_core_seconds']:.0f} core-seconds")
+        log(f"fit {took['fit_core_seconds']:.0f} core-seconds")
         memory = self.memory.setdefault((group.case.name, group.fold), {})
         for part in parts:
             core = time.process_time()
@@ -111,12 +111,12 @@ class Bench:
                 "attack_core_seconds": round(spent, 2),
             }
             unit_of(group, part, self.store).write(about | found)
-            say(f"{part} {spent:.0f} core-seconds")
+            log(f"{part} {spent:.0f} core-seconds")
 
     def release(
         self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
     ) -> dict[str, Any]:
-        """The standard audit of one release."""
+        """Run the standard audit of one release."""
         first = part == "key0"  # the exact attack is on the channel, whatever the key: computed once
         released = transform(modifier, side, Key.of_seed(int(part.removeprefix("key"))), run=Run(workers=1))
         report = audit(
@@ -142,7 +142,7 @@ class Bench:
     def people(
         self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
     ) -> dict[str, Any]:
-        """Several records of one person together, and, in the first fold, several releases of each record."""
+        """Attack several records of one person and, in the first fold, several releases of each record."""
         released = transform(modifier, side, Key.of_seed(0), run=Run(workers=1))
         queries = QUERIES if group.fold == 0 else 0
         data = AuditData(
@@ -171,17 +171,17 @@ KEPT = ("attribute", "role", "attacker", "setting", "before", "after", "guess", 
 
 
 def slim(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """What pooling needs of a finding."""
+    """Return the parts of a finding that pooling needs."""
     return {k: finding[k] for k in KEPT}
 
 
 def nameless(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """A finding about persons without the worst one's name."""
+    """Return a finding about persons without the worst one's name."""
     return {k: v for k, v in finding.items() if k not in ("worst_unit", "worst_class")}
 
 
 def read(case: Case, task: str, entry: Entry, store: Store | None = None) -> list[dict[str, Any]]:
-    """All parts measured of a method on a case and task, under the fields that it has now, by fold and part."""
+    """Return all measured parts of a method on a case and task, under its present fields, by fold and part."""
     shown = "unknown" if not entry.told else task
     found = []
     for fold in range(FOLDS):

@@ -32,7 +32,7 @@ Parts = dict[tuple[str, Task, str], list[Part]]  # (case, task, entry) -> parts
 
 
 def gather(store: Store | None = None) -> Parts:
-    """Everything that was measured under the fields that the methods have now."""
+    """Return all parts measured under the methods' present fields."""
     found = {
         (case.name, task, entry.name): read(case, task, entry, store)
         for case in CASES.values()
@@ -43,7 +43,7 @@ def gather(store: Store | None = None) -> Parts:
 
 
 def page(found: Parts) -> str:
-    """The whole page."""
+    """Return the whole page."""
     by = {e: {(case, task): parts for (case, task, entry), parts in found.items() if entry == e} for e in (NEW, BESIDE)}
     made, other = checks(by[NEW]), beside(by[BESIDE])
     return (
@@ -63,83 +63,100 @@ def page(found: Parts) -> str:
 
 
 def points(found: Parts) -> list[Point]:
-    """What the picture shows: those of which leakage and utility can be told."""
+    """Return the points of the picture: those with a defined leakage and utility."""
     out = []
     for (name, task, entry), parts in found.items():
         case, figures = CASES[name], pool(parts)
         leak = worst_of(case, figures)
-        mean = mean_utility(figures, kept(case, task))
+        mean = mean_utility(figures, preserved(case, task))
         if leak is not None and mean is not None:
             out.append(Point(name, task, entry, leak, mean))
     return out
 
 
 def worst_of(case: Case, figures: Mapping[str, Sequence[Figure]]) -> float | None:
-    """NAG of the suppressed attribute that leaks most; None where one cannot be told."""
-    told = [worst(figures[a]).nag for a in case.suppress]
-    return None if None in told else max(v for v in told if v is not None)
+    """Return the NAG of the suppressed attribute that leaks most; None where one is undefined."""
+    values = [worst(figures[a]).nag for a in case.suppress]
+    return None if None in values else max(v for v in values if v is not None)
 
 
-def kept(case: Case, task: Task) -> tuple[str, ...]:
-    """What a method's utility is the mean over: all that is watched, or what is named."""
+def preserved(case: Case, task: Task) -> tuple[str, ...]:
+    """Return the attributes of a method's mean utility: all watched ones, or the named one."""
     return case.watched if task == "unknown" else (case.keeps,)
 
 
 HEAD = f"""# Suppression where the later task is not known
 
-This page is written by one command, from figures that the same command measures and keeps in `benchmarks/results/unknown.jsonl`:
+One command measures the figures, stores them in `benchmarks/results/unknown.jsonl` and writes this page:
 
     SORDINE_DATA=... make unknown
 
-The question: attributes are suppressed, and nobody says what the records will be used for. Do retrained attackers read what is suppressed, and
-is what nobody named still there? *unknown*: no attribute is preserved; the watched ones are read by the audit and hidden from the method. *named*:
-one of them is preserved by name. The method that the page is about is `{NEW}`.
+The question: attributes are suppressed, and the later use of the records is not known. Can retrained attackers
+infer the suppressed attributes, and are the other attributes preserved? *unknown*: no attribute is preserved; the
+watched ones are measured by the audit and hidden from the method. *named*: one of them is preserved by name. This
+page is about the method `{NEW}`.
 """
 
 
 def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
-    """The check list; what the other method gives stands under the first line."""
-    yield "## What was to be shown\n"
+    """Yield the check list, with the other method under the first line."""
+    yield "## Requirements\n"
     yield (
-        "Decided by the figures below, not by hand. Leakage is the worst retrained attacker's NAG over settings A, B and C; utility is NAG in "
-        "setting A. *So far*: not all folds and keys have been measured. (3, that `--max-leakage` keeps its promise, is shown by "
-        "tests/test_search.py, see [search](../guide/limits.md); 4, what ten points of a sweep share, in [sweep](sweep.md).)\n"
+        "The figures below decide each line. Leakage is the worst retrained attacker's NAG over scenarios A, B and C; utility is "
+        "NAG in scenario A. *So far*: some folds and keys are not measured. (The tests show 3, that `--max-leakage` stays under "
+        "its limit, see [search](../guide/limits.md); [sweep](sweep.md) shows 4, the cost of ten points of a sweep.)\n"
     )
     one = [c for c in made if c.number == 1]
     sayings = [f"`{name}` on {reached_on(lines)}" for name, lines in ((BESIDE, other), (NEW, one)) if reached_on(lines)]
     if sayings:
         few = dict.fromkeys(c.what.partition(":")[0] for c in (*one, *other) if c.excused and c.state == "reached")
-        over = f" On {', '.join(few)} a figure is over the limit that so few records do not tell from 0." if few else ""
-        yield f"In a word: line 1 is reached whole by {'; by '.join(sayings)}.{over}\n"
+        over = (
+            f" On {', '.join(few)} a figure is over the limit, but too few records distinguish it from 0."
+            if few
+            else ""
+        )
+        yield f"Summary: line 1 is fully reached by {'; by '.join(sayings)}.{over}\n"
     for n, words in TITLES.items():
         yield f"**{n}.** {words}\n"
         yield from (f"- {c.text}" for c in made if c.number == n)
         yield ""
         if n == 1 and any(c.state != "not measured" for c in other):
-            yield f"The same of `{BESIDE}`, which moves records in place of drawing a cell:\n"
+            yield f"The same for `{BESIDE}`, which moves records instead of drawing a cell:\n"
             yield from (f"- {c.text}" for c in other)
             yield ""
 
 
 def reached_on(lines: Sequence[Check]) -> str:
-    """The data sets of which every line is reached and wholly measured."""
-    kept: dict[str, bool] = {}
+    """Return the data sets with every line reached and fully measured."""
+    whole: dict[str, bool] = {}
     for check in lines:
         case = check.what.partition(":")[0]
-        kept[case] = kept.get(case, True) and check.state == "reached" and check.whole
-    return ", ".join(case for case, held in kept.items() if held)
+        whole[case] = whole.get(case, True) and check.state == "reached" and check.whole
+    return ", ".join(case for case, held in whole.items() if held)
 
 
 TITLES = {
-    1: "Nothing is named: leakage at most .05 (an interval that holds 0 where the records cannot show so little), watched utility at least .85 on average.",
-    2: "One task is named: leakage at most .03 (an interval that holds 0 where the records cannot show so little), its utility at least .97 with a lower end of at least .90 (an interval that holds .97 where the records cannot show that).",
-    5: "Many queries gain nothing under one key; what they gain under fresh ones is shown; a person's figure stands beside the record's.",
-    6: "50 released records of one person together, by who knows the modifier: NAG at most .10, the named task's utility at least .95.",
+    1: (
+        "Nothing is named: leakage at most .05 (an interval that contains 0 where the records cannot show so little), watched "
+        "utility at least .85 on average."
+    ),
+    2: (
+        "One task is named: leakage at most .03 (an interval that contains 0 where the records cannot show so little), its "
+        "utility at least .97 with a lower end of at least .90 (an interval that contains .97 where the records cannot show "
+        "that)."
+    ),
+    5: (
+        "Many queries gain nothing under one key; the gain under fresh keys is shown; a person's figure is beside the record's."
+    ),
+    6: (
+        "50 released records of one person together, for an attacker that knows the modifier: NAG at most .10, the named task's "
+        "utility at least .95."
+    ),
 }
 
 
 def tables(found: Parts) -> Iterator[str]:
-    """A table a data set and task."""
+    """Yield a table for each data set and task."""
     for case in CASES.values():
         for task in case.tasks:
             rows = {e: found[case.name, task, e] for e in ENTRIES if (case.name, task, e) in found}
@@ -148,7 +165,7 @@ def tables(found: Parts) -> Iterator[str]:
 
 
 def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterator[str]:
-    """Every method on a data set under a task."""
+    """Yield the table of every method on a data set under a task."""
     aim = "nothing named" if task == "unknown" else f"{case.keeps} named"
     yield f"## {case.sentence}: {aim}\n"
     yield f"Suppress {', '.join(case.suppress)}; {describe(case, task)}. `{case.extractor}` features{under(case)}.\n"
@@ -158,11 +175,11 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
     head = ["method", "folds x keys", *(f"{a} (suppressed)" for a in case.suppress)]
     head += [f"exact on the channel: {a}" for a in case.suppress]
     head += [f"{a} ({'preserved' if task == 'named' and a == case.keeps else 'watched'})" for a in case.watched]
-    head += ["mean NAG of what is not suppressed", "fit, core-seconds"]
+    head += ["mean NAG of the others", "fit, core-seconds"]
     yield line(head)
     yield line(["---"] * len(head))
     shown = [useful(first[a]) for a in case.named]
-    for words, which in (("guess", "guess"), ("originals", "before")):
+    for words, which in (("baseline", "guess"), ("originals", "before")):
         cells = [percent(getattr(f, which)) for f in shown]
         empty = [""] * len(case.suppress)
         yield line([f"*{words}*", "", *cells[: len(empty)], *empty, *cells[len(empty) :], "", ""])
@@ -177,72 +194,72 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
         yield line(cells)
     short = [(name, parts) for name, parts in rows.items() if not measured(parts)[2]]
     if short:
-        told = ", ".join(f"{label(name)} {within(parts)}" for name, parts in short)
-        yield f"\n\\* Settings B and C, which cost most, were tried on some releases only: {told}."
+        some = ", ".join(f"{label(name)} {within(parts)}" for name, parts in short)
+        yield f"\n\\* Scenarios B and C, the most expensive ones, ran on some releases only: {some}."
     smallest = ", ".join(f"{f.attribute} {number(f.smallest)}" for f in shown[: len(case.suppress)])
     yield (
-        f"\nOf {shown[0].records:,} distinct records, in setting A: the guess, what is read of the originals, and the smallest NAG that so many could "
-        f"show of an attacker at the guess ({smallest}).\n"
+        f"\nFor {shown[0].records:,} distinct records, in scenario A: the baseline, the accuracy on originals, and the smallest NAG "
+        f"that this number of records can show for an attacker at the baseline ({smallest}).\n"
     )
 
 
 def describe(case: Case, task: Task) -> str:
-    """The other roles."""
+    """Return the other roles of a task, in words."""
     policy = case.policy(task)
     watched = f"watch {', '.join(policy.watch)}" if policy.watch else ""
     return ", ".join(filter(None, [f"preserve {', '.join(policy.preserve)}" if policy.preserve else "", watched]))
 
 
 def within(parts: Sequence[Part]) -> str:
-    """On how many releases settings B and C were tried."""
+    """Return the number of releases with scenarios B and C."""
     some = releases(parts)
     return f"{sum({'B', 'C'} <= set(p['settings']) for p in some)} of {len(some)} releases"
 
 
 def label(name: str) -> str:
-    """A method as people call it."""
+    """Return the displayed name of a method."""
     known = {"substitution": "substitution (PASS)", "noise 1": "noise, sigma 1", "noise 3": "noise, sigma 3"}
     return f"**{name}**" if name == NEW else known.get(name, name)
 
 
 def leak(f: Figure) -> str:
-    """Accuracy, NAG, interval, setting and family of the worst attacker."""
+    """Return accuracy, NAG, interval, scenario and attack of the worst attacker."""
     return f"{percent(f.after)}: {number(f.nag)} {ends(f)}, {f.setting}, {f.by_after}"
 
 
 def utility(f: Figure) -> str:
-    """Accuracy, NAG, interval."""
+    """Return accuracy, NAG and interval."""
     return f"{percent(f.after)}: {number(f.nag)} {ends(f)}"
 
 
 def channel(parts: Sequence[Part], attribute: str) -> str:
-    """The best possible attack on a discrete channel, and what permuted labels show."""
+    """Return the best possible attack on a discrete channel, and its accuracy for permuted labels."""
     found = exact(parts, attribute)
     return "; ".join(f"{on} {percent(e.accuracy)} ({percent(e.permuted)} permuted)" for on, e in found.items()) or "-"
 
 
 def seconds(parts: Sequence[Part]) -> float:
-    """Core-seconds of a fit, mean over folds."""
+    """Return the core-seconds of a fit, mean over folds."""
     by = {p["fold"]: p["fit_core_seconds"] for p in releases(parts)}
     return float(np.mean(list(by.values())))
 
 
 def persons(found: Parts) -> Iterator[str]:
-    """What k records of one person tell, beside what one record tells in the audit."""
+    """Yield the table of leakage from k records of one person, beside that of one record in the audit."""
     rows = []
     for (name, task, entry), parts in found.items():
         some = people(parts)
         for a in CASES[name].suppress if some else ():
             for knows in ("draws", "channel"):
-                read = {k: worst_person(some, a, k, knows) for k in COUNTS}
-                if not any(read.values()):
+                found_by = {k: worst_person(some, a, k, knows) for k in COUNTS}
+                if not any(found_by.values()):
                     continue
-                folds = max(p.folds for p in read.values() if p is not None)
+                folds = max(p.folds for p in found_by.values() if p is not None)
                 cells = [
                     "too few"
                     if p is None
-                    else f"{percent(p.after)} (guess {percent(p.guess)}): {number(p.nag)} {ends(p)}, {p.setting}"
-                    for p in read.values()
+                    else f"{percent(p.after)} (baseline {percent(p.guess)}): {number(p.nag)} {ends(p)}, {p.setting}"
+                    for p in found_by.values()
                 ]
                 single = worst(pool(parts)[a])
                 rows.append(
@@ -261,12 +278,13 @@ def persons(found: Parts) -> Iterator[str]:
         return
     yield "## Several records of one person\n"
     yield (
-        "An attacker who knows that k released records are of one person puts them together: *draws* sees released records alone, "
-        "*channel* holds the modifier too (P(j | x) of its own labelled records where the output is discrete). Unseen records; the worse of "
-        "settings A and B; every person counts alike. *one record*: NAG in the audit above. Then, for each k, the accuracy in per cent, "
-        "NAG against the same attacker on originals with its interval (means over folds of the ends of a bootstrap), and the setting.\n"
+        "The attacker knows that k released records belong to one person, and combines them. *draws* has released records alone; "
+        "*channel* has the modifier too (P(j | x) of its own labelled records where the output is discrete). Unseen records; the "
+        "worse of scenarios A and B; every person has equal weight. *one record*: NAG in the audit above. Then, for each k: the "
+        "accuracy in per cent, NAG against the same attacker on originals with its interval (means over folds of the ends of a "
+        "bootstrap), and the scenario.\n"
     )
-    head = ["data", "task", "method", "reads", "knows", "folds", "one record"]
+    head = ["data", "task", "method", "attribute", "attacker", "folds", "one record"]
     head += [f"k = {k}" if k else "k = all" for k in COUNTS]
     yield line(head)
     yield line(["---"] * len(head))
@@ -275,7 +293,7 @@ def persons(found: Parts) -> Iterator[str]:
 
 
 def queried(found: Parts) -> Iterator[str]:
-    """What several releases of one record tell."""
+    """Yield the table of leakage from several releases of one record."""
     rows = [
         [
             name,
@@ -297,16 +315,16 @@ def queried(found: Parts) -> Iterator[str]:
         return
     yield "## Several releases of one record\n"
     yield (
-        f"{QUERIES} releases of each record of the first fold, put together by an attacker who learns on such sets and is tried on them (setting A).\n"
+        f"{QUERIES} releases of each record of the first fold. The attacker is trained and tested on such sets (scenario A).\n"
     )
     head = [
         "data",
         "task",
         "method",
-        "reads",
-        "under",
+        "attribute",
+        "keys",
         "releases that differ",
-        "guess",
+        "baseline",
         "one release",
         "all",
         "NAG of all",
@@ -318,7 +336,7 @@ def queried(found: Parts) -> Iterator[str]:
 
 
 def how(found: Parts) -> Iterator[str]:
-    """How it was measured."""
+    """Yield the section on the measurement."""
     some = next((p for parts in found.values() for p in releases(parts)), None)
     families = ", ".join(some["made"]["families"]) if some else "not measured yet"
     yield HOW.format(
@@ -330,135 +348,150 @@ def how(found: Parts) -> Iterator[str]:
         paired=paired(found),
         steady=steady(),
     )
-    told = [
+    other = [
         f"{entry} on {case}{', named' if task == 'named' else ''}: {', '.join(f'{k} {v}' for k, v in fields.items())}"
         for (entry, case, task), fields in FIELDS.items()
     ]
+    fields = ", but " + "; ".join(other) if other else " on every data set"
     yield (
-        f"**Fields.** Every method has its defaults{', but ' + '; '.join(told) if told else ' on every data set'}. "
-        "`noise` has a sigma of 1 or 3 standard deviations of each column. No method but transport and substitution makes use of a preserved "
-        "attribute: their figures stand in both tables and were measured once. The defaults of transport were chosen on single folds of "
-        "fsdd, motionsense and yale_b, looking at what is watched there, and softness under a named task at what 50 records tell; "
-        "emodb and utkface had no say in them. Those of flow were chosen on single folds of all five, looking at what is watched there; its space is chosen anew in every fit, "
+        f"**Fields.** Every method has its defaults{fields}. `noise` has a sigma of 1 or 3 standard deviations of each column. "
+        "Only transport and substitution use a preserved attribute; the figures of the others are in both tables and were "
+        "measured once. The defaults of transport were chosen on single folds of fsdd, motionsense and yale_b by the watched "
+        "attributes, and softness under a named task by the leakage of 50 records; emodb and utkface had no influence. Those "
+        "of flow were chosen on single folds of all five, by the watched attributes. Its space is chosen again in every fit, "
         "from records of the training side.\n"
     )
     yield (
-        f"On emodb, named, the field was set after the default had failed: {NEW} with its default `even`, 0.5, kept 0.910 [0.84, 0.98] of emotion, of numbers "
-        "that were not steady, under the line. Emotion and speaker go together there, and evening takes what they share.\n"
+        f"On emodb, named, the field was set after the default had failed: {NEW} with its default `even`, 0.5, preserved 0.910 "
+        "[0.84, 0.98] of emotion, on features without `steady`, under the line. Emotion and speaker depend on each other "
+        "there, and `even` removes their common part.\n"
     )
     yield (
-        f"**Steady numbers** (`steady`, see [extractors](../guide/extractors.md#encoder)) were taken for emodb and utkface after `{BESIDE}` had fallen short of plain ones. By the same audit, five folds: "
-        "emodb gender 0.180 [0.05, 0.30] (B), speaker 0.078 [0.00, 0.21] (B), 0.854 kept (five keys in every setting); utkface 0.062 [0.01, 0.11] (A), 0.854 kept; and "
-        f"`{NEW}` kept 0.349 and 0.279 (version of 22 November 2026, where the figures are). No label has a say in them; which changes they are steady under was chosen knowing what is suppressed. "
-        "Of the plain originals there were read in setting A, for what the tables above say of steady ones: emodb speaker 94.6, gender 99.6, emotion 85.4, sentence 93.1 %; utkface gender 80.2, age_group 55.1, race 69.6 %. "
-        f"`{BESIDE}`'s `rounds` and `noise` there were then chosen by single runs: emodb on all five folds (200 rounds: gender 0.076, speaker 0.070, 0.860 kept; 100: 0.038, 0.045, 0.895), utkface on two.\n"
+        f"**Steady features** (`steady`, see [extractors](../guide/extractors.md#encoder)) are used for emodb and utkface, as "
+        f"`{BESIDE}` is under the line on plain ones. By the same audit, five folds: emodb gender 0.180 [0.05, 0.30] (B), speaker "
+        "0.078 [0.00, 0.21] (B), 0.854 preserved (five keys in every scenario); utkface 0.062 [0.01, 0.11] (A), 0.854 preserved; "
+        f"and `{NEW}` preserved 0.349 and 0.279 (version of 22 November 2026, which has the figures). `steady` uses no label, "
+        "but the changes were chosen with knowledge of the suppressed attributes. The accuracies on plain originals in scenario "
+        "A, for comparison with the tables above, are: emodb speaker 94.6, gender 99.6, emotion 85.4, sentence 93.1 %; utkface "
+        f"gender 80.2, age_group 55.1, race 69.6 %. The `rounds` and `noise` of `{BESIDE}` there were then chosen by one fit per "
+        "value: emodb on all five folds (200 rounds: gender 0.076, speaker 0.070, 0.860 preserved; 100: 0.038, 0.045, 0.895), "
+        "utkface on two.\n"
     )
     yield (
-        f"Logistic regressions and trees take the least likely class where their validation records say so. The figures of `{BESIDE}` were measured with that; "
-        "those of the other methods on fsdd, motionsense and yale_b are for the most part from before, when they never did. The encoder of yale_b was learnt anew for them, on another processor: "
-        "every figure is against the originals of its own table, and those differ a little. Line 6 asks for pooled records under a named task only; under none, see the tables of persons.\n"
+        "Logistic regressions and trees predict the least likely class where their validation records favour it. The figures of "
+        f"`{BESIDE}` include that; most figures of the other methods on fsdd, motionsense and yale_b are earlier and do not. For "
+        "the figures that include it, the encoder of yale_b was trained again, on another processor. Every figure is relative to "
+        "the originals of its own table, and those differ a little. Line 6 requires pooled records under a named task only; "
+        "without one, see the tables of persons.\n"
     )
     if machines := machine(found):
         yield (
-            f"A support vector machine has no part in the standard audit (in the paranoid one it has), nor a say in `{BESIDE}`'s choice of a space. From records held back for that choice, of a fit that "
-            f"lacks them, it read, in NAG (means over folds; the more of two suppressed attributes): {machines}. See [what is read all the same](../guide/methods/flow.md).\n"
+            f"A support vector machine is part of the paranoid audit, not of the standard one, nor of `{BESIDE}`'s choice of a "
+            "space. On records held out for that choice, for a fit without them, it has these NAGs (means over folds; the larger "
+            f"of two suppressed attributes): {machines}. See [remaining leakage](../guide/methods/flow.md).\n"
         )
 
 
 def under(case: Case) -> str:
-    """What a data set's numbers are steady under."""
+    """Return the changes that a data set's features are steady under."""
     changes = case.options.get("steady", "").replace(",", ", ")
     return f", steady under {changes}" if changes else ""
 
 
 def steady() -> str:
-    """What the numbers of all data sets are steady under."""
-    told = [f"`{c.name}`{under(c)}" for c in CASES.values() if under(c)]
-    return f" ({'; '.join(told)})" if told else ""
+    """Return the changes that the features of all data sets are steady under."""
+    some = [f"`{c.name}`{under(c)}" for c in CASES.values() if under(c)]
+    return f" ({'; '.join(some)})" if some else ""
 
 
 def paired(found: Parts) -> str:
-    """Whose intervals know how accuracies before, after and by guessing go together; "" where no others were measured."""
-    kept = {
+    """Return the methods whose intervals use the correlation of accuracies; "" where all do."""
+    stored = {
         f"{entry} on {case}": all("correlation" in f for p in releases(parts) for f in p["findings"])
         for (case, _, entry), parts in found.items()
     }
-    if all(kept.values()):
+    if all(stored.values()):
         return ""
-    told = [name for name, there in kept.items() if there]
-    which = f"where that was kept ({', '.join(told)})" if told else "where that was kept (nowhere yet)"
+    some = [name for name, there in stored.items() if there]
+    which = f"where that is stored ({', '.join(some)})" if some else "where that is stored (nowhere yet)"
     return (
-        f" They count how often the same records are read rightly before, after and by guessing {which}; the others were measured "
-        "earlier, and take these as unrelated, which sets both ends a little too far off, the lower one too."
+        f" They use the correlation of correct predictions before, after and at the baseline {which}. The others are earlier and "
+        "assume independence, which places both ends a little too far out, the lower one too."
     )
 
 
 def machine(found: Parts) -> str:
-    """What the cards of `flow` say that a support vector machine read, by data set; "" where there are none."""
-    said = []
+    """Return the NAG of a support vector machine in the cards of `flow`, by data set; "" where there are none."""
+    means = []
     for case in CASES:
         notes = [" ".join(p.get("noted", ())) for p in found.get((case, "unknown", BESIDE), ()) if p["part"] == "key0"]
-        read = [float(m[1]) for note in notes if (m := MACHINE.search(note))]
-        if read:
-            said.append(f"{case} {np.mean(read):.2f} ({len(read)} folds)" if len(read) > 1 else f"{case} {read[0]:.2f}")
-    return ", ".join(said)
+        nags = [float(m[1]) for note in notes if (m := MACHINE.search(note))]
+        if nags:
+            means.append(
+                f"{case} {np.mean(nags):.2f} ({len(nags)} folds)" if len(nags) > 1 else f"{case} {nags[0]:.2f}"
+            )
+    return ", ".join(means)
 
 
 HOW = """## How it was measured
 
-**Data.** {folds} folds, stratified over suppressed and watched attributes, in keyed order (seed 99), so that every record is unseen once. The
-encoder of `emodb`, `yale_b` and `utkface` was learnt on all of a data set's records without labels, as an owner would{steady}. Only the
-attributes in the tables take part; records of one person stand on both sides of the split.
+**Data.** {folds} folds, stratified over suppressed and watched attributes, in keyed order (seed 99), so that every
+record is unseen once. The encoder of `emodb`, `yale_b` and `utkface` was trained on all of a data set's records
+without labels, as an owner would do{steady}. Only the attributes in the tables are measured; records of one person
+are on both sides of the split.
 
-**Method.** Fitted once a fold (seed: the fold's number) and, where it draws, released under {keys} keys. `leace` and `mass` draw nothing and have one release a fold.
+**Method.** Fitted once per fold (seed: the fold's number). A method that draws is released under {keys} keys.
+`leace` and `mass` draw nothing and have one release per fold.
 
-**Attackers.** The standard audit: {families}, retrained on released records and on originals, each chosen by validation inside its own data, at most
-{most} records a side. Setting A learns from records that the modifier was fitted on and is tried on the others, B and C are cross-validated within
-the unseen and within the fitted ones. Persons and many queries: on the release of the first key, at most {several} records a side.
+**Attackers.** The standard audit: {families}, retrained on released records and on originals, each chosen by
+validation on its own data, at most {most} records a side. Scenario A trains on records that the modifier was fitted
+on and tests on the others. B and C are cross-validated within the unseen and within the fitted records. Persons and
+many queries: on the release of the first key, at most {several} records a side.
 
-**Figures.** Accuracies are averaged over folds and keys for each attacker first; the best attacker after and before is taken then. NAG = (after -
-guess) / (before - guess), both in the same setting; 0 where nothing is left. Intervals are of 95 % and count each distinct record once, however many keys it was released under
-(setting C: the records of one fold); they are about these records, not about other people.{paired} *mean NAG*: none counts as more
-than 1. *exact on the channel*: accuracy in per cent of the best possible attacker on P(j | x), computed, on fitted and on unseen records, with what it is
-when labels are permuted: much of it is chance where records are few.
+**Figures.** Accuracies are averaged over folds and keys for each attacker; then the best attacker after and before
+is taken. NAG = (after - baseline) / (before - baseline), both in the same scenario; at 0 attackers are at the
+baseline. Intervals are of 95 % and count each distinct record once, for any number of keys (scenario C: the records
+of one fold). They apply to these records, not to other people.{paired} *mean NAG*: none counts as more than 1.
+*exact on the channel*: accuracy in per cent of the best possible attacker on P(j | x), computed, on fitted and on
+unseen records. Beside it is the accuracy for permuted labels: for few records much of the accuracy is chance.
 
-`python -m benchmarks.unknown --help` says how to measure a part: `--on`, `--only`, `--folds`, `--keys`, `--within-keys`; `--page` writes the page
-of what there is.
+`python -m benchmarks.unknown --help` lists the options that measure a part: `--on`, `--only`, `--folds`, `--keys`,
+`--within-keys`; `--page` writes the page from the stored figures.
 """
 
 
 def lacking(found: Parts, made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
-    """What is not reached, and what has not been measured."""
-    yield "## What is not reached\n"
+    """Yield the lines that are not reached, and the parts that are not measured."""
+    yield "## Not reached\n"
     short = [c for c in made if c.state == "not reached"]
     if short:
         yield "\n".join(f"- {c.what}" for c in short)
     elif all(c.state == "not measured" for c in made):
         yield f"Nothing of `{NEW}` has been measured yet."
     else:
-        yield "Nothing that was measured falls short of what was asked."
+        yield "Every measured line is reached."
     left = [c for c in other if c.state == "not reached"]
     if left:
-        yield f"\nAnd of `{BESIDE}`:\n"
+        yield f"\nFor `{BESIDE}`:\n"
         yield "\n".join(f"- {c.what}" for c in left)
     missing = []
     for case in CASES.values():
         for task in case.tasks:
             some = [e for e in ENTRIES.values() if e.told or task == "unknown"]
-            told = [t for e in some if (t := lacks(e, found.get((case.name, task, e.name), ())))]
-            if told:
-                missing.append(f"- {case.name}, {task}: {', '.join(told)}")
+            parts = [t for e in some if (t := lacks(e, found.get((case.name, task, e.name), ())))]
+            if parts:
+                missing.append(f"- {case.name}, {task}: {', '.join(parts)}")
     if missing:
-        yield "\nNot measured yet (the same command does), folds x keys there are of those there are to be:\n"
+        yield "\nNot measured yet (the same command measures them), folds x keys of the planned ones:\n"
         yield "\n".join(missing)
 
 
 def lacks(entry: Entry, parts: Sequence[Part]) -> str:
-    """How much of a method was measured, where that is not all; "" where it is."""
+    """Return how much of a method is measured; "" where all is."""
     there, asked = measured(parts)[:2], (FOLDS, KEYS if entry.stochastic else 1)
     return "" if there == asked else f"{entry.name} {there[0]} x {there[1]} of {asked[0]} x {asked[1]}"
 
 
 def line(cells: Sequence[str]) -> str:
-    """A line of a table."""
+    """Return a line of a table."""
     return "| " + " | ".join(cells) + " |"

@@ -1,4 +1,4 @@
-"""The page's one picture: leakage against utility, every method on every data set. Figures only, no record."""
+"""Draw leakage against utility, every method on every data set. Figures only, no record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS: dict[Task, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A method on a data set: NAG of the suppressed attribute that leaks most, mean NAG of what is to be read."""
+    """A method on a data set: NAG of the suppressed attribute that leaks most, mean NAG of the preserved or watched ones."""
 
     case: str
     task: Task
@@ -30,8 +30,7 @@ class Point:
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """Write the picture as PNG: a panel a task; the shaded corner is what is asked of the new method. Leakage above 1 is drawn
-    at 1."""
+    """Write the picture as PNG, a panel per task; the shaded corner is the requirement. Leakage above 1 is drawn at 1."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -1,4 +1,4 @@
-"""Figures of several folds and keys put together: first accuracies, then the best attacker, then NAG with its interval."""
+"""Pool figures of several folds and keys: first accuracies, then the best attacker, then NAG with its interval."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ class Figure:
 
 
 def releases(parts: Iterable[Part]) -> list[Part]:
-    """The audits of single records among the parts."""
+    """Return the audits of single records among the parts."""
     return [p for p in parts if p["part"] != "person"]
 
 
 def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
-    """attribute -> a figure a setting. Releases of a fold under several keys are averaged first, so that folds weigh by their records alone."""
+    """Return attribute -> a figure per scenario.
+
+    Releases of a fold under several keys are averaged first, so that folds have weight by their records alone.
+    """
     some = releases(parts)
     cells: dict[tuple[str, str], dict[str, dict[int, list[np.ndarray]]]] = {}
     tried: dict[tuple[str, str], dict[int, int]] = {}
@@ -54,7 +57,7 @@ def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
         classes |= part["classes"]
         for found in part["findings"]:
             cell, n = (found["attribute"], found["setting"]), found["records"]
-            # What was measured before correlations were kept is taken as if there were none.
+            # Figures measured before correlations were stored count as independent.
             values = [found["before"], found["after"], found["guess"], *found.get("correlation", (0.0, 0.0, 0.0))]
             by = cells.setdefault(cell, {}).setdefault(found["attacker"], {})
             by.setdefault(part["fold"], []).append(n * np.array([1.0, *values]))
@@ -64,7 +67,7 @@ def pool(parts: Iterable[Part]) -> dict[str, list[Figure]]:
     out: dict[str, list[Figure]] = {}
     for (attribute, setting), by in sorted(cells.items()):
         folds = tried[attribute, setting]
-        # Unseen records are others in each fold; fitted ones are mostly the same, so that one fold's are counted.
+        # Unseen records differ in each fold; fitted ones are mostly the same, so one fold's are counted.
         n = max(folds.values()) if setting == "C" else sum(folds.values())
         sums = {a: np.sum([np.mean(some, 0) for some in own.values()], 0) for a, own in by.items()}
         figure = _figure(attribute, setting, sums, n, classes[attribute], len(folds), len(under[attribute, setting]))
@@ -80,7 +83,7 @@ def _figure(
     before, after = was[first], now[last]
     guess = max(float(s[3] / s[0]) for s in by.values())
     told = nag_is_defined(before, guess, n)
-    pairs = by[last][4] if first == last else 0.0  # attackers of two families: not known
+    pairs = by[last][4] if first == last else 0.0  # attackers of two families: unknown
     correlation = (float(pairs / by[last][0]), float(by[last][5] / by[last][0]), float(by[first][6] / by[first][0]))
     interval = nag_interval(after, before, guess, n, correlation=correlation, classes=classes)
     untouched = nag_interval(before, before, guess, n, classes=classes)
@@ -104,25 +107,27 @@ def _figure(
 
 
 def worst(figures: Sequence[Figure]) -> Figure:
-    """Of a suppressed attribute: the setting that leaks most."""
+    """Return the scenario with the highest leakage, for a suppressed attribute."""
     return max(figures, key=lambda f: -np.inf if f.nag is None else f.nag)
 
 
 def useful(figures: Sequence[Figure]) -> Figure:
-    """Of an attribute that is to be kept: setting A, learnt on one side of the split and tried on the other."""
+    """Return scenario A, trained on one side of the split and tested on the other, for a preserved attribute."""
     return next(f for f in figures if f.setting == "A")
 
 
 def mean_utility(figures: Mapping[str, Sequence[Figure]], attributes: Sequence[str]) -> float | None:
-    """The mean NAG of what is watched; none counts as more than 1, so that one cannot make up for another. None where one
-    of them cannot be told."""
+    """Return the mean NAG of the watched attributes; None where one of them is undefined.
+
+    None counts as more than 1, so that one cannot compensate for another.
+    """
     found = [useful(figures[a]).nag for a in attributes]
-    told = [min(v, 1.0) for v in found if v is not None]
-    return float(np.mean(told)) if told and len(told) == len(found) else None
+    defined = [min(v, 1.0) for v in found if v is not None]
+    return float(np.mean(defined)) if defined and len(defined) == len(found) else None
 
 
 def measured(parts: Sequence[Part]) -> tuple[int, int, bool]:
-    """Folds measured, keys under which all of those folds were, and whether settings B and C were tried under each of those."""
+    """Return the folds measured, the keys common to them, and whether scenarios B and C ran under each."""
     some = releases(parts)
     by: dict[int, dict[str, Part]] = {}
     for p in some:
@@ -144,7 +149,7 @@ class Exact:
 
 
 def exact(parts: Iterable[Part], attribute: str) -> dict[str, Exact]:
-    """on -> figure, of one attribute with nothing beside the record; empty where the channel is not discrete."""
+    """Return on -> figure, for one attribute without released columns; empty where the channel is not discrete."""
     found = [e for p in releases(parts) for e in p["exact"] if list(e["attributes"]) == [attribute] and not e["kept"]]
     out = {}
     for on in dict.fromkeys(e["on"] for e in found):
@@ -159,7 +164,7 @@ def exact(parts: Iterable[Part], attribute: str) -> dict[str, Exact]:
 
 @dataclass(frozen=True)
 class Person:
-    """What is read of k records of one person, means over folds. k: 0 for all."""
+    """Leakage from k records of one person, means over folds. k: 0 for all."""
 
     attribute: str
     k: int
@@ -175,8 +180,11 @@ class Person:
 
 
 def people(parts: Iterable[Part]) -> list[Person]:
-    """A figure an attribute, number of records, knowledge and setting. Accuracies are averaged before NAG is taken; the ends of the
-    interval are means of the folds' own ends: as wide as one fold's, since the folds hold other records of the same people."""
+    """Return a figure per attribute, number of records, attacker and scenario.
+
+    Accuracies are averaged before NAG. The ends of the interval are means of the folds' own ends: as wide as one fold's,
+    since the folds have other records of the same people.
+    """
     cells: dict[tuple[str, int, str, str], list[Mapping[str, Any]]] = {}
     for part in parts:
         for f in part.get("person", ()):
@@ -194,7 +202,9 @@ def people(parts: Iterable[Part]) -> list[Person]:
 
 
 def worst_person(found: Iterable[Person], attribute: str, k: int, knows: str | None = None) -> Person | None:
-    """The most that is read of an attribute from k records, over settings and, unless it is said, over what is known: who
-    knows the channel may look at the draws alone. None where nothing was measured."""
+    """Return the highest leakage of an attribute from k records, over scenarios; None where nothing is measured.
+
+    Without `knows` it is over both attackers, as the one with the channel may use the draws alone.
+    """
     some = [p for p in found if p.attribute == attribute and p.k == k and knows in (None, p.knows)]
     return max(some, key=lambda p: -np.inf if p.nag is None else p.nag, default=None)
