@@ -2,8 +2,8 @@
 
     SORDINE_DATA=... python -m benchmarks.encoder [--only yale_b,emodb,avletters,utkface] [--labels] [--fresh]
 
-Every data set is stored in benchmarks/results/encoder.jsonl as soon as it is measured. A second call measures the missing
-data sets and writes the page. `--labels` adds the column trained with labels, five trainings per data set.
+Every data set is stored in benchmarks/results/encoder.jsonl as soon as it is measured. A second call measures the
+missing data sets and writes the page. `--labels` adds the column trained with labels, five trainings per data set.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ The figures describe the vectors; they are not accuracies for new people.
   components. The difference is the effect of training.
 - `logmel`: at 16 kHz. flat pixels: the grey values of 32 x 32 pixels, or of 16 x 16 pixels in all 16 frames.
 """
-LABELLED = """- `encoder`, labels: network and components trained on each fold's training part alone, with the labels of the
+LABELLED = """\
+- `encoder`, labels: network and components trained on each fold's training part alone, with the labels of the
   attribute marked \\*.
 """
 COST = """

@@ -2,9 +2,9 @@
 
     SORDINE_DATA=../shared/data python -m benchmarks.overview [--only fsdd,emodb,adult,motionsense,pooled]
 
-Every piece is kept in benchmarks/results/overview.jsonl as soon as it is measured; a second call measures only what is missing
-(--fresh measures all again) and writes the page. benchmarks/results is part of the repository, so that the page can be
-checked against the figures it was made of.
+Every piece is kept in benchmarks/results/overview.jsonl as soon as it is measured; a second call measures only what is
+missing (--fresh measures all again) and writes the page. benchmarks/results is part of the repository, so that the
+page can be checked against the figures it was made of.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
         if folder:
             folder.mkdir(exist_ok=True)
             for unfinished in folder.glob("mass-*"):
-                unfinished.unlink()  # every configuration is fitted from its start; only the pretrained models are shared
+                # Every configuration is fitted from its start; only the pretrained models are shared.
+                unfinished.unlink()
         run = Run(seed=SEED, key=key, folder=folder)
         modifier = fit(table, dataclasses.replace(told, watch=hidden), make(method, settings), run=run)
         took = time.perf_counter() - start

@@ -100,7 +100,8 @@ def mass_section(case: Any, parts: list[dict[str, Any]]) -> str:
         rows.append(row)
     return (
         f"\n### {case.name}: MaSS in the configurations of its table 2\n\n"
-        "*Its own classifier* is the one that MaSS was trained against (the paper's protocol); *another classifier* was "
+        "*Its own classifier* is the one that MaSS was trained against (the paper's protocol); *another classifier* "
+        "was "
         "pretrained separately. Neither was retrained.\n\n" + markdown_table(head, rows)
     )
 
@@ -140,9 +141,9 @@ def pooled_section(name: str, pooled: dict[str, Any]) -> str:
     ]
     return (
         f"\n## {name}: substitution, pooled over {pooled['folds']} folds and {pooled['keys']} keys\n\n"
-        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; scenarios B "
-        f"and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and keys; then the best "
-        "attacker is taken. Intervals count distinct records once.\n\n"
+        f"Each fold is once unseen; each fitted modifier draws under {pooled['keys']} keys ({pooled['parts']} audits; "
+        f"scenarios B and C under one key, in {pooled['within']} of the folds). Accuracies are summed over folds and "
+        "keys; then the best attacker is taken. Intervals count distinct records once.\n\n"
         + markdown_table(["attribute", "role", "scenario", "before", "after", "baseline", "NAG, unclipped"], rows)
     )
 

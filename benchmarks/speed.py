@@ -1,7 +1,7 @@
 """Measure speed and memory, as ratios within one run: `make bench`, or `python -m benchmarks.speed`.
 
-Arguments select parts: engine, attackers, leace, transform. Each figure compares Sordine with plain code for the same work,
-in turn on the same machine, so that the ratio is valid where the machine is slow or shared.
+Arguments select parts: engine, attackers, leace, transform. Each figure compares Sordine with plain code for the same
+work, in turn on the same machine, so that the ratio is valid where the machine is slow or shared.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     SORDINE_DATA=../shared/data python -m benchmarks.sweep [--points 10] [--table FSDD.parquet] [--page PAGE]
 
-Both sides are commands, each in its own process, one after another. They share the table, the key, the attributes, attacks,
-scenarios, seeds and folds. The separate audits are called in Python, without the attacks that a sweep omits too (several
-records of one person, pretrained classifiers). Time is wall-clock time and, since other processes may run, processor time.
+Both sides are commands, each in its own process, one after another. They share the table, the key, the attributes,
+attacks, scenarios, seeds and folds. The separate audits are called in Python, without the attacks that a sweep omits
+too (several records of one person, pretrained classifiers). Time is wall-clock time and, since other processes may
+run, processor time.
 --table takes an extracted table (log-mel) instead of the data.
 """
 
@@ -155,10 +156,10 @@ def text(
     lines = [
         "# A sweep against separate runs",
         "",
-        f"FSDD, 3,000 clips as log-mel vectors, `{SUPPRESS}` suppressed, `{PRESERVE}` preserved, {METHOD} along `{name}`, "
-        f"{len(values)} points; attacks: {', '.join(made['families'])}; scenarios {', '.join(made['settings'])}; "
-        f"seed {made['seeds'][0]}; {made['folds']} folds. {os.cpu_count()} processor cores ({platform.machine()}). Made by "
-        f"`python -m benchmarks.sweep --points {len(values)}`.",
+        f"FSDD, 3,000 clips as log-mel vectors, `{SUPPRESS}` suppressed, `{PRESERVE}` preserved, {METHOD} along "
+        f"`{name}`, {len(values)} points; attacks: {', '.join(made['families'])}; scenarios "
+        f"{', '.join(made['settings'])}; seed {made['seeds'][0]}; {made['folds']} folds. {os.cpu_count()} processor "
+        f"cores ({platform.machine()}). Made by `python -m benchmarks.sweep --points {len(values)}`.",
         "",
         "| | wall-clock, s | processors, s |",
         "| --- | --- | --- |",
@@ -167,8 +168,8 @@ def text(
         f"| **one `sweep`** | **{swept.wall:.0f}** | **{swept.cpu:.0f}** |",
         f"| sweep / separate | {swept.wall / whole.wall:.2f} | {swept.cpu / whole.cpu:.2f} |",
         "",
-        "The fits of both sides are the same. So are the attacks, except that a sweep grows trees on distinct records. Figures "
-        "are NAG; the leakage is that of the worst scenario.",
+        "The fits of both sides are the same. So are the attacks, except that a sweep grows trees on distinct "
+        "records. Figures are NAG; the leakage is that of the worst scenario.",
         "",
         f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate |",
         "| --- | --- | --- | --- | --- |",

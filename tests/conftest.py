@@ -13,8 +13,7 @@ from sordine.keys import Key
 
 @pytest.fixture(autouse=True)
 def fresh_keys_repeat(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that a command makes for itself are new within a test and the same at every run of it: a test that draws fails
-    always or never."""
+    """Make new keys that differ within a test and repeat between runs, so that a test always has one result."""
     numbers: Iterator[int] = count()
 
     def fresh(cls: type[Key]) -> Key:

@@ -17,8 +17,8 @@ from sordine.keys import Key
 SEED = 0
 SIZE = 32
 MORE_SEEDS = (1, 2)
-# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1. At 1 a decoder with the few steps here gives no
-# more than the mean picture.
+# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1. At 1 a decoder with the few steps here gives
+# no more than the mean picture.
 GAN, PERCEPTUAL = 0.01, 0.1
 # The preset small, narrowed for two shared cores.
 FIELDS: dict[str, Any] = {
@@ -39,8 +39,8 @@ TRIED = 500
 class Case:
     """A data set.
 
-    task: attributes to preserve. identity: the attribute of the person, where it is known. single: the attribute of rows 9
-    and 10. most: the largest number of records.
+    task: attributes to preserve. identity: the attribute of the person, where it is known. single: the attribute of
+    rows 9 and 10. most: the largest number of records.
     """
 
     name: str
@@ -129,7 +129,8 @@ QUICKER = {
     for v, fit in SWEEP.items()
     if v in (0, 3, 10)
 }
-# Row of table 1 -> encoder and attack. Row 7 is row 5: without a simulated decoder, more public pictures change nothing.
+# Row of table 1 -> encoder and attack. Row 7 is row 5: without a simulated decoder, more public pictures change
+# nothing.
 TABLE1: dict[str, tuple[Fit, Attack]] = {
     "1": (BASE, PLAIN),
     "2": (OURS, PLAIN),

@@ -142,13 +142,13 @@ def first_table(case: Case) -> str:
             "The extra pictures are 1,500 faces of 40 other people.\n",
             picture(
                 "figure3.png",
-                "Figure 3: x, and the pictures of decoders at lambda1 = 0 and 1: without and with a GAN, and of encoders "
-                "for the expression alone.",
+                "Figure 3: x, and the pictures of decoders at lambda1 = 0 and 1: without and with a GAN, and of "
+                "encoders for the expression alone.",
             ),
             picture(
                 "figure4.png",
-                "Figure 4: z of unseen records by t-SNE, coloured by two attributes: of encoders for all attributes and "
-                "for the expression alone.",
+                "Figure 4: z of unseen records by t-SNE, coloured by two attributes: of encoders for all attributes "
+                "and for the expression alone.",
             ),
         ]
     )
@@ -171,8 +171,8 @@ def second_table(case: Case) -> str:
     if not swept:
         return ""
     out = [
-        f"\n## Table 2: lambda2\n\nlambda1 = 1, mu1 = 0, mu2 = {PERCEPTUAL} (the paper: 1; here a decoder with so few steps "
-        "then gives no more than the mean picture). The paper also has 2, 4 and 5.\n\n",
+        f"\n## Table 2: lambda2\n\nlambda1 = 1, mu1 = 0, mu2 = {PERCEPTUAL} (the paper: 1; here a decoder with so "
+        "few steps then gives no more than the mean picture). The paper also has 2, 4 and 5.\n\n",
         table2(swept),
         *(f"- {v}\n" for v in of_table2(swept)),
     ]
@@ -330,8 +330,8 @@ def seeds(case: Case) -> str:
     if len(lines) <= 2:
         return ""
     text = (
-        "\n### Rows 1 and 2 with other seeds\n\nThe split, X1, X2, T and C stay. Weights, batches and attackers change, but not the "
-        "decoder of the task's true classes.\n\n"
+        "\n### Rows 1 and 2 with other seeds\n\nThe split, X1, X2, T and C stay. Weights, batches and attackers "
+        "change, but not the decoder of the task's true classes.\n\n"
     )
     text += grid(["seed", "lambda1", *COLUMNS.values()], lines)
     for key, title in COLUMNS.items():
@@ -378,8 +378,9 @@ def white_box(case: Case) -> str:
         return ""
     text = grid(["lambda1", "face", "SSIM", "PSNR, dB", "PSNR of the mean picture"], lines)
     return (
-        f"\n## White-box inversion\n\nThe attacker optimises the picture through the encoder's own weights, from the mean picture, under "
-        f"a total-variation prior; {WHITE_BOX} records of T. A decoder is trained on faces; this attacker is not.\n\n{text}"
+        "\n## White-box inversion\n\nThe attacker optimises the picture through the encoder's own weights, from the "
+        f"mean picture, under a total-variation prior; {WHITE_BOX} records of T. A decoder is trained on faces; this "
+        f"attacker is not.\n\n{text}"
         + picture("white-box.png", "x, and the white-box attacker's pictures at lambda1 = 0 and 1.")
     )
 
@@ -408,9 +409,10 @@ def audited(case: Case) -> str:
     head = ["attribute", "", "baseline", "pictures", *(f"z, lambda1 = {w}: accuracy; NAG" for w in measured)]
     made = first["made"]
     return (
-        f"\n## The standard audit of z: {case.sentence}\n\nThe worst attacker of each side ({', '.join(made['families'])}), "
-        f"scenario A, {made['fitted']:,} fitted and {made['unseen']:,} unseen records. This method suppresses no attribute; the "
-        f"table shows what can still be inferred.\n\n{grid(head, lines)}"
+        f"\n## The standard audit of z: {case.sentence}\n\nThe worst attacker of each side "
+        f"({', '.join(made['families'])}), scenario A, {made['fitted']:,} fitted and {made['unseen']:,} unseen "
+        "records. This method suppresses no attribute; the table shows what can still be "
+        f"inferred.\n\n{grid(head, lines)}"
     )
 
 

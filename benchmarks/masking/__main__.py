@@ -1,8 +1,10 @@
 """docs/results/masking.md: tables I and II, figures 2 and 3 and a sweep over K, on stand-ins.
 
-    SORDINE_DATA=... python -m benchmarks.masking [--on faces,tight,...] [--ciagan CASE:FOLDER] [--deepprivacy CASE:FOLDER] [--fresh]
+    SORDINE_DATA=... python -m benchmarks.masking [--on faces,tight,...] [--fresh]
+        [--ciagan CASE:FOLDER] [--deepprivacy CASE:FOLDER]
 
-Every row is stored in benchmarks/results/masking.jsonl as soon as it is measured. A second call measures the missing rows.
+Every row is stored in benchmarks/results/masking.jsonl as soon as it is measured. A second call measures the missing
+rows.
 """
 
 from __future__ import annotations

@@ -65,8 +65,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """One data set. tasks: attribute -> the paper's table that it stands in for. identity: the attribute whose face similarity is
-    measured; "" where there is none. audited: the attributes that attackers read. most: records on each side of the split."""
+    """One data set.
+
+    tasks: attribute -> the paper's table that it stands in for. identity: the attribute for face similarity, "" where
+    there is none. audited: the attributes under attack. most: records on each side of the split.
+    """
 
     name: str
     sentence: str
@@ -78,18 +81,21 @@ class Case:
 
 
 def masked(task: str, keep: int, adversarial: bool = True, seed: int = SEED, **other: Any) -> Row:
-    """A row of the method itself."""
+    """Return a row of the method itself."""
     audited = bool(other.pop("audited", False))
     return Row("masking", task, {"keep": keep, "adversarial": adversarial, **other}, seed, audited)
 
 
 def blocks(shares: tuple[float, ...], audited: tuple[float, ...] = ()) -> list[Row]:
-    """The block baseline, by share of the picture's area."""
+    """Return the block baseline, by share of the picture's area."""
     return [Row("block", fields={"share": s}, audited=s in audited) for s in shares]
 
 
 def blurs(sigmas: tuple[float, ...], audited: tuple[float, ...] = ()) -> list[Row]:
-    """The blurred centre, by sigma in pixels; the kernel holds three sigmas to each side, the centre is BLURRED of the area."""
+    """Return the blurred centre, by sigma in pixels.
+
+    The kernel covers three sigmas to each side; the centre is BLURRED of the area.
+    """
     return [
         Row("blur", fields={"share": BLURRED, "sigma": s, "kernel": 2 * round(3 * s) + 1}, audited=s in audited)
         for s in sigmas
@@ -101,8 +107,8 @@ SWEEP, COMPARED, SEEDS = (5, 10, 20, 40), 40, (0, 1, 2)
 WAITS = 40  # K under which rows are measured last
 SHARES, SIGMAS = (0.1, 0.25, 0.4, 0.6, 0.8), (0.7, 1.0, 1.5, 2.5, 5.0)
 
-# Choices that the paper leaves open, made differently, on the first case: a weaker adversary (the default's rate is .006),
-# and batch norm by the statistics of the withheld pixels themselves.
+# Choices that the paper leaves open, made differently, on the first case: a weaker adversary (the default's rate is
+# .006), and batch norm by the statistics of the withheld pixels themselves.
 TRIED: tuple[dict[str, Any], ...] = (
     {"keep": 10, "obfuscator_lr": 0.002},
     {"keep": COMPARED, "statistics": "batch"},
@@ -128,7 +134,7 @@ CASES = {
 
 
 def rows_of(case: Case) -> list[Row]:
-    """All rows of a case: baselines, the two maskers at the K that is compared, further seeds there, other K, what was tried."""
+    """Return all rows of a case: baselines, both maskers at the compared K, other seeds, other K, other choices."""
     shares, sigmas = (SHARES, SIGMAS) if case.identity else (SHARES[1::2], SIGMAS[1::3])  # no curve without similarity
     rows = [Row("original"), *blocks(shares, audited=(0.25,)), *blurs(sigmas)]
     (task,) = case.tasks
@@ -147,7 +153,7 @@ def rows_of(case: Case) -> list[Row]:
 
 
 def load(case: Case, work: Path) -> Table:
-    """The case's pictures, 32 pixels a side, with a split: made or extracted once into `work`."""
+    """Return the case's pictures, 32 pixels a side, with a split, made or extracted once into `work`."""
     path = work / f"{case.name}.parquet"
     if not path.exists():
         if case.source:

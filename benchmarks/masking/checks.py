@@ -57,7 +57,8 @@ def against_baselines(case: Case) -> Iterator[str]:
                     pairs.append(f"K {row.fields['keep']}{seed} {percent(mine)} to {percent(theirs)}")
                 words = (
                     f"{release} release, {reading} classifier: more accurate than {kind} at equal face similarity; "
-                    f"above by more than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in {sum(a < -1 for a in ahead)}: "
+                    f"above by more than noise in {sum(a > 1 for a in ahead)} of {len(ahead)} fits, below in "
+                    f"{sum(a < -1 for a in ahead)}: "
                 )
                 yield verdict(min(ahead) > 1, words + "; ".join(pairs), undecided=min(ahead) >= -1)
 
@@ -93,8 +94,8 @@ def against_itself(case: Case) -> Iterator[str]:
                 lower = sum(a < b for a, b in zip(near, far, strict=True))
                 yield verdict(
                     lower == len(pairs),
-                    f"{count}: less face similarity than without the adversary, in {lower} of {len(pairs)}: {spread(near)} to "
-                    f"{spread(far)}",
+                    f"{count}: less face similarity than without the adversary, in {lower} of {len(pairs)}: "
+                    f"{spread(near)} to {spread(far)}",
                     undecided=float(np.mean(near)) < float(np.mean(far)),
                 )
             costs = []

@@ -1,4 +1,4 @@
-"""One row on one data set: mask or obscure, then face similarity, the task by separate classifiers, and retrained attackers."""
+"""Measure one row on one data set: face similarity, task accuracy and retrained attackers."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ from sordine.run import Run
 
 STORE = Store("masking")
 KEY = Key.of_seed(SEED)
-READER = {"epochs": 6, "width": 16}  # learnt on originals, never retrained
-RETRAINED = {"epochs": 8, "width": 8}  # learnt on what is released
+READER = {"epochs": 6, "width": 16}  # trained on originals, never retrained
+RETRAINED = {"epochs": 8, "width": 8}  # trained on released records
 VERIFICATION = {"epochs": 12, "width": 16}
-AUDITED = 1000  # records on each side that attackers are given
+AUDITED = 1000  # records on each side for attackers
 FAMILIES = ("logistic", "resnet")
 SHOWN = 6  # records of a contact sheet
 
 
 def unit_of(case: Case, row: Row | str) -> Unit:
-    """Where the figures of a row on a data set are kept."""
+    """Return the store of a row's figures on a data set."""
     name = row if isinstance(row, str) else row.name
     made = "" if isinstance(row, str) or row.kind != "masking" else repr(sorted(FIELDS.items()))
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
@@ -63,7 +63,7 @@ def unit_of(case: Case, row: Row | str) -> Unit:
 
 
 class Bench:
-    """A case with its table, and the networks that judge all of its rows, each trained once and kept in `work`."""
+    """A case with its table, and the networks for all of its rows, each trained once and stored in `work`."""
 
     def __init__(self, case: Case, work: Path) -> None:
         self.case, self.work = case, work / case.name
@@ -73,14 +73,14 @@ class Bench:
         self.memory: MutableMapping[Any, Any] = {}
 
     def reader(self, task: str) -> PictureClassifier:
-        """The task's fixed classifier: learnt on original training pictures."""
+        """Return the task's fixed classifier, trained on original training pictures."""
         return train_picture_classifier(
             self.train, task, PictureOptions(**READER), run=Run(seed=SEED, folder=self.work)
         )
 
     @cached_property
     def verification(self) -> Verification | LoadedVerification | None:
-        """FaceNet where its weights are at hand, else a network trained on the case's people; None without identities."""
+        """Return FaceNet where it has weights, else a network of the case's people; None without identities."""
         if not self.case.identity:
             return None
         try:
@@ -94,10 +94,10 @@ class Bench:
             )
         return load_verification()
 
-    # ------------------------------------------------------------------------------------------------ what is done
+    # ---------------------------------------- treatments
 
     def modifier(self, row: Row) -> MaskingModifier:
-        """The fitted masker of a row, from `work` where it has been fitted."""
+        """Return the fitted masker of a row, from `work` where it has been fitted."""
         folder = self.work / unit_of(self.case, row).name
         if not folder.exists():
             method = make("masking", {**FIELDS, **row.fields})
@@ -109,7 +109,7 @@ class Bench:
         return found
 
     def released(self, row: Row, modifier: MaskingModifier | None) -> np.ndarray:
-        """Every picture of the table as the row leaves it: (n, c, h, w) uint8."""
+        """Return every picture of the table after the row's treatment: (n, c, h, w) uint8."""
         x = np.asarray(self.table.x)
         if modifier is not None:
             return modifier.release(x, self.table.ids, KEY, workers=1)[0]
@@ -121,19 +121,19 @@ class Bench:
         return np.stack([np.moveaxis(tool.apply(np.moveaxis(p, 0, -1), lambda n: np.zeros(n)), -1, 0) for p in x])
 
     def left_behind(self, folder: Path, name: str) -> np.ndarray:
-        """An anonymiser's picture of this record, at the table's size: (c, h, w)."""
+        """Return an anonymiser's picture of this record, at the table's size: (c, h, w)."""
         channels, height, width = self.table.shape
         picture = np.moveaxis(resize(read_picture(folder / name), height, width), -1, 0)
         return picture if channels == 3 else picture.mean(0, keepdims=True).round().astype(np.uint8)
 
-    # ------------------------------------------------------------------------------------------------ how it is read
+    # ---------------------------------------- measurements
 
     def tasks(self, row: Row) -> tuple[str, ...]:
-        """The tasks that a row is judged by: its own, or all of the case where it knows none."""
+        """Return the tasks of a row: its own, or all of the case."""
         return (row.task,) if row.task else tuple(self.case.tasks)
 
     def judge(self, row: Row, x: np.ndarray) -> dict[str, Any]:
-        """Face similarity and the tasks' accuracies of unseen records, by fixed and by retrained classifiers."""
+        """Return face similarity and task accuracies of unseen records, by fixed and retrained classifiers."""
         unseen, known = x[~self.split], x[self.split]
         out: dict[str, Any] = {"tasks": {}}
         for task in self.tasks(row):
@@ -160,7 +160,7 @@ class Bench:
         return self.table.split
 
     def attacked(self, x: np.ndarray) -> dict[str, Any]:
-        """The common audit: what retrained attackers read of the audited attributes, with NAG and its interval."""
+        """Run the standard audit of the audited attributes."""
         told = dataclasses.replace(self.table, y={a: self.table.y[a] for a in self.case.audited})
         released = dataclasses.replace(self.table, x=x, y={}, classes={}, group=None)
         report = audit(
@@ -175,8 +175,10 @@ class Bench:
         return {"headlines": [dataclasses.asdict(h) for h in report.headlines], **made}
 
     def measure(self, row: Row) -> None:
-        """All figures of a row, written to its file; what a contact sheet shows, to `work`. A masker is measured by both of its
-        releases, of which attackers are given the hard one."""
+        """Measure all figures of a row, and write them to the store and the pictures of a contact sheet to `work`.
+
+        Both releases of a masker are measured; attackers get the hard one.
+        """
         start = time.process_time()
         modifier = self.modifier(row) if row.kind == "masking" else None
         fitted = time.process_time() - start
@@ -206,12 +208,14 @@ class Bench:
         unit_of(self.case, row).write(figures)
 
     def shown(self, row: Row, what: str) -> Path:
-        """Where the first unseen pictures of a row are kept for the contact sheets."""
+        """Return the file of a row's first unseen pictures, for the contact sheets."""
         return self.work / f"{unit_of(self.case, row).name}.{what}.npy"
 
     def reference(self) -> dict[str, Any]:
-        """What face similarity is between pictures of different people and of the same, and of black pictures; how well the
-        verification network knows the people of unseen pictures."""
+        """Return the scale of face similarity: different people, the same person and black pictures.
+
+        It includes the accuracy of the verification network for the people of unseen pictures.
+        """
         assert self.verification is not None
         network, x = self.verification, np.asarray(self.test.x)
         y = self.test.y[self.case.identity]
@@ -232,24 +236,24 @@ class Bench:
 
 
 def accuracy(reader: PictureClassifier, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of the labelled pictures whose class a reader names."""
+    """Return a classifier's accuracy on the labelled pictures."""
     known = y >= 0
     return float((picture_outputs(reader, x[known]).argmax(1) == y[known]).mean())
 
 
 def own_accuracy(modifier: MaskingModifier, x: np.ndarray, task: str, y: np.ndarray) -> float:
-    """The method's own predictor on what is released."""
+    """Return the accuracy of the method's own predictor on released records."""
     said = picture_outputs(lambda v: modifier.predict(v)[task], x)
     return float((said.argmax(1) == y)[y >= 0].mean())
 
 
 def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """The mean over records of the cosine of two sets of features (n, d)."""
+    """Return the mean over records of the cosine of two sets of features (n, d)."""
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(((one * other).sum(1) / np.maximum(norms, 1e-12)).mean())
 
 
 def figures(case: Case, row: Row | str) -> dict[str, Any] | None:
-    """What was measured; None where nothing was."""
+    """Return the measured figures; None where there are none."""
     unit = unit_of(case, row)
     return unit.read() if unit.exists() else None

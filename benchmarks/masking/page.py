@@ -70,9 +70,9 @@ def section(case: Case) -> str:
     epochs, predictor, adversarial = pace(learnt)
     out = [
         f"## {case.sentence}: {task}\n",
-        f"{learnt:,} training pictures, {unseen:,} unseen; all figures are for the unseen ones. Training takes {epochs} epochs: "
-        f"{predictor} predictor steps and, with the adversary, {adversarial} adversarial steps, "
-        f"at {rates(epochs)} of the rates.\n",
+        f"{learnt:,} training pictures, {unseen:,} unseen; all figures are for the unseen ones. Training takes "
+        f"{epochs} epochs: {predictor} predictor steps and, with the adversary, {adversarial} adversarial steps, at "
+        f"{rates(epochs)} of the rates.\n",
     ]
     out += [*printed(case), *references(case), *table(case, rows)]
     missing = [label(row) for row in rows_of(case) if figures(case, row) is None]
@@ -153,8 +153,9 @@ def references(case: Case) -> Iterator[str]:
     a, b = found["similarity"], found["similarity_layer3"]
     knows = f" It identifies the person in {percent(found['knows'])} % of unseen pictures." if "knows" in found else ""
     yield (
-        f"Face similarity of two pictures of different people is {a['others']:.2f} here, of the same person {a['same person']:.2f}, of a "
-        f"picture and a black one {a['black']:.2f} (layer 3: {b['others']:.2f}, {b['same person']:.2f}, {b['black']:.2f}).{knows}\n"
+        f"Face similarity of two pictures of different people is {a['others']:.2f} here, of the same person "
+        f"{a['same person']:.2f}, of a picture and a black one {a['black']:.2f} (layer 3: {b['others']:.2f}, "
+        f"{b['same person']:.2f}, {b['black']:.2f}).{knows}\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Tables I and II of the masking paper as printed: face similarity, and the task's accuracy in per cent.
 
-Section III.C swaps their numbers; the captions are right: I is emotion (FER+), II is hair colour (CelebA). K is given for neither.
+Section III.C swaps their numbers; the captions are right: I is emotion (FER+), II is hair colour (CelebA). K is given
+for neither.
 """
 
 from __future__ import annotations

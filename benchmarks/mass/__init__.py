@@ -1,1 +1,1 @@
-"""MaSS, table by table: the paper's rows, our rows by its own protocol, and beside them what a retrained attacker reads."""
+"""MaSS, table by table: the paper's rows by its own protocol, and the accuracy of retrained attackers."""

@@ -228,8 +228,8 @@ def _extracted(case: Case, folder: Path, output: Path, **other: Any) -> Path:
 
 
 def _pa_hmdb(case: Case, work: Path) -> Table:
-    # Section 4.1: the five attributes are trained on VISPR, the action on HMDB51's training videos. The test records are
-    # PA-HMDB51 (frames, with both) and, for the five, VISPR's test pictures. split="pa": the videos that PA-HMDB51
+    # Section 4.1: the five attributes are trained on VISPR, the action on HMDB51's training videos. The test records
+    # are PA-HMDB51 (frames, with both) and, for the five, VISPR's test pictures. split="pa": the videos that PA-HMDB51
     # annotates are the test side, all others the training side.
     options: dict[str, dict[str, str]] = {"vispr": {}, "hmdb51": {"split": "pa"}, "pa_hmdb51": {}}
     parts = {

@@ -289,8 +289,8 @@ TABLES: dict[int, PaperTable] = {
                 FILMED,
                 Row("MaSS, L_rec + L_s + L_r*", Config(("s",)), (63.2, 52.1, 36.3)),
             ),
-            "MaSS removes 20.7 % of PA-HMDB's cMAP and 55.6 % of VISPR's. SPAct, from a lower start, removes 16 % (70.1 to "
-            "58.9) and 57 % (64.4 to 27.4).",
+            "MaSS removes 20.7 % of PA-HMDB's cMAP and 55.6 % of VISPR's. SPAct, from a lower start, removes 16 % "
+            "(70.1 to 58.9) and 57 % (64.4 to 27.4).",
             ("relative",),
         ),
     )

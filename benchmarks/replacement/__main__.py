@@ -2,8 +2,8 @@
 
     SORDINE_DATA=... python -m benchmarks.replacement [--on plane,faces,utkface,yale_b] [--first N] [--page]
 
-Every unit is stored in benchmarks/results/replacement.jsonl as soon as it is measured. A second call measures the missing
-units.
+Every unit is stored in benchmarks/results/replacement.jsonl as soon as it is measured. A second call measures the
+missing units.
 """
 
 from __future__ import annotations

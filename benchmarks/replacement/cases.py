@@ -21,8 +21,8 @@ from sordine.keys import Key
 
 RUNS = 5
 PLANE = {"train": 20_000, "test": 2_560}
-# Chosen on a seed outside the runs. Half the preset's widths (the paper prints none for the plane) and a batch of 128, so
-# that 75 fits on one core are affordable.
+# Chosen on a seed outside the runs. Half the preset's widths (the paper prints none for the plane) and a batch of 128,
+# so that 75 fits on one core are affordable.
 PLANE_FIELDS: dict[str, Any] = {
     "distance": "l2",
     "hidden": (64, 128, 64),

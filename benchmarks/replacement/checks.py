@@ -65,8 +65,8 @@ def order(epsilon: float, both: Figures | None, generator: Figures | None) -> It
     for name, rival in rivals.items():
         a, b = ours["retrained"], rival["retrained"]
         text = (
-            f"budget {epsilon:g}{fits}: the retrained attacker is less accurate after filter and generator than after {name}: "
-            f"{with_span(a)} against {with_span(b)} %, moved by {ours['mean_square']:.4f} against "
+            f"budget {epsilon:g}{fits}: the retrained attacker is less accurate after filter and generator than after "
+            f"{name}: {with_span(a)} against {with_span(b)} %, moved by {ours['mean_square']:.4f} against "
             f"{rival['mean_square']:.4f}"
         )
         if a["share"] < b["share"] and a["high"] >= b["low"]:
@@ -89,7 +89,8 @@ def useful(epsilon: float, found: Figures, original: Figures, names: Sequence[st
     """Check that utility by fixed classifiers is within five points of the originals'."""
     before = sum(original["fixed"][n]["share"] for n in names) / len(names)
     lost = before - found["both"]["utility"]
-    text = f"budget {epsilon:g}: fixed classifiers of the other attributes lose {100 * lost:.1f} points, at most {100 * LOST:g}"
+    points = f"{100 * lost:.1f} points, at most {100 * LOST:g}"
+    text = f"budget {epsilon:g}: fixed classifiers of the other attributes lose {points}"
     return verdict(lost <= LOST, text)
 
 

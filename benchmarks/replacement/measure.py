@@ -74,7 +74,7 @@ def interval(share: float, records: int) -> dict[str, float]:
     return {"share": share, "low": low, "high": high, "records": records}
 
 
-# ------------------------------------------------------------------------------------------------------------- the plane
+# ---------------------------------------- the plane
 
 
 def measure_plane(what: Plane) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def read_plane(x: np.ndarray, table: Table, trial: Split) -> dict[str, Any]:
     return interval(share, len(trial.test)) | {"attacker": best}
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
+# ---------------------------------------- pictures
 
 
 @torch.no_grad()

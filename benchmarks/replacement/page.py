@@ -37,7 +37,8 @@ from sordine.metrics.nag import wilson
 
 NAMES = ("likelihood", "entropy", "ours")
 # Conclusions, written by hand from the figures and the contact sheets.
-_SMILING = """**Summary.** From x, with classifiers and judges as fast as the generator, released pictures stay faces. At .01 the
+_SMILING = """\
+**Summary.** From x, with classifiers and judges as fast as the generator, released pictures stay faces. At .01 the
 filter covers the mouth and some of the eyes, the generator draws a mouth again, and every claim holds, the order
 over two seeds. At .05 the filter removes most of the face (see the sheet of the first seed) and the generator
 redraws part of it: s' is inferred and no independent attribute changes with it, but utility falls, by 15 points in
@@ -47,10 +48,12 @@ nothing at any budget: it moves pictures by .0015, whatever the budget. The pape
 five. The rates and widths of the networks were chosen in ten fits on these faces, seed 0, by the same figures; seed
 1, UTKFace and Extended Yale B had no influence.
 """
-_GENDER = """**Summary.** A fixed classifier infers s' here too. Age and race, which the whole face shows, change with the
+_GENDER = """\
+**Summary.** A fixed classifier infers s' here too. Age and race, which the whole face shows, change with the
 removed and the new value.
 """
-_LIGHT = """**Summary.** The side of the light determines most of these pictures. At this budget the filter leaves little else
+_LIGHT = """\
+**Summary.** The side of the light determines most of these pictures. At this budget the filter leaves little else
 of the person either. In 1,600 rounds on 1,286 pictures the generator draws the new light only where no filter
 precedes it.
 """
@@ -101,7 +104,7 @@ def page() -> str:
     return "\n".join(p for p in parts if p)
 
 
-# ------------------------------------------------------------------------------------------------------------- the plane
+# ---------------------------------------- the plane
 
 
 def pooled() -> dict[float, dict[str, Any]]:
@@ -153,17 +156,17 @@ def plane() -> str:
     return f"""
 ## The plane (figures 4 and 5)
 
-Two Gaussians, means (-1, 1) and (1, -1), covariance .7 I (the best possible attacker: 95.5 %); {PLANE["train"]:,} training
-and {PLANE["test"]:,} test records per run (the paper: 400,000). Options: {made}; other fields as in the preset for vectors. The
-attacker is a perceptron or a logistic regression, by its own validation records, retrained on released records. {before}Figures
-are pooled over the runs: in brackets is the interval for these records, after ± the deviation over runs. The deviation is
-wider, so the runs decide the lines below. Utility is eq. 6's, 1 - distance / 2.{wanted} *Entropy* and *ours* are the same fit,
-after the filter alone and after the generator; so an attacker gains from the generator only by chance.
+Two Gaussians, means (-1, 1) and (1, -1), covariance .7 I (the best possible attacker: 95.5 %); {PLANE["train"]:,}
+training and {PLANE["test"]:,} test records per run (the paper: 400,000). Options: {made}; other fields as in the
+preset for vectors. The attacker is a perceptron or a logistic regression, by its own validation records, retrained on
+released records. {before}Figures are pooled over the runs: in brackets is the interval for these records, after ± the
+deviation over runs. The deviation is wider, so the runs decide the lines below. Utility is eq. 6's, 1 - distance /
+2.{wanted} *Entropy* and *ours* are the same fit, after the filter alone and after the generator; so an attacker gains
+from the generator only by chance.
 
-{markdown_table([*head, "accuracy of the fixed line for s'"], rows)}
-{bullets(list(checks.plane(found)))}
-Figure 4 is this table as a curve (retrained against utility). *Moved by* explains single budgets that differ: a filter that
-uses less than its budget is compared with one that uses all of it.
+{markdown_table([*head, "accuracy of the fixed line for s'"], rows)} {bullets(list(checks.plane(found)))} Figure 4 is
+this table as a curve (retrained against utility). *Moved by* explains single budgets that differ: a filter that uses
+less than its budget is compared with one that uses all of it.
 
 Figure 5, run 0 at budget 2; colours are the *true* secret.
 
@@ -171,7 +174,7 @@ Figure 5, run 0 at budget 2; colours are the *true* secret.
 """
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
+# ---------------------------------------- pictures
 
 
 def pictures(data: str, secret: str) -> str:
@@ -193,8 +196,9 @@ def pictures(data: str, secret: str) -> str:
 ## {original["sentence"]}: secret *{secret}*
 
 {train:,} training and {test:,} test pictures of 32 pixels, {rounds} epochs per fit of about {train // 32} rounds each
-(up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On the originals the attacker's accuracy for *{secret}*
-is {with_span(original["retrained"])} % (baseline {percent(original["guess"][secret])}); the fixed classifiers have {fixed} %.
+(up to {spent:,.0f} core-seconds), one seed. Preset `small` with {made}. On the originals the attacker's accuracy for
+*{secret}* is {with_span(original["retrained"])} % (baseline {percent(original["guess"][secret])}); the fixed
+classifiers have {fixed} %.
 
 """
     by = {(u.variant, u.epsilon): f for u, f in own.items() if not u.fields and not u.seed}
@@ -232,10 +236,10 @@ def over_seeds(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) ->
 def seeds(again: Sequence[tuple[Fit, Any]]) -> str:
     """Return the fits of other seeds, a line each."""
     return "".join(
-        f"\nWith seed {u.seed} at budget {u.epsilon:g}: retrained {with_span(f['both']['retrained'])} % (after the filter alone "
-        f"{with_span(f['filter']['retrained'])} %), success {percent(f['both']['success']['share'])} %, "
-        f"utility {percent(f['both']['utility'])} %, "
-        f"largest correlation {max(f['both']['correlations'].values(), key=abs):+.2f}.\n"
+        f"\nWith seed {u.seed} at budget {u.epsilon:g}: retrained {with_span(f['both']['retrained'])} % (after the "
+        f"filter alone {with_span(f['filter']['retrained'])} %), success {percent(f['both']['success']['share'])} %, "
+        f"utility {percent(f['both']['utility'])} %, largest correlation "
+        f"{max(f['both']['correlations'].values(), key=abs):+.2f}.\n"
         for u, f in again
         if u.variant == "both"
     )
@@ -350,11 +354,11 @@ def earlier(found: Mapping[Fit, Any]) -> str:
     )
     head = ["networks", "other options", "budget", "release", "retrained", "moved by", "success", "utility"]
     return f"""
-**Slower networks.** The same method with classifiers and judges of half the width, all of them slower ({starts}; otherwise as
-above). After these rounds such a judge hardly infers the secret, so the generator gets little information about s'. Its output
-deceives the judge, and a classifier of originals does not infer s' from it. *from-nothing* is the paper's parametrisation,
-whose picture is x' itself. In so few rounds it draws no face. Where utility is at the baseline, a low *retrained* means that
-little of any attribute remains.
+**Slower networks.** The same method with classifiers and judges of half the width, all of them slower ({starts};
+otherwise as above). After these rounds such a judge hardly infers the secret, so the generator gets little information
+about s'. Its output deceives the judge, and a classifier of originals does not infer s' from it. *from-nothing* is the
+paper's parametrisation, whose picture is x' itself. In so few rounds it draws no face. Where utility is at the
+baseline, a low *retrained* means that little of any attribute remains.
 
 {markdown_table([*head, "largest correlation"], rows)}"""
 
@@ -402,10 +406,10 @@ def editing(found: Mapping[Fit, Any]) -> str:
         return ""
     head = ["start", "epochs", "cycle weight", "retrained: paper", "retrained", "success", "moved by", "utility"]
     return (
-        f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; the networks of "
-        "*from-nothing* are those under *Slower networks*). Its purpose is to convince, not to hide. From x it redraws the mouth "
-        "alone, and retrained attackers are nearly always correct. From nothing it draws no face in so few "
-        f"epochs.\n\n{markdown_table(head, rows)}"
+        f"\n**Attribute editing with StarGAN's losses** (section 5; weights {', '.join(map(str, CYCLES))} there; the "
+        "networks of *from-nothing* are those under *Slower networks*). Its purpose is to convince, not to hide. "
+        "From x it redraws the mouth alone, and retrained attackers are nearly always correct. From nothing it draws "
+        f"no face in so few epochs.\n\n{markdown_table(head, rows)}"
     )
 
 
@@ -430,11 +434,12 @@ def reversal(found: Mapping[Fit, Any]) -> str:
         "releases on the real side of the attacker's line",
     ]
     return (
-        "\n**Real or fake (section 6).** A detector of originals and releases, and the fixed classifier on released records. "
-        "Where a record looks real, the attacker predicts the fixed classifier's class, else another class. The accuracy of the "
-        "detector is at its own threshold (50 is chance, 100: no release passes for an original). The attacker separates real "
-        "from fake at its own threshold, the most accurate one on its validation records. The last column is the share of "
-        f"releases on its real side; it does not show that they pass for real.\n\n{markdown_table(head, rows)}"
+        "\n**Real or fake (section 6).** A detector of originals and releases, and the fixed classifier on released "
+        "records. Where a record looks real, the attacker predicts the fixed classifier's class, else another class. "
+        "The accuracy of the detector is at its own threshold (50 is chance, 100: no release passes for an "
+        "original). The attacker separates real from fake at its own threshold, the most accurate one on its "
+        "validation records. The last column is the share of releases on its real side; it does not show that they "
+        f"pass for real.\n\n{markdown_table(head, rows)}"
     )
 
 
@@ -458,4 +463,7 @@ def audits(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["release", "best attacker before", "best attacker after", "baseline", "NAG"]
-    return f"\n**The standard audit** (logistic regression and residual network, scenario A)\n\n{markdown_table(head, rows)}"
+    return (
+        "\n**The standard audit** (logistic regression and residual network, scenario A)\n\n"
+        f"{markdown_table(head, rows)}"
+    )

@@ -6,7 +6,8 @@ BUDGETS = (0.001, 0.005, 0.01, 0.05)
 PLANE_BUDGETS = (0.1, 0.5, 1.0, 1.5, 2.0)
 CYCLES = (0, 5, 10, 50)
 
-# Table 1: accuracy of the fixed classifier on s', and its deviation over five runs. budget -> secret -> (mean, deviation).
+# Table 1: accuracy of the fixed classifier on s', and its deviation over five runs. budget -> secret -> (mean,
+# deviation).
 SUCCESS: dict[float, dict[str, tuple[float, float]]] = {
     0.001: {"smiling": (82.4, 2.1), "gender": (72.9, 1.5), "lipstick": (62.2, 3.1), "young": (59.2, 1.9)},
     0.005: {"smiling": (86.4, 3.7), "gender": (79.4, 0.6), "lipstick": (71.7, 2.4), "young": (62.1, 2.5)},
@@ -22,7 +23,8 @@ PRIVACY: dict[float, tuple[float, float, float]] = {
     0.05: (69.2, 78.7, 54.1),
 }
 
-# Table 3: correlation of two fixed classifiers' predictions once the column's attribute is replaced. row -> column -> r.
+# Table 3: correlation of two fixed classifiers' predictions once the column's attribute is replaced. row -> column ->
+# r.
 CORRELATIONS: dict[str, dict[str, float]] = {
     "smiling": {"smiling": 1.00, "gender": -0.04, "lipstick": 0.08, "young": -0.06},
     "gender": {"smiling": -0.07, "gender": 1.00, "lipstick": -0.44, "young": -0.21},

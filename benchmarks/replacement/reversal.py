@@ -1,8 +1,8 @@
 """Real or fake: the attack of the replacement paper's section 6 on releases in which a value was replaced.
 
-A generator may pass a record through where s' = s and edit it where s' differs. An attacker that detects edited records
-can then infer s with a classifier trained on originals: where the record looks *real*, s is the predicted class; where it
-looks *fake*, s is another class.
+A generator may pass a record through where s' = s and edit it where s' differs. An attacker that detects edited
+records can then infer s with a classifier trained on originals: where the record looks *real*, s is the predicted
+class; where it looks *fake*, s is another class.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Scores = Callable[[np.ndarray], np.ndarray]  # records (m, *shape) -> (m, k)
 class Reversal:
     """Result of the attack on the test records.
 
-    accuracy: share of labelled records with a correct prediction of s; low, high: its 95 % Wilson interval. told: accuracy
-    of the detector itself between test originals and their releases (.5 is chance). real: share of the releases
-    predicted to be real. records: number of labelled test records.
+    accuracy: share of labelled records with a correct prediction of s; low, high: its 95 % Wilson interval. told:
+    accuracy of the detector itself between test originals and their releases (.5 is chance). real: share of the
+    releases predicted to be real. records: number of labelled test records.
     """
 
     accuracy: float
@@ -89,10 +89,10 @@ def reverse(
 ) -> Reversal:
     """Run the attack. original, released: (n, *shape) of the same records; labels (n,), -1 unlabelled.
 
-    trial: the attacker's own records, with x, x'' and s, and the test records, with x'' alone. fixed: the classifier of s
-    trained on originals, -> (m, classes). The threshold between real and fake is the most accurate one on the attacker's
-    validation records (0, the detector's own, is a candidate), so there the attack is at least as strong as the paper's.
-    Raises SordineError where shapes differ or no test record has a label.
+    trial: the attacker's own records, with x, x'' and s, and the test records, with x'' alone. fixed: the classifier
+    of s trained on originals, -> (m, classes). The threshold between real and fake is the most accurate one on the
+    attacker's validation records (0, the detector's own, is a candidate), so there the attack is at least as strong as
+    the paper's. Raises SordineError where shapes differ or no test record has a label.
     """
     original, released, labels = np.asarray(original), np.asarray(released), np.asarray(labels)
     if original.shape != released.shape or len(labels) != len(original):

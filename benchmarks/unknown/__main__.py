@@ -3,8 +3,8 @@
     SORDINE_DATA=... python -m benchmarks.unknown [--on fsdd,emodb,...] [--only transport,...] [--folds 5] [--keys 5]
         [--within-keys 5] [--page] [--fresh]
 
-Every part is kept in benchmarks/results/unknown.jsonl as soon as it is measured; a second call measures only what is missing and
-writes the page of all that there is.
+Every part is kept in benchmarks/results/unknown.jsonl as soon as it is measured; a second call measures only what is
+missing and writes the page of all that there is.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def write() -> None:
         picture = PAGE.parent / PAGE.stem / "plane.png"
         draw(shown, picture)
         words = (
-            "Leakage of the suppressed attribute that leaks most (more than 1 is drawn at 1) against mean utility; the shaded "
-            "corner is the requirement for transport"
+            "Leakage of the suppressed attribute that leaks most (more than 1 is drawn at 1) against mean utility; "
+            "the shaded corner is the requirement for transport"
         )
         text += f"\n![{words}]({PAGE.stem}/{picture.name})\n\n*{words}.*\n"
     PAGE.parent.mkdir(parents=True, exist_ok=True)

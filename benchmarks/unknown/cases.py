@@ -29,9 +29,9 @@ TASKS: tuple[Task, ...] = ("unknown", "named")
 class Case:
     """One data set.
 
-    keeps: the attribute that the task `named` preserves, "" where there is no such task. It is the first of `watched`, so
-    that both tasks have the same attributes in the same order and originals are attacked once. unit: the attribute of the
-    person for attacks on several records; "" where they do not run.
+    keeps: the attribute that the task `named` preserves, "" where there is no such task. It is the first of `watched`,
+    so that both tasks have the same attributes in the same order and originals are attacked once. unit: the attribute
+    of the person for attacks on several records; "" where they do not run.
     """
 
     name: str
@@ -114,8 +114,8 @@ class Entry:
     """A method of the tables.
 
     told: whether it uses preserved attributes; one that does not is measured under the task `unknown` alone, and its
-    figures are shown under `named` too. stochastic: whether another key gives another release. pooled: whether attacks on
-    several records of one person run.
+    figures are shown under `named` too. stochastic: whether another key gives another release. pooled: whether attacks
+    on several records of one person run.
     """
 
     name: str
@@ -161,18 +161,21 @@ class Group:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The method's fields that are not its defaults."""
+        """Fields of the method that differ from its defaults."""
         return {**self.entry.fields, **FIELDS.get((self.entry.name, self.case.name, self.task), {})}
 
     def parts(self, keys: int) -> list[str]:
-        """What is measured of it, in order: the release under each key, and after the first the people of it."""
+        """Return the parts of a group: the release under each key, and after the first its people."""
         releases = [f"key{k}" for k in range(keys if self.entry.stochastic else min(1, keys))]
         people = ["person"] if self.entry.pooled and self.case.unit and keys else []
         return [*releases[:1], *people, *releases[1:]]
 
     def name(self, part: str) -> str:
-        """The stem of a part's file of figures: other fields of the method, defaults included, or other options of the features are
-        another file. Code that changed under the same fields is not seen: measure such a method --fresh."""
+        """Return the stem of a part's file of figures.
+
+        Other fields of the method, defaults included, or other options of the features give another file. A change of
+        code under the same fields does not: measure such a method with --fresh.
+        """
         fields = asdict(make(self.entry.method, self.settings))  # type: ignore[call-overload]
         features = [dict(self.case.options)] if self.case.options else []
         code = digest([self.entry.method, fields, *features])

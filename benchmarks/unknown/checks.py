@@ -49,7 +49,10 @@ class Check:
         state = self.state if self.state == "reached" else f"**{self.state}**"
         so_far = "" if self.whole or self.state == "not measured" else " so far"
         if self.excused:
-            return f"over the limit, but too few records distinguish it from 0, which counts as reached{so_far}: {self.what}"
+            return (
+                "over the limit, but too few records distinguish it from 0, which counts as "
+                f"reached{so_far}: {self.what}"
+            )
         return f"{state}{so_far}: {self.what}"
 
 
@@ -109,14 +112,17 @@ def named(found: Measured) -> Iterator[Check]:
 def leaks(number_: int, case: Case, figures: Sequence[Figure], limit: float, whole: bool) -> Check:
     """Check leakage against the limit in every scenario.
 
-    Where the records cannot show the limit for an attacker at the baseline, the interval must contain 0. The line shows the
-    worst scenario, of those over the limit where there are some.
+    Where the records cannot show the limit for an attacker at the baseline, the interval must contain 0. The line
+    shows the worst scenario, of those over the limit where there are some.
     """
     defined = [f for f in figures if f.nag is not None]
     lost = sorted({"A", "B", "C"} - {f.setting for f in defined})
     short = [f for f in defined if not within(f, limit)]
     f = worst(short or figures)
-    what = f"{case.name}: leakage of {f.attribute} {number(f.nag)} {ends(f)} (scenario {f.setting}), at most {limit} required"
+    what = (
+        f"{case.name}: leakage of {f.attribute} {number(f.nag)} {ends(f)} (scenario {f.setting}), "
+        f"at most {limit} required"
+    )
     if not defined:
         return check(number_, f"{what}: undefined", False, whole)
     if lost:
@@ -138,11 +144,12 @@ def within(f: Figure, limit: float) -> bool:
 def keeps(case: Case, f: Figure, whole: bool) -> Check:
     """Check utility of the named task and its lower end against their limits.
 
-    Where even an unchanged attribute has a lower end under its limit, the interval must contain the limit of the utility.
+    Where even an unchanged attribute has a lower end under its limit, the interval must contain the limit of the
+    utility.
     """
     what = (
-        f"{case.name}: utility of {f.attribute}, named, {number(f.nag)} {ends(f)}, at least {NAMED_UTILITY} required and "
-        f"{NAMED_LOW} at its lower end"
+        f"{case.name}: utility of {f.attribute}, named, {number(f.nag)} {ends(f)}, at least {NAMED_UTILITY} required "
+        f"and {NAMED_LOW} at its lower end"
     )
     if f.nag is None or f.low is None or f.high is None or f.finest is None:
         return check(2, f"{what}: undefined", False, whole)
@@ -199,7 +206,10 @@ def pooled_person(found: Measured) -> Iterator[Check]:
                 continue
             most = worst_person(some, a, TOGETHER)
             assert most is not None
-            text = f"{what}: NAG {number(most.nag)} {ends(most)} ({most.knows}, scenario {most.setting}), at most {POOLED} required"
+            text = (
+                f"{what}: NAG {number(most.nag)} {ends(most)} ({most.knows}, scenario {most.setting}), "
+                f"at most {POOLED} required"
+            )
             yield check(6, text, most.nag is not None and most.nag <= POOLED, min(p.folds for p in knowing) == FOLDS)
         f = useful(pool(parts)[case.keeps])
         text = (

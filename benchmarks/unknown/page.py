@@ -102,9 +102,10 @@ def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
     """Yield the check list, with the other method under the first line."""
     yield "## Requirements\n"
     yield (
-        "The figures below decide each line. Leakage is the worst retrained attacker's NAG over scenarios A, B and C; utility is "
-        "NAG in scenario A. *So far*: some folds and keys are not measured. (The tests show 3, that `--max-leakage` stays under "
-        "its limit, see [search](../guide/limits.md); [sweep](sweep.md) shows 4, the cost of ten points of a sweep.)\n"
+        "The figures below decide each line. Leakage is the worst retrained attacker's NAG over scenarios A, B and "
+        "C; utility is NAG in scenario A. *So far*: some folds and keys are not measured. (The tests show 3, that "
+        "`--max-leakage` stays under its limit, see [search](../guide/limits.md); [sweep](sweep.md) shows 4, the "
+        "cost of ten points of a sweep.)\n"
     )
     one = [c for c in made if c.number == 1]
     sayings = [f"`{name}` on {reached_on(lines)}" for name, lines in ((BESIDE, other), (NEW, one)) if reached_on(lines)]
@@ -137,20 +138,21 @@ def reached_on(lines: Sequence[Check]) -> str:
 
 TITLES = {
     1: (
-        "Nothing is named: leakage at most .05 (an interval that contains 0 where the records cannot show so little), watched "
-        "utility at least .85 on average."
+        "Nothing is named: leakage at most .05 (an interval that contains 0 where the records cannot show so "
+        "little), watched utility at least .85 on average."
     ),
     2: (
-        "One task is named: leakage at most .03 (an interval that contains 0 where the records cannot show so little), its "
-        "utility at least .97 with a lower end of at least .90 (an interval that contains .97 where the records cannot show "
-        "that)."
+        "One task is named: leakage at most .03 (an interval that contains 0 where the records cannot show so "
+        "little), its utility at least .97 with a lower end of at least .90 (an interval that contains .97 where the "
+        "records cannot show that)."
     ),
     5: (
-        "Many queries gain nothing under one key; the gain under fresh keys is shown; a person's figure is beside the record's."
+        "Many queries gain nothing under one key; the gain under fresh keys is shown; a person's figure is beside "
+        "the record's."
     ),
     6: (
-        "50 released records of one person together, for an attacker that knows the modifier: NAG at most .10, the named task's "
-        "utility at least .95."
+        "50 released records of one person together, for an attacker that knows the modifier: NAG at most .10, the "
+        "named task's utility at least .95."
     ),
 }
 
@@ -198,8 +200,8 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
         yield f"\n\\* Scenarios B and C, the most expensive ones, ran on some releases only: {some}."
     smallest = ", ".join(f"{f.attribute} {number(f.smallest)}" for f in shown[: len(case.suppress)])
     yield (
-        f"\nFor {shown[0].records:,} distinct records, in scenario A: the baseline, the accuracy on originals, and the smallest NAG "
-        f"that this number of records can show for an attacker at the baseline ({smallest}).\n"
+        f"\nFor {shown[0].records:,} distinct records, in scenario A: the baseline, the accuracy on originals, and "
+        f"the smallest NAG that this number of records can show for an attacker at the baseline ({smallest}).\n"
     )
 
 
@@ -278,11 +280,11 @@ def persons(found: Parts) -> Iterator[str]:
         return
     yield "## Several records of one person\n"
     yield (
-        "The attacker knows that k released records belong to one person, and combines them. *draws* has released records alone; "
-        "*channel* has the modifier too (P(j | x) of its own labelled records where the output is discrete). Unseen records; the "
-        "worse of scenarios A and B; every person has equal weight. *one record*: NAG in the audit above. Then, for each k: the "
-        "accuracy in per cent, NAG against the same attacker on originals with its interval (means over folds of the ends of a "
-        "bootstrap), and the scenario.\n"
+        "The attacker knows that k released records belong to one person, and combines them. *draws* has released "
+        "records alone; *channel* has the modifier too (P(j | x) of its own labelled records where the output is "
+        "discrete). Unseen records; the worse of scenarios A and B; every person has equal weight. *one record*: NAG "
+        "in the audit above. Then, for each k: the accuracy in per cent, NAG against the same attacker on originals "
+        "with its interval (means over folds of the ends of a bootstrap), and the scenario.\n"
     )
     head = ["data", "task", "method", "attribute", "attacker", "folds", "one record"]
     head += [f"k = {k}" if k else "k = all" for k in COUNTS]
@@ -315,7 +317,8 @@ def queried(found: Parts) -> Iterator[str]:
         return
     yield "## Several releases of one record\n"
     yield (
-        f"{QUERIES} releases of each record of the first fold. The attacker is trained and tested on such sets (scenario A).\n"
+        f"{QUERIES} releases of each record of the first fold. The attacker is trained and tested on such sets "
+        "(scenario A).\n"
     )
     head = [
         "data",
@@ -354,41 +357,43 @@ def how(found: Parts) -> Iterator[str]:
     ]
     fields = ", but " + "; ".join(other) if other else " on every data set"
     yield (
-        f"**Fields.** Every method has its defaults{fields}. `noise` has a sigma of 1 or 3 standard deviations of each column. "
-        "Only transport and substitution use a preserved attribute; the figures of the others are in both tables and were "
-        "measured once. The defaults of transport were chosen on single folds of fsdd, motionsense and yale_b by the watched "
-        "attributes, and softness under a named task by the leakage of 50 records; emodb and utkface had no influence. Those "
-        "of flow were chosen on single folds of all five, by the watched attributes. Its space is chosen again in every fit, "
-        "from records of the training side.\n"
+        f"**Fields.** Every method has its defaults{fields}. `noise` has a sigma of 1 or 3 standard deviations of "
+        "each column. Only transport and substitution use a preserved attribute; the figures of the others are in "
+        "both tables and were measured once. The defaults of transport were chosen on single folds of fsdd, "
+        "motionsense and yale_b by the watched attributes, and softness under a named task by the leakage of 50 "
+        "records; emodb and utkface had no influence. Those of flow were chosen on single folds of all five, by the "
+        "watched attributes. Its space is chosen again in every fit, from records of the training side.\n"
     )
     yield (
-        f"On emodb, named, the field was set after the default had failed: {NEW} with its default `even`, 0.5, preserved 0.910 "
-        "[0.84, 0.98] of emotion, on features without `steady`, under the line. Emotion and speaker depend on each other "
-        "there, and `even` removes their common part.\n"
+        f"On emodb, named, the field was set after the default had failed: {NEW} with its default `even`, 0.5, "
+        "preserved 0.910 [0.84, 0.98] of emotion, on features without `steady`, under the line. Emotion and speaker "
+        "depend on each other there, and `even` removes their common part.\n"
     )
     yield (
-        f"**Steady features** (`steady`, see [extractors](../guide/extractors.md#encoder)) are used for emodb and utkface, as "
-        f"`{BESIDE}` is under the line on plain ones. By the same audit, five folds: emodb gender 0.180 [0.05, 0.30] (B), speaker "
-        "0.078 [0.00, 0.21] (B), 0.854 preserved (five keys in every scenario); utkface 0.062 [0.01, 0.11] (A), 0.854 preserved; "
-        f"and `{NEW}` preserved 0.349 and 0.279 (version of 22 November 2026, which has the figures). `steady` uses no label, "
-        "but the changes were chosen with knowledge of the suppressed attributes. The accuracies on plain originals in scenario "
-        "A, for comparison with the tables above, are: emodb speaker 94.6, gender 99.6, emotion 85.4, sentence 93.1 %; utkface "
-        f"gender 80.2, age_group 55.1, race 69.6 %. The `rounds` and `noise` of `{BESIDE}` there were then chosen by one fit per "
-        "value: emodb on all five folds (200 rounds: gender 0.076, speaker 0.070, 0.860 preserved; 100: 0.038, 0.045, 0.895), "
-        "utkface on two.\n"
+        "**Steady features** (`steady`, see [extractors](../guide/extractors.md#encoder)) are used for emodb and "
+        f"utkface, as `{BESIDE}` is under the line on plain ones. By the same audit, five folds: emodb gender 0.180 "
+        "[0.05, 0.30] (B), speaker 0.078 [0.00, 0.21] (B), 0.854 preserved (five keys in every scenario); utkface "
+        f"0.062 [0.01, 0.11] (A), 0.854 preserved; and `{NEW}` preserved 0.349 and 0.279 (version of 22 November "
+        "2026, which has the figures). `steady` uses no label, but the changes were chosen with knowledge of the "
+        "suppressed attributes. The accuracies on plain originals in scenario A, for comparison with the tables "
+        "above, are: emodb speaker 94.6, gender 99.6, emotion 85.4, sentence 93.1 %; utkface gender 80.2, age_group "
+        f"55.1, race 69.6 %. The `rounds` and `noise` of `{BESIDE}` there were then chosen by one fit per value: "
+        "emodb on all five folds (200 rounds: gender 0.076, speaker 0.070, 0.860 preserved; 100: 0.038, 0.045, "
+        "0.895), utkface on two.\n"
     )
     yield (
-        "Logistic regressions and trees predict the least likely class where their validation records favour it. The figures of "
-        f"`{BESIDE}` include that; most figures of the other methods on fsdd, motionsense and yale_b are earlier and do not. For "
-        "the figures that include it, the encoder of yale_b was trained again, on another processor. Every figure is relative to "
-        "the originals of its own table, and those differ a little. Line 6 requires pooled records under a named task only; "
-        "without one, see the tables of persons.\n"
+        "Logistic regressions and trees predict the least likely class where their validation records favour it. The "
+        f"figures of `{BESIDE}` include that; most figures of the other methods on fsdd, motionsense and yale_b are "
+        "earlier and do not. For the figures that include it, the encoder of yale_b was trained again, on another "
+        "processor. Every figure is relative to the originals of its own table, and those differ a little. Line 6 "
+        "requires pooled records under a named task only; without one, see the tables of persons.\n"
     )
     if machines := machine(found):
         yield (
-            f"A support vector machine is part of the paranoid audit, not of the standard one, nor of `{BESIDE}`'s choice of a "
-            "space. On records held out for that choice, for a fit without them, it has these NAGs (means over folds; the larger "
-            f"of two suppressed attributes): {machines}. See [remaining leakage](../guide/methods/flow.md).\n"
+            f"A support vector machine is part of the paranoid audit, not of the standard one, nor of `{BESIDE}`'s "
+            "choice of a space. On records held out for that choice, for a fit without them, it has these NAGs "
+            f"(means over folds; the larger of two suppressed attributes): {machines}. See [remaining "
+            "leakage](../guide/methods/flow.md).\n"
         )
 
 
@@ -415,8 +420,8 @@ def paired(found: Parts) -> str:
     some = [name for name, there in stored.items() if there]
     which = f"where that is stored ({', '.join(some)})" if some else "where that is stored (nowhere yet)"
     return (
-        f" They use the correlation of correct predictions before, after and at the baseline {which}. The others are earlier and "
-        "assume independence, which places both ends a little too far out, the lower one too."
+        f" They use the correlation of correct predictions before, after and at the baseline {which}. The others are "
+        "earlier and assume independence, which places both ends a little too far out, the lower one too."
     )
 
 

@@ -20,7 +20,7 @@ LIMITS: dict[Task, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A method on a data set: NAG of the suppressed attribute that leaks most, mean NAG of the preserved or watched ones."""
+    """A method on a data set: the highest NAG of a suppressed attribute, and the mean NAG of the others."""
 
     case: str
     task: Task
@@ -30,7 +30,10 @@ class Point:
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """Write the picture as PNG, a panel per task; the shaded corner is the requirement. Leakage above 1 is drawn at 1."""
+    """Write the picture as PNG, a panel per task; the shaded corner is the requirement.
+
+    Leakage above 1 is drawn at 1.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -17,8 +17,9 @@ Part = Mapping[str, Any]
 class Figure:
     """What the best attackers read of an attribute in one setting, before and after, over all folds and keys.
 
-    nag, low, high: unclipped, None where it cannot be told. smallest: the least upper end that so many records could show of an attacker
-    at the guess; finest: the lower end that they show of an attribute of which as much is read, of other records. records: distinct ones.
+    nag, low, high: unclipped, None where it cannot be told. smallest: the least upper end that so many records could
+    show of an attacker at the guess; finest: the lower end that they show of an attribute of which as much is read, of
+    other records. records: distinct ones.
     """
 
     attribute: str
@@ -182,8 +183,8 @@ class Person:
 def people(parts: Iterable[Part]) -> list[Person]:
     """Return a figure per attribute, number of records, attacker and scenario.
 
-    Accuracies are averaged before NAG. The ends of the interval are means of the folds' own ends: as wide as one fold's,
-    since the folds have other records of the same people.
+    Accuracies are averaged before NAG. The ends of the interval are means of the folds' own ends: as wide as one
+    fold's, since the folds have other records of the same people.
     """
     cells: dict[tuple[str, int, str, str], list[Mapping[str, Any]]] = {}
     for part in parts:

@@ -52,8 +52,7 @@ def test_reads_what_is_there_and_nothing_else(family: str) -> None:
 
 @pytest.mark.parametrize(("family", "width"), [("logistic", 600), ("trees", 8)])
 def test_what_is_read_wrongly_throughout_is_read_the_other_way(family: str, width: int) -> None:
-    """Every record stands where another of its class never does: beside one of another class, which was learnt from. The
-    likeliest class is always wrong, and the validation rows say so."""
+    """Every record has a neighbour of another class in training, so the likeliest class is always wrong."""
     rng = np.random.default_rng(0)
     place = rng.standard_normal((300, width))
     x = np.concatenate([place, place + 1e-3 * rng.standard_normal(place.shape)]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Attacks on x itself: fresh decoders, the white-box search, the feature-level attack, and what the audit offers of them."""
+"""Attacks on x itself: fresh decoders, the white-box search and the feature-level attack, also in the audit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUICK = DecoderOptions(steps=150, width=16, batch=32)
 
 
 def blobs(n: int, seed: int = 0, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of one colour with a square of another somewhere, uint8, and the eight numbers that each was drawn from."""
+    """Return uint8 pictures of one colour with a square of another, and the eight numbers of each."""
     rng = np.random.default_rng(seed)
     truth = rng.random((n, 8)).astype(np.float32)
     x = np.empty((n, 3, side, side), np.uint8)

@@ -59,7 +59,7 @@ def test_reads_what_no_line_tells_apart(family: str) -> None:
 
 
 def test_the_support_vector_machine_adds_up_what_is_faint_in_every_direction() -> None:
-    """Classes whose numbers go together two by two, the one pair by pair with and the other against: a line sees nothing, trees little."""
+    """Return classes that differ in the signs of pairwise correlations: linear attacks fail, trees nearly so."""
     rng = np.random.default_rng(8)
     labels = rng.integers(0, 2, 1500)
     x = rng.standard_normal((1500, 120)).astype(np.float32)

@@ -25,7 +25,7 @@ def people(n: int = 1600, seed: int = 0) -> tuple[np.ndarray, Units]:
 
 
 def outputs(who: np.ndarray, tell: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """A channel whose outputs lean, by `tell`, towards a third that is the person's own: P(j | x), and three draws each."""
+    """Return a channel that favours, by `tell`, a third of outputs of the person: P(j | x), and three draws."""
     rng = np.random.default_rng(seed)
     p = np.full((PEOPLE, OUTPUTS), (1 - tell) / OUTPUTS)
     for s in range(PEOPLE):
@@ -150,7 +150,8 @@ def test_groups_are_of_one_unit_without_replacement_and_the_same_for_all() -> No
     assert again is not None
     assert (one.by_unit == again.by_unit).all()
     assert (one.resampled == again.resampled).all()
-    # Nor do the keys of one who draws releases of his own move anybody to other groups: the same under each of them reads the same.
+    # Nor do the keys of one who draws releases of his own move anybody to other groups: the same under each of them
+    # reads the same.
     drawn = Scores(np.repeat(told.values, 5, 1), told.prior, told.stands_for)
     keyed = pooled(Evidence(np.arange(400), {10: drawn}), units, 10)
     assert keyed is not None

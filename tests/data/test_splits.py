@@ -1,4 +1,4 @@
-"""Draws and divisions of records: the same for every order of the rows, and what they promise about classes and groups."""
+"""Draws and splits of records: independent of the order of rows, with the documented classes and groups."""
 
 from __future__ import annotations
 

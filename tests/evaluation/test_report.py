@@ -190,12 +190,17 @@ def test_page_escapes_what_users_named() -> None:
     report = replace(
         report,
         verdict=replace(report.verdict, title=evil, sentences=(evil,)),
-        headlines=(replace(report.headlines[0], attribute=evil, sentence=evil, attacker_after=evil), *report.headlines[1:]),
+        headlines=(
+            replace(report.headlines[0], attribute=evil, sentence=evil, attacker_after=evil),
+            *report.headlines[1:],
+        ),
         findings=(replace(report.findings[0], attribute=evil, attacker=evil),),
         flaws=(Flaw(evil, "leak", evil, evil, evil),),
         exact=(replace(report.exact[0], attributes=(evil,), kept=(evil,)),),
         pretrained=(replace(report.pretrained[0], attribute=evil),),
-        entanglement=Entanglement((Pair(evil, "word", 1, 0.2, False), Pair("word", evil, 1, 0.2, False)), {evil: 1}, {}, (evil,)),
+        entanglement=Entanglement(
+            (Pair(evil, "word", 1, 0.2, False), Pair("word", evil, 1, 0.2, False)), {evil: 1}, {}, (evil,)
+        ),
         cloud=replace(
             report.cloud,
             codes={evil: report.cloud.codes["speaker"]},

@@ -1,4 +1,4 @@
-"""Flow: witnesses and steps by hand-worked numbers, what holds on data whose truth is known, and how a space is chosen."""
+"""Flow: witnesses and steps on worked examples, data with known truth, and the choice of a space."""
 
 from __future__ import annotations
 
@@ -78,13 +78,15 @@ def test_the_gradient_of_a_witness_is_its_derivative():
 def test_a_step_worked_out_by_hand():
     z, gradient = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     height = torch.tensor([1.0, -1.0, 1.0])
-    # 0.5 * 1 / (4 + 1) * 2 = 0.2, down where the height is above 0 and up where it is below; where it is flat a record stays.
+    # 0.5 * 1 / (4 + 1) * 2 = 0.2, down where the height is above 0 and up where it is below; where it is flat a record
+    # stays.
     found = stepped(z, height, gradient, 0.5, torch.tensor(1.0))
     assert torch.allclose(found, torch.tensor([[0.8, 1.0], [1.2, 1.0], [1.0, 1.0]]))
 
 
 def test_the_map_between_covariances_worked_out_by_hand():
-    # One axis: a deviation of 2 goes to one of 6, threefold. Two that share no axes: symmetric, and the covariance asked.
+    # One axis: a deviation of 2 goes to one of 6, threefold. Two that share no axes: symmetric, and the covariance
+    # asked.
     assert torch.allclose(monge(torch.tensor([[4.0]]), torch.tensor([[36.0]])), torch.tensor([[3.0]]), atol=1e-5)
     covariance = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
     target = torch.tensor([[1.0, -0.5], [-0.5, 4.0]], dtype=torch.float64)
@@ -95,8 +97,7 @@ def test_the_map_between_covariances_worked_out_by_hand():
 
 
 def test_classes_that_differ_by_their_covariance_alone_are_brought_together():
-    """Correlated +.9 in one class and -.9 in the other, of the same means and deviations: a kernel machine tells them by
-    that, and not once the covariances agree. Two records of a class are not believed by themselves."""
+    """Correlations of +.9 and -.9 in two classes with equal means and deviations; a kernel machine infers them."""
     rng = np.random.default_rng(0)
     secret = torch.arange(2000) % 2
     first, second = rng.standard_normal((2, 2000, 2)).astype(np.float32)
@@ -151,7 +152,8 @@ def test_steps_taken_again_are_those_that_were_learnt():
 
 
 def test_a_vote_worked_out_by_hand():
-    # Voters at squared distances 0 and 2 ln 3, width 1: heard 3 to 1. Worth 1 and -1: mean 1/2; in the slope 3/4 (1 - 1/2), 1/4 (-1 - 1/2).
+    # Voters at squared distances 0 and 2 ln 3, width 1: heard 3 to 1. Worth 1 and -1: mean 1/2; in the slope 3/4 (1 -
+    # 1/2), 1/4 (-1 - 1/2).
     apart, worth = torch.tensor([[0.0, 2 * math.log(3)]]), torch.tensor([[1.0, -1.0]])
     mean, slope = kernel_mean(apart, worth, torch.tensor(1.0))
     assert torch.allclose(mean, torch.tensor([0.5]))
@@ -204,8 +206,7 @@ def test_records_have_the_same_fingerprint_only_where_they_are_the_same():
 
 
 def families(number: int, members: int = 20) -> Table:
-    """Families of records that are a little nearer to each other than to the others: of one class, which nothing else tells, and wherever they
-    like on the first number, whose sign nobody names."""
+    """Return families of near records of one class, anywhere on the first number, whose sign is not named."""
     rng = np.random.default_rng(0)
     x = np.repeat(rng.standard_normal((number, 30)), members, 0) + 0.8 * rng.standard_normal((number * members, 30))
     x[:, 0] *= 3
@@ -632,7 +633,7 @@ def test_of_spaces_that_tell_as_little_as_luck_the_last_is_taken():
 
 
 def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
-    """Pairs of records in one place, one of each class, as steps that fit records too well leave them: who knows the one reads the other."""
+    """Records in pairs at one place, one of each class, as steps that overfit leave them."""
     rng = np.random.default_rng(0)
     y, pairs = np.tile([0, 1], 100), np.repeat(np.eye(100), 2, 0)
     seen = correct_of_fit(pairs, y)[0].mean(1)

@@ -79,7 +79,8 @@ def test_a_rounds_terms_are_those_worked_by_hand() -> None:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     # 191.25 / 255 = .75, which is .5 in -1 to 1; 255 is 1.
-    private = Batch(torch.full((4, 3, 16, 16), 191.25), {"corner": torch.tensor([0, 1, 1, -1]), "third": torch.tensor([0, 1, 2, 2])}, torch.arange(4))  # fmt: skip
+    labels = {"corner": torch.tensor([0, 1, 1, -1]), "third": torch.tensor([0, 1, 2, 2])}
+    private = Batch(torch.full((4, 3, 16, 16), 191.25), labels, torch.arange(4))
     public = Batch(torch.full((4, 3, 16, 16), 255.0), {}, torch.arange(4))
     draw = Given(private, public)
     moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in game.round(draw)}  # type: ignore[arg-type]
@@ -182,7 +183,14 @@ def test_the_pool_is_x2_where_it_is_given() -> None:
 
 @pytest.mark.parametrize(
     ("cut", "shape"),
-    [("conv1", (8, 8, 8)), ("conv2", (8, 8, 8)), ("conv3", (16, 4, 4)), ("conv4", (32, 2, 2)), ("avgpool", (64,)), ("fc", (6,))],
+    [
+        ("conv1", (8, 8, 8)),
+        ("conv2", (8, 8, 8)),
+        ("conv3", (16, 4, 4)),
+        ("conv4", (32, 2, 2)),
+        ("avgpool", (64,)),
+        ("fc", (6,)),
+    ],
 )  # fmt: skip
 def test_every_cut_releases_its_stage(cut: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     table = squares(40)

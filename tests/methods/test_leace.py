@@ -1,4 +1,4 @@
-"""The theorem, as tests: a linear probe reads nothing, the mean stays, the rank is bounded, and no affine map moves less."""
+"""The theorem: linear probes are at the baseline, the mean stays, and no affine map of the rank moves less."""
 
 from __future__ import annotations
 

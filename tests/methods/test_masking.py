@@ -29,7 +29,7 @@ TINY = {"widths": (4, 8), "predictor_widths": (4, 4, 8, 8), "dense": 16, "steps"
 
 
 def squares(n: int, seed: int = 0) -> Table:
-    """Noisy grey pictures with a red square whose half of the picture is the task, and a blue one whose colour is another."""
+    """Return noisy grey pictures: the half with a red square is the task, a blue square's colour another."""
     random = np.random.default_rng(seed)
     side, tint = random.integers(0, 2, (2, n))
     x = random.integers(60, 120, (n, 3, 16, 16))
@@ -90,7 +90,8 @@ def test_each_term_of_a_round_is_what_a_hand_works_out() -> None:
     assert name == "predictor"
     read = (math.log(1 + math.exp(-2.2)) + math.log(1 + math.exp(1.2))) / 2
     assert terms["read task"].item() == pytest.approx(read, rel=1e-5)
-    # x_o has .5 and .2 of the last two pixels: .2 and .25 + .1. The logits are .4 and .7, against 0, each class wanted at 1/2.
+    # x_o has .5 and .2 of the last two pixels: .2 and .25 + .1. The logits are .4 and .7, against 0, each class wanted
+    # at 1/2.
     name, terms = next(turn)
     assert name == "masker"
     confuse = sum(math.log(1 + math.exp(-a)) / 2 + math.log(1 + math.exp(a)) / 2 for a in (0.4, 0.7)) / 2
@@ -106,8 +107,9 @@ def test_kept_pixels_and_predictor_move_in_one_step_and_withheld_pixels_alone_in
     _, terms = next(turn)
     game.players["predictor"].move(sum(terms.values()))  # type: ignore[arg-type]
     moved = theta.detach().flatten() - before
-    # d loss / d total = w (p - y) / 2 = (.9002 - 1) and .7685, times the pixel. First pixel: only the first picture has it
-    # (1 x -.0998 < 0: up). Second: .5 x -.0998 + 1 x .7685 > 0: down. Adam's first step is its rate, whatever the size.
+    # d loss / d total = w (p - y) / 2 = (.9002 - 1) and .7685, times the pixel. First pixel: only the first picture has
+    # it (1 x -.0998 < 0: up). Second: .5 x -.0998 + 1 x .7685 > 0: down. Adam's first step is its rate, whatever the
+    # size.
     assert moved.tolist() == pytest.approx([0.01, -0.01, 0, 0], abs=1e-6)
     assert w.item() == pytest.approx(2.0 - 0.01, abs=1e-6)  # -.0998 x 1.1 + .7685 x .6 > 0: down
     before = theta.detach().clone().flatten()
@@ -356,7 +358,8 @@ def test_records_that_do_not_suit_are_refused_in_one_line() -> None:
         assert "\n" not in str(told.value)
 
 
-# ------------------------------------------------------------------------------------------------- the paper's baselines
+# ------------------------------------------------------------------------------------------------- the paper's
+# baselines
 
 
 def test_block_blackens_its_share_in_the_middle() -> None:

@@ -1,4 +1,4 @@
-"""Replacement: a round by hand, who moves and who does not, variants, resuming, saving, and what it does to a secret."""
+"""Replacement: a worked round, moves, variants, resuming, saving, and the effect on a secret."""
 
 from __future__ import annotations
 

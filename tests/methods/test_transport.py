@@ -111,7 +111,8 @@ def test_small_pieces():
 
 
 def test_flows_worked_out_by_hand():
-    # Class 0 has shares (3/4, 1/4), class 1 (1/4, 3/4). Wholly even: both (1/2, 1/2), so a third of the larger part moves.
+    # Class 0 has shares (3/4, 1/4), class 1 (1/4, 3/4). Wholly even: both (1/2, 1/2), so a third of the larger part
+    # moves.
     secret, strata = torch.tensor([0] * 4 + [1] * 4), torch.tensor([0, 0, 0, 1, 0, 1, 1, 1])
     whole = stratum_moves(secret, strata, 1.0)
     assert torch.allclose(whole[0], torch.tensor([[2 / 3, 1 / 3], [0, 1]]), atol=1e-6)

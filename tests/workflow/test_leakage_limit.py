@@ -49,8 +49,10 @@ CROSSES = (0.0, 0.02, 0.05, 0.09, 0.12, 0.15, 0.2, 0.4)
 
 
 def response(rng: np.random.Generator, truth: np.ndarray, weights: tuple[float, ...], share: float) -> np.ndarray:
-    """What an attacker names: the truth with probability `share`, else any of even classes alike or the most frequent of uneven
-    ones. His accuracy less the guess is `share` times one less the guess."""
+    """Return predictions: the truth with probability `share`, else any even class or the most frequent one.
+
+    The accuracy above the baseline is `share` times one minus the baseline.
+    """
     n, even = len(truth), len(set(weights)) == 1
     other = rng.integers(0, len(weights), n) if even else np.full(n, int(np.argmax(weights)))
     return np.where(rng.random(n) < share, truth, other)
@@ -65,9 +67,11 @@ def walk(
     read: float,
     met: Callable[[Readings, Budget], bool],
 ) -> float | None:
-    """The true NAG of what a walk along `ladder`, of true NAGs, chooses; None where nothing is. Two attackers read the originals
-    equally well, neither perfectly (`read` of the way from the guess to all), a third less well. The release of
-    each setting is read once: by one who reads what there is, one who reads less and one who always names a class."""
+    """Return the true NAG of the choice along `ladder`, a list of true NAGs; None without a choice.
+
+    Two attackers are equally accurate on originals (`read` of the way from the baseline to 1), a third less so.
+    Every release has one accurate attacker, one less accurate, and one that always predicts one class.
+    """
     truth = rng.choice(len(weights), n, p=weights)
     budget = Budget(families=("mlp", "logistic", "trees"), settings=("A",))
     before = {f: response(rng, truth, weights, read * s) for f, s in zip(budget.families, (1, 1, 0.7), strict=True)}
@@ -195,8 +199,7 @@ def test_the_lowest_limits_of_a_thousand_records_are_those_of_the_docs(
 
 @pytest.mark.parametrize("weights", [UNEVEN, SIX, (0.5, 0.2, 0.1, 0.1, 0.05, 0.05)])
 def test_what_is_refused_could_not_be_certified_of_a_release_that_tells_nothing(weights: tuple[float, ...]) -> None:
-    """The lowest limit is about what the best attacker without a clue gets certified, and no less than what so many records resolve,
-    also where one class is the most frequent and is predicted every time."""
+    """The lowest limit is about the certificate of an attacker at the baseline, and at least `resolvable`."""
     rng = np.random.default_rng(2)
     truth = rng.choice(len(weights), 1000, p=weights)
     before = {"mlp": response(rng, truth, weights, 0.95)}
@@ -213,8 +216,7 @@ def test_what_is_refused_could_not_be_certified_of_a_release_that_tells_nothing(
 
 
 def test_an_attacker_who_departs_from_the_guess_in_few_records_is_not_certified_by_luck() -> None:
-    """An attacker that always predicts the usual class has a short interval of its own: of n records of other classes none was
-    predicted, which 3 / n says. It certifies no less than so many records resolve."""
+    """An attacker that predicts one class has a short interval; it certifies no less than the records resolve."""
     truth = np.repeat([0, 1], [600, 400])
     budget = Budget(families=("mlp",), settings=("A",))
     got = certificates(readings(truth, {"mlp": np.zeros(1000, np.int64)}), {"secret": 0.1}, {"secret": 2}, budget)[0]
@@ -230,7 +232,8 @@ def test_an_attacker_who_departs_from_the_guess_in_few_records_is_not_certified_
 
 def test_what_was_found_is_the_attackers_whose_upper_end_it_is() -> None:
     truth = np.repeat([0, 1], [1200, 800])
-    # Net of what they read wrong, 72 and 60 of the 800 that the guess misses; the second departs from it in 460 records.
+    # Net of what they read wrong, 72 and 60 of the 800 that the guess misses; the second departs from it in 460
+    # records.
     quiet, loud = np.zeros(2000, np.int64), np.zeros(2000, np.int64)
     quiet[1200:1272] = 1
     loud[1000:1460] = 1
@@ -428,8 +431,7 @@ def test_a_wrong_call_is_refused_in_one_line(
 
 
 def bayes(sigma: float) -> float:
-    """True NAG of the plane's secret under noise of sigma standard deviations of each column: the best attacker after over
-    the best before; guessing gets one half."""
+    """Return the true NAG of the plane's secret under noise of sigma standard deviations of each column."""
     from scipy.special import ndtr
 
     apart = float(np.linalg.norm(MEANS[1] - MEANS[0])) / 2
@@ -440,8 +442,7 @@ def bayes(sigma: float) -> float:
 
 @pytest.mark.slow
 def test_the_promise_holds_end_to_end_on_gaussians() -> None:
-    """100 tables, noise along a ladder that has settings on both sides of the limit: the true leakage of the modifier that is
-    fitted is over the limit in at most 5."""
+    """Noise on 100 tables: the true leakage of the fitted modifier is over the limit in at most 5."""
     limit, sigmas = 0.25, (40.0, 12.0, 8.0, 6.0, 5.0, 4.0, 3.0)
     over, made = 0, 0
     assert bayes(sigmas[0]) < limit < bayes(sigmas[-1])

@@ -61,8 +61,8 @@ def transformed(path: Path, rows: int = 300, shape: tuple[int, ...] = (6,), note
 
 def report(level: str = "holds", **made) -> Report:
     head = Headline(
-        "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, 0.0, -0.02, 0.02, 0.02, True, (0.8, 1), (0.08, 0.12),
-        sentence="Nobody reads speaker.",
+        "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, 0.0, -0.02, 0.02, 0.02, True, (0.8, 1), (0.08,
+        0.12), sentence="Nobody reads speaker.",
     )  # fmt: skip
     return Report(Verdict(level, "It is so", ("In words.",)), {"suppress": ("speaker",)}, (head,), (), made=made)  # type: ignore[arg-type]
 

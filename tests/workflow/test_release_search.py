@@ -1,5 +1,4 @@
-"""Nothing that leaves contains an original id, an original file name or a class of an attribute that is not released: every byte is
-searched, and every decoded value."""
+"""No byte or decoded value of a release contains an original id, file name or unreleased class."""
 
 from __future__ import annotations
 
@@ -76,7 +75,7 @@ def working(path: Path, x: np.ndarray, ids: list[str], method: str) -> Path:
 
 
 def flawed(before: Table, after: np.ndarray) -> Report:
-    """An audit of a release in which records are missing, new, twice, not finite, under names that tell: every flaw that knows an id."""
+    """Return an audit of a release with missing, new, repeated and non-finite records: every flaw with an id."""
     released = replace(before, x=np.asarray(after, np.float32).reshape(before.x.shape).copy())
     released.x[11].flat[0] = np.nan
     found = audit(before, released, POLICY, budget=BUDGET, options=AuditOptions(pretrained=False))

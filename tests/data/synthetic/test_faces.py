@@ -39,7 +39,8 @@ def codes(labels: dict[str, np.ndarray], name: str) -> np.ndarray:
     return np.array([CLASSES[name].index(c) for c in labels[name]])
 
 
-# ---------------------------------------------------------------------------------------------------------------- labels
+# ----------------------------------------------------------------------------------------------------------------
+# labels
 
 
 def test_labels_are_balanced_and_every_pair_is_independent():
@@ -124,7 +125,8 @@ def test_the_split_is_as_asked_by_record_or_by_person():
     assert len(set(grouped.group[~grouped.split])) == 2
 
 
-# -------------------------------------------------------------------------------------------------------------- pictures
+# --------------------------------------------------------------------------------------------------------------
+# pictures
 
 
 def changed(before: Face, **what: object) -> np.ndarray:
