@@ -2,7 +2,7 @@
 
     SORDINE_DATA=../shared/data python -m benchmarks.overview [--only fsdd,emodb,adult,motionsense,pooled]
 
-Every piece is kept in benchmarks/results/overview.jsonl as soon as it is measured; a second call measures only what is
+Every part is stored in benchmarks/results/overview.jsonl as soon as it is measured; a second call measures only what is
 missing (--fresh measures all again) and writes the page. benchmarks/results is part of the repository, so that the
 page can be checked against the figures it was made of.
 """
@@ -163,7 +163,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
             options=AuditOptions(memory=memory),
         )
         unit.write(
-            kept(report)
+            parts_of(report)
             | judged
             | {
                 "case": case.name,
@@ -187,7 +187,7 @@ def judges(modifier: Any, table: Table, released: Table, policy: Policy, folder:
     return out
 
 
-def kept(report: Report) -> dict[str, Any]:
+def parts_of(report: Report) -> dict[str, Any]:
     """Return the parts of a report that the page needs, without records."""
     whole = dataclasses.asdict(report)
     return {
@@ -229,7 +229,9 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
                 budget=Budget(cloud=0, settings=("B", "C") if more else ("A",)),
                 options=AuditOptions(memory=memory, pretrained=False),
             )
-            unit.write({"fold": f, "key": k, "findings": kept(report)["findings"], "exact": kept(report)["exact"]})
+            unit.write(
+                {"fold": f, "key": k, "findings": parts_of(report)["findings"], "exact": parts_of(report)["exact"]}
+            )
             print(f"pooled {case.name}: fold {f}, key {k}: audit {time.perf_counter() - start:.0f} s", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Inversion (Xiao et al.), tables 1, 2 and 3 as printed; what the reading of them corrects is said where it is."""
+"""Inversion (Xiao et al.), tables 1, 2 and 3 as printed; comments mark corrections."""
 
 from __future__ import annotations
 

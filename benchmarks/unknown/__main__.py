@@ -3,7 +3,7 @@
     SORDINE_DATA=... python -m benchmarks.unknown [--on fsdd,emodb,...] [--only transport,...] [--folds 5] [--keys 5]
         [--within-keys 5] [--page] [--fresh]
 
-Every part is kept in benchmarks/results/unknown.jsonl as soon as it is measured; a second call measures only what is
+Every part is stored in benchmarks/results/unknown.jsonl as soon as it is measured; a second call measures only what is
 missing and writes the page of all that there is.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--within-keys", type=int, default=KEYS, help="under how many keys settings B and C are tried")
     parser.add_argument("--page", action="store_true", help="measure nothing: write the page of what there is")
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    parser.add_argument("--work", type=Path, default=HOME / "out" / "unknown", help="where tables are kept")
+    parser.add_argument("--work", type=Path, default=HOME / "out" / "unknown", help="folder of tables")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     try:

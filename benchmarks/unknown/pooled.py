@@ -15,11 +15,11 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """What the best attackers read of an attribute in one setting, before and after, over all folds and keys.
+    """Accuracy of the best attackers for an attribute in one scenario, before and after, over all folds and keys.
 
-    nag, low, high: unclipped, None where it cannot be told. smallest: the least upper end that so many records could
-    show of an attacker at the guess; finest: the lower end that they show of an attribute of which as much is read, of
-    other records. records: distinct ones.
+    nag, low, high: unclipped, None where NAG is undefined. smallest: the least upper end that this number of records
+    can show for an attacker at the baseline. finest: the lower end that they show for an unchanged attribute. records:
+    number of distinct records.
     """
 
     attribute: str
