@@ -17,7 +17,7 @@ from pydantic import Field
 from sordine.data.media.write import write_wave
 from sordine.errors import SordineError
 from sordine.features.base import Blocks, SoundExtractor, TableExtractor, TableMap
-from sordine.features.extract import ExtractOptions, extract
+from sordine.features.extract import extract
 from sordine.features.registry import EXTRACTORS
 
 
@@ -82,9 +82,7 @@ def test_an_extractor_of_tables_from_outside(tmp_path: Path) -> None:
         pa.table({"id": ["r", "s"], "v": [2.0, 3.0], "w": [1.0, 0.5], "who": ["a", "b"]}), tmp_path / "i.parquet"
     )
     with pytest.warns(DeprecationWarning, match="features"):
-        made = extract(
-            tmp_path / "i.parquet", "squares", tmp_path / "o.parquet", options=ExtractOptions(features=["v", "w"])
-        )
+        made = extract(tmp_path / "i.parquet", "squares", tmp_path / "o.parquet", features=["v", "w"])
     table = pq.read_table(tmp_path / "o.parquet")
     assert made.notes == ("squared",)
     assert table.column_names == ["id", "who", "x"]
