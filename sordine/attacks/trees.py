@@ -145,7 +145,7 @@ class _ClassShares:
 
     def forest(self, count: int, leaf: int, seed: int, classes: int) -> Callable[[np.ndarray], np.ndarray]:
         # A leaf must hold so many records, not so many distinct ones.
-        least = leaf / self.weight.sum() if leaf > 1 else 0.0
+        least = min(leaf / self.weight.sum(), 0.5) if leaf > 1 else 0.0  # scikit-learn accepts at most 0.5
         forest = ExtraTreesRegressor(count, max_features="sqrt", min_weight_fraction_leaf=least, random_state=seed)
         forest.fit(self.x, self.shares, sample_weight=self.weight)
 

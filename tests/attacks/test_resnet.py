@@ -1,4 +1,4 @@
-"""The attacker that reads pictures, and an audit whose sides are pictures, or are not."""
+"""The attack by a residual network on pictures, and audits of tables that contain pictures or do not."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_released_records_of_another_shape(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
+def test_the_best_attack_on_originals_may_not_fit_released_records() -> None:
     t = table(800)
     code = np.random.default_rng(0).standard_normal((800, 5)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
@@ -200,7 +200,7 @@ def test_the_best_before_may_be_one_who_cannot_read_what_is_released() -> None:
     assert h.at_chance
 
 
-def test_nobody_who_can_read_is_refused() -> None:
+def test_a_budget_without_a_fitting_attack_is_an_error() -> None:
     t = table(60)
     code = replace(t, x=np.zeros((60, 5), np.float32), y={}, source="codes")
     with pytest.raises(SordineError, match=r"codes: .*resnet.*\[5\]"):
@@ -244,7 +244,7 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("brief")
-def test_an_audit_of_pictures_says_where_nobody_saw_them_as_such() -> None:
+def test_an_audit_of_pictures_notes_the_lack_of_a_picture_attack() -> None:
     t = table(120)
     told = []
     for families in (("logistic",), ("logistic", "resnet"), ("logistic", "convolution")):
