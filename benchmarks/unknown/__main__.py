@@ -1,4 +1,4 @@
-"""docs/results/unknown-task.md: what retrained attackers read, and what is left, where the later task is not known.
+"""docs/results/unknown-task.md: leakage and utility where the later task is not known.
 
     SORDINE_DATA=... python -m benchmarks.unknown [--on fsdd,emodb,...] [--only transport,...] [--folds 5] [--keys 5]
         [--within-keys 5] [--page] [--fresh]
