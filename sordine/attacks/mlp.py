@@ -213,7 +213,7 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MLP(Attack):
-    """One perceptron for each target, trained in the same steps; the epoch with the best validation score is used."""
+    """One perceptron for each target. The epoch with the best validation score is used; all share their steps."""
 
     gives_probabilities = True
     refits = False  # the validation records decide when training stops

@@ -38,7 +38,7 @@ OF_SEVERAL = tuple(Member(dropout, decay) for dropout in (0.0, 0.25, 0.5) for de
 
 @dataclass(frozen=True)
 class WideMLP(Attack):
-    """A perceptron of 1024, 512 and 256 units with dropout; of two strengths the validation records choose one."""
+    """A perceptron of 1024, 512 and 256 units with dropout, of two strengths; validation chooses."""
 
     shares_work = False
     budgets = ("paranoid",)

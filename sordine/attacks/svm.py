@@ -24,7 +24,7 @@ MOST = 5000  # training records: run time grows with their square
 
 @dataclass(frozen=True)
 class SVM(Attack):
-    """Support vector machines on standardised records, trained on at most 5,000 of them, drawn by the seed.
+    """Support vector machines on standardised records, trained on a random sample of at most 5,000.
 
     Penalty and kernel width are chosen on the validation records, which then join the training records.
     """

@@ -102,8 +102,8 @@ def judge_contributions(
     verdict = Verdict(*_title(case), tuple(_sentences(case, headlines, contributions)))
     for c in contributions:
         if c.clause is not None and verdict.level in ("holds", "unclear"):
-            link = "but" if verdict.level == "holds" else "and"
-            verdict = Verdict(verdict.level, f"{verdict.title}; {link} {c.clause}", verdict.sentences, True)
+            link = "However" if verdict.level == "holds" else "Also"
+            verdict = Verdict(verdict.level, f"{verdict.title}. {link}, {c.clause}", verdict.sentences, True)
     return verdict, case.passed
 
 

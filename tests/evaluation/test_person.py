@@ -149,7 +149,7 @@ def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> N
     worst = clearly(found.person, found.headlines, 0.5)
     assert worst is not None
     assert worst.k != 1
-    assert found.verdict.title.startswith(f"{plain.verdict.title}; but ")
+    assert found.verdict.title.startswith(f"{plain.verdict.title}. However, ")
     assert f"`speaker` in {100 * worst.after:.1f} % of cases (baseline: 25.0 %)" in found.verdict.title
     assert from_json(to_json(found)) == found
     page = to_html(found)
@@ -175,8 +175,8 @@ def test_a_title_names_what_is_clearly_more_than_one_record_tells() -> None:
     head = headline("sex", "suppress", 2, 0.9, 0.5, 0.5)
     sure = replace(head, low=-0.01, high=0.02, resolvable=0.02)
     for level, changes, suffix in (
-        ("holds", {}, f"; but {clause}"),
-        ("unclear", {"high": 0.3}, f"; and {clause}"),
+        ("holds", {}, f". However, {clause}"),
+        ("unclear", {"high": 0.3}, f". Also, {clause}"),
         ("leaks", {"low": 0.3, "high": 0.5, "nag": 0.4}, ""),
     ):
         heads, clauses = (replace(sure, **changes),), (Contribution(clause=clause),)  # type: ignore[arg-type]

@@ -98,28 +98,28 @@ class Flow(Method):
     Parameters
     ----------
     space
-        Where records move. `standardised`: the first principal axes of ranks, standardised class by class, with equal
-        covariances. `matched`: the space of transport, in which a linear map of each class aligns it with the others.
-        `chosen`: the first space in which attackers infer at most `limit` of every suppressed attribute from held-out
-        records, up to chance (see `sordine.methods.flow.space_selection`). It tries standardised 256, 192, 128, 96, 64,
-        40 and 24, as far as there are four records for every number, and matched 12, which comes second where it
-        explains two fifths of the variance of the first 64 axes within classes.
+        The space in which records move. `standardised`: the first principal axes of ranks, standardised for each class,
+        with equal covariances. `matched`: the space of transport, in which a linear map of each class aligns it with
+        the others. `chosen`: the first space in which attackers find a leakage of at most `limit` for every suppressed
+        attribute on held-out records, up to chance (see `sordine.methods.flow.space_selection`). It tries standardised
+        spaces of 256, 192, 128, 96, 64, 40 and 24 numbers, if there are four records for each number. It also tries a
+        matched space of 12. That comes second if it explains 40 % of the variance of the first 64 axes within classes.
     size
-        Numbers of a code. 0 means 12 where matched, and the largest possible of the list above where standardised.
+        Numbers of a code. 0 means 12 if matched, and the largest possible of the list above if standardised.
     noise
         Standard deviation of the noise added to each number of the code, in units of their common deviation; 0 or 0.001
-        to 100. 0 adds none. None means 0.2 where matched, 0.1 where standardised.
+        to 100. 0 adds none. None means 0.2 if matched, 0.1 if standardised.
     rounds, step
         Number of witness steps, and the share (0 to 1) of the way that each takes.
     votes
-        Witness steps between two neighbour steps; 0 means no neighbour steps. None means 3 where standardised, 40 where
+        Witness steps between two neighbour steps; 0 means no neighbour steps. None means 3 if standardised, 40 if
         matched.
     circles
         Alternate between two neighbourhood sizes (3 % and 10 % of the sampled records) instead of 20 neighbours.
     features
         Random features of a witness.
     ridge
-        Of the witness, for as many features as records.
+        Ridge of the witness, if there are as many features as records.
     limit
         Leakage (NAG) up to which a space is chosen.
     covariances

@@ -182,8 +182,8 @@ class Substitution(Method):
     rate
         Learning rate of Adam, with a cosine schedule.
     itself
-        Whether a record that is a substitute may be replaced by itself, as published. False avoids that small tables
-        are learned by heart.
+        Whether a record that is a substitute may be replaced by itself, as published. False avoids overfitting on
+        small tables.
 
     References
     ----------

@@ -58,9 +58,8 @@ class Transport(Method):
         Temperature of P(j | x), in units of the mean squared distance between codes and entries. 0 means 0.1 where an
         attribute is preserved, else 0.015.
     even
-        Share (0 to 1) of the dependence of preserved on suppressed attributes that is removed: as few records as
-        possible move to another preserved class, until the classes' shares differ by so much less between suppressed
-        classes.
+        Share (0 to 1) of the dependence of preserved on suppressed attributes that is removed. The shares of the
+        preserved classes then differ less between suppressed classes. As few records as possible change their class.
     records
         0 releases the mean record of an entry over all classes, r > 0 one of its r most typical real records.
     size
