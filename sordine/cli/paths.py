@@ -79,16 +79,19 @@ def check_table(source: Path) -> None:
             raise SordineError(f"{source} does not exist")
         return
     from sordine.data.media.kinds import kind_of
+    from sordine.features.choice import suggested
 
     files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
     tables = [p for p in files if p.suffix in (".parquet", ".csv") and p.stem != "metadata"]
     make = f"sordine extract {source} --extractor"
-    kinds = {kind_of(str(p)) for p in [*files, *source.glob("*/*")]} - {None}
+    found = (kind_of(str(p)) for p in [*files, *source.glob("*/*")])
+    kinds = {kind for kind in found if kind is not None}
     if any(p.stem == "metadata" for p in files) or kinds:
-        extractor = "encoder" if kinds and "audio" not in kinds else "logmel"
-        hint = f"make a table of it first: {make} {extractor} -o TABLE.parquet"
+        hint = f"make a table of it first: {make} {suggested(kinds)} -o TABLE.parquet"
     elif len(tables) == 1:
-        hint = f"give the table in it ({tables[0]}), or make a table of vectors: {make} columns -o TABLE.parquet"
+        hint = (
+            f"give the table in it ({tables[0]}), or make a table of vectors: {make} {suggested(None)} -o TABLE.parquet"
+        )
     else:
         hint = "give one Parquet or CSV file"
     raise SordineError(f"{source} is a folder; {hint}")

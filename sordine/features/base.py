@@ -18,7 +18,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from sordine.data.media.audio import read_clip
-from sordine.data.media.cache import Block, Decoded, Decoder, blocks
+from sordine.data.media.cache import Decoded, DecodedBlock, Decoder, blocks
 from sordine.data.media.kinds import FILE_NAME, Kind, Media
 from sordine.errors import SordineError
 from sordine.features.rows import Encoded, batch_of, in_order
@@ -80,6 +80,8 @@ class Extractor(ABC):
         Changes whenever the same input gives other numbers.
     learns
         Whether it is fitted on the source. Then it has a field `weights`, a file of an earlier fit to use instead.
+    makes_pictures
+        Whether a record of x is a picture.
     weights
         A file of weights; a field of extractors that take one.
     by_frame
@@ -89,6 +91,7 @@ class Extractor(ABC):
     accepts: ClassVar[tuple[SourceKind, ...]]
     version: ClassVar[int]
     learns: ClassVar[bool] = False
+    makes_pictures: ClassVar[bool] = False
     weights: Path | None = None
     by_frame: bool = False
 
@@ -338,14 +341,14 @@ class NetworkExtractor(Extractor):
         return FeaturePlan(encode.shape, made, encode.dtype, details={**note, **encode.details}, fitted=fitted)
 
 
-def _parts(found: Decoded, size: int) -> Iterator[Block]:
+def _parts(found: Decoded, size: int) -> Iterator[DecodedBlock]:
     for start in range(0, len(found), size):
         part = slice(start, start + size)
         bad = found.bad if start == 0 else ()
-        yield Block(np.asarray(found.x[part]), found.lengths[part], found.rows[part], bad)
+        yield DecodedBlock(np.asarray(found.x[part]), found.lengths[part], found.rows[part], bad)
 
 
-def _encoded(encode: Encode, media: Media, parts: Iterable[Block], schema: pa.Schema) -> Iterator[Encoded]:
+def _encoded(encode: Encode, media: Media, parts: Iterable[DecodedBlock], schema: pa.Schema) -> Iterator[Encoded]:
     # Every record in order, as blocks of the output.
     table, shape, dtype = with_ids(media), encode.shape, np.dtype(encode.dtype)
     for block in parts:

@@ -46,6 +46,7 @@ class AsPictures(NetworkExtractor):
     accepts: ClassVar[tuple[SourceKind, ...]] = ("image",)
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
+    makes_pictures: ClassVar[bool] = True
 
     @property
     def shape(self) -> tuple[int, ...]:

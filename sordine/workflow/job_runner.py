@@ -15,6 +15,7 @@ from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import read_report, write_report
+from sordine.features.choice import suited_extractor
 from sordine.features.extract import ExtractOptions
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside
@@ -24,7 +25,6 @@ from sordine.models.modifier import versions
 from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, accepts_run_keywords, check_device, silent
 from sordine.workflow import pipeline
-from sordine.workflow.inspection import suited_extractor
 from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
 from sordine.workflow.key_files import beside, key_for_fit
 from sordine.workflow.pipeline import (
@@ -344,7 +344,7 @@ class ProtectOptions:
     Parameters
     ----------
     extractor, options
-        Extractor and its options; by default the one that suits the source (`inspection.suited_extractor`).
+        Extractor and its options; by default the one that suits the source (`features.choice`).
     features
         Feature columns of a table.
     layout, layout_options
@@ -498,8 +498,10 @@ def _check_release(job: Job, method: str) -> None:
         raise SordineError("media and pictures: a release holds copies of the source's files or the method's pictures")
     if job.pictures and "pictures" not in releases:
         raise SordineError(f"pictures: {method} does not release pictures; choose another method")
-    if job.pictures and job.extractor != "pictures":
-        raise SordineError("pictures: they need the extractor `pictures`")
+    extractor = EXTRACTORS.get(job.extractor) if job.extractor else None
+    if job.pictures and (extractor is None or not extractor.makes_pictures):
+        known = " or ".join(f"`{name}`" for name, cls in EXTRACTORS.items() if cls.makes_pictures)
+        raise SordineError(f"pictures: they need the extractor {known}")
     if job.raw_views and not METHODS[method].accepts_views:
         known = " or ".join(name for name, cls in METHODS.items() if cls.accepts_views)
         raise SordineError(f"raw_views: {method} does not use views of raw media; choose {known}, or remove raw_views")

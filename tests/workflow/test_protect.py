@@ -14,10 +14,11 @@ import pytest
 
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.features.choice import suited_extractor, suited_to_columns
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow import inspection
-from sordine.workflow.inspection import inspect, suited_extractor, suited_to_columns
+from sordine.workflow.inspection import inspect
 from sordine.workflow.job import read_job
 from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, run_job
 

@@ -209,7 +209,7 @@ def _made(home: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Block:
+class DecodedBlock:
     """Some consecutive records, decoded. rows: (b,) their rows in `media.records`; the others as in `Decoded`."""
 
     x: np.ndarray
@@ -218,7 +218,7 @@ class Block:
     bad: tuple[tuple[str, str], ...]
 
 
-def blocks(media: Media, decoder: Decoder, size: int, *, workers: int = 2) -> Iterator[Block]:
+def blocks(media: Media, decoder: Decoder, size: int, *, workers: int = 2) -> Iterator[DecodedBlock]:
     """Yield the records of a folder in order, `size` rows at a time (fewer where some are bad), without the cache.
 
     Raises
@@ -232,7 +232,7 @@ def blocks(media: Media, decoder: Decoder, size: int, *, workers: int = 2) -> It
     return _blocks(media, decoder, size, workers)
 
 
-def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator[Block]:
+def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator[DecodedBlock]:
     names = media.files
     x, lengths, rows = [], [], []
     bad: list[tuple[str, str]] = []
@@ -245,7 +245,7 @@ def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator
             rows.append(row)
         if (row + 1) % size == 0 or row + 1 == len(media):
             stacked = np.stack(x) if x else np.zeros((0, *decoder.shape), decoder.dtype)
-            yield Block(stacked, np.array(lengths, np.int64), np.array(rows, np.int64), tuple(bad))
+            yield DecodedBlock(stacked, np.array(lengths, np.int64), np.array(rows, np.int64), tuple(bad))
             x, lengths, rows, bad = [], [], [], []
 
 
