@@ -188,15 +188,7 @@ def find(*places: str) -> Any:
 REGISTRIES = {
     "method": ("sordine.methods.registry:METHODS",),
     "extractor": ("sordine.features.registry:EXTRACTORS",),
-    "obscure": (
-        "sordine.data.media.obscure.styles:STYLES",
-        "sordine.data.media.obscure:STYLES",
-        "sordine.data.media.obscure:OBSCURES",
-        "sordine.data.media.obscure:OBSCURE",
-        "sordine.data.media.obscure:HOW",
-        "sordine.data.media.obscure:TOOLS",
-        "sordine.data.media.obscure_styles:STYLES",
-    ),
+    "obscure": ("sordine.data.media.obscure.styles:STYLES",),
     "layout": ("sordine.data.layouts.registry:LAYOUTS",),
     "attack": ("sordine.attacks.registry:ATTACKS",),
 }
