@@ -52,3 +52,8 @@ def suited(attacks: Sequence[str], shape: Sequence[int]) -> bool:
     of another shape.
     """
     return not is_picture(shape) or any(ATTACKS.find(name).input_form == "records" for name in attacks)
+
+
+def made_for_pictures(budget: str) -> tuple[str, ...]:
+    """Return the names of the attacks of a budget that take records in their shape, such as pictures."""
+    return tuple(name for name in attacks_in(budget) if ATTACKS[name].input_form == "records")

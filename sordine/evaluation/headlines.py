@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sordine.attacks.budget import Budget
+from sordine.attacks.registry import made_for_pictures
 from sordine.attacks.results import ExactFinding, Finding, Role
 from sordine.attacks.runner import AttackTask, Predictions, Readings
 from sordine.evaluation.report import Headline
@@ -18,8 +19,8 @@ from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, n
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
 UNSUITED = (
     "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, "
-    "from originals and "
-    "from released records, so the leakage given here means little. Add `resnet` to the families, or use the budget "
+    "from originals and from released records, so the leakage given here means little. "
+    f"Add {' or '.join(f'`{name}`' for name in made_for_pictures('standard'))} to the families, or use the budget "
     "`standard` with its own families."
 )
 _TESTED = {
