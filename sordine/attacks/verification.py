@@ -55,7 +55,7 @@ def verify(
         for space, at in _spaces(x, unit, fitted).items():
             u = at[rows] / np.maximum(np.linalg.norm(at[rows], axis=1, keepdims=True), 1e-12)
             score = np.einsum("pd,pd->p", u[left], u[right])
-            rates.setdefault(space, []).append(_equal_error(score, same, weight))
+            rates.setdefault(space, []).append(equal_error(score, same, weight))
     return [
         VerificationFinding(
             unit=name,
@@ -124,7 +124,7 @@ def _discriminant(z: np.ndarray, unit: np.ndarray, fitted: np.ndarray) -> np.nda
     return np.asarray(white @ along[keep].T, np.float32) if keep.any() else None
 
 
-def _equal_error(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
+def equal_error(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
     """Return the equal error rate, at most 0.5, and its 95 % interval over bootstrap samples of units.
 
     At this rate as many pairs of one unit are refused as pairs of two units are accepted. score, same: (pairs,);

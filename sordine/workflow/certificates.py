@@ -117,7 +117,7 @@ def upper(after: Sequence[Predictions], before: Sequence[Predictions], classes: 
 
     It is the largest of three. `metrics.nag_interval` accounts for the choice of the most frequent class, but takes
     variances from whole accuracies, and their correlation cancels what they share with the baseline. With uneven
-    classes, where an attack departs from the baseline in few records, it is too narrow. The second end (`_departures`)
+    classes, where an attack departs from the baseline in few records, it is too narrow. The second end (`departures`)
     counts those records. The third is `metrics.resolvable`, below which no verdict holds: an attack that always
     predicts one class certifies no more than any other.
 
@@ -135,12 +135,12 @@ def upper(after: Sequence[Predictions], before: Sequence[Predictions], classes: 
     r = np.mean(pairs, axis=0).tolist()
     shares = _accuracy(after), _accuracy(before), majority(truth)
     interval = nag_interval(*shares, len(truth), confidence=confidence, correlation=(r[0], r[1], r[2]), classes=classes)
-    end = _departures(after, before, confidence)
+    end = departures(after, before, confidence)
     least = resolvable(shares[1], shares[2], len(truth), confidence)
     return None if interval is None or end is None or least is None else max(interval[1], end, least)
 
 
-def _departures(after: Sequence[Predictions], before: Sequence[Predictions], confidence: float) -> float | None:
+def departures(after: Sequence[Predictions], before: Sequence[Predictions], confidence: float) -> float | None:
     """Upper end of NAG, at least 0, from the records in which attack and baseline are not both right or both wrong.
 
     Accuracy minus baseline is the share of records of other classes that are predicted correctly, minus the share of

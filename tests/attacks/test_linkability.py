@@ -88,16 +88,16 @@ def test_people_never_seen_are_verified_before_and_not_after_noise() -> None:
 def test_the_equal_error_rate_is_that_of_two_normal_scores() -> None:
     from scipy.special import ndtr
 
-    from sordine.attacks.verification import _equal_error
+    from sordine.attacks.verification import equal_error
 
     rng = np.random.default_rng(0)
     same = np.arange(40_000) % 2 == 0
     score = rng.standard_normal(40_000) + 2.0 * same
-    rate, (low, high) = _equal_error(score, same, np.ones((20, 40_000)))
+    rate, (low, high) = equal_error(score, same, np.ones((20, 40_000)))
     assert rate == pytest.approx(float(ndtr(-1.0)), abs=0.006)
     assert low <= rate <= high
-    assert _equal_error(np.zeros(100), same[:100], np.ones((5, 100)))[0] == pytest.approx(0.5)
-    assert _equal_error(-score, same, np.ones((5, 40_000)))[0] == 0.5, (
+    assert equal_error(np.zeros(100), same[:100], np.ones((5, 100)))[0] == pytest.approx(0.5)
+    assert equal_error(-score, same, np.ones((5, 40_000)))[0] == 0.5, (
         "a score that errs always is turned round, not praised"
     )
 
@@ -113,13 +113,13 @@ def test_a_unit_drawn_twice_is_two_units(monkeypatch: pytest.MonkeyPatch) -> Non
     """Resamples weigh pairs as tables in which units are drawn with replacement would hold them."""
     x, unit = voices(8, 5)
     seen: list[tuple[np.ndarray, np.ndarray]] = []
-    real = verification._equal_error
+    real = verification.equal_error
 
     def spied(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
         seen.append((same, weight))
         return real(score, same, weight)
 
-    monkeypatch.setattr(verification, "_equal_error", spied)
+    monkeypatch.setattr(verification, "equal_error", spied)
     verify(x, x, unit, unit < 4, "speaker")
     same, weight = seen[0]
     # Four units of five records: ten pairs within each, however often it was drawn.

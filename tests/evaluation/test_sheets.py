@@ -20,7 +20,7 @@ from sordine.errors import SordineError
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report import Sheet
 from sordine.evaluation.report_json import from_json, read_report, to_json
-from sordine.evaluation.sections.sheets import SHEET_BYTES, _with_class, reconstruction_sheet, sheets
+from sordine.evaluation.sections.sheets import SHEET_BYTES, reconstruction_sheet, sheets, with_class
 from sordine.keys import Key
 from sordine.methods.registry import load
 from sordine.models.modifier import Card, Modifier, Release
@@ -252,8 +252,8 @@ def test_a_job_adds_the_sheet_too(tmp_path: Path) -> None:
 def test_classes_that_are_put_in_stand_by_their_names():
     table = Table.of(np.zeros((4, 1)), {"sex": ["f", "m", "f", "m"], "age": ["old", "young", "old", "young"]})
     one, two = Policy(("sex",)), Policy(("sex", "age"))
-    assert _with_class("s' = 1", one, table) == "s' = m"
-    assert _with_class("age: s' = 0", two, table) == "age: s' = old"
+    assert with_class("s' = 1", one, table) == "s' = m"
+    assert with_class("age: s' = 0", two, table) == "age: s' = old"
     for name in ("filtered", "s' = 7", "nobody: s' = 0"):
-        assert _with_class(name, one, table) == name
-    assert _with_class("s' = 0", two, table) == "s' = 0"
+        assert with_class(name, one, table) == name
+    assert with_class("s' = 0", two, table) == "s' = 0"

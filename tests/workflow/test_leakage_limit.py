@@ -24,7 +24,7 @@ from sordine.metrics.nag import nag, resolvable
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow import leakage_limit as search
-from sordine.workflow.certificates import CONFIDENCE, _departures, certificates, lowest, pooled, utilities
+from sordine.workflow.certificates import CONFIDENCE, certificates, departures, lowest, pooled, utilities
 from sordine.workflow.halves import HALVES, fit_candidate, halves
 
 QUICK = Budget(families=("logistic", "neighbours"), settings=("A", "B"))
@@ -223,7 +223,7 @@ def test_an_attacker_who_departs_from_the_guess_in_few_records_is_not_certified_
     assert got.leakage == 0
     assert got.high is not None
     constant, perfect = (Predictions(np.arange(1000), truth, p) for p in (np.zeros(1000, np.int64), truth))
-    own = _departures([constant], [perfect], CONFIDENCE)
+    own = departures([constant], [perfect], CONFIDENCE)
     assert own is not None
     assert 3 / 400 < own < 5 / 400
     assert got.high == resolvable(1.0, 0.6, 1000)

@@ -106,7 +106,7 @@ def sheets(
     if after is None:
         return ()
     columns = {"original": before} if originals else {}
-    columns |= {_with_class(name, policy, original): between[name] for name in list(between)[:MOST_BETWEEN]}
+    columns |= {with_class(name, policy, original): between[name] for name in list(between)[:MOST_BETWEEN]}
     columns |= {"released": after}
     if len(between) > MOST_BETWEEN:
         notes.append(f"Of {len(between)} pictures between, the first {MOST_BETWEEN} are shown.")
@@ -181,7 +181,7 @@ def reconstruction_sheet(
     return _sheet("What attacks reconstruct", columns, captions, _note(policy, notes, originals))
 
 
-def _with_class(name: str, policy: Policy, table: Table) -> str:
+def with_class(name: str, policy: Policy, table: Table) -> str:
     """Replace a class code in a column's name ("s' = 1", "sex: s' = 1") by the class."""
     found = re.fullmatch(r"(?:(.+): )?s' = (\d+)", name)
     if not found:
