@@ -12,8 +12,8 @@ from sordine.evaluation.report import Comparison, Curve, Headline, Point, Report
 # What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where
 # they are about as many.
 HOW = {
-    "families": "attackers",
-    "settings": "settings",
+    "families": "attacks",
+    "settings": "scenarios",
     "folds": "folds",
     "seeds": "seeds",
     "pictures": "networks for pictures",

@@ -22,9 +22,9 @@ from sordine.attacks.results import (
     VerificationFinding,
 )
 from sordine.attacks.scenarios import Setting
+from sordine.data.media.kinds import Kind
 from sordine.metrics.information import Entanglement
 
-MediaKind = Literal["audio", "image", "video"]
 Level = Literal["holds", "leaks", "unclear", "broken"]
 SCHEMA = 1
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller gives no limit
@@ -195,7 +195,7 @@ class Gallery:
         What they are and how they were chosen.
     """
 
-    kind: MediaKind
+    kind: Kind
     samples: tuple[Sample, ...]
     note: str
 

@@ -53,7 +53,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Released:
+class ReleasedBlock:
     """A `Release` of a block in NumPy; x has the dtype of the modifier's output."""
 
     x: np.ndarray
@@ -181,7 +181,7 @@ class Modifier(nn.Module):
         return made.x, made.index
 
     @torch.no_grad()
-    def released(self, x: np.ndarray, ids: np.ndarray, key: Key) -> Released:
+    def released(self, x: np.ndarray, ids: np.ndarray, key: Key) -> ReleasedBlock:
         """Release at most `block` records.
 
         The same record, key and weights give the same bits, whatever the other records are. The caller uses one thread
@@ -216,7 +216,7 @@ class Modifier(nn.Module):
                 f"{self.output_shape}; fit it again"
             )
         index, mask = (None if part is None else part[:n].cpu().numpy() for part in (out.index, out.mask))
-        return Released(self._as_written(out.x[:n].cpu().numpy(), ids), index, mask)
+        return ReleasedBlock(self._as_written(out.x[:n].cpu().numpy(), ids), index, mask)
 
     def _as_written(self, x: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Return released records in the output's dtype."""

@@ -104,8 +104,8 @@ def test_reports_of_different_tables_are_named() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "sentence"),
     [
-        ({"families": ["mlp"]}, {"families": ["mlp", "trees"]}, "Other attackers: mlp (a); mlp, trees (b)."),
-        ({"settings": ["A", "B"]}, {"settings": ["A"]}, "Other settings: A, B (a); A (b)."),
+        ({"families": ["mlp"]}, {"families": ["mlp", "trees"]}, "Other attacks: mlp (a); mlp, trees (b)."),
+        ({"settings": ["A", "B"]}, {"settings": ["A"]}, "Other scenarios: A, B (a); A (b)."),
         ({"folds": 3}, {"folds": 5}, "Other folds: 3 (a); 5 (b)."),
         ({"unseen": 900}, {"unseen": 500}, "Other unseen records: 900 (a); 500 (b)."),
         (

@@ -86,7 +86,7 @@ def test_parts_are_means_over_equal_shares_of_the_real_frames() -> None:
 
 
 def test_a_clips_frames_see_the_ones_beside_them_and_no_others() -> None:
-    net = nets.Clips(1, 4).eval()
+    net = nets.ClipNetwork(1, 4).eval()
     x = torch.randint(0, 256, (1, 8, 1, 16, 16), generator=torch.Generator().manual_seed(0))
     changed = x.clone()
     changed[:, 0] = 255 - changed[:, 0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sordine.methods.inversion.networks import Decoder, decoder_of, shapes_until
+from sordine.methods.inversion.networks import PictureDecoder, decoder_of, shapes_until
 from sordine.models.networks.resnet import CUTS, RESNET10, RESNET18, RESNET50, ResNet
 
 
@@ -34,7 +34,7 @@ def test_the_deepest_decoder_has_figure_6s_widths() -> None:
     # ResNet-50's stages at 224 pixels, as He et al. print them.
     shapes = [(64, 112, 112), (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7), (2048,), (1000,)]
     with torch.device("meta"):
-        decoder = Decoder(shapes, (3, 224, 224))
+        decoder = PictureDecoder(shapes, (3, 224, 224))
     dense = [(m.in_features, m.out_features) for m in decoder.modules() if isinstance(m, nn.Linear)]
     assert dense == [(1000, 2048), (2048, 2048 * 7 * 7)]
     grown = [(m.in_channels, m.out_channels) for m in decoder.modules() if isinstance(m, nn.ConvTranspose2d)]

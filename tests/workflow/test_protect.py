@@ -14,6 +14,7 @@ import pytest
 
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.features import choice
 from sordine.features.choice import suited_extractor, suited_to_columns
 from sordine.policy import Policy
 from sordine.run import Run
@@ -76,7 +77,7 @@ def test_media_decide_the_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / file).touch()
     pa.csv.write_csv(pa.table({"file_name": files, "sex": ["f", "m"] * 2}), tmp_path / "metadata.csv")
     assert suited_extractor(tmp_path).name == name
-    monkeypatch.setattr(inspection, "ENOUGH_FOR_ENCODER", 4)
+    monkeypatch.setattr(choice, "ENOUGH_FOR_ENCODER", 4)
     assert suited_extractor(tmp_path).name == ("logmel" if suffix == "wav" else "encoder")
 
 

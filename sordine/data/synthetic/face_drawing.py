@@ -34,7 +34,7 @@ AGEING = {"young": 0.0, "middle": 0.5, "old": 1.0}
 
 
 @dataclass(frozen=True)
-class Identity:
+class FaceGeometry:
     """The geometry of a person, independent of sex, age, hair colour and expression.
 
     Attributes
@@ -121,7 +121,7 @@ class Face:
         Of a smile or of surprise; 1 is full.
     """
 
-    identity: Identity
+    identity: FaceGeometry
     sex: str = "female"
     age: str = "young"
     hair: str = "brown"

@@ -1,6 +1,6 @@
 """Small pictures of faces with known person, expression, hair, glasses, sex and age, with chosen associations.
 
-A person is a geometry (`Identity`). The other attributes are drawn on it, so each can be independent of the others.
+A person is a geometry (`FaceGeometry`). The other attributes are drawn on it, so each can be independent of the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sordine.data.files import atomic
-from sordine.data.synthetic.face_drawing import CLASSES, IRIS, Face, Identity, draw
+from sordine.data.synthetic.face_drawing import CLASSES, IRIS, Face, FaceGeometry, draw
 from sordine.data.table import MAX_CLASSES, Table
 from sordine.errors import SordineError, nearest
 from sordine.keys import numpy_rng
@@ -348,11 +348,11 @@ def _split(person: np.ndarray, seed: int, options: FaceOptions) -> np.ndarray:
 # pictures
 
 
-def identity(seed: int, person: int) -> Identity:
+def identity(seed: int, person: int) -> FaceGeometry:
     """Return the geometry of a person; it depends on the seed and the person alone."""
     rng = numpy_rng(seed, f"faces person {person}")
     between = rng.uniform
-    return Identity(
+    return FaceGeometry(
         width=between(0.43, 0.55),
         height=between(0.57, 0.69),
         taper=between(0.08, 0.36),
@@ -381,7 +381,7 @@ def identity(seed: int, person: int) -> Identity:
 def truths(labels: Mapping[str, np.ndarray], seed: int) -> Iterator[Face]:
     """Yield the `Face` of each record of `draw_labels`, which `draw` draws."""
     columns = [labels[name].tolist() for name in ATTRIBUTES]
-    people: dict[str, Identity] = {}
+    people: dict[str, FaceGeometry] = {}
     rng = numpy_rng(seed, "faces nuisance")
     for person, expression, hair, glasses, sex, age in zip(*columns, strict=True):
         if person not in people:

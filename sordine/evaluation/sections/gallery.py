@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordine.data.media.kinds import WORDS, Media
+from sordine.data.media.kinds import WORDS, Kind, Media
 from sordine.data.media.write import thumbnail
 from sordine.data.record_digests import digests, owners
 from sordine.data.table import Table
 from sordine.data.table_io import BLOCK_ROWS
 from sordine.errors import SordineError
-from sordine.evaluation.report import Gallery, MediaKind, Report, Sample
+from sordine.evaluation.report import Gallery, Report, Sample
 from sordine.evaluation.sections.base import Section
 from sordine.keys import Key
 from sordine.metrics.information import joint
@@ -123,7 +123,7 @@ def _samples(
     shown: Iterable[_Shown],
     policy: Policy,
     original: Table,
-    media: tuple[MediaKind, Mapping[str, Path]],
+    media: tuple[Kind, Mapping[str, Path]],
     records: int,
     before: bool,
     run: Run,

@@ -48,7 +48,7 @@ AMONG = 512  # principal components from which steady axes are made, or `width` 
 WHITENING = 0.5  # 0 leaves the components' deviations as they are, 1 makes them equal
 DEAD = 1e-4  # of the largest deviation in a block: a number that varies less is rounding
 
-Net = nets.Pictures | nets.Sound | nets.Clips
+Net = nets.PictureNetwork | nets.SoundNetwork | nets.ClipNetwork
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,14 @@ class Encoder(NetworkExtractor):
     def net(self, kind: Kind) -> Net:
         """Return the untrained network for a kind of media."""
         if kind == "image":
-            return nets.Pictures(1 if self.grey else 3, WIDTH[kind])
+            return nets.PictureNetwork(1 if self.grey else 3, WIDTH[kind])
         if kind == "video":
-            return nets.Clips(3, WIDTH[kind])
+            return nets.ClipNetwork(3, WIDTH[kind])
         size = round(WINDOW_S * self.rate)
         length = 1 << (size - 1).bit_length()
         filters = torch.from_numpy(mel_filters(self.rate, length, BANDS)).float()
         window = torch.from_numpy(np.hanning(size)).float()
-        return nets.Sound(filters, window, round(HOP_S * self.rate), WIDTH[kind])
+        return nets.SoundNetwork(filters, window, round(HOP_S * self.rate), WIDTH[kind])
 
     def open(self, kind: Kind, run: Run) -> Encode:
         """Load the file `weights`. Raises SordineError where none is given, or it was trained with other options."""
@@ -324,7 +324,7 @@ class Contrast:
     @property
     def shortest(self) -> int:
         """Fewest samples of a batch of sound: those of a window."""
-        return len(self.learner.net.window) if isinstance(self.learner.net, nets.Sound) else 0
+        return len(self.learner.net.window) if isinstance(self.learner.net, nets.SoundNetwork) else 0
 
 
 class TrainedEncoder(Frozen):

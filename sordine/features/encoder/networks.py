@@ -107,7 +107,7 @@ def mean_and_deviation(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean.flatten(1), (variance + ROUNDING).sqrt().flatten(1)
 
 
-class Pictures(nn.Module):
+class PictureNetwork(nn.Module):
     """Network for pictures.
 
     Parameters
@@ -168,7 +168,7 @@ class Pictures(nn.Module):
         return [*grids, *(s.flatten(2).std(2, correction=0) for s in (third, fourth))]
 
 
-class Sound(nn.Module):
+class SoundNetwork(nn.Module):
     """Network for sound, on log mel energies with and without their mean over time.
 
     Parameters
@@ -282,7 +282,7 @@ class Sound(nn.Module):
         return [*features, (parts(frames, mel.shape[1], 8) @ _grouped(mel, 16).flatten(2)).flatten(1)]
 
 
-class Clips(nn.Module):
+class ClipNetwork(nn.Module):
     """Network for clips. Each frame is processed alone in the first stage.
 
     From the second stage on, a quarter of the channels comes from the previous frame and a quarter from the next one.

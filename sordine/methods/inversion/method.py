@@ -30,7 +30,7 @@ from sordine.errors import SordineError
 from sordine.methods.base import Method, Output
 from sordine.methods.figures import sampled_terms
 from sordine.methods.inversion.losses import task_loss
-from sordine.methods.inversion.networks import BLOCKS, Decoder, Task, decoder_of, shapes_until
+from sordine.methods.inversion.networks import BLOCKS, PictureDecoder, TaskNetwork, decoder_of, shapes_until
 from sordine.methods.options import BatchSize, Count, NonNegative, Presets, Rate, one_of
 from sordine.methods.pictures import PictureWatch, channels_last
 from sordine.metrics.accuracy import accuracy, majority, matthews
@@ -69,7 +69,7 @@ class InversionModifier(Modifier):
 
     block = 64
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TaskNetwork) -> None:
         super().__init__()
         self.task = task
 
@@ -77,7 +77,7 @@ class InversionModifier(Modifier):
         """Return z (b, d) or (b, c, h, w) of pictures x (b, c, h, w) in 0 to 255; noise is not used."""
         return Release(self.task.encode(x / WHITE))
 
-    def mirror(self) -> Decoder:
+    def mirror(self) -> PictureDecoder:
         """Return an untrained decoder that mirrors the encoder (figure 6, Dec and Dec^a): z -> pictures in [-1, 1]."""
         channels, height, width = self.card.input["shape"]
         return decoder_of(self.task.net, self.task.cut, (channels, height, width))
@@ -216,10 +216,10 @@ class Inversion(Presets, Method):
         # In the memory layout of the fit, since sums in another order may round differently.
         return channels_last(modifier)
 
-    def network(self, shape: Sequence[int], classes: Mapping[str, int]) -> Task:
+    def network(self, shape: Sequence[int], classes: Mapping[str, int]) -> TaskNetwork:
         """Return untrained Enc and f of the settled sizes."""
         sizes: dict[str, Any] = {f: int(self.number(f)) for f in ("width", "fc", "hidden")} | {"channels": shape[0]}
-        return Task(str(self.encoder), classes, **sizes, cut=self.cut, stem=stem_for(shape[1:]))
+        return TaskNetwork(str(self.encoder), classes, **sizes, cut=self.cut, stem=stem_for(shape[1:]))
 
     @property
     def opposed(self) -> bool:
@@ -294,8 +294,8 @@ class Protecting:
     def __init__(
         self,
         fields: Inversion,
-        task: Task,
-        decoder: Decoder,
+        task: TaskNetwork,
+        decoder: PictureDecoder,
         see: Perceptual | None,
         attributes: Sequence[str],
         shape: Sequence[int],

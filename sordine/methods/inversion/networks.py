@@ -13,7 +13,7 @@ from sordine.models.networks.resnet import CUTS, RESNET10, RESNET18, RESNET50, R
 BLOCKS = {"resnet10": RESNET10, "resnet18": RESNET18, "resnet50": RESNET50}
 
 
-class Task(nn.Module):
+class TaskNetwork(nn.Module):
     """Enc and f: a residual network that is cut at z, and two dense layers with a group of outputs for each attribute.
 
     Parameters
@@ -57,7 +57,7 @@ class Task(nn.Module):
         return list(self.head(self.net.after(z, self.cut)).split(list(self.classes.values()), 1))
 
 
-class Decoder(nn.Module):
+class PictureDecoder(nn.Module):
     """The mirror of a `ResNet` up to a cut (figure 6): representation z -> pictures (b, channels, h, w) in [-1, 1].
 
     From `fc`: dense to the pooled width, ReLU; dense to the last feature map, ReLU. Then, for every stage, a 3 x 3
@@ -108,6 +108,6 @@ def shapes_until(net: ResNet, cut: str, picture: tuple[int, int, int]) -> list[t
     return shapes
 
 
-def decoder_of(net: ResNet, cut: str, picture: tuple[int, int, int]) -> Decoder:
+def decoder_of(net: ResNet, cut: str, picture: tuple[int, int, int]) -> PictureDecoder:
     """Return the decoder that mirrors a network behind a cut."""
-    return Decoder(shapes_until(net, cut, picture), picture)
+    return PictureDecoder(shapes_until(net, cut, picture), picture)
