@@ -19,7 +19,7 @@ from sordine.attacks.budget import Budget
 from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
-from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS
+from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
 from sordine.data.table import Table
 from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError
