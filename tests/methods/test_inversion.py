@@ -102,7 +102,7 @@ def test_terms_agree_with_numpy_on_what_the_networks_say() -> None:
     game.task.eval(), game.decoder.eval()
     moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in game.round(Given(private, public))}  # type: ignore[arg-type]
     with torch.no_grad():
-        said = [v.numpy().astype(np.float64) for v in game.task.read(game.task.encode(private.x / 255))]
+        said = [v.numpy().astype(np.float64) for v in game.task.classify(game.task.encode(private.x / 255))]
         rebuilt = [game.decoder(game.task.encode(b.x / 255)).numpy() for b in (public, private)]
     errors = [np.mean((r - (b.x.numpy() / 127.5 - 1)) ** 2) for r, b in zip(rebuilt, (public, private), strict=True)]
     read = []
