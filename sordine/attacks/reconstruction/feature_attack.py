@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -72,13 +70,7 @@ def train_feature_attack(
     """
     run = run or Run()
     device, seed = run.device, run.seed
-    n = len(z)
-    check_number("feature attack: steps", steps, 1, 1e9)
-    if n < 20 or len(features) != n:
-        raise SordineError(
-            f"feature attack: {n} records with features of {len(features)}; give at least 20 "
-            "records, each with features"
-        )
+    n = _check_pairs(z, features, steps)
     order = numpy_rng(seed, "feature attack").permutation(n)
     held, own = order[: max(2, int(VALIDATION * n))], order[max(2, int(VALIDATION * n)) :]
     flat = np.asarray(z, np.float32).reshape(n, -1)
@@ -99,14 +91,32 @@ def train_feature_attack(
         draw = Draw(table, min(batch, len(own)), seed=int(numpy_rng(seed, "pairs").integers(2**31)), device=device)
         draw.rounds = EPOCH
         unseen, wanted = torch.from_numpy(flat[held]).to(device), target[torch.from_numpy(held).to(device)]
-        best: list[Any] = [np.inf, None]  # loss and weights of the best epoch
-
-        def watch(epoch: int) -> None:
-            with torch.no_grad():
-                found = float(feature_attack(model(unseen), wanted))
-            if found < best[0]:
-                best[:] = [found, {k: v.clone() for k, v in model.state_dict().items()}]
-
-        train(game, draw, max(1, round(steps / EPOCH)), what="feature attack", watch=watch)
-        model.load_state_dict(best[1])
+        best = _BestEpoch(model, unseen, wanted)
+        train(game, draw, max(1, round(steps / EPOCH)), what="feature attack", watch=best)
+        model.load_state_dict(best.weights)
     return model.eval()
+
+
+def _check_pairs(z: np.ndarray, features: np.ndarray, steps: int) -> int:
+    """Return the number of pairs. Raises SordineError where there are too few."""
+    check_number("feature attack: steps", steps, 1, 1e9)
+    if len(z) < 20 or len(features) != len(z):
+        raise SordineError(
+            f"feature attack: {len(z)} records with features of {len(features)}; give at least 20 "
+            "records, each with features"
+        )
+    return len(z)
+
+
+class _BestEpoch:
+    """The weights of the epoch with the lowest loss on held-out pairs."""
+
+    def __init__(self, model: FeatureAttack, z: Tensor, features: Tensor) -> None:
+        self.model, self.z, self.features = model, z, features
+        self.loss, self.weights = np.inf, model.state_dict()
+
+    def __call__(self, epoch: int) -> None:
+        with torch.no_grad():
+            loss = float(feature_attack(self.model(self.z), self.features))
+        if loss < self.loss:
+            self.loss, self.weights = loss, {k: v.clone() for k, v in self.model.state_dict().items()}
