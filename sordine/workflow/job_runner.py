@@ -94,7 +94,7 @@ class Outcome:
                 "Nothing was released because of the findings of the audit. despite_findings: true releases it."
             )
         if self.released is not None:
-            lines.append(f"{self.released}: the only folder that may leave")
+            lines.append(f"{self.released}: the release; only this folder may be shared")
         return lines
 
 
