@@ -55,7 +55,17 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return self._classes[name]
 
     def register(self, name: str, cls: type[T]) -> type[T]:
-        """Add a class from outside the package, or replace one of that name."""
+        """Add a class from outside the package, or replace one of that name.
+
+        Raises
+        ------
+        SordineError
+            Where the name is not text, or is empty; and for something that is not a class.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise SordineError(f"a {self.kind} needs a name, not {name!r}")
+        if not isinstance(cls, type):
+            raise SordineError(f"{self.kind} {name!r}: register a class, not {cls!r}")
         self._classes[name] = cls
         return cls
 

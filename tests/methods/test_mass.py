@@ -317,6 +317,15 @@ def test_a_modifier_is_read_back_from_its_directory(fields: dict, tmp_path: Path
     assert np.array_equal(modifier.release(table.x, table.ids, KEY)[0], again.release(table.x, table.ids, KEY)[0])
 
 
+def test_a_training_that_diverges_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise FloatingPointError("epoch 1: loss a is no longer finite")
+
+    monkeypatch.setattr("sordine.methods.mass.method.train", diverge)
+    with pytest.raises(SordineError, match="set a lower lr"):
+        fit(clusters(60), Policy(("person",), ("word",)), Mass(epochs=1, classifier_epochs=1, agnostic_epochs=1))
+
+
 def test_bounds_that_cannot_hold_together_are_refused_before_training() -> None:
     table = clusters(300)
     with pytest.raises(SordineError, match="`sex` and `person` are entangled") as caught:
@@ -355,6 +364,11 @@ def test_fields_are_parsed_from_a_command_line() -> None:
         ({"preset": "adiance"}, "did you mean 'adience'"),
         ({"epochs": 0}, "epochs"),
         ({"w_s": {"person": -1.0}}, "w_s"),
+        ({"lr": 1e9}, "lr"),
+        ({"agnostic_dropout": 1.5}, "agnostic_dropout"),
+        ({"agnostic_dropout": float("nan")}, "agnostic_dropout"),
+        ({"agnostic_noise": float("inf")}, "agnostic_noise"),
+        ({"agnostic_noise": -1}, "agnostic_noise"),
     ],
 )
 def test_wrong_fields_are_refused(fields: dict, message: str) -> None:

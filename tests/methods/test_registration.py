@@ -115,3 +115,10 @@ def test_the_leakage_limit_varies_its_strength() -> None:
     # A factor of 0 leaves nothing; half of every number is as informative as the whole.
     assert modifier.card.fit["limit"]["value"] == 0.0
     assert len(modifier.card.fit["limit"]["ladder"]) == 2
+
+
+@pytest.mark.parametrize(("name", "cls"), [("", Shrink), (None, Shrink), ("thing", None), ("thing", Shrink(0.5))])
+def test_a_wrong_registration_is_refused(name, cls) -> None:
+    with pytest.raises(SordineError):
+        METHODS.register(name, cls)
+    assert name not in METHODS

@@ -44,6 +44,9 @@ from sordine.methods.options import (
     NonNegative,
     Positive,
     Presets,
+    Rate,
+    Share,
+    SmallNonNegative,
     Weight,
     Widths,
     choices_of,
@@ -175,7 +178,7 @@ class Mass(Presets, Method):
     hidden: Widths = (256, 128, 256)
     epochs: Count = 100
     batch: Count | None = None
-    lr: Positive | None = None
+    lr: Rate | None = None
     weight_decay: NonNegative = 0.05
     w_rec: NonNegative | None = None
     w_s: Weight | None = None
@@ -188,8 +191,8 @@ class Mass(Presets, Method):
     classifier_epochs: Count = 100
     agnostic_epochs: Count = 100
     agnostic_tau: Positive = 0.07
-    agnostic_dropout: float = 0.2
-    agnostic_noise: float = 0.3
+    agnostic_dropout: Share = 0.2
+    agnostic_noise: SmallNonNegative = 0.3
     # The information form alone.
     noise: CountOrZero = 32
     residual: bool = False
@@ -241,7 +244,10 @@ class Mass(Presets, Method):
             draw = Draw(table, min(int(own.number("batch")), len(table)), attributes, seed=run.seed, device=run.device)
             made = {"fields": asdict(own), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
             file = checkpoint_file(run.folder, "mass", made, table, attributes, modifier.sphere, run.device)
-            history = train(game, draw, own.epochs, what="modifier", file=file, run=run)
+            try:
+                history = train(game, draw, own.epochs, what="modifier", file=file, run=run)
+            except FloatingPointError as error:
+                raise SordineError(f"mass: training diverged ({error}); set a lower lr") from None
         modifier.eval()
         figures = _figures(modifier, judges, table, history, run)
         modifier.card = own.card(policy, table, fit=figures, notes=[NOTES[own.form]])

@@ -335,7 +335,10 @@ class Substitution(Method):
         made = {"fields": asdict(self), "seed": run.seed, "policy": [policy.suppress, policy.preserve]}
         made["pool"] = hashlib.blake2b(pool.cpu().numpy().tobytes()).hexdigest()
         file = checkpoint_file(run.folder, "substitution", made, table, named, device=run.device)
-        train(game, draw, epochs, what="substitution", file=file, run=run)
+        try:
+            train(game, draw, epochs, what="substitution", file=file, run=run)
+        except FloatingPointError as error:
+            raise SordineError(f"substitution: training diverged ({error}); set a lower rate") from None
         return net.eval()
 
     def note(self, size: int, source: Table, foreign: bool) -> str:
