@@ -243,6 +243,7 @@ def test_bad_pairs_are_refused_in_one_line(z: np.ndarray, x: np.ndarray, setting
         train_feature_attack(np.zeros((5, 2)), np.zeros((5, 2)))
 
 
+@pytest.mark.slow
 def test_the_audit_rebuilds_pictures_and_reports_how_near(monkeypatch: pytest.MonkeyPatch) -> None:
     x, truth = blobs(200)
     labels = {"person": (truth[:, 0] > 0.5).astype(int)}

@@ -140,6 +140,7 @@ def test_an_attack_on_pictures_is_pure() -> None:
         assert np.array_equal(run_attacks(scene, [piece], Budget(folds=2))[piece].predicted, found[piece].predicted)
 
 
+@pytest.mark.slow
 def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(18, 18)))
     t = table(600)

@@ -51,6 +51,7 @@ def releases(table: Table) -> list[np.ndarray]:
     return [flat + s * rng.normal(size=flat.shape).astype(np.float32) for s in (0.5, 2.0)] + [copies]
 
 
+@pytest.mark.slow
 def test_several_releases_give_the_same_predictions_as_each_alone() -> None:
     table = people(160)
     budget = Budget(families=("logistic", "neighbours", "trees", "mlp"), settings=("A", "B"), folds=2)

@@ -22,6 +22,7 @@ def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*SORDINE, *map(str, words)], capture_output=True, text=True, timeout=120, **more)
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_plain_lines(made: Path, tmp_path: Path) -> None:
     done = run("transform", made / "m", made / "t.parquet", "-o", tmp_path / "x.parquet")
     assert done.returncode == 0
@@ -50,6 +51,7 @@ def test_help_is_light() -> None:
     assert done.stderr.strip() == ""
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(made: Path, tmp_path: Path) -> None:
     words = ["transform", str(made / "m"), str(made / "t.parquet"), "-o", str(tmp_path / "x.parquet")]
     reader, writer = os.pipe()

@@ -37,6 +37,7 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_command_leaves_a_release_a_report_and_a_job(protected: Path) -> None:
     out = protected / "out"
     assert (out / "release" / "manifest.json").is_file()
@@ -69,6 +70,7 @@ def test_the_job_runs_by_itself(protected: Path) -> None:
     assert main(["run", str(protected / "out" / "job.yaml")]) == 0
 
 
+@pytest.mark.slow
 def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, out = table_of(tmp_path / "t.parquet"), tmp_path / "out"
     words = ["protect", str(table), "-s", "speaker", "-p", "word", "-o", str(out), "--budget", "quick"]
@@ -106,6 +108,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_columns_of_a_csv_are_encoded_into_a_folder_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(1)

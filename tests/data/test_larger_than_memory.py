@@ -23,6 +23,7 @@ POLICY = Policy(("person",), ("word",), ())
 KEY = Key.of_seed(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_mapped_and_in_memory_agree(name, tmp_path, monkeypatch):
     given = faces(120, 0, size=16, people=4) if name in ON_PICTURES else clusters(400)

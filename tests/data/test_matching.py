@@ -118,6 +118,7 @@ def test_channels_are_matched_by_name_too() -> None:
     assert np.array_equal(same_columns(t, ("a", "b", "c"), "other").x, x[:, [1, 2, 0]])
 
 
+@pytest.mark.slow
 def test_the_audit_matches_columns_by_name(tmp_path: Path) -> None:
     t = Table.from_pandas(frame())
     hidden = frame()

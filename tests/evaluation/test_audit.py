@@ -55,6 +55,7 @@ def headline(report: Report, name: str) -> Headline:
     return next(h for h in report.headlines if h.attribute == name)
 
 
+@pytest.mark.slow
 def test_what_is_released_in_another_unit_is_read_alike() -> None:
     t, one = table(300), replace(FAST, families=("logistic",))
     leaks = [
@@ -64,6 +65,7 @@ def test_what_is_released_in_another_unit_is_read_alike() -> None:
     assert (leaks[1].nag or 0) > 0.9
 
 
+@pytest.mark.slow
 def test_nothing_changed() -> None:
     t = table()
     found = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(max_leakage=0.05))
@@ -125,6 +127,7 @@ def leaky(t: Table, key: Key) -> Leaky:
     return modifier
 
 
+@pytest.mark.slow
 def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     t = table(800)
     key = Key.of_seed(3)
@@ -163,6 +166,7 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     assert "split" in other.made["fitted_known_by"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leakage", "settings"), [(0.0, "A"), (0.2, "AC"), (0.6, "A")])
 def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage: float, settings: str) -> None:
     best = 0.25 + leakage * 0.75
@@ -223,6 +227,7 @@ def drawn(p: np.ndarray, n: int = 1200) -> tuple[Table, Table, Drawn]:
     return original, released, modifier
 
 
+@pytest.mark.slow
 def test_exact_findings() -> None:
     p = np.full((4, 8), 0.5 / 8)
     p[np.arange(4), np.arange(4)] += 0.5
@@ -246,6 +251,7 @@ def test_exact_findings() -> None:
     assert all(f.accuracy <= f.permuted_high + 0.02 for f in quiet.exact)
 
 
+@pytest.mark.slow
 def test_the_same_twice_and_from_memory() -> None:
     t = table(240)
     r = release(t, t.x + 2 * noise(t))
@@ -267,6 +273,7 @@ def test_the_same_twice_and_from_memory() -> None:
     assert turned.findings == first.findings
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_over_the_same_records() -> None:
     t = table(400)
     r = release(t, t.x + 2 * noise(t))
@@ -297,6 +304,7 @@ def test_more_records_than_the_budget() -> None:
     assert found.made["sampled"] == {"fitted": [100, 300], "unseen": [100, 300]}
 
 
+@pytest.mark.slow
 def test_damaged_releases_are_reported_not_refused() -> None:
     t, budget = table(400), replace(FAST, families=("logistic",))
     x = t.x.copy()
@@ -332,6 +340,7 @@ def test_tiny_tables(n: int) -> None:
     to_json(found)
 
 
+@pytest.mark.slow
 def test_one_class_left_and_nobody_labelled() -> None:
     t = table(300)
     for codes in (np.zeros(300, np.int64), np.full(300, -1), np.where(np.arange(300) < 2, 0, -1)):
@@ -344,6 +353,7 @@ def test_one_class_left_and_nobody_labelled() -> None:
         assert any("speaker" in n for n in found.made["notes"])
 
 
+@pytest.mark.slow
 def test_originals_are_not_shown_where_that_is_asked() -> None:
     t = table(300)
     shown = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(pretrained=False)).cloud

@@ -334,6 +334,7 @@ def test_audit_with_media_shows_the_drawn_pictures(tmp_path: Path) -> None:
     assert "<img" in page.read_text()
 
 
+@pytest.mark.slow
 def test_audit_of_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips, grey, data = people(tmp_path / "clips"), people(tmp_path / "grey", grey=True), tmp_path / "r.json"
     (grey / "000.png").rename(grey / "alien.png")

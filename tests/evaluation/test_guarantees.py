@@ -22,6 +22,7 @@ from tests.fixtures.clusters import clusters
 KEY = Key.of_seed(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["transport", "leace", "mass"])
 def test_a_report_says_what_is_proved(name):
     table, policy = clusters(400), Policy(("person",), ("word",))

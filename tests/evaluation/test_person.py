@@ -377,6 +377,7 @@ def test_releases_under_several_keys() -> None:
     assert not np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_people_whom_the_modifier_never_saw_are_verified() -> None:
     rng = np.random.default_rng(0)
     who = np.repeat(np.arange(24), 12)
@@ -408,6 +409,7 @@ def test_sentences_need_an_interval_above_that_of_one_record() -> None:
     assert sentences([one, replace(more, knows="draws")], (), True) == []
 
 
+@pytest.mark.slow
 def test_records_that_share_only_the_secret_are_no_person() -> None:
     t, r, modifier = drawn(0.15)
     classes = {"emotion": t.classes["speaker"], "word": t.classes["word"]}

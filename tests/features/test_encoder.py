@@ -125,6 +125,7 @@ def test_what_follows_the_real_part_does_not_count() -> None:
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_vectors_are_of_norm_1_and_tell_the_classes_apart(kind: Kind, learnt: dict[Kind, Encode]) -> None:
     have, of = media(kind)
@@ -181,6 +182,7 @@ def test_weights_of_another_kind_are_refused(learnt: dict[Kind, Encode], tmp_pat
         replace(SMALL["image"], weights=file).open("image", Run())
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_vectors(tmp_path: Path, learnt: dict[Kind, Encode]) -> None:
     have, of = media("image")
     tool = replace(SMALL["image"], epochs=7)

@@ -341,6 +341,7 @@ def test_every_extractor_names_what_it_reads(name):
     assert type(tool).__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_motion_windows_tell_the_activity_and_the_subject(tmp_path):
     data = os.environ.get("SORDINE_DATA")

@@ -212,7 +212,7 @@ def test_bad_pictures_and_options(tmp_path, monkeypatch):
     monkeypatch.setenv("SORDINE_CACHE", str(tmp_path / "cache"))
     folder = folder_of(squares(12), tmp_path / "media")
     (folder / "data/004.png").write_bytes(b"no picture")
-    with pytest.raises(SordineError, match=r"004\.png cannot be read.*--skip-bad"):
+    with pytest.raises(SordineError, match=r"004\.png cannot be decoded.*--skip-bad"):
         extract(folder, "pictures", tmp_path / "t.parquet")
     assert not (tmp_path / "t.parquet").exists()
     made = extract(folder, "pictures", tmp_path / "t.parquet", ExtractOptions(skip_bad=True))
@@ -555,6 +555,7 @@ def test_a_job_on_pictures(tmp_path, monkeypatch, method):
     assert (out / "transformed.parquet").stat().st_mtime_ns == written, "done already"
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not DATA, reason="SORDINE_DATA does not name the folder of the real data sets")
 @pytest.mark.parametrize(

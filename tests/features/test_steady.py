@@ -130,6 +130,7 @@ def nearest_read(x: np.ndarray, y: np.ndarray) -> float:
     return float((y[like.argmax(1)] == y).mean())
 
 
+@pytest.mark.slow
 def test_another_voice_is_nearer_where_numbers_are_steady_under_it_and_the_rest_is_still_told() -> None:
     have, of, higher = rhythms()
     said = np.array(of.records["said"].to_pylist())
@@ -152,6 +153,7 @@ def test_a_mirrored_picture_stays_near_itself() -> None:
     assert like[1] > like[0] + 0.3
 
 
+@pytest.mark.slow
 def test_other_axes_need_no_other_training_and_stand_in_the_file(tmp_path: Path) -> None:
     have, of = media("image")
     seen: list[int] = []

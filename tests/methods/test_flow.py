@@ -214,6 +214,7 @@ def families(number: int, members: int = 20) -> Table:
     return Table.of(x, {"secret": [f"s{c}" for c in secret], "side": ["left" if v < 0 else "right" for v in x[:, 0]]})
 
 
+@pytest.mark.slow
 def test_what_only_neighbours_tell_is_gone_after_votes_and_not_without():
     table = families(50)
     settings = {"space": "standardised", "size": 30, "noise": 0.0, "features": 100, "rounds": 150}
@@ -267,6 +268,7 @@ def test_what_is_suppressed_is_read_before_and_not_after(table, flown):
     assert read["word"][1] > 0.9  # which nobody named
 
 
+@pytest.mark.slow
 def test_without_noise_a_record_is_released_alike_every_time_and_after_loading(table, tmp_path):
     flown = fit(table, Policy(("person", "sex")), make("flow", FAST | {"noise": 0.0}), run=Run(key=KEY))
     first = transform(flown, table, KEY)
@@ -412,6 +414,7 @@ def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
     )
 
 
+@pytest.mark.slow
 def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
     candidate, found = chosen({64: 3.0, 40: 0.0, 24: 0.0})
     assert candidate.size == 40
@@ -420,6 +423,7 @@ def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
     assert set(found["tried"]) == {"64 numbers, standardised", "40 numbers, standardised"}
 
 
+@pytest.mark.slow
 def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
     candidate, found = chosen({64: 4.0, 40: 1.0, 24: 3.0})
     assert candidate.size == 40
@@ -427,6 +431,7 @@ def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
     assert found["held_back"] == min(found["tried"].values()) > 0.05
 
 
+@pytest.mark.slow
 def test_every_attribute_that_can_be_read_is_held_to_the_limit():
     """An attribute that nobody can read excuses nothing, and one of a single class is no obstacle."""
     secret = torch.arange(600) % 2
@@ -455,6 +460,7 @@ def test_whole_groups_are_held_back_where_classes_allow_it():
     assert splits_of(secret, 0, own)[0][1].tolist() == splits_of(secret, 0)[0][1].tolist()
 
 
+@pytest.mark.slow
 def test_a_shared_folder_holds_no_space_of_another_policy(table, tmp_path):
     """Transport matches within what is preserved, flow does not: neither may take the other's space."""
     policy, run = Policy(("person",), ("word",)), Run(key=KEY, folder=tmp_path)
@@ -465,6 +471,7 @@ def test_a_shared_folder_holds_no_space_of_another_policy(table, tmp_path):
     assert torch.equal(shared.space.maps, alone.space.maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("records", [12, 30, 50])
 def test_few_records_are_enough_to_choose_by(records):
     modifier = fit(clusters(records), Policy(("sex",)), make("flow", {"rounds": 3, "features": 20}), run=Run(key=KEY))
@@ -522,6 +529,7 @@ def test_a_seed_that_no_generator_takes_is_refused(seed):
         Run(seed=seed)
 
 
+@pytest.mark.slow
 def test_a_fit_says_which_space_it_chose(table):
     said: list[str] = []
     small = FAST | {"space": "chosen", "size": 5, "rounds": 10, "limit": 1e-6}
@@ -626,12 +634,14 @@ def test_the_best_of_many_that_know_nothing_is_expected_above_the_guess():
         assert expected_best(readers) == pytest.approx(draws[:, :readers].max(1).mean(), abs=0.03)
 
 
+@pytest.mark.slow
 def test_of_spaces_that_tell_as_little_as_luck_the_last_is_taken():
     candidate, found = chosen({64: 1.0, 40: 0.45, 24: 0.45, 12: 0.9})
     assert not found["held"]
     assert candidate.size == 24
 
 
+@pytest.mark.slow
 def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     """Records in pairs at one place, one of each class, as steps that overfit leave them."""
     rng = np.random.default_rng(0)
@@ -655,6 +665,7 @@ def test_what_records_of_the_fit_tell_by_their_least_likely_class_counts():
     assert rare_ones.beyond < 0.1
 
 
+@pytest.mark.slow
 def test_the_support_vector_machine_has_a_say_where_it_is_asked():
     """Classes that differ in how far their records lie from the middle of 60 numbers: the machine sees it best."""
     rng = np.random.default_rng(0)
@@ -674,6 +685,7 @@ def test_the_support_vector_machine_has_a_say_where_it_is_asked():
     assert inferred([plain], 1.0, strict=True).beyond >= inferred([plain], 1.0).beyond
 
 
+@pytest.mark.slow
 def test_a_machine_that_reads_more_rules_a_space_out_where_it_is_asked():
     """Records that lie twice as far out in the one class: of two spaces the first tells it by distance alone."""
     secret = torch.from_numpy(np.random.default_rng(0).integers(0, 2, 1200))
@@ -697,6 +709,7 @@ def test_a_machine_that_reads_more_rules_a_space_out_where_it_is_asked():
     assert picked == {False: 60, True: 40}
 
 
+@pytest.mark.slow
 def test_a_card_says_what_the_machine_read_without_a_say(table):
     small = FAST | {"space": "chosen", "size": 5, "rounds": 10}
     some = table.take(np.arange(300))
@@ -718,6 +731,7 @@ def test_records_that_are_all_one_within_their_classes_are_refused(space):
         fit(table, Policy(("person",)), make("transport"), run=Run(key=KEY))
 
 
+@pytest.mark.slow
 def test_a_space_that_a_part_of_the_records_will_not_bear_is_left_out():
     """The one record that varies is held back in its turn."""
     table = clusters(60, people=3)

@@ -234,6 +234,7 @@ def test_bits_depend_on_the_record_alone() -> None:
     assert few.tobytes() == z[:3].tobytes()
 
 
+@pytest.mark.slow
 def test_resuming_equals_never_having_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sordine.models.training.SAVE_SECONDS", math.inf)  # on a busy day an epoch more would be saved
     table = squares(60)
@@ -348,6 +349,7 @@ def test_presets_fill_what_is_left_open_and_nothing_else() -> None:
     assert (Inversion.suppresses, Inversion.preserves, Inversion.stochastic) == (False, True, False)
 
 
+@pytest.mark.slow
 def test_a_fresh_decoder_does_worse_and_the_task_is_read_as_well() -> None:
     table, policy = faces(800, 0, size=16), Policy(preserve=("hair", "glasses"))
     fields = {**TINY, "fc": 32, "hidden": 32, "cut": "conv4", "steps": 150, "batch": 32}

@@ -75,6 +75,7 @@ def test_every_method_is_tried_here():
     assert FAST.keys() == METHODS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_release_has_the_shape_and_scale_of_the_table(name, tables, fitted):
     table = tables[name]
@@ -119,6 +120,7 @@ def test_bits_depend_on_record_and_key_alone(name, tables, fitted):
     assert (other != released).any() == METHODS[name].stochastic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_two_fits_under_one_seed_are_equal(name, tables, fitted):
     table = tables[name]
@@ -249,7 +251,7 @@ def test_a_method_that_is_not_known_is_named(tmp_path, fitted):
     modifier = copy.copy(fitted["leace"])
     modifier.card = dataclasses.replace(modifier.card, method="lethe")
     modifier.save(tmp_path / "m")
-    with pytest.raises(SordineError, match="the method 'lethe', which this version does not know"):
+    with pytest.raises(SordineError, match="the method 'lethe'"):
         load(tmp_path / "m")
 
 

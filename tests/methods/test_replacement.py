@@ -371,6 +371,7 @@ def modifier_with(modifier: ReplacementModifier, table: Table) -> ReplacementMod
 # ------------------------------------------------------------------------------------------------- fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["both", "edit"])
 def test_a_resumed_fit_equals_an_uninterrupted_one(tmp_path: Path, variant: str) -> None:
     table = pictures(24)
@@ -424,6 +425,7 @@ def read_again(say, train: Table, unseen: Table) -> float:
     return float(model.score(say(unseen), unseen.y["secret"]))
 
 
+@pytest.mark.slow
 def test_on_the_plane_the_generator_hides_more_than_the_filter_and_the_fixed_line_reads_s() -> None:
     modifier, train, unseen = plane_fit(epsilon=2.0)
     noise = {

@@ -145,6 +145,7 @@ def done_and_again(messages: str) -> set[str]:
     return {line.split()[0] for line in messages.splitlines() if line.endswith(" ...")}
 
 
+@pytest.mark.slow
 def test_a_job_resumes_and_does_again_what_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "out"
 
@@ -216,6 +217,7 @@ def test_the_address_of_a_media_folder(tmp_path: Path) -> None:
     assert len({first, second, address(clips)}) == 3
 
 
+@pytest.mark.slow
 def test_a_kill_in_mid_fit_loses_nothing(folder: Path) -> None:
     Key.of_seed(3).write(folder / "a.key")
     settings = {"epochs": 100, "batch": 64, "hidden": 64, "size": 16, "substitutes": 40}

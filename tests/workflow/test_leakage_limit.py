@@ -329,6 +329,7 @@ def test_the_last_setting_under_the_limit_is_fitted_on_all_and_says_how() -> Non
     assert (alone.scale == modifier.scale).all()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_test_side_takes_no_part() -> None:
     table = gaussians(800, 3)
     assert table.split is not None
@@ -379,6 +380,7 @@ def left(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_fit_under_a_limit_by_command(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["fit", str(table), "-s", "secret", "-p", "utility", "-m", "noise", *FAST, "-o", str(tmp_path / "m")]
     assert main([*words, "--max-leakage", "0.9", "--along", "sigma=50,1,0.1"]) == 0

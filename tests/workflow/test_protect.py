@@ -81,6 +81,7 @@ def test_media_decide_the_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert suited_extractor(tmp_path).name == ("logmel" if suffix == "wav" else "encoder")
 
 
+@pytest.mark.slow
 def test_protect_leaves_its_job_and_continues(table: Path) -> None:
     out, lines = table.parent / "out", list[str]()
     options = ProtectOptions(method="leace", budget="quick")
@@ -97,6 +98,7 @@ def test_protect_leaves_its_job_and_continues(table: Path) -> None:
     assert not any(line.endswith(" ...") for line in lines), "the job file is the same job"
 
 
+@pytest.mark.slow
 def test_protect_withholds_a_release_that_leaks(table: Path) -> None:
     out = table.parent / "out"
     found = protect(table, POLICY, out, ProtectOptions(method="nothing", budget="quick", max_leakage=0.1))
@@ -145,6 +147,7 @@ def test_an_inspection_under_a_policy_says_what_follows(table: Path) -> None:
         inspect(table, Policy(("speeker",)), measure=False)
 
 
+@pytest.mark.slow
 def test_run_times_are_measured_on_a_sample(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "SAMPLE", 120)
     monkeypatch.setattr(inspection, "default_method", lambda policy: "leace")

@@ -55,6 +55,7 @@ def made(folder: Path, ladder: list[search.Candidate], **more: Any) -> Any:
     return sweep(more.pop("table", people()), POLICY, ladder, run, folder=folder, budget=FAST, **more)
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None:
     ladder = [*search.candidates("noise", along=("sigma", (5.0, 1.0))), *search.candidates("leace")]
     table, key = people(160), Key.of_seed(1)
@@ -82,6 +83,7 @@ def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None
         assert point.report.verdict.level == alone.verdict.level
 
 
+@pytest.mark.slow
 def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[Any] = []
     real = fit_table
@@ -188,6 +190,7 @@ def command(table: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_page_the_figures_and_the_modifiers(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +271,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, at: float, error: Exception) -> list[
     return fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "why"),
     [
@@ -460,6 +464,7 @@ def test_a_sweep_refused_before_the_first_fit_leaves_nothing(
     assert tree(table.parent) == ["t.parquet"]
 
 
+@pytest.mark.slow
 def test_a_damaged_point_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = search.candidates("noise", along=("sigma", (5.0, 3.0, 1.0)))
     first, points = made(tmp_path, ladder)

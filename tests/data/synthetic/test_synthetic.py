@@ -93,6 +93,7 @@ def test_voices_are_the_seed_s_and_a_take_does_not_depend_on_the_others(tmp_path
         voices(tmp_path / "a", 3)
 
 
+@pytest.mark.slow
 def test_a_linear_probe_hears_the_word_the_speaker_and_the_sex(tmp_path):
     voices(tmp_path / "v", 864)
     extract(tmp_path / "v", "logmel", tmp_path / "v.parquet")
