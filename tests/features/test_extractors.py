@@ -683,7 +683,7 @@ def test_what_pixels_learnt_serves_another_folder(tmp_path: Path):
     np.testing.assert_array_equal(again.fit(decoded, media, Run())(x, ones(40)), encode(x, ones(40)))
     for wrong, kind, words in (
         (Pixels(size=9, weights=path), "image", "on 192 numbers a record, not 243"),
-        (Pixels(size=8, weights=path), "video", "from 192 numbers a record, not from 256"),
+        (Pixels(size=8, weights=path), "video", "on 192 numbers a record, not 256"),
         (Pixels(), "image", "weights=FILE"),
         (Pixels(weights=tmp_path / "none"), "image", "does not exist"),
         (Pixels(weights=save({"mean": torch.zeros(3)}, tmp_path / "half.safetensors")), "image", "half"),
