@@ -16,6 +16,11 @@ from tests.fixtures.paths import ROOT
 pytestmark = pytest.mark.slow
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment's variables without those by which Python finds this checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist of this checkout."""
@@ -31,13 +36,12 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     wheel = next(built.glob("*.whl"))
     words = ["-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"), str(wheel)]
-    subprocess.run([str(home / "bin" / "python"), *words], check=True)
+    subprocess.run([str(home / "bin" / "python"), *words], check=True, env=bare_environment())
     return home / "bin"
 
 
 def run(program: Path, *words: str, folder: Path) -> str:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run([str(program), *words], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run([str(program), *words], cwd=folder, env=bare_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
