@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -89,27 +89,42 @@ def duration(seconds: float) -> str:
 RUN_KEYWORDS = ("device", "seed", "workers", "log", "progress")
 
 
-def accepts_run_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function that takes `run` also accept the keywords of version 0.1, with a deprecation warning.
+def accepts_old_keywords(parameter: str, cls: type, names: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that lets a function accept fields of one parameter as keywords of their own.
 
-    The keywords are `device`, `seed`, `workers`, `log` and `progress`; each replaces the field of that name in `run`.
+    Version 0.1 had such keywords. They work for one version, with a deprecation warning.
+
+    Parameters
+    ----------
+    parameter
+        Name of the parameter that has the fields, such as "run".
+    cls
+        Its class, a dataclass with defaults for all fields.
+    names
+        Fields that are accepted as keywords; each replaces the field of that name.
     """
 
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = {name: kwargs.pop(name) for name in RUN_KEYWORDS if name in kwargs}
-        if given:
-            words = ", ".join(given)
-            warnings.warn(
-                f"{function.__name__}: {words} as keywords are deprecated; use run=Run({words}=...)",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            run = kwargs.get("run") or Run()
-            kwargs["run"] = replace(run, **given)  # type: ignore[type-var]
-        return function(*args, **kwargs)
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = {name: kwargs.pop(name) for name in names if name in kwargs}
+            if given:
+                words = ", ".join(given)
+                warnings.warn(
+                    f"{function.__name__}: {words} as keywords are deprecated; "
+                    f"use {parameter}={cls.__name__}({words}=...)",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                kwargs[parameter] = replace(kwargs.get(parameter) or cls(), **given)  # type: ignore[type-var]
+            return function(*args, **kwargs)
 
-    return wrapper
+        return wrapper
+
+    return decorate
+
+
+accepts_run_keywords = accepts_old_keywords("run", Run, RUN_KEYWORDS)
 
 
 def check_device(name: str) -> str:

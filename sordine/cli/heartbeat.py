@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sordine.run import duration
+
 EVERY = 30.0  # seconds without a line, at most
 
 
@@ -60,13 +62,13 @@ class Heartbeat:
         """Return a line that says how far the work is."""
         now = self._clock()
         if self._stage is None:
-            return f"still working after {_elapsed(now - self._started)}"
+            return f"still working after {duration(now - self._started)}"
         head = f"{self._stage}: {self._done:,} of {self._total:,} done"
         began, before = self._begun
         if self._done <= before:
             return head
         left = (now - began) / (self._done - before) * (self._total - self._done)
-        return f"{head}, about {duration(left)} left"
+        return f"{head}, about {duration(_estimate(left))} left"
 
     def _print(self, line: str) -> None:
         self._say(line)
@@ -92,16 +94,6 @@ class Timer:
         self._thread.join()
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time in words: "40 seconds", "2 minutes", "3 hours"."""
-    for size, unit in ((3600.0, "hour"), (60.0, "minute")):
-        if seconds >= 1.5 * size:
-            return f"{round(seconds / size)} {unit}s"
-    if seconds >= 55:
-        return "1 minute"
-    tens = max(10, 10 * round(seconds / 10))
-    return f"{tens} seconds"
-
-
-def _elapsed(seconds: float) -> str:
-    return f"{round(seconds)} seconds" if seconds < 300 else f"{round(seconds / 60)} minutes"
+def _estimate(seconds: float) -> float:
+    """Round an estimate to tens of seconds, and to 10 at least, so that it does not claim to be exact."""
+    return max(10.0, 10.0 * round(seconds / 10))

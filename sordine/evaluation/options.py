@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from sordine.data.table import Table
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from sordine.run import accepts_old_keywords
 
 
 @dataclass(frozen=True)
@@ -59,25 +55,4 @@ class AuditOptions:
 
 OPTION_NAMES = tuple(field.name for field in fields(AuditOptions))
 
-
-def accepts_option_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function that takes `options` also accept the fields of `AuditOptions` as keywords.
-
-    The keywords of version 0.1 work for one version, with a deprecation warning.
-    """
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = {name: kwargs.pop(name) for name in OPTION_NAMES if name in kwargs}
-        if given:
-            words = ", ".join(given)
-            warnings.warn(
-                f"{function.__name__}: {words} as keywords are deprecated; use options=AuditOptions({words}=...)",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            options = kwargs.get("options") or AuditOptions()
-            kwargs["options"] = replace(options, **given)  # type: ignore[type-var]
-        return function(*args, **kwargs)
-
-    return wrapper
+accepts_option_keywords = accepts_old_keywords("options", AuditOptions, OPTION_NAMES)

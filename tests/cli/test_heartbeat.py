@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sordine.cli.heartbeat import Heartbeat, Timer, duration
+from sordine.cli.heartbeat import Heartbeat, Timer
+from sordine.run import duration
 
 
 class Clock:
@@ -84,7 +85,7 @@ def test_the_first_report_gives_no_estimate(heartbeat: Heartbeat, clock: Clock) 
 def test_work_without_reports_prints_lines_too(heartbeat: Heartbeat, lines: list[str], clock: Clock) -> None:
     clock.now += 120
     heartbeat.beat()
-    assert lines == ["still working after 120 seconds"]
+    assert lines == ["still working after 2 minutes"]
 
 
 def test_other_lines_count(heartbeat: Heartbeat, lines: list[str], clock: Clock) -> None:
@@ -101,17 +102,24 @@ def test_other_lines_count(heartbeat: Heartbeat, lines: list[str], clock: Clock)
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0, "10 seconds"),
-        (44, "40 seconds"),
-        (57, "1 minute"),
-        (89, "1 minute"),
-        (90, "2 minutes"),
+        (0, "1 second"),
+        (44, "44 seconds"),
+        (119.4, "119 seconds"),
+        (119.6, "2 minutes"),
         (600, "10 minutes"),
-        (7300, "2 hours"),
+        (7300, "2.0 hours"),
     ],
 )
 def test_durations_are_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("left", "words"), [(1, "10 seconds"), (44, "40 seconds"), (57, "60 seconds")])
+def test_an_estimate_is_rounded_to_tens_of_seconds(heartbeat: Heartbeat, clock: Clock, left: float, words: str) -> None:
+    heartbeat.step("fit", 0, 2)
+    clock.now += left
+    heartbeat.step("fit", 1, 2)
+    assert heartbeat.line().endswith(f"about {words} left")
 
 
 def test_a_stopped_timer_leaves_no_thread() -> None:
