@@ -83,7 +83,7 @@ difference is small, the table of seeds shows how far seeds differ.
 
 WHY = """
 **What does not hold, and why.** *lambda2 does not reproduce table 2.* Mean MCC falls as in the paper, but fresh
-decoders hardly do worse for it, with two moves of the simulated decoder or with four. Face similarity is above that
+decoders lose almost nothing, with two moves of the simulated decoder or with four. Face similarity is above that
 of lambda2 = 0 at every other value. PSNR and feature similarity are at most .012 dB and .006 under it, and at 10
 above it. SSIM alone ends lower, by .011 (two moves) and .016 (four). The encoder answers the greater weight by
 moving z faster than that decoder follows, and the decoder that is measured afterwards had time. The same is true of

@@ -355,7 +355,7 @@ def earlier(found: Mapping[Fit, Any]) -> str:
     head = ["networks", "other options", "budget", "release", "retrained", "moved by", "success", "utility"]
     return f"""
 **Slower networks.** The same method with classifiers and judges of half the width, all of them slower ({starts};
-otherwise as above). After these rounds such a judge hardly infers the secret, so the generator gets little information
+otherwise as above). Such a judge is then little better than the baseline, so the generator gets little information
 about s'. Its output deceives the judge, and a classifier of originals does not infer s' from it. *from-nothing* is the
 paper's parametrisation, whose picture is x' itself. In so few rounds it draws no face. Where utility is at the
 baseline, a low *retrained* means that little of any attribute remains.
