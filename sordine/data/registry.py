@@ -74,8 +74,17 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         self._classes.pop(name, None)
 
     def options(self, name: str) -> tuple[str, ...]:
-        """Return the names of a class's options, in the order of its fields."""
-        return tuple(field.name for field in dataclasses.fields(self.find(name)) if field.init)  # type: ignore[arg-type]
+        """Return the names of a class's options, in the order of its fields.
+
+        Raises
+        ------
+        SordineError
+            For an unknown name, and where the class is not a dataclass.
+        """
+        cls = self.find(name)
+        if not dataclasses.is_dataclass(cls):
+            raise SordineError(f"{self.kind} {name!r}: {cls.__name__} is not a dataclass; decorate it with @dataclass")
+        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
 
     def make(self, name: str, options: Mapping[str, Any] | None = None) -> T:
         """Return an instance with some options set. Text is parsed by the type of the field.
@@ -83,7 +92,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises
         ------
         SordineError
-            For an unknown name or option (the message names the nearest one), or for a value that does not fit.
+            For an unknown name or option (the message names the nearest one), for a value that does not fit, and where
+            the class is not a dataclass.
         """
         cls = self.find(name)
         known = self.options(name)
@@ -95,6 +105,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return pydantic.TypeAdapter(cls).validate_python(dict(options or {}))
         except pydantic.ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or self.option
+            # Behind the option come positions in a list, and also names of types where several are allowed.
+            place = [part for i, part in enumerate(first["loc"]) if i == 0 or isinstance(part, int)]
+            where = ".".join(map(str, place)) or self.option
             message = first["msg"].removeprefix("Value error, ")
             raise SordineError(f"{self.kind} {name!r}: {where} = {first['input']!r}: {message}") from None

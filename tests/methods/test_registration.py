@@ -88,6 +88,10 @@ def test_its_options_are_checked_and_named() -> None:
     for options in ({"factor": 2}, {"factor": "much"}, {"factr": 1}):
         with pytest.raises(SordineError, match="factor"):
             make("shrink", options)
+    with pytest.raises(SordineError, match="'mass': w_s = -1"):
+        make("mass", {"w_s": -1})
+    with pytest.raises(SordineError, match=r"'masking': widths\.1 = 'wide'"):
+        make("masking", {"widths": [8, "wide"]})
     with pytest.raises(SordineError, match="factor"):
         Shrink(factor=2)
     with pytest.raises(SordineError, match="shrink"):
@@ -122,3 +126,15 @@ def test_a_wrong_registration_is_refused(name, cls) -> None:
     with pytest.raises(SordineError):
         METHODS.register(name, cls)
     assert name not in METHODS
+
+
+def test_a_class_that_is_no_dataclass_is_refused() -> None:
+    class Plain(Method):
+        pass
+
+    METHODS.register("plain", Plain)
+    try:
+        with pytest.raises(SordineError, match="Plain is not a dataclass"):
+            make("plain")
+    finally:
+        METHODS.unregister("plain")
