@@ -290,6 +290,14 @@ def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path):
         FaceNet(weights=tmp_path / "none.pt").open("image", Run())
 
 
+@pytest.mark.parametrize("name", ["odd.pt", "odd.safetensors"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(name: str, value: float, tmp_path: Path):
+    path = save({"even": torch.zeros(2), "odd": torch.tensor([1.0, value])}, tmp_path / name)
+    with pytest.raises(SordineError, match="'odd' contain NaN or infinity"):
+        found.read_state(path)
+
+
 def test_halves_and_unseen_counts_load(tmp_path: Path):
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     halves = {k: v.half() for k, v in net.state_dict().items() if v.is_floating_point()}
