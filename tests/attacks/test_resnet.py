@@ -58,7 +58,7 @@ def test_predicts_what_no_linear_classifier_can(monkeypatch: pytest.MonkeyPatch)
     nothing = np.random.default_rng(9).integers(0, 2, 500)
     plan = trial(500)
     there, chance = ResNetAttack().fit_predict(x, plan, [Target(labels, 2), Target(nothing, 2)])
-    assert (there == labels[plan.test]).mean() > 0.85
+    assert (there == labels[plan.test]).mean() > 0.9
     assert abs((chance == nothing[plan.test]).mean() - 0.5) < 0.1
     flat = x.reshape(500, -1).astype(np.float32)
     assert (ATTACKS["logistic"]().fit_predict(flat, plan, [Target(labels, 2)])[0] == labels[plan.test]).mean() < 0.62
@@ -148,9 +148,9 @@ def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeyp
     leaky = audit(t, replace(t, y={}), POLICY, budget=QUICK, options=AuditOptions(memory=memory))
     (h,) = leaky.headlines
     assert (h.attacker_before, h.attacker_after) == ("resnet", "resnet")
-    assert h.before == h.after > 0.85
+    assert h.before == h.after > 0.9
     assert leaky.verdict.level == "leaks"
-    assert leaky.pretrained[0].before == leaky.pretrained[0].after > 0.85
+    assert leaky.pretrained[0].before == leaky.pretrained[0].after > 0.9
     assert (leaky.made["families"], leaky.made["pictures"]) == (["logistic", "resnet"], "small")
     size = len(memory)
     fresh = drawn(600, seed=77)[0]
