@@ -62,12 +62,11 @@ def add_auxiliary_data(
     released, _ = modifier.release(more.x, more.ids, Key.of_seed(KEY), workers=1)
     used = "them" if count <= most else f"{most:,} of them"
     sentences = [
-        # `evaluation.comparison` parses this sentence, also in reports of earlier versions.
-        f"the attacker alone holds {count:,} labelled records more ({Path(more.source).name}) and learns from {used} "
-        "in settings A and B, before and after"
+        f"The attacker alone has {count:,} labelled records more ({Path(more.source).name}). It learns from {used} in "
+        "scenarios A and B, on originals and on released records."
     ]
     sentences += [
-        f"the attacker's own records have no label of `{name}`" for name in names if not (labels[name] >= 0).any()
+        f"The attacker's own records have no label of `{name}`." for name in names if not (labels[name] >= 0).any()
     ]
     return (_with(data[0], originals, more.ids, labels), _with(data[1], released, more.ids, labels)), sentences
 

@@ -33,7 +33,7 @@ class AuditOptions:
     sections
         Names of the report sections to run. None runs all of them.
     more
-        Labelled originals that the attacker alone holds. They need the modifier.
+        Labelled originals that the attacker alone has. They need the modifier.
     memory
         Cache of predictions on the originals, for further audits of the same table.
     source

@@ -113,7 +113,7 @@ def test_only_the_named_sections_run() -> None:
     report = audit(*tables(0.5), POLICY, budget=BUDGET, options=options)
     assert (report.proved, report.entanglement, report.distortion) == ((), None, {})
     assert report.findings
-    with pytest.raises(SordineError, match="flaws"):
+    with pytest.raises(SordineError, match="did you mean 'flaws'"):
         audit(*tables(0.5), POLICY, budget=BUDGET, options=AuditOptions(sections=("flawz",)))
 
 

@@ -40,7 +40,7 @@ def test_unlabelled_records_drop_out() -> None:
     assert accuracy(truth, prediction) == pytest.approx(2 / 3)
     assert balanced_accuracy(truth, prediction) == pytest.approx(0.5)
     assert majority(truth) == pytest.approx(2 / 3)
-    with pytest.raises(SordineError, match="label"):
+    with pytest.raises(SordineError, match="no record has a label"):
         majority(np.array([-1]))
     with pytest.raises(SordineError, match="length"):
         accuracy(truth, prediction[:2])
