@@ -162,8 +162,7 @@ def _require_attacks(case: _Case, budget: Budget) -> None:
 def _same_columns(
     original: Table, released: Table, more: Table | None, modifier: Modifier | None, run: Run
 ) -> tuple[Table, Table, Table | None]:
-    """The tables with their feature columns in one order: the modifier's where it has the same ones, else "
-    "the original's."""
+    """The tables with their feature columns in one order: the modifier's where known, else the original's."""
     card = getattr(modifier, "card", None)
     if card is not None:
         original = same_columns(

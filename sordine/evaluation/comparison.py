@@ -351,5 +351,5 @@ def short(curve: Curve, point: Point) -> str:
 
 
 def strip(point: Point) -> Sheet | None:
-    """The row of pictures of a point, without the note on the whole sheet."""
+    """Return the row of pictures of a point; None where its report has none."""
     return None if point.sheet is None or not point.sheet.rows else point.sheet

@@ -73,8 +73,10 @@ class AuditInputs:
         )
 
     def finish(self, report: Report, shown: Gallery | None) -> Report:
-        """Return the report with its gallery. For two folders, flaws of ids are about file names, and order "
-        "has no meaning."""
+        """Return the report with its gallery.
+
+        For two folders, flaws of ids are about file names, and the order of records has no meaning.
+        """
         if self.folders:
             flaws = (flaw for flaw in report.flaws if flaw.code != "telling-order")
             report = replace(report, flaws=tuple(_about_names(flaw) for flaw in flaws))

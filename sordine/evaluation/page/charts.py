@@ -335,8 +335,10 @@ class Panels:
 
 
 def panels(cloud: Cloud, attribute: str) -> Panels:
-    """Return originals and released records on the same axes, coloured by one attribute. Rare classes share "
-    "a colour."""
+    """Return originals and released records on the same axes, coloured by one attribute.
+
+    Rare classes share a colour.
+    """
     codes, names = cloud.codes[attribute], cloud.classes[attribute]
     keep = range(0, len(cloud.after), max(1, -(-len(cloud.after) // MOST_POINTS)))
     counts: dict[int, int] = {}

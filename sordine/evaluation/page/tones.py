@@ -42,8 +42,10 @@ def tone(found: Headline | Finding, at_chance: bool, limit: float) -> str:
 
 
 def not_excluded(found: Headline | Finding) -> float:
-    """Return the leakage that a headline, or the finding of one attack, leaves possible: see "
-    "`Headline.not_excluded`."""
+    """Return the leakage that a headline, or the finding of one attack, leaves possible.
+
+    See `Headline.not_excluded`.
+    """
     if isinstance(found, Headline):
         return found.not_excluded
     if found.high is None:

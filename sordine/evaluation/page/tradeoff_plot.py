@@ -1,5 +1,4 @@
-"""The page of a comparison: leakage against utility as one chart, every figure, and a row of pictures for "
-"each report."""
+"""The page of a comparison: leakage against utility as one chart, every figure, and pictures of each report."""
 
 from __future__ import annotations
 

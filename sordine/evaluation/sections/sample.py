@@ -131,8 +131,10 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Unit | None:
 
 
 def person_of(table: Table, person: str | None) -> Unit | None:
-    """Return `unit_of` without its last resort: a suppressed attribute does not say which person a record "
-    "belongs to."""
+    """Return `unit_of` without its last resort.
+
+    A suppressed attribute does not say which person a record belongs to.
+    """
     if person is not None:
         if person not in table.y:
             raise SordineError(
