@@ -20,7 +20,7 @@ from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
-from sordine.data.table import Table
+from sordine.data.table import LARGEST, Table
 from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
@@ -104,7 +104,8 @@ class Inspection:
     groups
         Number of distinct groups (persons); None without a column `group`.
     not_finite
-        Number of records that contain NaN or infinity; they must be corrected or removed.
+        Number of records with a number that a fit or an extraction refuses: infinity or a number beyond 1e15, and NaN
+        in vectors.
     repeated_ids
         Number of records whose id another record has too.
     notes
@@ -117,6 +118,8 @@ class Inspection:
         The method that is taken where none is named, and why; "" without a policy.
     estimate
         Estimated run times.
+    refusal
+        Why a fit refuses these records under the policy; "" where it does not, or without a policy.
     """
 
     source: Path
@@ -135,6 +138,12 @@ class Inspection:
     method: str = ""
     method_reason: str = ""
     estimate: Estimate = field(default_factory=Estimate)
+    refusal: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether a fit or an extraction accepts these records."""
+        return not (self.not_finite or self.repeated_ids or self.refusal)
 
     def lines(self) -> list[str]:
         """Return the findings as sentences, one a line."""
@@ -146,9 +155,13 @@ class Inspection:
         if self.groups is not None:
             lines.append(f"{self.groups:,} groups; records of one group stay on one side of the split")
         if self.not_finite:
-            lines.append(f"{self.not_finite:,} records contain NaN or infinity: correct or remove them")
+            lines.append(
+                f"records with NaN, infinity or a number beyond {LARGEST:g}: {self.not_finite:,}; correct them"
+            )
         if self.repeated_ids:
             lines.append(f"{self.repeated_ids:,} records share their id with another record: ids must be unique")
+        if self.refusal:
+            lines.append(f"a fit refuses these records: {self.refusal}")
         lines += self.notes
         lines.append(self.extractor.reason)
         lines += self._consequences()
@@ -213,10 +226,10 @@ def inspect(
     run, source = run or Run(), Path(source)
     if not source.exists():
         raise SordineError(f"{source} does not exist")
-    kind, table, choice = _opened(source, policy, tuple(features), layout, layout_options)
+    kind, table, choice, infinite = _opened(source, policy, tuple(features), layout, layout_options)
     resolved = None if policy is None else policy.resolve(table.attributes)
     has_vectors = choice.name is None or bool(features)
-    unique, counts = np.unique(table.ids.astype(str), return_counts=True)
+    _, counts = np.unique(table.ids.astype(str), return_counts=True)
     found = Inspection(
         source=source,
         kind=kind,
@@ -225,19 +238,19 @@ def inspect(
         dtype=str(table.x.dtype) if has_vectors else "",
         attributes=tuple(_summary(table, name, resolved) for name in table.attributes),
         groups=None if table.group is None else len(np.unique(table.group)),
-        not_finite=_not_finite(table) if has_vectors else 0,
+        not_finite=_not_finite(table) if has_vectors else infinite,
         repeated_ids=int(counts[counts > 1].sum()),
         notes=table.notes,
         extractor=choice,
+        refusal="" if resolved is None else _refusal(table, resolved),
     )
-    sound = not found.not_finite and len(unique) == len(table)
     found = _with_consequences(found, table, resolved, run)
-    if not measure or resolved is None or not resolved.suppress:
+    if not measure or not found.sound or resolved is None or not resolved.suppress:
         return found
     if not has_vectors:
         media = open_media(source, layout, layout_options) if kind != "table" else None
         return replace(found, estimate=_timed_extraction(source, media, choice, len(table), run))
-    return replace(found, estimate=_measured(table, resolved, found.method, run)) if sound else found
+    return replace(found, estimate=_measured(table, resolved, found.method, run))
 
 
 def _opened(
@@ -246,26 +259,29 @@ def _opened(
     features: tuple[str, ...],
     layout: str | None,
     layout_options: Mapping[str, Any] | None,
-) -> tuple[str, Table, ExtractorChoice]:
-    """Kind, table and suited extractor of a source. Without vectors, x of the table is one zero for each record."""
+) -> tuple[str, Table, ExtractorChoice, int]:
+    """Kind, table, suited extractor, and number of records with infinity outside vectors and attributes of a source.
+
+    Without vectors, x of the table is one zero for each record.
+    """
     named = () if policy is None else policy.named
     if is_media(source, layout) and not is_motion(source, layout):
         media = open_media(source, layout, layout_options)
         columns = media.records.drop_columns([c for c in (FILE_NAME, FRAME, "id") if c in media.records.column_names])
         columns = columns.append_column("id", pa.array(media.ids, pa.string()))
         table = _labels_only(columns, named, source.name)
-        return media.kind, replace(table, notes=(*media.notes, *table.notes)), suited_to_media(media)
+        return media.kind, replace(table, notes=(*media.notes, *table.notes)), suited_to_media(media), 0
     choice = suited_extractor(source, policy, layout=layout, layout_options=layout_options)
     if features or choice.name is None:
         path = table_in(source) if source.is_dir() else source
-        return "table", Table.read(path, features, named=named, check=False), choice
+        return "table", Table.read(path, features, named=named, check=False), choice, 0
     if is_motion(source, layout):
         opened = of_table(read_motion(source, **dict(layout_options or {})), source)
     else:
         opened = open_table(table_in(source) if source.is_dir() else source)
     columns = pa.Table.from_batches(list(opened.blocks()), opened.schema)
     columns = columns.drop_columns([f.name for f in opened.schema if is_vector(f.type)])
-    return "table", _labels_only(columns, named, source.name), choice
+    return "table", _labels_only(columns, named, source.name), choice, _infinite(columns, named)
 
 
 def _labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
@@ -280,6 +296,23 @@ def _labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
         return replace(Table.read(path, named=named, check=False), source=source)
 
 
+def _refusal(table: Table, policy: Policy) -> str:
+    try:
+        table.require(policy)
+    except SordineError as error:
+        return str(error)
+    return ""
+
+
+def _infinite(columns: pa.Table, named: Sequence[str]) -> int:
+    """The number of rows in which a column of decimal numbers, other than an attribute of the policy, is infinite."""
+    bad = np.zeros(columns.num_rows, bool)
+    for name in columns.column_names:
+        if name not in named and pa.types.is_floating(columns[name].type):
+            bad |= np.isinf(columns[name].to_numpy())
+    return int(bad.sum())
+
+
 def _not_finite(table: Table) -> int:
     if np.dtype(table.x.dtype) == np.uint8:
         return 0
@@ -287,7 +320,7 @@ def _not_finite(table: Table) -> int:
     bad = 0
     for start in range(0, len(table), size):
         block = np.asarray(table.x[start : start + size]).reshape(-1, table.width)
-        bad += int((~np.isfinite(block)).any(axis=1).sum())
+        bad += int((~(np.abs(block) < LARGEST)).any(axis=1).sum())  # also where it is NaN
     return bad
 
 
@@ -359,6 +392,7 @@ def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice
     if EXTRACTORS.find(name).learns or name == "windows":
         return Estimate(note=f"run times are not estimated before the extraction with {name}")
     times: list[float] = []
+    copies: dict[Path, Path] = {}
     sizes = [min(size, records) for size in (FEW_FILES if media is not None else FEW_ROWS)]
     quiet = replace(run, log=silent, progress=None, folder=None)
     cache_folder().mkdir(parents=True, exist_ok=True)
@@ -367,29 +401,35 @@ def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice
             for size in sizes:
                 some = Path(folder) / f"{len(times)}"
                 some.mkdir()
-                _copy_some(source, media, size, some)
+                copies = _copy_some(source, media, size, some)
                 output = Path(folder) / f"{len(times)}.parquet"
                 began = time.monotonic()
                 extract(some, name, output, ExtractOptions(options=choice.options), quiet)
                 times.append(time.monotonic() - began)
         except SordineError as error:
-            return Estimate(note=f"run times are not estimated: {str(error).replace(folder, str(source))}")
+            text = str(error)
+            for copy, original in copies.items():
+                text = text.replace(str(copy), str(original))
+            return Estimate(note=f"run times are not estimated: {text}")
     slope = max(0.0, (times[1] - times[0]) / max(1, sizes[1] - sizes[0]))
     return Estimate(note=note, extraction=times[1] + slope * (records - sizes[1]))
 
 
-def _copy_some(source: Path, media: Media | None, size: int, folder: Path) -> None:
-    """Copy evenly spaced files of a media folder, or the first rows of a raw table."""
+def _copy_some(source: Path, media: Media | None, size: int, folder: Path) -> dict[Path, Path]:
+    """Copy evenly spaced files of a media folder, or the first rows of a raw table. Return copy -> original."""
     if media is None:
         opened = open_table(table_in(source) if source.is_dir() else source)
-        pq.write_table(pa.Table.from_batches(list(opened.blocks()), opened.schema).slice(0, size), folder / "t.parquet")
-        return
-    names: list[str] = []
+        path = folder / "t.parquet"
+        pq.write_table(pa.Table.from_batches(list(opened.blocks()), opened.schema).slice(0, size), path)
+        return {path: opened.path, folder: source}
+    copies: dict[Path, Path] = {}
     for row in np.linspace(0, len(media) - 1, size).astype(int):
         file = media.root / media.files[row]
-        names.append(f"{len(names)}{file.suffix}")
-        shutil.copyfile(file, folder / names[-1])
-    pa.csv.write_csv(pa.table({FILE_NAME: names}), folder / "metadata.csv")
+        copy = folder / f"{len(copies)}{file.suffix}"
+        shutil.copyfile(file, copy)
+        copies[copy] = file
+    pa.csv.write_csv(pa.table({FILE_NAME: [copy.name for copy in copies]}), folder / "metadata.csv")
+    return {**copies, folder: media.root}
 
 
 def _about(attribute: AttributeSummary) -> str:

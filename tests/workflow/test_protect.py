@@ -147,6 +147,42 @@ def test_an_inspection_under_a_policy_says_what_follows(table: Path) -> None:
         inspect(table, Policy(("speeker",)), measure=False)
 
 
+def raw_table(path: Path, **changed: Any) -> Path:
+    columns = {"id": [f"p{i}" for i in range(60)], "sex": ["f", "m"] * 30, "age": np.arange(60.0)}
+    pq.write_table(pa.table(columns | changed), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, (0, 0, False)),
+        ({"age": [np.inf, np.nan, *range(58)]}, (1, 0, False)),
+        ({"id": ["p1", *(f"p{i}" for i in range(1, 60))]}, (0, 2, False)),
+        ({"sex": ["x", *["f", "m"] * 29, "f"]}, (0, 0, True)),
+        ({"sex": ["f"] * 60}, (0, 0, True)),
+    ],
+)
+def test_an_inspection_finds_what_protect_refuses(tmp_path: Path, changed: Any, found: tuple[int, int, bool]) -> None:
+    source = raw_table(tmp_path / "raw.parquet", **changed)
+    inspected = inspect(source, Policy(("sex",)))
+    assert (inspected.not_finite, inspected.repeated_ids, bool(inspected.refusal)) == found
+    assert inspected.sound == (not any(found))
+    assert (inspected.estimate.extraction is not None) == inspected.sound
+    if not inspected.sound:
+        with pytest.raises(SordineError):
+            protect(source, Policy(("sex",)), tmp_path / "out", ProtectOptions(method="leace", budget="quick"))
+
+
+def test_an_inspection_finds_numbers_too_large_for_a_fit(table: Path) -> None:
+    columns = pq.read_table(table)
+    x = np.array(columns["x"].to_pylist(), np.float32)
+    x[0, 0], x[1, 0] = 1e20, np.inf
+    place = columns.schema.get_field_index("x")
+    pq.write_table(columns.set_column(place, "x", pa.FixedSizeListArray.from_arrays(x.ravel(), 8)), table)
+    assert inspect(table, POLICY).not_finite == 2
+
+
 @pytest.mark.slow
 def test_run_times_are_measured_on_a_sample(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "SAMPLE", 120)
