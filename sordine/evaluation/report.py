@@ -27,6 +27,7 @@ from sordine.metrics.information import Entanglement
 
 Level = Literal["holds", "leaks", "unclear", "broken"]
 SCHEMA = 1
+LINKS = {"holds": "However", "unclear": "Also"}  # how a title goes on with a clause on several records
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller gives no limit
 
 
@@ -96,6 +97,11 @@ class Headline:
             above = self.after_interval[1] - self.guess
             return max(above, 0.0) / (1 - self.guess) if self.guess < 1 else 0.0
         return max(self.high, self.resolvable or 0.0)
+
+    @property
+    def beyond_interval(self) -> bool:
+        """Whether `not_excluded` lies above the interval of NAG, because so many records cannot certify less."""
+        return self.nag is not None and self.high is not None and self.not_excluded > self.high
 
     @property
     def may_be_luck(self) -> bool:
@@ -365,6 +371,13 @@ class Verdict:
     title: str
     sentences: tuple[str, ...]
     adds_up: bool = False
+
+    @property
+    def title_lines(self) -> tuple[str, ...]:
+        """The title; with a clause on several records, that clause is a second line."""
+        link = f" {LINKS.get(self.level)}, "
+        first, found, clause = self.title.partition(f".{link}")
+        return (f"{first}.", f"{link[1:]}{clause}.") if self.adds_up and found else (self.title,)
 
 
 @dataclass(frozen=True)

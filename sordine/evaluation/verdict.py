@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess, percent
-from sordine.evaluation.report import LIMIT, Flaw, Headline, Level, Verdict
+from sordine.evaluation.report import LIMIT, LINKS, Flaw, Headline, Level, Verdict
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def judge_contributions(
     case = _case(headlines, contributions, suppress, max_leakage)
     verdict = Verdict(*_title(case), tuple(_sentences(case, headlines, contributions)))
     for c in contributions:
-        if c.clause is not None and verdict.level in ("holds", "unclear"):
-            link = "However" if verdict.level == "holds" else "Also"
-            verdict = Verdict(verdict.level, f"{verdict.title}. {link}, {c.clause}", verdict.sentences, True)
+        if c.clause is not None and verdict.level in LINKS:
+            title = f"{verdict.title}. {LINKS[verdict.level]}, {c.clause}"
+            verdict = Verdict(verdict.level, title, verdict.sentences, True)
     return verdict, case.passed
 
 
@@ -210,6 +210,8 @@ def _case(
 def _state(h: Headline, limit: float) -> tuple[str, str]:
     """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
     left = f"With {h.records:,} tested records, {_up_to(h.not_excluded)}"
+    if h.beyond_interval:
+        left += ": this number of records cannot certify less, however short the interval is"
     if h.nag is None or h.low is None or h.high is None:
         if h.after_interval[0] > h.guess:
             return "leaks", h.sentence
@@ -220,7 +222,7 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
         return "leaks", h.sentence
     if h.not_excluded <= limit:
         return "holds", f"{h.sentence} {left}."
-    over = f"{left}. That is more than the limit of {percent(limit)}."
+    over = f"{left}. That leakage is above the limit of {percent(limit)}."
     if h.may_be_luck:
         luck = "This is above the baseline, but with several attacks the best one can be that high by chance."
         return "unclear", f"{h.sentence} {luck} {over}"

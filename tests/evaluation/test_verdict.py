@@ -1,0 +1,42 @@
+"""The words of a verdict: what an interval leaves open, and the title of a release whose records add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sordine.evaluation.page.page import to_html
+from sordine.evaluation.verdict import Contribution, judge_contributions
+from tests.fixtures.report_example import example, headline
+
+CLAUSE = "an attacker that knows which records belong to one person infers `speaker` in 79.6 % of cases"
+JOINED = "cannot certify less, however short the interval is"
+
+
+@pytest.mark.parametrize("limit", [0.5, 0.05])
+def test_a_figure_beyond_the_interval_is_explained(limit: float) -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.01, high=0.009, at_chance=True)
+    short, wide = (replace(head, resolvable=figure) for figure in (0.343, 0.004))
+    assert (short.beyond_interval, wide.beyond_interval) == (True, False)
+    assert not replace(short, nag=None, low=None, high=None).beyond_interval
+    for one, joined in ((short, True), (wide, False)):
+        verdict, _ = judge_contributions([one], [], ("speaker",), limit)
+        assert any(JOINED in sentence for sentence in verdict.sentences) == joined
+        assert (JOINED in to_html(replace(example(), headlines=(one,)))) == joined
+
+
+@pytest.mark.parametrize(("limit", "level", "link"), [(0.5, "holds", "However"), (0.05, "unclear", "Also")])
+def test_the_page_shows_a_clause_on_several_records_below_the_title(limit: float, level: str, link: str) -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.1, high=0.2, at_chance=True)
+    verdict, _ = judge_contributions([head], [Contribution(clause=CLAUSE)], ("speaker",), limit)
+    plain, _ = judge_contributions([head], [], ("speaker",), limit)
+    assert (verdict.level, verdict.adds_up) == (level, True)
+    assert verdict.title == f"{plain.title}. {link}, {CLAUSE}"
+    assert verdict.title_lines == (f"{plain.title}.", f"{link}, {CLAUSE}.")
+    assert plain.title_lines == (plain.title,)
+    page = to_html(replace(example(), verdict=verdict))
+    title, clause = page.split("</h1>")[0].split("<h1")[1], page.split('<p class="clause">')[1].split("</p>")[0]
+    assert link not in title
+    assert clause.startswith(f"{link}, an attacker")
+    assert '<p class="clause">' not in to_html(replace(example(), verdict=plain))
