@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sordine.data.layouts.registry import MOTION, has_motion_files, open_media
+from sordine.data.layouts.registry import MOTION, check_layout, has_motion_files, open_media
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import WORDS, Kind, Media, kind_of
 from sordine.errors import SordineError
@@ -62,11 +62,12 @@ def suited_extractor(
     Raises
     ------
     SordineError
-        Where the source does not exist or holds nothing known.
+        Where the source does not exist or holds nothing known, or a layout is given for a file.
     """
     source = Path(source)
     if not source.exists():
         raise SordineError(f"{source} does not exist")
+    check_layout(source, layout, layout_options)
     if is_motion(source, layout):
         return ExtractorChoice("windows", {}, "extractor windows: the folder holds recordings of motion sensors")
     if is_media(source, layout):

@@ -233,11 +233,12 @@ def open_source(path: Path, name: str, tool: Extractor, options: ExtractOptions)
         Where the path does not exist, or the source does not suit the extractor.
     """
     from sordine.data.layouts.motionsense import read_motion
-    from sordine.data.layouts.registry import open_media
+    from sordine.data.layouts.registry import check_layout, open_media
 
     layout, layout_options = options.layout, dict(options.layout_options or {})
     if not path.exists():
         raise SordineError(f"{path} does not exist")
+    check_layout(path, layout, layout_options)
     if layout == "motionsense":
         opened: Media | RawTable = of_table(read_motion(path, **layout_options), path)
     elif path.is_dir() and (metadata_file(path) is not None or layout is not None or tool.accepts != ("table",)):

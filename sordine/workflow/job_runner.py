@@ -11,6 +11,7 @@ import yaml
 
 from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
+from sordine.data.layouts.registry import check_layout
 from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
@@ -466,6 +467,7 @@ def write_job(job: Job, path: Path) -> None:
 
 def _check(job: Job, out: Path) -> None:
     """Raise SordineError for everything that can be known to be wrong without reading data."""
+    check_layout(job.source, job.layout, job.layout_options)
     if job.extractor is not None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
     method = method_of(FitOptions(job.method, pool=job.pool, copies=job.media), job.policy_of())

@@ -91,6 +91,9 @@ def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("-s", "speaker", "-m", "leece"),
         ("-s", "speaker", "-e", "logmell"),
         ("-s", "speaker", "--budget", "fast"),
+        ("-s", "speaker", "--layout", "celeba"),
+        ("-s", "speaker", "--layout-option", "split=train"),
+        ("-s", "speaker", "-e", "columns", "--layout", "celeba"),
     ],
 )
 def test_a_wrong_call_ends_before_any_work(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -138,3 +141,4 @@ def test_inspect_lists_what_a_table_contains(protected: Path, capsys: pytest.Cap
 def test_inspect_refuses_what_it_does_not_know(protected: Path) -> None:
     assert main(["inspect", str(protected / "no.parquet")]) == 2
     assert main(["inspect", str(protected / "t.parquet"), "-s", "speeker"]) == 2
+    assert main(["inspect", str(protected / "t.parquet"), "--layout", "celeba"]) == 2

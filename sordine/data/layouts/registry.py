@@ -103,6 +103,12 @@ def open_media(
     return Media(media.root, media.kind, media.records, notes + media.notes)
 
 
+def check_layout(source: Path, layout: str | None, options: Mapping[str, Any] | None = None) -> None:
+    """Raise SordineError where a layout, or an option of one, is given for a file: folders alone have a layout."""
+    if (layout is not None or options) and source.is_file():
+        raise SordineError(f"{source} is a file, and only a folder has a layout; leave out the layout and its options")
+
+
 def _first_match(root: Path, marks: tuple[str, ...]) -> str | None:
     return next((mark for mark in marks if next(root.glob(mark), None)), None)
 
