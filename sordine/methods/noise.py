@@ -53,7 +53,7 @@ class Noise(Method):
 
     References
     ----------
-    - MaSS (2024), table 5: the baseline of additive noise.
+    - MaSS (2022), table 5: the baseline of additive noise.
     """
 
     sigma: Annotated[float, Field(ge=0, le=1e6)] = 1.0
