@@ -17,8 +17,7 @@ from sordine.keys import Key
 SEED = 0
 SIZE = 32
 MORE_SEEDS = (1, 2)
-# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1. At 1 a decoder with the few steps here gives
-# no more than the mean picture.
+# mu1 and mu2 where they are above 0. The paper prints mu2 = 1 and no mu1; the decoder has few steps here, hence less.
 GAN, PERCEPTUAL = 0.01, 0.1
 # The preset small, narrowed for two shared cores.
 FIELDS: dict[str, Any] = {

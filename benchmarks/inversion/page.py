@@ -58,11 +58,11 @@ Compare the *shape* of a table; each section states whether it holds.
 
 **What was run.** Pictures of {size} x {size}. Preset `small`, narrowed for two shared cores: {fields}. Steps are
 moves of the encoder and are rounded to whole epochs{made}. The decoder moves {moves} times for each of them. The
-paper alternates and prints no count; with one move, a fresh decoder was as accurate against lambda1 = 1 as against
-0. Three quarters of the records are the training side. Of these {share:.0%} are public (X2) and the rest private
-(X1). T is up to {tried} records of the other quarter{fewer}. lambda1 = 1 weights the mean square of pictures in -1
-to 1. The paper prints a squared norm, a sum; its tanh gives that range to the rebuilt pictures, and it does not
-state how its pictures are scaled. One split, one key, training and attackers' seed 0, unless seeds are named.
+paper alternates and prints no count. Three quarters of the records are the training side. Of these {share:.0%} are
+public (X2) and the rest private (X1). T is up to {tried} records of the other quarter{fewer}. lambda1 = 1 weights
+the mean square of pictures in -1 to 1. The paper prints a squared norm, a sum; its tanh gives that range to the
+rebuilt pictures, and it does not state how its pictures are scaled. One split, one key, training and attackers'
+seed 0, unless seeds are named.
 
 **Attackers.** *Black box*: a fresh decoder without knowledge of the encoder's architecture is trained on X2's
 pairs, as in the paper ({steps} steps, width {width}). mu1 = {gan} where there is a GAN (the paper prints no value).
@@ -171,8 +171,8 @@ def second_table(case: Case) -> str:
     if not swept:
         return ""
     out = [
-        f"\n## Table 2: lambda2\n\nlambda1 = 1, mu1 = 0, mu2 = {PERCEPTUAL} (the paper: 1; here a decoder with so "
-        "few steps then gives no more than the mean picture). The paper also has 2, 4 and 5.\n\n",
+        f"\n## Table 2: lambda2\n\nlambda1 = 1, mu1 = 0, mu2 = {PERCEPTUAL} (the paper: 1; less here, because the "
+        "decoder has few steps). The paper also has 2, 4 and 5.\n\n",
         table2(swept),
         *(f"- {v}\n" for v in of_table2(swept)),
     ]

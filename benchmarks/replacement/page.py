@@ -45,8 +45,8 @@ redraws part of it: s' is inferred and no independent attribute changes with it,
 one seed and 7 in the other. At .005 the generator adds nothing against the retrained attacker. Alone it hides
 nothing at any budget: it moves pictures by .0015, whatever the budget. The paper's 54 % at .05, of 100 epochs of
 162,770 pictures, is not reached: after some 1,500 rounds retrained attackers are still correct for four faces of
-five. The rates and widths of the networks were chosen in ten fits on these faces, seed 0, by the same figures; seed
-1, UTKFace and Extended Yale B had no influence.
+five. The rates and widths of the networks were chosen on these faces, seed 0, by the same figures, so seed 0 is
+somewhat optimistic; no command repeats those trials. Seed 1, UTKFace and Extended Yale B had no influence.
 """
 _GENDER = """\
 **Summary.** A fixed classifier infers s' here too. Age and race, which the whole face shows, change with the
