@@ -329,7 +329,7 @@ def test_bad_tables_are_refused_in_one_line() -> None:
     vectors = Table.of(np.zeros((40, 5), np.float32) + np.arange(40)[:, None], {"corner": table.y["corner"]})
     for some, policy, pool, says in (
         (vectors, TASK, None, "pictures"),
-        (table, Policy(), None, "task"),
+        (table, Policy(), None, "needs a task"),
         (table, TASK, table, "record 'r"),
         (table, TASK, squares(8, side=32), "shape"),
         (table, TASK, squares(8).take(np.arange(1)), "X2"),
@@ -337,7 +337,7 @@ def test_bad_tables_are_refused_in_one_line() -> None:
         with pytest.raises(SordineError, match=says) as error:
             fit(some, policy, make("inversion", TINY), pool=pool)
         assert "\n" not in str(error.value)
-    with pytest.raises(SordineError, match="diverged"):
+    with pytest.raises(SordineError, match=r"training diverged.*lower lambda1"):
         fit(table, TASK, make("inversion", {**TINY, "lr": 1000.0}), run=Run())
 
 

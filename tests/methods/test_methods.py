@@ -183,12 +183,12 @@ def test_settings_are_parsed_and_named():
 
 def test_the_method_is_chosen_and_its_needs_are_checked(table):
     assert default_method(Policy(("person",), ("word",))) == "transport"
-    with pytest.raises(SordineError, match="suppress"):
+    with pytest.raises(SordineError, match="at least one attribute to suppress"):
         fit(table, Policy((), ("word",)), "leace")
     for name in ON_PICTURES:
-        with pytest.raises(SordineError, match="task"):
+        with pytest.raises(SordineError, match="needs a task"):
             fit(table, Policy(("person",)), name)
-        with pytest.raises(SordineError, match="pictures"):
+        with pytest.raises(SordineError, match="not pictures"):
             fit(table, Policy((), ("word",)), name)
     with pytest.raises(SordineError, match="no attribute 'nobody'"):
         fit(table, Policy(("nobody",)), "leace")

@@ -96,7 +96,7 @@ def test_its_options_are_checked_and_named() -> None:
         Shrink(factor=2)
     with pytest.raises(SordineError, match="shrink"):
         make("shrnk")
-    with pytest.raises(SordineError, match="pool"):
+    with pytest.raises(SordineError, match="does not accept a pool"):
         fit(clusters(60), POLICY, "shrink", pool=clusters(60, seed=1))
 
 
