@@ -323,16 +323,20 @@ def run_job(job: Job, out: Path | None = None, run: Run | None = None, *, force:
     """
     whole = Path(out) if out is not None else job.out
     if whole is None:
-        raise SordineError("the job names no folder for its results: add `out` or give --out")
+        raise SordineError("the job names no folder for its results: add `out` or give -o")
     whole = whole.absolute()
     _check(job, whole)
     with folder_of_job(whole):
-        flow = Pipeline(job, whole, run, force=force)
-        flow.extract()
-        flow.fit()
-        flow.transform()
-        report = flow.audit()
-        return Outcome(whole, report, flow.release(report), flow.withheld(report))
+        return _run_stages(job, whole, run, force)
+
+
+def _run_stages(job: Job, out: Path, run: Run | None, force: bool) -> Outcome:
+    flow = Pipeline(job, out, run, force=force)
+    flow.extract()
+    flow.fit()
+    flow.transform()
+    report = flow.audit()
+    return Outcome(out, report, flow.release(report), flow.withheld(report))
 
 
 MAX_RECORDS = 3000  # of each side; more make an audit of many attributes take hours
@@ -409,12 +413,12 @@ def protect(
     SordineError
         Where the source cannot be read, or does not fit the policy.
     """
-    run, source, out = run or Run(), Path(source), Path(out)
+    run, source, out = run or Run(), Path(source), Path(out).absolute()
     job = protect_job(source, policy, options, run)
-    _check(job, out.absolute())
-    with folder_of_job(out.absolute()):
+    _check(job, out)
+    with folder_of_job(out, JOB):
         write_job(job, out / JOB)
-    return run_job(read_job(out / JOB), out, run, force=force)
+        return _run_stages(read_job(out / JOB), out, run, force)
 
 
 def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = None, run: Run | None = None) -> Job:
@@ -486,7 +490,9 @@ def _check(job: Job, out: Path) -> None:
         if path is not None and (
             path.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(path.resolve())
         ):
-            raise SordineError(f"the job's {what} {path} and its folder {out} lie in each other: choose another --out")
+            raise SordineError(
+                f"the job's {what} {path} and its folder {out} lie in each other: choose another folder with -o"
+            )
     check_writable(out.parent)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,17 @@ def address(source: Path) -> str:
 
 
 @contextlib.contextmanager
-def folder_of_job(out: Path) -> Iterator[None]:
+def folder_of_job(out: Path, *beside: str) -> Iterator[None]:
     """Create and lock the folder of a job during the block, and remove temporary files of an interrupted run.
+
+    Where the block fails before any stage has results, a folder that this call made is removed again.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    beside
+        Names of files in it that the block writes beside the results of stages.
 
     Raises
     ------
@@ -136,13 +145,34 @@ def folder_of_job(out: Path) -> Iterator[None]:
         Where the folder holds other things than a job's, or another process runs a job in it.
     """
     if out.exists() and not out.is_dir():
-        raise SordineError(f"{out} is a file, and the job needs a folder: choose another one with --out")
+        raise SordineError(f"{out} is a file, and the job needs a folder: choose another one with -o")
     if out.exists() and any(out.iterdir()) and not (out / RECORDS).is_dir():
-        raise SordineError(f"{out} exists and is not the folder of a job: choose another one with --out")
+        raise SordineError(f"{out} exists and is not the folder of a job: choose another one with -o")
+    new = not out.exists() or not any(out.iterdir())
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     with locked(out / RECORDS / LOCK, f"another process runs a job in {out}"):
         _remove_temporary(out, out / RECORDS)
-        yield
+        try:
+            yield
+        except Exception:
+            if new:
+                _remove_job(out, beside)
+                for folder in missing:
+                    _remove_if_empty(folder)
+            raise
+
+
+def _remove_job(out: Path, beside: Sequence[str]) -> None:
+    """Remove a job's own files from a folder in which no stage has results or unfinished work."""
+    records = out / RECORDS
+    for folder in records.iterdir():
+        _remove_if_empty(folder)
+    if any(path.name != LOCK for path in records.iterdir()):
+        return
+    for path in (records / LOCK, *(out / name for name in beside)):
+        path.unlink(missing_ok=True)
+    _remove_if_empty(records)
 
 
 def require_sweep_folder(folder: Path) -> None:

@@ -99,7 +99,7 @@ def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_wrong_call_ends_before_any_work(words: tuple[str, ...], tmp_path: Path) -> None:
     table = table_of(tmp_path / "t.parquet", 60)
     assert main(["protect", str(table), *words, "-o", str(tmp_path / "out")]) == 2
-    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert not (tmp_path / "out").exists()
     assert main(["protect", str(tmp_path / "no.parquet"), *words]) == 2
 
 

@@ -22,6 +22,7 @@ from sordine.workflow import inspection
 from sordine.workflow.inspection import inspect
 from sordine.workflow.job import read_job
 from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, run_job
+from sordine.workflow.stages import RECORDS, folder_of_job
 
 POLICY = Policy(("speaker",), ("word",))
 N = 240
@@ -107,6 +108,33 @@ def test_protect_withholds_a_release_that_leaks(table: Path) -> None:
     assert not (out / RELEASE).exists()
 
 
+def test_a_refused_protect_leaves_no_folder(tmp_path: Path) -> None:
+    source = raw_table(tmp_path / "raw.parquet", age=[np.inf, *range(59)])
+    options = ProtectOptions(method="leace", budget="quick")
+    with pytest.raises(SordineError, match="age"):
+        protect(source, Policy(("sex",)), tmp_path / "new" / "out", options)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.parquet"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SordineError, match="age"):
+        protect(source, Policy(("sex",)), tmp_path / "empty", options)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_unfinished_work_of_a_failed_job_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def stopped() -> None:
+        with folder_of_job(out, JOB):
+            (out / JOB).touch()
+            (out / RECORDS / "fit-0123" / "epoch").mkdir(parents=True)
+            raise SordineError("stopped")
+
+    with pytest.raises(SordineError, match="stopped"):
+        stopped()
+    assert (out / JOB).is_file()
+    assert (out / RECORDS / "fit-0123" / "epoch").is_dir()
+
+
 def test_protect_refuses_a_folder_of_other_files(table: Path) -> None:
     (table.parent / "mine").mkdir()
     (table.parent / "mine" / "notes.txt").touch()
@@ -172,6 +200,7 @@ def test_an_inspection_finds_what_protect_refuses(tmp_path: Path, changed: Any, 
     if not inspected.sound:
         with pytest.raises(SordineError):
             protect(source, Policy(("sex",)), tmp_path / "out", ProtectOptions(method="leace", budget="quick"))
+        assert not (tmp_path / "out" / "modifier.key").exists()
 
 
 def test_an_inspection_finds_numbers_too_large_for_a_fit(table: Path) -> None:
