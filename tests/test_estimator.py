@@ -151,7 +151,7 @@ def test_wrong_input_is_refused(data: Any, tmp_path: Path) -> None:
         Suppressor("leace", "speeker").fit(x, names)
     with pytest.raises(SordineError, match="did you mean 'leace'"):
         Suppressor("leece", "speaker").fit(x, names)
-    with pytest.raises(SordineError, match="columns"):
+    with pytest.raises(SordineError, match="columns without names"):
         leace().fit(x, names["speaker"])
     with pytest.raises(SordineError, match="does not exist"):
         Suppressor("leace", "speaker", key=tmp_path / "no.key").fit(x, names)
@@ -166,5 +166,5 @@ def test_columns_of_a_frame_are_matched_by_name(names: list[object]) -> None:
     assert fitted.transform(frame).shape == (60, 6)
     with pytest.raises(ValueError, match="order"):
         fitted.transform(frame[names[::-1]])
-    with pytest.raises(ValueError, match=r"99|other"):
+    with pytest.raises(ValueError, match=r"column 99 is not in both|other"):
         fitted.transform(frame.rename(columns={names[0]: "other" if isinstance(names[0], str) else 99}))
