@@ -30,6 +30,7 @@ from sordine.data.table import (
 )
 from sordine.errors import SordineError, nearest
 
+EXTRACT = "sordine.extract"  # metadata of a file that an extractor made: which one, with which options
 ROWS = "sordine.rows"  # metadata of a file whose ids are row numbers of a table: the digest `Table.rows_of`
 RESERVED = ("id", "split", "group")
 BLOCK_ROWS = 8192
@@ -134,7 +135,7 @@ class TableFile:
     def _find_features(self, named: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
         """Return the names of the feature columns and the shape of one record."""
         chosen = self._named_features(named) if named else self._only_vector(lenient)
-        kinds = {_is_vector(self.schema.field(n).type) for n in chosen}
+        kinds = {is_vector(self.schema.field(n).type) for n in chosen}
         if kinds == {True}:
             shapes = [self._record_shape(n) for n in chosen]
             if len(set(shapes)) > 1:
@@ -161,7 +162,7 @@ class TableFile:
 
     def _only_vector(self, lenient: bool) -> tuple[str, ...]:
         """Return the name of the one list column."""
-        vectors = [n for n in self.schema.names if _is_vector(self.schema.field(n).type)]
+        vectors = [n for n in self.schema.names if is_vector(self.schema.field(n).type)]
         if lenient and "x" in vectors:
             return ("x",)
         if not vectors:
@@ -243,7 +244,7 @@ class TableFile:
         if column.null_count:
             row = first_row + _first(column.is_null())
             raise SordineError(f"{self.path}: column {name!r} is empty in row {row}; every record needs its features")
-        if _is_vector(column.type):
+        if is_vector(column.type):
             length = self.shape[-1] if len(self.features) > 1 else int(np.prod(self.shape))
             if not pa.types.is_fixed_size_list(column.type):
                 other = pc.not_equal(pc.list_value_length(column), length)
@@ -284,12 +285,15 @@ def _first(mask: pa.Array) -> int:
     return int(np.flatnonzero(mask.to_numpy(zero_copy_only=False))[0])
 
 
-def _is_vector(kind: pa.DataType) -> bool:
-    if isinstance(kind, pa.FixedShapeTensorType):
-        return True
-    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
-    return False
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds lists of numbers."""
+    lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return lists and bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds records: lists of numbers, or tensors of one shape."""
+    return isinstance(kind, pa.FixedShapeTensorType) or is_list(kind)
 
 
 def _is_pictures(kind: pa.DataType) -> bool:
@@ -353,7 +357,7 @@ def read_table(
         source=source,
         check=False,
     )
-    notes += read_note(path, "sordine.extract").get("say", ())
+    notes += read_note(path, EXTRACT).get("say", ())
     rows_of = file.rows_of(x)
     return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=rows_of)
 
@@ -474,7 +478,7 @@ def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.Record
         Where the file exists without `force`, or cannot be written.
     """
     refuse_existing(Path(path), force)
-    plain = [f.name for f in schema if _is_vector(f.type)]
+    plain = [f.name for f in schema if is_vector(f.type)]
     # Parquet has no type under 32 bits: stored plain, a pixel would take four bytes. The option needs the leaf's name.
     pixels = [f"{n}.list.element" for n in plain if _is_pictures(schema.field(n).type)]
     rows = 0

@@ -20,6 +20,7 @@ from torch import Tensor
 from sordine.data.media.audio import read_clip
 from sordine.data.media.cache import Decoded, DecodedBlock, Decoder, blocks
 from sordine.data.media.kinds import FILE_NAME, Kind, Media
+from sordine.data.table import row_ids
 from sordine.errors import SordineError
 from sordine.features.rows import Encoded, batch_of, in_order
 from sordine.features.sources import CLIPS, RawTable, decoded, records_of, with_ids
@@ -184,7 +185,7 @@ class TableExtractor(Extractor):
                 if "id" in block.schema.names:
                     ids = block.column("id").cast(pa.string())
                 else:
-                    ids = pa.array([f"row-{row + i:07d}" for i in range(len(block))], pa.string())
+                    ids = pa.array(row_ids(len(block), row), pa.string())
                 return Encoded(batch_of(block, ids, fitted.encode(block, row), schema), len(block))
 
             return in_order(encode, source.blocks(), workers_of(run))

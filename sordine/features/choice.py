@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from sordine.data.layouts.registry import MOTION, check_layout, has_motion_files, open_media
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import WORDS, Kind, Media, kind_of
+from sordine.data.table_io import is_vector
 from sordine.errors import SordineError
 from sordine.features.sources import open_table, table_in
 from sordine.policy import Policy
@@ -127,12 +128,3 @@ def suggested(kinds: Collection[Kind] | None) -> str:
     if kinds is None:
         return "columns"
     return "encoder" if kinds and "audio" not in kinds else "logmel"
-
-
-def is_vector(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds vectors."""
-    if isinstance(kind, pa.FixedShapeTensorType):
-        return True
-    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return False
-    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))

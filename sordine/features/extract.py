@@ -24,7 +24,6 @@ from sordine.features.rows import checked, schema_of
 from sordine.features.sources import RawTable, fitted_beside, of_table, open_table, save_fitted, table_in
 from sordine.run import RUN_KEYWORDS, Run
 
-NOTE = "sordine.extract"
 NAMES_UP_TO = 5000  # numbers of a vector whose names are written to the metadata
 
 

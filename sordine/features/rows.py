@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sordine.data.table_io import feature_array, feature_type
+from sordine.data.table_io import EXTRACT, feature_array, feature_type
 from sordine.errors import SordineError
 from sordine.run import Run
-
-NOTE = b"sordine.extract"
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def schema_of(
     made = {"extractor": name, "version": tool.version, "options": options, "width": math.prod(shape), **note}
     copied = [pa.field(f.name, _plain(f.type)) for f in copied]
     return pa.schema(
-        [("id", pa.string()), *copied, ("x", feature_type(shape, dtype))], {NOTE: json.dumps(made).encode()}
+        [("id", pa.string()), *copied, ("x", feature_type(shape, dtype))], {EXTRACT: json.dumps(made).encode()}
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from sordine.data.table_io import is_list
 from sordine.errors import SordineError, nearest
 from sordine.features.base import Blocks, TableExtractor, TableMap
 from sordine.features.logmel import pooling
@@ -141,13 +142,8 @@ def _band_weights(bins: int, bands: int) -> np.ndarray:
     return np.stack(rows)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    nested = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return nested and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
-
-
 def _channels(schema: pa.Schema, features: tuple[str, ...], where: str) -> tuple[str, ...]:
-    lists = tuple(field.name for field in schema if _is_list(field.type))
+    lists = tuple(field.name for field in schema if is_list(field.type))
     for name in features:
         if name not in schema.names:
             raise SordineError(f"{where}: unknown column {name!r}; {nearest(name, lists or schema.names)}")

@@ -21,10 +21,10 @@ from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
 from sordine.data.table import LARGEST, Table
-from sordine.data.table_io import rows_at_once
+from sordine.data.table_io import is_vector, rows_at_once
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
-from sordine.features.choice import ExtractorChoice, is_media, is_motion, is_vector, suited_extractor, suited_to_media
+from sordine.features.choice import ExtractorChoice, is_media, is_motion, suited_extractor, suited_to_media
 from sordine.features.extract import ExtractOptions, extract
 from sordine.features.registry import EXTRACTORS
 from sordine.features.sources import of_table, open_table, table_in

@@ -10,11 +10,11 @@ import numpy as np
 
 from sordine.data.media.kinds import Media
 from sordine.data.table import Table
-from sordine.data.table_io import read_note
+from sordine.data.table_io import EXTRACT, read_note
 from sordine.errors import SordineError
 from sordine.features.augmentation.views import RawViews
 from sordine.features.base import NetworkExtractor, workers_of
-from sordine.features.extract import NOTE, ExtractOptions, open_source
+from sordine.features.extract import ExtractOptions, open_source
 from sordine.features.registry import make_extractor
 from sordine.features.sources import decoded, fitted_beside
 from sordine.models.training import Views
@@ -82,7 +82,7 @@ def raw_views(
 
 def _extractor_of(table: Path, weights: str | Path | None) -> tuple[str, NetworkExtractor]:
     # Name and extractor of a table that `extract` wrote, with the weights that were fitted then.
-    note = read_note(table, NOTE)
+    note = read_note(table, EXTRACT)
     if "kind" not in note:
         raise SordineError(f"{table}: raw views need a table that a network extracted from a media folder")
     name = note["extractor"]

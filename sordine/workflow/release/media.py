@@ -24,7 +24,7 @@ from sordine.data.media.kinds import FILE_NAME, WORDS, Media
 from sordine.data.media.write import strip, write_picture
 from sordine.data.record_digests import digests, owners
 from sordine.data.table import check_ids
-from sordine.data.table_io import TableFile, read_ids, read_note
+from sordine.data.table_io import EXTRACT, TableFile, read_ids, read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.keys import Key
@@ -140,7 +140,7 @@ def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], r
         f"released as themselves. Each file has the record's own "
         f"{', '.join(beside) if beside else 'split and no other column'}."
     )
-    if under := read_note(source.table, "sordine.extract").get("steady"):
+    if under := read_note(source.table, EXTRACT).get("steady"):
         run.log(
             f"The attacked vectors ignore {str(under).replace(',', ', ')}, and the files do not: audit this folder "
             "against the original one with another extractor."
