@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -222,11 +223,13 @@ def _resolved(job: Job, path: Path) -> Job:
     base = path.absolute().parent
     out = base / (job.out if job.out is not None else f"{path.stem}-out")
     absolute = {
-        name: base / value for name in ("source", "pool", "key", "weights") if (value := getattr(job, name)) is not None
+        name: _plain(base / value)
+        for name in ("source", "pool", "key", "weights")
+        if (value := getattr(job, name)) is not None
     }
     job = job.model_copy(update={**absolute, "out": out})
     if isinstance(job.audit, AuditPart) and job.audit.more is not None:
-        more = base / job.audit.more
+        more = _plain(base / job.audit.more)
         if not more.is_file():
             raise SordineError(f"{path.name}: audit.more: {more} does not exist")
         job = job.model_copy(update={"audit": job.audit.model_copy(update={"more": more})})
@@ -234,6 +237,12 @@ def _resolved(job: Job, path: Path) -> Job:
         if not getattr(job, name).exists():
             raise SordineError(f"{path.name}: {name}: {getattr(job, name)} does not exist")
     return job
+
+
+def _plain(path: Path) -> Path:
+    """The path without `..`, where that is the same file: behind a symbolic link it may be another one."""
+    short = Path(os.path.normpath(path))
+    return short if path.exists() and short.exists() and short.samefile(path) else path
 
 
 def _first(error: ValidationError) -> str:

@@ -456,9 +456,9 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
 
 def write_job(job: Job, path: Path) -> None:
     """Write a job file: every key that differs from its default, paths relative to the file's folder."""
-    folder = path.absolute().parent
+    folder = path.resolve().parent
     paths = {
-        name: Path(os.path.relpath(value, folder))
+        name: Path(os.path.relpath(value.parent.resolve() / value.name, folder))  # a link keeps its own name
         for name in ("source", "weights", "pool", "key")
         if (value := getattr(job, name)) is not None
     }

@@ -21,7 +21,7 @@ from sordine.run import Run
 from sordine.workflow import inspection
 from sordine.workflow.inspection import inspect
 from sordine.workflow.job import read_job
-from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, run_job
+from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, protect_job, run_job, write_job
 from sordine.workflow.stages import RECORDS, folder_of_job
 
 POLICY = Policy(("speaker",), ("word",))
@@ -118,6 +118,17 @@ def test_a_refused_protect_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SordineError, match="age"):
         protect(source, Policy(("sex",)), tmp_path / "empty", options)
     assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_job_file_in_a_linked_folder_names_its_source(table: Path) -> None:
+    (table.parent / "far" / "away").mkdir(parents=True)
+    (table.parent / "out").symlink_to(table.parent / "far" / "away")
+    for name in ("out", "plain"):
+        job = protect_job(table, POLICY)
+        (table.parent / name).mkdir(exist_ok=True)
+        write_job(job, table.parent / name / JOB)
+        assert read_job(table.parent / name / JOB).source.samefile(table)
+    assert read_job(table.parent / "plain" / JOB).source == table
 
 
 def test_unfinished_work_of_a_failed_job_stays(tmp_path: Path) -> None:
