@@ -159,7 +159,8 @@ def closing_lines(outcome: Outcome, policy: Policy, max_leakage: float | None) -
     if outcome.released is not None:
         lines.append(f"{outcome.released}: the release; only this folder may be shared")
     else:
-        limit = "" if max_leakage is None else f", or allow more than --max-leakage {max_leakage:g}"
+        larger = max_leakage is not None and max_leakage < 1
+        limit = f", or a larger --max-leakage than {max_leakage:g}" if larger else ""
         lines.append(
             f"Nothing was released. The report shows what still leaks. Try another method (-m) or another strength "
             f"(--option){limit}."

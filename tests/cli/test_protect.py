@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 from sordine.cli.app import main
+from sordine.cli.protect import closing_lines
 from sordine.data.table import Table
+from sordine.policy import Policy
+from sordine.workflow.job_runner import Outcome
 
 FAST = ("--budget", "quick", "-m", "leace")
 
@@ -80,6 +83,12 @@ def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "Nothing was released" in text
     assert "-m" in text
     assert (out / "report.html").is_file()
+
+
+@pytest.mark.parametrize(("limit", "advised"), [(None, False), (0.1, True), (1.0, False)])
+def test_a_larger_limit_is_advised_where_there_is_one(tmp_path: Path, limit: float | None, advised: bool) -> None:
+    lines = closing_lines(Outcome(tmp_path, None, None, withheld=True), Policy(("speaker",)), limit)
+    assert any("--max-leakage" in line for line in lines) == advised
 
 
 @pytest.mark.parametrize(
