@@ -32,7 +32,6 @@ from sordine.errors import SordineError
 from sordine.run import Run
 
 if TYPE_CHECKING:
-    from sordine.policy import Policy
     from sordine.workflow.job_runner import Outcome, ProtectOptions
 
 VERDICT_LINES = 4
@@ -123,7 +122,7 @@ def protect(given: ProtectCommandOptions) -> int:
     with given.console() as console:
         run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
         outcome = protect_source(given.source, policy, given.folder, options, run, force=given.force)
-        for line in closing_lines(outcome, policy, given.max_leakage):
+        for line in closing_lines(outcome, given.key, given.max_leakage):
             console.say(line)
     return FOUND if outcome.failed else DONE
 
@@ -146,8 +145,16 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
     )
 
 
-def closing_lines(outcome: Outcome, policy: Policy, max_leakage: float | None) -> list[str]:
-    """Return the verdict in at most four lines, where the results are, and what to do if nothing was released."""
+def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None) -> list[str]:
+    """Return the verdict in at most four lines, where the results are, and what to do if nothing was released.
+
+    Parameters
+    ----------
+    outcome
+        The result.
+    key, max_leakage
+        As the command got them.
+    """
     from sordine.workflow.job_runner import JOB, MODIFIER, PAGE
     from sordine.workflow.key_files import beside
 
@@ -165,6 +172,6 @@ def closing_lines(outcome: Outcome, policy: Policy, max_leakage: float | None) -
             f"Nothing was released. The report shows what still leaks. Try another method (-m) or another strength "
             f"(--option){limit}."
         )
-    lines.append(f"{beside(outcome.out / MODIFIER)}: the secret key; do not share it")
+    lines.append(f"{key or beside(outcome.out / MODIFIER)}: the secret key; do not share it")
     lines.append(f"{outcome.out / JOB}: what was done; sordine run repeats it")
     return lines

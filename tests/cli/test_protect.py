@@ -12,7 +12,6 @@ import yaml
 from sordine.cli.app import main
 from sordine.cli.protect import closing_lines
 from sordine.data.table import Table
-from sordine.policy import Policy
 from sordine.workflow.job_runner import Outcome
 
 FAST = ("--budget", "quick", "-m", "leace")
@@ -87,8 +86,16 @@ def test_what_leaks_is_not_released(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("limit", "advised"), [(None, False), (0.1, True), (1.0, False)])
 def test_a_larger_limit_is_advised_where_there_is_one(tmp_path: Path, limit: float | None, advised: bool) -> None:
-    lines = closing_lines(Outcome(tmp_path, None, None, withheld=True), Policy(("speaker",)), limit)
+    lines = closing_lines(Outcome(tmp_path, None, None, withheld=True), None, limit)
     assert any("--max-leakage" in line for line in lines) == advised
+
+
+def test_the_key_that_was_given_is_named(tmp_path: Path) -> None:
+    outcome = Outcome(tmp_path / "out", None, tmp_path / "out" / "release")
+    assert any(
+        line.startswith(f"{tmp_path / 'my.key'}: ") for line in closing_lines(outcome, tmp_path / "my.key", None)
+    )
+    assert any(line.startswith(f"{tmp_path / 'out'}") and ".key" in line for line in closing_lines(outcome, None, None))
 
 
 @pytest.mark.parametrize(
