@@ -91,8 +91,11 @@ def percent(value: float | None, missing: str = "-") -> str:
 
 
 def verdict(holds: bool, claim: str, undecided: bool = False) -> str:
-    """Return a line of a page on a claim: it holds, it does not, or the figures do not decide it."""
-    state = "holds" if holds else "not clearly" if undecided else "**does not hold**"
+    """Return a line of a page on a claim of a paper: reproduced, not reproduced, or not decided by the figures.
+
+    The words are not those of a report's verdict: a claim about a pretrained classifier is none about privacy.
+    """
+    state = "reproduced" if holds else "not clearly" if undecided else "**not reproduced**"
     return f"{state}: {claim}"
 
 

@@ -1,4 +1,4 @@
-"""Check the claims of the paper's tables: sentences that begin with "holds" or "does not hold"."""
+"""Check the claims of the paper's tables: sentences that begin with "reproduced" or "not reproduced"."""
 
 from __future__ import annotations
 

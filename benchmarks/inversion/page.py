@@ -54,7 +54,7 @@ One command measures the figures, stores them in `benchmarks/results/inversion.j
 `--on faces` selects a data set (synthetic faces need no `SORDINE_DATA`); `--page` writes the page alone. The
 paper's own data (CelebA, MS-Celeb-1M) and networks (VGG, of a depth that is not printed; OpenFace) were not
 available. The figures below are for stand-ins: other pictures, other networks and other sizes than the paper's.
-Compare the *shape* of a table; each section states whether it holds.
+Compare the *shape* of a table; each section states whether it is reproduced.
 
 **What was run.** Pictures of {size} x {size}. Preset `small`, narrowed for two shared cores: {fields}. Steps are
 moves of the encoder and are rounded to whole epochs{made}. The decoder moves {moves} times for each of them. The
@@ -76,13 +76,13 @@ decoder moves twice.
 **How to interpret it.** MCC: mean over the task's attributes, on T, of f. For the others, high is bad for privacy.
 Two rows are baselines: the *mean picture* (and the mean of C), and a decoder of the *task's true classes alone*,
 which any encoder that serves its task must preserve. A decoder with a worse result than these has failed, and its
-result describes the decoder, not the encoder. *Holds* compares the two figures as they are, from one seed. Where a
+result describes the decoder, not the encoder. *Reproduced* compares the two figures as they are, from one seed. Where a
 difference is small, the table of seeds shows how far seeds differ.
 """
 
 
 WHY = """
-**What does not hold, and why.** *lambda2 does not reproduce table 2.* Mean MCC falls as in the paper, but fresh
+**What is not reproduced, and why.** *lambda2 does not reproduce table 2.* Mean MCC falls as in the paper, but fresh
 decoders lose almost nothing, with two moves of the simulated decoder or with four. Face similarity is above that
 of lambda2 = 0 at every other value. PSNR and feature similarity are at most .012 dB and .006 under it, and at 10
 above it. SSIM alone ends lower, by .011 (two moves) and .016 (four). The encoder answers the greater weight by
@@ -228,15 +228,15 @@ def encoder_moves(found: Found) -> int:
 
 
 def summary() -> str:
-    """Return the number of lines that hold, by data set."""
+    """Return the number of claims that are reproduced, by data set."""
     counts = []
     for case in CASES.values():
         pair = rows_of(case, PAIR, figures)
         if len(pair) == 2:
             lines = list(worse(pair["1"], pair["2"], "x"))
-            good = sum(line.startswith("holds") for line in lines)
-            counts.append(f"- {case.sentence}: {good} of {len(lines)} lines of lambda1 = 1 against 0 hold.\n")
-    return "\n**Summary.**\n\n" + "".join(counts) if counts else ""
+            good = sum(line.startswith("reproduced") for line in lines)
+            counts.append(f"- {case.sentence}: {good} of {len(lines)} claims on lambda1 = 1 against 0.\n")
+    return "\n**Reproduced.**\n\n" + "".join(counts) if counts else ""
 
 
 def cell(value: float | None, digits: int = 3) -> str:

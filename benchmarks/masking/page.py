@@ -124,8 +124,8 @@ records.
 
 Curves of block and blur at equal face similarity are straight lines through their sizes or strengths and the
 original. Below the lowest similarity of block or blur the comparison uses its accuracy there, which favours it.
-*not clearly* in a verdict: neither the line nor its opposite holds, by two standard errors for accuracies, by means
-against single seeds for similarities.
+*not clearly* before a claim: the figures support neither the claim nor its opposite, by two standard errors for
+accuracies, by means against single seeds for similarities.
 
 {verdict}
 """

@@ -1,8 +1,8 @@
 """Conclusions from the measured figures and the contact sheets, written by hand."""
 
 VERDICT = """
-**What holds.** At equal face similarity the adversarial masker at K {compared} is more accurate than block and blur
-where the task lies in the middle of the picture (expression). This holds in all three seeds by the retrained
+**What is reproduced.** At equal face similarity the adversarial masker at K {compared} is more accurate than block
+and blur where the task lies in the middle of the picture (expression). This holds in all three seeds by the retrained
 classifier and, for hard releases, by the fixed classifier too: 60 to 98 %, where block and blur have 36 to 42 %.
 Where the task lies at the edge (hair), a black square of a tenth of the area reduces face similarity to .12 and
 leaves the hair, so there is little to gain. By the fixed classifier, hard releases at K 20 and {compared} are above
@@ -11,8 +11,8 @@ it, they are above the blur, and at most a point below the square. At equal K th
 fixed classifier, which is 22 to 25 points *more* accurate on hard releases with it at K {compared}. By the
 retrained classifier it costs .2 points of hair and 3.2 of expression.
 
-**What does not hold.** The paper reports *less* face similarity than without the adversary at equal K (.20 against
-.48 and .35 against .47). This is not reproduced. Over three seeds hard releases have .30 against .20 (hair) and .15
+**What is not reproduced.** The paper reports *less* face similarity than without the adversary at equal K (.20 against
+.48 and .35 against .47). Over three seeds hard releases have .30 against .20 (hair) and .15
 against .08 (expression); three of six pairs point one way and three the other. The contact sheets (seed 0) suggest
 why. Without the adversary the masker has no reason to preserve the appearance of the task. On expression it
 preserves the mouth of smiling faces, and specks of the face or strips at the border of others. On hair it does

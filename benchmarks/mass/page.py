@@ -21,7 +21,7 @@ One command measures the figures, stores them in `benchmarks/results/mass.jsonl`
 with {sources}. The same command runs the paper's own data ({own}): set their folders in
 `benchmarks/mass/paths.yaml`, and name them with `--on`. They were not available. The figures below are for
 stand-ins: other people, other pictures and other networks than the paper's. Compare the *shape* of a table; each
-section states whether it holds.
+section states whether it is reproduced.
 
 **How to interpret it.** *paper*: as printed. *pretrained*: the paper's protocol, accuracy (per cent) on unseen
 records of a classifier trained on originals and **never retrained**, the classifier that MaSS was trained against.
@@ -29,9 +29,10 @@ It does not measure privacy. *retrained*: accuracy on unseen released records of
 regression, nearest neighbours, trees, perceptron) trained on released records, in scenario A; for substitution, the
 worst of scenarios A, B and C for suppressed attributes. In brackets is its NAG: at 0 attackers infer nothing, at 1
 as much as from the originals. *baseline* is the share of the commonest class. The last row of some tables,
-*substitution*, is not in the paper: see [its page](../guide/methods/substitution.md).
+*substitution*, is not in the paper: see [its page](../guide/methods/substitution.md). Below a table, *reproduced*
+means that the *pretrained* figures behave as the paper's do. It says nothing of privacy.
 
-**What does not hold, and why.** An attribute that the suppressed one determines (FSDD's accent, EmoDB's gender)
+**What is not reproduced, and why.** An attribute that the suppressed one determines (FSDD's accent, EmoDB's gender)
 cannot be preserved unless it is named: the agnostic term then follows the speaker. In UTKFace age and race depend
 on each other (Cramer's V .24), so that suppressing the age removes part of the race too. Suppression alone costs
 little there, so the agnostic term has little to restore. AVLetters has 97 unseen records: three points are three

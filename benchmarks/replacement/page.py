@@ -39,8 +39,8 @@ NAMES = ("likelihood", "entropy", "ours")
 # Conclusions, written by hand from the figures and the contact sheets.
 _SMILING = """\
 **Summary.** From x, with classifiers and judges as fast as the generator, released pictures stay faces. At .01 the
-filter covers the mouth and some of the eyes, the generator draws a mouth again, and every claim holds, the order
-over two seeds. At .05 the filter removes most of the face (see the sheet of the first seed) and the generator
+filter covers the mouth and some of the eyes, the generator draws a mouth again, and every claim is reproduced, the
+order over two seeds. At .05 the filter removes most of the face (see the sheet of the first seed) and the generator
 redraws part of it: s' is inferred and no independent attribute changes with it, but utility falls, by 15 points in
 one seed and 7 in the other. At .005 the generator adds nothing against the retrained attacker. Alone it hides
 nothing at any budget: it moves pictures by .0015, whatever the budget. The paper's 54 % at .05, of 100 epochs of
