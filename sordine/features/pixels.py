@@ -18,13 +18,13 @@ from sordine.data.media.image import Pictures
 from sordine.data.media.kinds import Kind, Media
 from sordine.data.media.video import Clips
 from sordine.errors import SordineError
+from sordine.features.augmentation.operations import LUMA
 from sordine.features.base import Encode, NetworkExtractor, SourceKind
 from sordine.models.pretrained import Frozen, read_state
 from sordine.run import Run
 
 WIDEST = 4096  # numbers of a record before the projection; their covariance takes 8 bytes times the square
 BATCH, COLUMNS = 256, 64
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601, as Pillow's grey
 RANK = 1e-9  # share of the largest variance below which a component is rounding
 
 
@@ -97,7 +97,7 @@ class Pixels(NetworkExtractor):
             return x.flatten(1)
         real = torch.arange(x.shape[1], device=x.device) < lengths.clamp(1, x.shape[1])[:, None]
         share = (real / real.sum(dim=1, keepdim=True)).view(*real.shape, 1, 1)
-        grey = torch.einsum("btchw,c->bthw", x, torch.tensor(LUMINANCE, device=x.device))
+        grey = torch.einsum("btchw,c->bthw", x, torch.tensor(LUMA, device=x.device))
         still = (grey * share).sum(dim=1, keepdim=True)
         moving = ((grey - still).square() * share).sum(dim=1).sqrt()
         picture = still if self.grey else (x * share.unsqueeze(2)).sum(dim=1)

@@ -10,10 +10,10 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from sordine.data.media.kinds import FILE_NAME
 from sordine.errors import SordineError, nearest
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-FILE_NAME = "file_name"
 
 # 007 and +1 are names, not numbers, and so is anything of more than 18 digits.
 _INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"

@@ -31,7 +31,7 @@ MAX_BYTES = 1 << 30  # frames of one video in memory
 MAX_PIXELS = 1 << 26  # of one frame in the file
 
 # A playlist with the suffix of a video would make the demuxer open other files and addresses; this prevents it.
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv"}
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv"}
 
 
 def read_frames(path: str | Path, height: int, width: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     av = _pyav()
     try:
         # Absolute, because a colon in a relative name would be taken as the end of a protocol name.
-        with av.open(str(path.absolute()), mode="r", options=_OPTIONS) as container:
+        with av.open(str(path.absolute()), mode="r", options=OPTIONS) as container:
             yield container, _stream(av, container)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from None
@@ -303,7 +303,7 @@ def _decoded(path: Path) -> Generator[VideoFrame, None, None]:
     try:
         _check_length(path)
         # Absolute, because a colon in a relative name would be taken as the end of a protocol name.
-        with av.open(str(path.absolute()), mode="r", options=_OPTIONS) as container:
+        with av.open(str(path.absolute()), mode="r", options=OPTIONS) as container:
             stream = _stream(av, container)
             if max((entry.pos + entry.size for entry in stream.index_entries), default=0) > path.stat().st_size:
                 raise ValueError("it is truncated")

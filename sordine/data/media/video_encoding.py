@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sordine.data.media.cache import NotInstalled
+from sordine.data.media.video import OPTIONS
 from sordine.errors import SordineError
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
-# A playlist with the suffix of a video would make the demuxer open other files and addresses.
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv"}
 # The units of an H.264 stream that make pictures, by type (H.264, table 7-1). The others contain texts of the encoder
 # or the camera: supplemental information, filler, and data of applications. H.265 is encoded again: an MP4 may have
 # such texts in a header beside the stream, which no filter changes.
@@ -189,7 +188,7 @@ def _add_sound(source: Path, target: AudioStream, out: OutputContainer) -> None:
 
 def _open(path: Path) -> InputContainer:
     # Absolute, because a colon in a relative name would be taken as the end of a protocol name.
-    container: InputContainer = _pyav().open(str(Path(path).absolute()), options=_OPTIONS)
+    container: InputContainer = _pyav().open(str(Path(path).absolute()), options=OPTIONS)
     return container
 
 

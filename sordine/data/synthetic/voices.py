@@ -357,7 +357,6 @@ def _tract(source: np.ndarray, formants: np.ndarray, ring: float, rate: int, hop
     radius = np.exp(-np.pi * (50 + 0.04 * hz) / rate)
     turn = 2 * radius * np.cos(2 * np.pi * hz / rate)
     # Long enough for the slowest resonance to decay; a whole number of hops, so that windows add up in rows.
-    # rows.
     window, hops = 4 * hop, 16
     length = hops * hop
     back = np.exp(-2j * np.pi * np.fft.rfftfreq(length))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from sordine.features.augmentation.operations import LUMA
+
 NEIGHBOURHOOD = 9  # side, in pixels, of the square in which local contrast is computed
 SOFTEST = 0.05  # added to a neighbourhood's deviation; black and white differ by 4
 QUIETEST = 1e-8  # added to a band's power: above the rounding noise of 16-bit samples
