@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from sordine.errors import SordineError, WriteError
 
 KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
@@ -109,6 +107,8 @@ def locked(path: Path, message: str) -> Iterator[None]:
     SordineError
         With `message`, where another process holds the lock.
     """
+    import filelock  # not where this module is imported, so that the command line starts fast
+
     lock = filelock.FileLock(path)
     try:
         lock.acquire(blocking=False)

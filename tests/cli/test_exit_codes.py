@@ -41,7 +41,7 @@ def test_as_a_module_it_ends_with_the_same_code() -> None:
 
 
 def test_help_is_light() -> None:
-    heavy = "torch numpy scipy pyarrow pandas sklearn matplotlib rich"
+    heavy = "torch numpy scipy pyarrow pandas sklearn matplotlib rich pydantic filelock"
     check = (
         "import sys; from sordine.cli.app import main; main(['--help']); "
         f"print(*[m for m in '{heavy}'.split() if m in sys.modules], file=sys.stderr)"
