@@ -120,7 +120,7 @@ def without_modifier(
         hypotheses.append(("units", units.codes, units.classes))
 
     def attack(split: Split, k: int) -> dict[str, Candidate]:
-        name = split.test.tobytes() + split.train.tobytes()
+        name = split.digest
         if name not in cache:
             cache[name] = {}
             for what, codes, stands_for in hypotheses:
@@ -163,7 +163,7 @@ def with_modifier(
         hypotheses.append(("units", units.codes, units.classes))
 
     def attack(split: Split, k: int) -> dict[str, Candidate]:
-        name = split.test.tobytes() + split.train.tobytes()
+        name = split.digest
         if name not in cache:
             cache[name] = {}
             for what, codes, stands_for in hypotheses:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sordine.data.record_digests import digests, owners
 from sordine.data.table import Table, blocks_of
+from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Flaw
 from sordine.metrics.accuracy import majority
 from sordine.metrics.nag import wilson
@@ -45,10 +46,9 @@ def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray
     unchanged = (np.asarray(after, np.float32) == np.asarray(before.x, np.float32)).reshape(len(after), -1).all(1)
     if unchanged.mean() > UNTOUCHED:
         message = (
-            f"{100 * unchanged.mean():.1f} % of the records are released unchanged ({unchanged.sum():,} of "
-            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit "
-            f"with more "
-            "records, or use other people's (--pool)."
+            f"{percent(unchanged.mean())} of the records are released unchanged ({unchanged.sum():,} of "
+            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit with "
+            "more records, or use other people's (--pool)."
         )
         flaws.append(Flaw("own-copy", "leak", message))
         if unchanged.mean() > 0.5:  # the class of the copied original is then the record's own
@@ -73,9 +73,8 @@ def _classes_of_copies(
         if low > baseline:
             where = "records of the fit" if side else "unseen records"
             message = (
-                f"Released records are copies of originals. {100 * accuracy:.1f} % of the {where} became a "
-                f"copy from their "
-                f"own class of `{s}` (baseline: {100 * baseline:.1f} %). An attacker needs no training to use that."
+                f"Released records are copies of originals. {percent(accuracy)} of the {where} became a copy from "
+                f"their own class of `{s}` (baseline: {percent(baseline)}). An attacker needs no training to use that."
             )
             flaws.append(Flaw("own-class", "leak", message, attribute=s))
     return flaws
@@ -91,9 +90,8 @@ def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False
     original, released
         The two tables. Only originals whose vector occurs once count.
     by_order
-        Whether records were matched by row number. Then more than 5 % of copies are enough, and doubt counts
-        against the
-        release.
+        Whether records were matched by row number. Then more than 5 % of copies are enough, and doubt counts against
+        the release.
     """
     if original.shape != released.shape:
         return []
@@ -110,8 +108,7 @@ def copies_elsewhere(original: Table, released: Table, *, by_order: bool = False
     if drawn >= FEWEST and n - len(each) >= drawn / 2:
         return []
     message = (
-        f"{n:,} of {len(released):,} released records are exact copies of originals, each about once, but "
-        f"were matched with "
-        "other records. The originals themselves are released in another order."
+        f"{n:,} of {len(released):,} released records are exact copies of originals, each about once, but were matched "
+        "with other records. The originals themselves are released in another order."
     )
     return [Flaw("copies", "leak", message)]

@@ -122,10 +122,7 @@ def _headline(q: _Question, scenarios: int) -> Headline:
     # The luckiest of many attacks is above the baseline even without leakage. So all of them share the 5 %.
     tested = after.results[0].truth.size
     luck = wilson(after.accuracy * tested, tested, 1 - 0.05 / (len(q.after) * scenarios))
-    fairest = [max(side, key=lambda a: a.balanced) for side in (q.before, q.after)]
-    shares["balanced_nag"] = _compare(fairest[0], fairest[1], q.classes, _paired(fairest[0], fairest[1]))[
-        "balanced_nag"
-    ]
+    shares["balanced_nag"] = _balanced_nag(*(max(side, key=lambda a: a.balanced) for side in (q.before, q.after)))
     headline = Headline(
         attribute=q.attribute,
         role=q.role,
@@ -162,8 +159,6 @@ def _compare(before: _Attack, after: _Attack, classes: int, paired: tuple[float,
     was, now = before.accuracy, after.accuracy
     interval = nag_interval(now, was, baseline, n, correlation=paired, classes=classes)
     share = nag(now, was, baseline) if nag_is_defined(was, baseline, n) else None
-    present = len(np.unique(truth))
-    balanced_known = nag_is_defined(before.balanced, 1 / present, n)
     return {
         "before": was,
         "after": now,
@@ -173,9 +168,17 @@ def _compare(before: _Attack, after: _Attack, classes: int, paired: tuple[float,
         "high": None if interval is None else interval[1],
         "before_interval": wilson(was * n, n),
         "after_interval": wilson(now * n, n),
-        "balanced_nag": balanced_nag(after.balanced, before.balanced, present) if balanced_known else None,
+        "balanced_nag": _balanced_nag(before, after),
         "records": n,
     }
+
+
+def _balanced_nag(before: _Attack, after: _Attack) -> float | None:
+    truth = before.results[0].truth
+    present = len(np.unique(truth))
+    if not nag_is_defined(before.balanced, 1 / present, len(truth)):
+        return None
+    return balanced_nag(after.balanced, before.balanced, present)
 
 
 def percent(share: float) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from sordine.attacks.results import ExactFinding, Finding
+from sordine.evaluation import headlines
 from sordine.evaluation.report import Cloud, Headline
 
 TOP_CLASSES = 8  # distinguishable colours; further classes share one
@@ -23,8 +24,11 @@ BEYOND = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0)  # how far beyond 
 
 
 def percent(share: float | None) -> str:
-    """Return a share as a percentage with one decimal; 'unknown' for None."""
-    return "unknown" if share is None else f"{100 * share + 0.0:.1f}\u00a0%".replace("-0.0", "0.0").replace("-", "−")
+    """Return a share as the page shows it: with its sign and a no-break space; 'unknown' for None."""
+    if share is None:
+        return "unknown"
+    sign = "−" if round(100 * share, 1) < 0 else ""
+    return sign + headlines.percent(abs(share)).replace(" ", "\u00a0")
 
 
 def clipped(nag: float | None) -> str:
@@ -216,7 +220,7 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
     plot = max(280, line * n)
     left, width = 9.0, 50.0
     right = max(1.0, reach([(worst.nag, worst.high)]))
-    highest = max(1.0, reach([(_or(h.nag, 0.0), h.high) for h in points])) if points else 1.0
+    highest = max(1.0, reach([(known_or(h.nag, 0.0), h.high) for h in points])) if points else 1.0
 
     def y_of(utility: float) -> float:
         return top + (1 - min(max(utility / highest, 0.0), 1.0)) * plot
@@ -226,7 +230,7 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
 
     grid = grid_marks(Frame(left, width, top, plot), x_of, y_of, (0.0, right), (0.0, highest))
     x = left + width * min(max(worst.nag / right, 0.0), 1.0)
-    low, high = _or(worst.low, worst.nag), _or(worst.high, worst.nag)
+    low, high = known_or(worst.low, worst.nag), known_or(worst.high, worst.nag)
     band = (
         f'<rect class="band {tone}" x="{x_of(low)}" y="{top}" height="{plot}" '
         f'width="{width * (min(max(high / right, 0.0), 1.0) - min(max(low / right, 0.0), 1.0)):.2f}%">'
@@ -234,7 +238,7 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
         f'<line class="level {tone}{" shaky" if worst.attribute in shaky else ""}" '
         f'x1="{x:.2f}%" x2="{x:.2f}%" y1="{top}" y2="{top + plot}"/>'
     )
-    lanes = _lanes([(y_of(h.nag or 0.0), y_of(_or(h.high, h.nag)), y_of(_or(h.low, h.nag))) for h in points])
+    lanes = _lanes([(y_of(h.nag or 0.0), y_of(known_or(h.high, h.nag)), y_of(known_or(h.low, h.nag))) for h in points])
     step = min(1.4, 20.0 / max([1, *lanes]))
     marks = []
     for i, (h, label_y) in enumerate(
@@ -276,7 +280,8 @@ def _named_point(
     )
 
 
-def _or(value: float | None, other: float | None) -> float:
+def known_or(value: float | None, other: float | None) -> float:
+    """Return the value, the other where it is None, and 0 where both are."""
     return (other or 0.0) if value is None else value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from sordine.evaluation.comparison import settings, short, strip
-from sordine.evaluation.page.charts import Frame, clipped, end, grid_marks, reach, span
+from sordine.evaluation.page.charts import Frame, clipped, end, grid_marks, known_or, reach, span
 from sordine.evaluation.page.page import environment, style
 from sordine.evaluation.report import Comparison, Curve, Point
 
@@ -43,7 +43,7 @@ def comparison_page(found: Comparison) -> str:
             beyond=any(
                 v > 1
                 for _, _, p in _spots(found)
-                for v in (_or(p.leakage_high, p.leakage), _or(p.utility_high, p.utility))
+                for v in (known_or(p.leakage_high, p.leakage), known_or(p.utility_high, p.utility))
             ),
             unlike=UNLIKE,
             measure="Leakage" if suppressed else "NAG",
@@ -69,7 +69,7 @@ def _rows(curve: dict[str, Any]) -> list[dict[str, Any]]:
 def plane(found: Comparison) -> Markup:
     """Return the chart: leakage to the right, utility upwards. Curves are joined, undominated points have rings."""
     spots = _spots(found)
-    least = min(_or(p.utility_low, p.utility) for _, _, p in spots)
+    least = min(known_or(p.utility_low, p.utility) for _, _, p in spots)
     right = reach([(p.leakage or 0.0, p.leakage_high) for _, _, p in spots])
     top = max(1.0, reach([(p.utility or 0.0, p.utility_high) for _, _, p in spots]))
     bottom = 1 - end(1 - least) if least < 1 else 0.95
@@ -93,8 +93,8 @@ def plane(found: Comparison) -> Markup:
             ]
     for (i, curve, p), label in zip(spots, labels, strict=True):
         x, y = x_of(p.leakage or 0.0), y_of(p.utility or 0.0)
-        across = (x_of(_or(p.leakage_low, p.leakage)), x_of(_or(p.leakage_high, p.leakage)))
-        upright = (y_of(_or(p.utility_high, p.utility)), y_of(_or(p.utility_low, p.utility)))
+        across = (x_of(known_or(p.leakage_low, p.leakage)), x_of(known_or(p.leakage_high, p.leakage)))
+        upright = (y_of(known_or(p.utility_high, p.utility)), y_of(known_or(p.utility_low, p.utility)))
         text = (
             f"{curve.method}, {settings(curve, p)}: leakage {clipped(p.leakage)} "
             f"({span(p.leakage_low, p.leakage_high)}), "
@@ -181,10 +181,6 @@ def _labels(spots: Sequence[tuple[float, float, str]]) -> list[str]:
         else:
             made.append("")
     return made
-
-
-def _or(value: float | None, other: float | None) -> float:
-    return (other or 0.0) if value is None else value
 
 
 def _cut(name: str, most: int) -> str:

@@ -252,9 +252,9 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
         result.append(
             f"Several records of one {unit} give away more than one record: an attacker that {ATTACKERS[worst.knows]} "
             f"infers `{attribute}` from {many(worst.k)} released records of one `{worst.unit}` in "
-            f"{100 * worst.after:.1f} % of cases"
-            + "".join(f", and from one record in {100 * f.after:.1f} %" for f in single)
-            + f" (baseline: {100 * worst.guess:.1f} %). {ADVICE}"
+            f"{percent(worst.after)} of cases"
+            + "".join(f", and from one record in {percent(f.after)}" for f in single)
+            + f" (baseline: {percent(worst.guess)}). {ADVICE}"
         )
     return result
 
