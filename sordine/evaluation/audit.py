@@ -180,9 +180,8 @@ def _select(case: _Case, known: _Release, options: AuditOptions, budget: Budget)
     selection = _sample(case, fitted, how, most)
     if selection.sampled and most < budget.max_records:
         case.notes.append(
-            f"At most {most:,} records on each side are attacked instead of {budget.max_records:,}, because "
-            f"records of this "
-            "width need much memory."
+            f"At most {most:,} records on each side are attacked instead of {budget.max_records:,}, because records "
+            "of this width need much memory."
         )
     return selection
 
@@ -301,8 +300,7 @@ def _attack_options(table: Table, budget: Budget) -> dict[str, Any]:
     return found
 
 
-# ----------------------------------------------------------------------------------------------- sections and the
-# report
+# ----------------------------------------------------------------------------------------------- sections and report
 
 
 def _run_sections(

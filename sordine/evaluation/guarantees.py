@@ -49,9 +49,7 @@ def _discrete(e: ExactFinding) -> str:
     bound = percent(optimal_accuracy_bound(e.accuracy, e.records))
     return (
         f"Proved: no attacker with the modifier but without the key predicts {names} from one release of one "
-        f"record{beside} with an accuracy above {bound} (baseline: {percent(e.guess)}). This assumes that "
-        f"nothing was fitted "
-        f"on the {e.records:,} unseen records, and that further records come from the same source. The bound "
-        f"is wrong for at "
-        "most one of twenty samples of unseen records. More unseen records make it tighter."
+        f"record{beside} with an accuracy above {bound} (baseline: {percent(e.guess)}). This assumes that nothing "
+        f"was fitted on the {e.records:,} unseen records, and that further records come from the same source. The "
+        "bound is wrong for at most one of twenty samples of unseen records. More unseen records make it tighter."
     )

@@ -117,8 +117,7 @@ def read_pair(
     """Open two table files.
 
     Feature columns are matched by name; another order is logged. Records are matched by id. Without ids they are
-    matched as in
-    `sordine.data.matching.same_records`; the log and the original table's notes say how.
+    matched as in `sordine.data.matching.same_records`; the log and the original table's notes say how.
 
     Parameters
     ----------
@@ -205,9 +204,8 @@ def extract_pair(
     Raises
     ------
     SordineError
-        If a folder cannot be opened, no name is in both, records are frames of videos, or the extractor is
-        made to hide an
-        attribute (`steady`).
+        If a folder cannot be opened, no name is in both, records are frames of videos, or the extractor is made to hide
+        an attribute (`steady`).
     """
     run = run or Run()
     _refuse_hidden(extractor, options)
@@ -331,8 +329,7 @@ def _missing(of: Media, other: Media, names: Iterable[str]) -> str | None:
     count = "1 file" if len(names) == 1 else f"{len(names):,} files"
     return (
         f"{count} of {of.root.name} left out: no file of the same name could be decoded in {other.root.name} "
-        f"(the first: "
-        f"{names[0]!r})"
+        f"(the first: {names[0]!r})"
     )
 
 

@@ -74,9 +74,8 @@ def judge_contributions(
     leaks
         A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, is above the limit.
     holds
-        For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at
-        most the limit.
-        The title states the largest of these figures.
+        For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at most the
+        limit. The title states the largest of these figures.
     unclear
         Anything else, also a baseline accuracy on too few records.
 

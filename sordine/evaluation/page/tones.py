@@ -25,9 +25,8 @@ ROLES: dict[str, tuple[str, str]] = {
 def tone(found: Headline | Finding, at_chance: bool, limit: float) -> str:
     """Return the colour of the accuracy on released records: good, bad, plain (watched) or unsure.
 
-    A suppressed attribute follows the rule of `verdict.judge`: it is good where the leakage that cannot be
-    excluded is at
-    most the limit.
+    A suppressed attribute follows the rule of `verdict.judge`: it is good where the leakage that cannot be excluded is
+    at most the limit.
     """
     if found.nag is None or (isinstance(found, Headline) and found.role != "suppress" and found.overtaken):
         return "unsure"

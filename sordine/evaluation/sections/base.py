@@ -129,9 +129,8 @@ class Section:
     """One section of the report.
 
     A section from outside the package subclasses this and calls `SECTIONS.register(name, cls)`. Its finding (a
-    dataclass,
-    or a tuple of dataclasses) is written to the report's JSON under `sections.<name>`, and its template is shown
-    on the page.
+    dataclass, or a tuple of dataclasses) is written to the report's JSON under `sections.<name>`, and its template is
+    shown on the page.
 
     Attributes
     ----------

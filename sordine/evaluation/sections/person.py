@@ -227,11 +227,9 @@ def contribution(
 ) -> Contribution:
     """Return what pooled records add to the verdict.
 
-    The level is unchanged: it describes single records, and a release does not say which belong together. The
-    title gets a
-    clause where pooled records clearly give away more than the limit. Where units are not persons there is no
-    clause: if
-    records share a class by construction, an attacker may know that class already.
+    The level is unchanged: it describes single records, and a release does not say which belong together. The title
+    gets a clause where pooled records clearly give away more than the limit. Where units are not persons there is no
+    clause: if records share a class by construction, an attacker may know that class already.
     """
     worst = clearly(found, headlines, limit) if units_are_persons else None
     return Contribution(
@@ -262,9 +260,8 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
 def clearly(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> PersonFinding | None:
     """Return the largest leakage from pooled records that is clearly larger than from one record, or None.
 
-    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the
-    limit. It also
-    lies above the upper end for one record by the same attacker, or, where that is unknown, above the headline's.
+    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the limit. It
+    also lies above the upper end for one record by the same attacker, or, where that is unknown, above the headline's.
     """
     return _worst(_more_than_one(found, headlines, limit))
 

@@ -129,11 +129,9 @@ def reconstruct(
     """Rebuild pictures from released records, and compare them with the originals.
 
     Decoders learn from pairs of released and original records of the fit and are tested on the others. Released
-    pictures
-    are compared as they are, too. With a modifier there is also a white-box attack on few records, and a decoder that
-    mirrors its encoder, if it has one. At most 4,000 pairs and 500 tested records. In the inversion paper the
-    attacker learns
-    from X2 alone; here it learns from all records of the fit.
+    pictures are compared as they are, too. With a modifier there is also a white-box attack on few records, and a
+    decoder that mirrors its encoder, if it has one. At most 4,000 pairs and 500 tested records. In the inversion paper
+    the attacker learns from X2 alone; here it learns from all records of the fit.
 
     Parameters
     ----------

@@ -58,8 +58,7 @@ def verification_sentence(found: Sequence[VerificationFinding]) -> str:
     worst = min(found, key=lambda f: f.after)
     cannot = "cannot tell" if worst.after_interval[1] >= CHANCE else "can tell"
     return (
-        f"The modifier was not fitted on any record of these persons. An attacker {cannot} whether two "
-        f"released records "
-        f"belong to one person. Its equal error rate is {percent(worst.after)}; guessing gives 50 % and the originals "
-        f"give {percent(worst.before)}."
+        f"The modifier was not fitted on any record of these persons. An attacker {cannot} whether two released "
+        f"records belong to one person. Its equal error rate is {percent(worst.after)}; guessing gives 50 % and the "
+        f"originals give {percent(worst.before)}."
     )
