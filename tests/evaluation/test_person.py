@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sordine.attacks.budget import Budget
 from sordine.attacks.output_distribution import drawn_outputs, output_distribution, redrawn, released_under
-from sordine.attacks.results import LinkageFinding, PersonFinding
+from sordine.attacks.results import LinkageFinding, PersonFinding, VerificationFinding
 from sordine.cli.console import Console
 from sordine.data.table import Table
 from sordine.errors import SordineError
@@ -27,6 +27,7 @@ from sordine.evaluation.sections.linkability import linkage_sentence
 from sordine.evaluation.sections.person import clearly, contribution, pooling_sentence, sentences
 from sordine.evaluation.sections.registry import findings
 from sordine.evaluation.sections.sample import unit_of
+from sordine.evaluation.sections.verification import verification_sentence
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
 from sordine.methods.noise import NoiseModifier
@@ -226,10 +227,10 @@ def test_matching_is_one_line_on_the_console(capsys: pytest.CaptureFixture[str])
     found = audit(t, r, POLICY, modifier=modifier, budget=budget, options=AuditOptions(pretrained=False))
     assert found.linkage
     Console().verdict(found)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds" in line and "originals" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "have the originals" in line]
     assert "the right `speaker` for" in line
     Console().verdict(replace(found, linkage=()))
-    assert "originals finds" not in capsys.readouterr().out
+    assert "the right `speaker`" not in capsys.readouterr().out
 
 
 def test_what_matching_says() -> None:
@@ -247,6 +248,17 @@ def test_what_matching_says() -> None:
     assert "22.0 %" in sentence
     assert "This matters" not in sentence
     assert "`" not in linkage_sentence((replace(f, unit=None, unit_top1=None, unit_guess=None),))
+
+
+def test_a_failed_verification_is_no_proof() -> None:
+    f = VerificationFinding("speaker", "discriminant", 0.04, 0.47, (0.03, 0.05), (0.45, 0.5), 10, 20000)
+    clear = replace(f, space="standardised", after=0.31, after_interval=(0.29, 0.33))
+    failed, found = verification_sentence((f,)), verification_sentence((f, clear))
+    assert "did not recognise" in failed
+    assert "47.0 %" in failed
+    assert "These attacks recognise" in found
+    assert "31.0 %" in found
+    assert verification_sentence(()) == ""
 
 
 def test_a_channel_that_tells_nothing_adds_nothing() -> None:

@@ -14,12 +14,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sordine.attacks.results import ReconstructionFinding
 from sordine.cli.app import main
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report import Sheet
 from sordine.evaluation.report_json import from_json, read_report, to_json
+from sordine.evaluation.sections.reconstruction import above
 from sordine.evaluation.sections.sheets import SHEET_BYTES, reconstruction_sheet, sheets, with_class
 from sordine.keys import Key
 from sordine.methods.registry import load
@@ -257,3 +259,12 @@ def test_classes_that_are_put_in_stand_by_their_names():
     for name in ("filtered", "s' = 7", "nobody: s' = 0"):
         assert with_class(name, one, table) == name
     assert with_class("s' = 0", two, table) == "s' = 0"
+
+
+def test_a_reconstruction_is_compared_with_the_mean_picture_and_no_more() -> None:
+    f = ReconstructionFinding("decoder", 14.5, 0.30, 12.0, 0.25)
+    sentences = [above(replace(f, psnr=psnr, ssim=ssim)) for psnr, ssim in ((14.5, 0.3), (9.0, 0.2), (12.04, 0.25))]
+    assert "2.5 dB above that of the mean picture (14.5 dB; mean picture: 12.0 dB). The SSIM is higher" in sentences[0]
+    assert "3.0 dB below that of the mean picture (9.0 dB; mean picture: 12.0 dB). The SSIM is not" in sentences[1]
+    assert "not above that of the mean picture" in sentences[2]
+    assert "last bit" in above(replace(f, psnr=None))

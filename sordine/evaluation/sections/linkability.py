@@ -74,13 +74,13 @@ def linkage_sentence(found: Sequence[LinkageFinding]) -> str:
     above_chance = [f for f in found if f.low > f.chance]
     if not above_chance:
         result = (
-            "An attacker that holds the originals cannot match them with the released records better than by chance"
+            "These attackers have the originals, but did not match them with the released records better than by chance"
         )
     else:
         worst = max(above_chance, key=lambda f: f.top1)
         side = "records of the fit" if worst.on == "fitted" else "unseen records"
         result = (
-            f"An attacker that holds {worst.candidates:,} originals finds the right one for {percent(worst.top1)} of "
+            f"An attacker that has {worst.candidates:,} originals finds the right one for {percent(worst.top1)} of "
             f"the released records ({side}; chance: {percent(worst.chance)})"
         )
     by_unit = [(f, f.unit_top1, f.unit_guess) for f in found if f.unit_top1 is not None and f.unit_guess is not None]
@@ -94,4 +94,4 @@ def linkage_sentence(found: Sequence[LinkageFinding]) -> str:
             f"{percent(guess)}{'; chance can explain the difference' if luck else ''})"
         )
         matters |= not luck
-    return result + (". This matters if others may hold the originals." if matters else ".")
+    return result + (". This matters if others may have the originals." if matters else ".")

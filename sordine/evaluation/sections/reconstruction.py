@@ -263,13 +263,6 @@ def above(found: ReconstructionFinding) -> str:
     gain, structure = found.psnr - found.baseline_psnr, found.ssim - found.baseline_ssim
     figures = f"{found.psnr:.1f} dB; mean picture: {found.baseline_psnr:.1f} dB".replace("-", "−")
     likeness = f"{found.ssim:.2f}; mean picture: {found.baseline_ssim:.2f}".replace("-", "−")
-    if round(gain, 1) > 0:
-        words = f"{name}: the PSNR is {gain:.1f} dB above that of the mean picture ({figures})"
-    elif round(gain, 1) < 0:
-        words = (
-            f"{name}: the PSNR is {-gain:.1f} dB below that of the mean picture ({figures}), so the pixels give "
-            "nothing away"
-        )
-    else:
-        words = f"{name}: the PSNR is not above that of the mean picture ({figures})"
+    by = f"{abs(gain):.1f} dB {'above' if gain > 0 else 'below'}" if round(gain, 1) else "not above"
+    words = f"{name}: the PSNR is {by} that of the mean picture ({figures})"
     return f"{words}. The SSIM is {'' if round(structure, 2) > 0 else 'not '}higher ({likeness})."

@@ -56,9 +56,9 @@ def verification_sentence(found: Sequence[VerificationFinding]) -> str:
     if not found:
         return ""
     worst = min(found, key=lambda f: f.after)
-    cannot = "cannot tell" if worst.after_interval[1] >= CHANCE else "can tell"
+    recognise = "did not recognise" if worst.after_interval[1] >= CHANCE else "recognise"
     return (
-        f"The modifier was not fitted on any record of these persons. An attacker {cannot} whether two released "
-        f"records belong to one person. Its equal error rate is {percent(worst.after)}; guessing gives 50 % and the "
-        f"originals give {percent(worst.before)}."
+        f"The modifier was not fitted on any record of these persons. These attacks {recognise} that two released "
+        f"records belong to one person. Their lowest equal error rate is {percent(worst.after)}; guessing gives 50 % "
+        f"and the originals give {percent(worst.before)}."
     )
