@@ -269,7 +269,7 @@ def _opened(
         media = open_media(source, layout, layout_options)
         columns = media.records.drop_columns([c for c in (FILE_NAME, FRAME, "id") if c in media.records.column_names])
         columns = columns.append_column("id", pa.array(media.ids, pa.string()))
-        table = _labels_only(columns, named, source.name)
+        table = labels_only(columns, named, source.name)
         return media.kind, replace(table, notes=(*media.notes, *table.notes)), suited_to_media(media), 0
     choice = suited_extractor(source, policy, layout=layout, layout_options=layout_options)
     if features or choice.name is None:
@@ -281,11 +281,36 @@ def _opened(
         opened = open_table(table_in(source) if source.is_dir() else source)
     columns = pa.Table.from_batches(list(opened.blocks()), opened.schema)
     columns = columns.drop_columns([f.name for f in opened.schema if is_vector(f.type)])
-    return "table", _labels_only(columns, named, source.name), choice, _infinite(columns, named)
+    return "table", labels_only(columns, named, source.name), choice, _infinite(columns, named)
 
 
-def _labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
-    """The labels, split and groups of records whose vectors are not made yet."""
+def check_raw_table(path: Path, policy: Policy) -> None:
+    """Check the policy against a raw table. Only the suppressed and preserved columns are held in memory.
+
+    Raises
+    ------
+    SordineError
+        Where a column is missing, or `Table.require` refuses its labels.
+    """
+    opened = open_table(path)
+    policy.resolve(opened.schema.names)
+    checked = Policy(policy.suppress, policy.preserve, ())
+    names = list(checked.named)
+    schema = pa.schema([opened.schema.field(name) for name in names])
+    columns = pa.Table.from_batches([block.select(names) for block in opened.blocks()], schema)
+    labels_only(columns, names, path.name).require(checked)
+
+
+def labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
+    """Return the labels, split and groups of records whose vectors are not made yet; x is one zero for each record.
+
+    Parameters
+    ----------
+    columns
+        Columns without vectors.
+    named, source
+        Attributes that the policy names, and the source's name.
+    """
     cache_folder().mkdir(parents=True, exist_ok=True)
     x = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(columns.num_rows, np.float32)), 1)
     while "x" in columns.column_names:

@@ -16,16 +16,17 @@ from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import read_report, write_report
-from sordine.features.choice import suited_extractor
+from sordine.features.choice import is_media, is_motion, suited_extractor
 from sordine.features.extract import ExtractOptions
 from sordine.features.registry import EXTRACTORS, make_extractor
-from sordine.features.sources import fitted_beside
+from sordine.features.sources import fitted_beside, table_in
 from sordine.keys import Key
 from sordine.methods.registry import METHODS, load, make
 from sordine.models.modifier import versions
 from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, accepts_run_keywords, check_device, silent
 from sordine.workflow import pipeline
+from sordine.workflow.inspection import check_raw_table
 from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
 from sordine.workflow.key_files import beside, key_for_fit
 from sordine.workflow.pipeline import (
@@ -150,8 +151,20 @@ class Pipeline:
             "versions": versions(),
         }
         run = replace(self.run, folder=self.stages.unfinished("extract", inputs))
-        self.stages.do("extract", inputs, lambda: pipeline.extract(job.source, extractor, self.table, options, run))
+
+        def work() -> None:
+            self._check_labels()
+            pipeline.extract(job.source, extractor, self.table, options, run)
+
+        self.stages.do("extract", inputs, work)
         self.stages.tidy("extract")
+
+    def _check_labels(self) -> None:
+        """Check the policy against a raw table before its extraction, whose records are the same."""
+        job = self.job
+        raw = not is_motion(job.source, job.layout) and not is_media(job.source, job.layout)
+        if raw and EXTRACTORS.find(job.extractor or "").accepts == ("table",):
+            check_raw_table(table_in(job.source) if job.source.is_dir() else job.source, job.policy_of())
 
     def fit(self) -> None:
         """Fit the modifier, and leave its key in `key`."""

@@ -19,7 +19,7 @@ from sordine.features.choice import suited_extractor, suited_to_columns
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow import inspection
-from sordine.workflow.inspection import inspect
+from sordine.workflow.inspection import check_raw_table, inspect
 from sordine.workflow.job import read_job
 from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, protect_job, run_job, write_job
 from sordine.workflow.stages import RECORDS, folder_of_job
@@ -131,6 +131,18 @@ def test_a_job_file_in_a_linked_folder_names_its_source(table: Path) -> None:
     assert read_job(table.parent / "plain" / JOB).source == table
 
 
+def test_a_raw_table_is_checked_against_the_policy_before_its_extraction(tmp_path: Path) -> None:
+    source = raw_table(tmp_path / "raw.parquet", sex=["x", *["f", "m"] * 29, "f"], age=[np.inf, *range(59)])
+    options = ProtectOptions(method="leace", budget="quick")
+    for policy, token in ((Policy(("sex",)), r"raw\.parquet: .*'x'"), (Policy(("sexx",)), "'sex'")):
+        with pytest.raises(SordineError, match=token):
+            protect(source, policy, tmp_path / "out", options)
+    fine = raw_table(tmp_path / "fine.parquet", town=["a", "b", "c"] * 20)
+    check_raw_table(fine, Policy(("sex",), (), ("town",)))
+    with pytest.raises(SordineError, match="'town'"):
+        check_raw_table(fine, Policy(("sex",), (), ("towm",)))
+
+
 def test_unfinished_work_of_a_failed_job_stays(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
@@ -211,7 +223,7 @@ def test_an_inspection_finds_what_protect_refuses(tmp_path: Path, changed: Any, 
     if not inspected.sound:
         with pytest.raises(SordineError):
             protect(source, Policy(("sex",)), tmp_path / "out", ProtectOptions(method="leace", budget="quick"))
-        assert not (tmp_path / "out" / "modifier.key").exists()
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_inspection_finds_numbers_too_large_for_a_fit(table: Path) -> None:
