@@ -14,16 +14,8 @@ from sordine.data.media.image import Pictures
 from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError
 from sordine.features.base import Encode, NetworkExtractor, SourceKind
-from sordine.models.networks.inception_resnet import SIDE, WIDTH, InceptionResnet
-from sordine.models.pretrained import (
-    FACENET_MIDDLE,
-    FACENET_SPREAD,
-    FACENET_URL,
-    Frozen,
-    load,
-    read_state,
-    weights_file,
-)
+from sordine.models.networks.inception_resnet import SIDE, WIDTH
+from sordine.models.pretrained import FACENET_MIDDLE, FACENET_SPREAD, Frozen, facenet
 from sordine.run import Run
 
 BATCH = 16
@@ -56,10 +48,7 @@ class FaceNet(NetworkExtractor):
 
     def open(self, kind: Kind, run: Run) -> Encode:
         """Load the network. Raises SordineError where its weights are missing; the message names where to get them."""
-        path = weights_file("facenet", self.weights, FACENET_URL)
-        with torch.device("meta"):
-            net = InceptionResnet()
-        load(net, read_state(path), path, unused=("logits.",))
+        net = facenet(self.weights)
         net.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def embed(x: Tensor, lengths: Tensor) -> Tensor:

@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from sordine.errors import SordineError
 from sordine.models.losses import unit
+from sordine.models.networks.inception_resnet import InceptionResnet
+
+FACENET_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+FACENET_MIDDLE, FACENET_SPREAD = 127.5, 128.0  # pixels enter as (v - middle) / spread
 
 
 def weights_file(what: str, given: Path | None, url: str, note: str = "") -> Path:
@@ -148,6 +152,21 @@ def load(net: nn.Module, state: Mapping[str, Tensor], where: str | Path, unused:
     net.requires_grad_(False).eval()
 
 
+def facenet(weights: Path | None) -> InceptionResnet:
+    """Return FaceNet with weights from a file, by default the published ones in torch's cache.
+
+    Raises
+    ------
+    SordineError
+        Where the weights are missing or belong to another network; the message names where to get them.
+    """
+    path = weights_file("facenet", weights, FACENET_URL)
+    with torch.device("meta"):
+        net = InceptionResnet()
+    load(net, read_state(path), path, unused=("logits.",))
+    return net
+
+
 def exact() -> AbstractContextManager[None]:
     """Make convolutions on a GPU exact and repeatable; by default they round to 10 bits of mantissa."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
@@ -195,7 +214,3 @@ class Frozen:
     def weights(self) -> dict[str, Tensor]:
         """Return nothing: the network was trained before."""
         return {}
-
-
-FACENET_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
-FACENET_MIDDLE, FACENET_SPREAD = 127.5, 128.0

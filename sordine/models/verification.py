@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sordine.data.table import Table
 from sordine.metrics.pictures import cosine_each
 from sordine.models.losses import unit
-from sordine.models.networks.inception_resnet import SIDE, WIDTH, InceptionResnet
+from sordine.models.networks.inception_resnet import SIDE, InceptionResnet
 from sordine.models.networks.resnet import RESNET10, ResNet
 from sordine.models.picture_classifier import (
     PictureOptions,
@@ -25,7 +24,7 @@ from sordine.models.picture_classifier import (
     stem_for,
     unit_range,
 )
-from sordine.models.pretrained import FACENET_MIDDLE, FACENET_SPREAD, FACENET_URL, load, read_state, weights_file
+from sordine.models.pretrained import FACENET_MIDDLE, FACENET_SPREAD, facenet
 from sordine.models.training import seeded
 from sordine.run import Run
 
@@ -94,12 +93,7 @@ def load_verification(weights: Path | None = None) -> LoadedVerification:
     SordineError
         Where the weights are missing; the message names where to get them.
     """
-    path = weights_file("facenet", weights, FACENET_URL)
-    with torch.device("meta"):
-        net = InceptionResnet()
-    load(net, read_state(path), path, unused=("logits.",))
-    assert net.last_bn.num_features == WIDTH
-    return LoadedVerification(net.eval().requires_grad_(False))
+    return LoadedVerification(facenet(weights))
 
 
 def train_verification(
