@@ -30,9 +30,10 @@ from sordine.cli.options import (
 from sordine.cli.signature import takes
 from sordine.errors import SordineError
 from sordine.run import Run
+from sordine.workflow.protect_options import MAX_RECORDS, ProtectOptions
 
 if TYPE_CHECKING:
-    from sordine.workflow.job_runner import Outcome, ProtectOptions
+    from sordine.workflow.job_runner import Outcome
 
 VERDICT_LINES = 4
 EXAMPLES = (
@@ -92,7 +93,7 @@ class ProtectCommandOptions(Common):
         typer.Option(
             "--max-records", metavar="N", min=20, help="Attack at most this many records of the fit, and of the others."
         ),
-    ] = 3000
+    ] = MAX_RECORDS
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: one is made in DIR]")
     ] = None
@@ -128,8 +129,6 @@ def protect(given: ProtectCommandOptions) -> int:
 
 
 def _options(given: ProtectCommandOptions) -> ProtectOptions:
-    from sordine.workflow.job_runner import ProtectOptions
-
     return ProtectOptions(
         extractor=given.extractor,
         options=tuple(parsing.assignments(given.extractor_options, "--extractor-option").items()),

@@ -21,7 +21,8 @@ from sordine.run import Run
 from sordine.workflow import inspection
 from sordine.workflow.inspection import check_raw_table, inspect
 from sordine.workflow.job import read_job
-from sordine.workflow.job_runner import JOB, RELEASE, ProtectOptions, protect, protect_job, run_job, write_job
+from sordine.workflow.job_runner import JOB, RELEASE, protect, protect_job, run_job, write_job
+from sordine.workflow.protect_options import ProtectOptions
 from sordine.workflow.stages import RECORDS, folder_of_job
 
 POLICY = Policy(("speaker",), ("word",))

@@ -1,0 +1,46 @@
+"""What `protect` leaves to the owner. The command line imports this module when it starts, so it must stay light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAX_RECORDS = 3000  # of each side; more make an audit of many attributes take hours
+
+
+@dataclass(frozen=True)
+class ProtectOptions:
+    """What `protect` leaves to the owner; None and the empty values leave it to Sordine.
+
+    Parameters
+    ----------
+    extractor, options
+        Extractor and its options; by default the one that suits the source (`features.choice`).
+    features
+        Feature columns of a table.
+    layout, layout_options
+        Layout of a media folder.
+    method, settings
+        Method and its options.
+    key
+        Key file; by default one is made in the folder of results.
+    max_leakage
+        Largest leakage (NAG, 0 to 1). More prevents the release.
+    budget
+        Budget of the audit: quick, standard or paranoid.
+    max_records
+        Most records of the fit, and most others, that the attacks use; sampled by keyed id where there are more.
+    """
+
+    extractor: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    features: tuple[str, ...] = ()
+    layout: str | None = None
+    layout_options: tuple[tuple[str, str], ...] = ()
+    method: str | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+    key: Path | None = None
+    max_leakage: float | None = None
+    budget: str = "standard"
+    max_records: int = MAX_RECORDS
