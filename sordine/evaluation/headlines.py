@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ class _Attack:
     name: str
     results: list[Predictions]
 
-    @property
+    @cached_property
     def accuracy(self) -> float:
         return float(np.mean([accuracy(r.truth, r.predicted) for r in self.results]))
 
-    @property
+    @cached_property
     def balanced(self) -> float:
         return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.results]))
 
