@@ -205,9 +205,7 @@ class Modifier(nn.Module):
         padded = np.zeros((self.block, *x.shape[1:]), np.float32)
         padded[:n] = x
         noise = np.zeros((self.block, self.noise), np.float32)
-        if self.noise:
-            drawn = key.uniform("release", ids, self.noise)
-            noise[:n] = np.clip(drawn, 2.0**-24, 1 - 2.0**-24)  # float32 must not round to 0 or 1
+        noise[:n] = self.noise_of(ids, key)
         device = next((w.device for w in (*self.parameters(), *self.buffers())), torch.device("cpu"))
         out = self.eval()(torch.from_numpy(padded).to(device), torch.from_numpy(noise).to(device))
         if tuple(out.x.shape[1:]) != self.output_shape:
@@ -217,6 +215,13 @@ class Modifier(nn.Module):
             )
         index, mask = (None if part is None else part[:n].cpu().numpy() for part in (out.index, out.mask))
         return ReleasedBlock(self._as_written(out.x[:n].cpu().numpy(), ids), index, mask)
+
+    def noise_of(self, ids: np.ndarray, key: Key) -> np.ndarray:
+        """Return the noise of records with these ids (n,) under a key: (n, noise) float32, between 0 and 1."""
+        if not self.noise:
+            return np.zeros((len(ids), 0), np.float32)
+        # float32 must not round to 0 or 1
+        return np.clip(key.uniform("release", ids, self.noise), 2.0**-24, 1 - 2.0**-24).astype(np.float32)
 
     def _as_written(self, x: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Return released records in the output's dtype."""

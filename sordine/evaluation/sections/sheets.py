@@ -206,10 +206,7 @@ def _through(
     after: np.ndarray | None,
     run: Run,
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[str]]:
-    """The pictures in between, the released pictures, and notes about them.
-
-    The noise is drawn as `Modifier.release_block` draws it, so that the sheet shows what was released.
-    """
+    """The pictures in between, the released pictures, and notes about them. The noise is that of the release."""
     if modifier is None or (after is not None and not hasattr(modifier, "pictures")):
         return {}, after, []
     if modifier.noise and key is None:
@@ -219,9 +216,7 @@ def _through(
         run.log(f"{LEFT_OUT}: the modifier takes records of another shape")
         return {}, after, []
     device = next((w.device for w in (*modifier.parameters(), *modifier.buffers())), torch.device("cpu"))
-    noise = np.zeros((len(ids), modifier.noise), np.float32)
-    if modifier.noise and key is not None:
-        noise[:] = np.clip(key.uniform("release", ids, modifier.noise), 2.0**-24, 1 - 2.0**-24)
+    noise = np.zeros((len(ids), 0), np.float32) if key is None else modifier.noise_of(ids, key)
     x, z = torch.from_numpy(before.copy()).to(device), torch.from_numpy(noise).to(device)
     modifier.eval()
     given = _levels(modifier(x, z).x)
