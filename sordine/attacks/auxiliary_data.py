@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sordine.attacks.scenarios import AttackData
+from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -56,7 +57,7 @@ def add_auxiliary_data(
     _require_others(before, more)
     count = len(more)
     if count > most:
-        more = more.take(np.sort(Key.of_seed(0).order("audit more", more.ids)[:most]))
+        more = more.take(sample(Key.of_seed(0), "audit more", more.ids, most))
     labels = {name: _codes(more, name, before.classes[name]) for name in names}
     originals = np.asarray(more.x, np.float32)
     released, _ = modifier.release(more.x, more.ids, Key.of_seed(KEY), workers=1)

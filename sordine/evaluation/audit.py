@@ -16,6 +16,7 @@ from sordine.attacks.results import Finding
 from sordine.attacks.runner import attack_releases
 from sordine.attacks.scenarios import FEWEST, AttackData, splits, unknown_classes
 from sordine.data.matching import same_columns, same_records
+from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.exact_copies import copies_elsewhere
@@ -216,13 +217,12 @@ def _fitted(case: _Case, known: _Release) -> tuple[np.ndarray, str]:
 def _sample(case: _Case, fitted: np.ndarray, how: str, most: int) -> _Selection:
     """At most `most` records on each side, chosen by id, so that the order of rows has no effect."""
     rows = case.rows
-    rank = np.empty(len(fitted), np.int64)
-    rank[Key.of_seed(0).order("audit sample", case.original.ids[rows.original])] = np.arange(len(fitted))
+    ids = case.original.ids[rows.original]
     keep = np.zeros(len(fitted), bool)
     sampled = {}
     for name, side in (("fitted", fitted), ("unseen", ~fitted)):
         members = np.flatnonzero(side)
-        picked = members[np.argsort(rank[members])[:most]]
+        picked = sample(Key.of_seed(0), "audit sample", ids, most, members)
         keep[picked] = True
         if len(picked) < len(members):
             sampled[name] = [len(picked), len(members)]

@@ -12,6 +12,7 @@ import numpy as np
 from sordine.data.media.kinds import WORDS, Kind, Media
 from sordine.data.media.write import thumbnail
 from sordine.data.record_digests import digests, owners
+from sordine.data.splits import keyed_ranks
 from sordine.data.table import Table
 from sordine.data.table_io import BLOCK_ROWS
 from sordine.errors import SordineError
@@ -164,8 +165,7 @@ def spread(policy: Policy, original: Table, transformed: Table | None, seed: int
     if split is None and transformed is not None and transformed.split is not None:
         fitted = set(transformed.ids[transformed.split].tolist())
         split = np.array([name in fitted for name in original.ids])
-    rank = np.empty(len(original), np.int64)
-    rank[Key.of_seed(seed).order("gallery", original.ids)] = np.arange(len(original))
+    rank = keyed_ranks(Key.of_seed(seed), "gallery", original.ids)
     sides = [np.arange(len(original))] if split is None else [np.flatnonzero(~split), np.flatnonzero(split)]
     known = [original.y[a] for a in policy.preserve if a in original.y]
     for side in sides:

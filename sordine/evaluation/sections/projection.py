@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from sordine.attacks.principal_axes import WIDEST, Axes, principal_axes
+from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.evaluation.page import charts
 from sordine.evaluation.report import Cloud, Report
@@ -59,8 +60,7 @@ def project(before: Table, after: np.ndarray, attributes: list[str], most: int, 
     """
     assert before.split is not None
     side = ~before.split if (~before.split).sum() > 2 else np.ones(len(before), bool)
-    rows = np.flatnonzero(side)
-    rows = np.sort(rows[Key.of_seed(0).order("cloud", before.ids[rows])[:most]])
+    rows = sample(Key.of_seed(0), "cloud", before.ids, most, np.flatnonzero(side))
     same = before.x.shape == after.shape
     base = before.x if originals and same else after
     if len(rows) < 3 or base[0].size < 1:

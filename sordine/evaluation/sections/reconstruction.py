@@ -15,6 +15,7 @@ from sordine.attacks.reconstruction.feature_attack import train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
 from sordine.attacks.results import ReconstructionFinding
 from sordine.data.matching import same_records
+from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.release_checks import match
@@ -230,10 +231,9 @@ def sides(
     found = match(original, released)
     before, after = original.take(found.original), released.take(found.released)
     fitted = _fitted(before, after, policy, modifier, key)
-    rank = np.argsort(Key.of_seed(SEED).order("reconstruct", before.ids))  # of each record, by id alone
     learned, tested = (
-        np.sort(rows[np.argsort(rank[rows])[:most]])
-        for rows, most in ((np.flatnonzero(fitted), PAIRS), (np.flatnonzero(~fitted), TRIED))
+        sample(Key.of_seed(SEED), "reconstruct", before.ids, most, np.flatnonzero(side))
+        for side, most in ((fitted, PAIRS), (~fitted, TRIED))
     )
     if len(learned) < FEWEST or not len(tested):
         raise SordineError(

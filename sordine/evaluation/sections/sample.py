@@ -10,6 +10,7 @@ import numpy as np
 from sordine.attacks.budget import Budget
 from sordine.attacks.output_distribution import accepts, output_distribution, released_under
 from sordine.attacks.scenarios import AttackData
+from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
@@ -103,10 +104,9 @@ class ReleaseSample:
 def sample_rows(before: Table, most: int = MOST) -> np.ndarray:
     """Return rows of at most `most` records on each side of the split, chosen by id, in ascending order."""
     assert before.split is not None
-    rank = np.empty(len(before), np.int64)
-    rank[Key.of_seed(0).order("harder questions", before.ids)] = np.arange(len(before))
     sides = [np.flatnonzero(side) for side in (before.split, ~before.split)]
-    return np.sort(np.concatenate([rows[np.argsort(rank[rows])[:most]] for rows in sides]))
+    drawn = [sample(Key.of_seed(0), "harder questions", before.ids, most, rows) for rows in sides]
+    return np.sort(np.concatenate(drawn))
 
 
 def unit_of(table: Table, policy: Policy, person: str | None) -> Unit | None:
