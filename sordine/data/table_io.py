@@ -53,6 +53,11 @@ def rows_at_once(shape: Sequence[int]) -> int:
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * int(np.prod(shape, dtype=np.int64)))))
 
 
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return a type without its dictionary, which would carry values of records that are not written."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def feature_type(shape: Sequence[int], dtype: Any = np.float32) -> pa.DataType:
     """Return the Arrow type of the column x of records of this shape.
 

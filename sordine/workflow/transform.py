@@ -16,7 +16,16 @@ import pyarrow as pa
 from sordine.data.files import atomic, refuse_existing
 from sordine.data.matching import column_order, same_columns
 from sordine.data.table import Table, check_finite
-from sordine.data.table_io import TableFile, feature_array, feature_type, read_ids, reordered, rows_note, write_blocks
+from sordine.data.table_io import (
+    TableFile,
+    feature_array,
+    feature_type,
+    plain_type,
+    read_ids,
+    reordered,
+    rows_note,
+    write_blocks,
+)
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
 from sordine.models.modifier import Modifier, one_thread_each
@@ -206,7 +215,7 @@ class _Stream:
             [
                 pa.field("id", pa.string()),
                 *([pa.field("split", pa.string())] if has_split else []),
-                *(pa.field(c, _plain_type(file.schema.field(c).type)) for c in kept),
+                *(pa.field(c, plain_type(file.schema.field(c).type)) for c in kept),
                 pa.field("x", feature_type(modifier.output_shape, modifier.output_dtype)),
             ],
             metadata={NOTE: json.dumps(note_of(modifier, key, kept)), **rows_note(file.rows_of())},
@@ -287,10 +296,6 @@ def _features_of(modifier: Modifier, source: str | Path) -> tuple[str, ...]:
     return modifier.features if Path(source).is_file() and len(modifier.features) > 1 else ()
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
 def _plain_column(file: TableFile, block: pa.RecordBatch, name: str) -> pa.Array:
     column = block.column(block.schema.get_field_index(name))
-    return column.cast(_plain_type(file.schema.field(name).type))
+    return column.cast(plain_type(file.schema.field(name).type))

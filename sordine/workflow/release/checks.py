@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from sordine.data.files import sha256
 from sordine.data.table import check_ids
-from sordine.data.table_io import TableFile, read_ids, read_note
+from sordine.data.table_io import TableFile, plain_type, read_ids, read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.keys import Key
@@ -121,11 +121,6 @@ def _check_report(report: Report | None, transformed: Path, force_leaky: bool) -
             f"the audit found more than its limit of {100 * (report.max_leakage or 0.0):g} %: {report.verdict.title}; "
             "give --despite-findings to release it anyway"
         )
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return a type without its dictionary, which would carry values of records that are not released."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _load_columns(file: TableFile, names: list[str]) -> pa.Table:

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from sordine.data.files import atomic
 from sordine.data.table import check_finite
-from sordine.data.table_io import TableFile, feature_array, feature_type, rows_at_once, write_blocks
+from sordine.data.table_io import TableFile, feature_array, feature_type, plain_type, rows_at_once, write_blocks
 from sordine.evaluation.report import Report
 from sordine.keys import Key
 from sordine.run import Run, accepts_run_keywords
-from sordine.workflow.release.checks import Working, check_working, plain_type
+from sordine.workflow.release.checks import Working, check_working
 from sordine.workflow.release.manifest import (
     Released,
     announce,
