@@ -19,6 +19,7 @@ from typing import Any
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.evaluation.headlines import percent
 from sordine.methods.base import Method
 from sordine.methods.registry import METHODS, make
 from sordine.models.modifier import Modifier
@@ -252,12 +253,12 @@ def certified(modifier: Modifier) -> str:
     """Return what was certified of a modifier that `fit_under` made, in one sentence."""
     found = modifier.card.fit["limit"]
     parts = [
-        f"leakage of '{name}' at most {_percent(high)} (limit {_percent(found['limits'][name])})"
+        f"leakage of '{name}' at most {percent(high)} (limit {percent(found['limits'][name])})"
         for name, high in found["certified"].items()
     ]
     option = "" if found["field"] is None else f"{found['field']} {_plain(found['value'])}, "
     useful = found["utility"]
-    text = f"{useful:.3g}" if found["utility_of"].startswith("minus") else _percent(useful)
+    text = f"{useful:.3g}" if found["utility_of"].startswith("minus") else percent(useful)
     return (
         f"{modifier.card.method}, {option}certified on {found['records']:,} held-out records: {'; '.join(parts)}; "
         f"utility {text} ({found['utility_of']})"
@@ -273,10 +274,10 @@ def result_of(tested: CandidateResult, measure: str) -> str:
             continue
         where = "within" if c.met else "over"
         parts.append(
-            f"leakage of `{c.attribute}` at most {_percent(c.high)} (found {_percent(c.leakage)}, by {c.attacker} in "
-            f"scenario {c.setting}), {where} the limit of {_percent(c.limit)}"
+            f"leakage of `{c.attribute}` at most {percent(c.high)} (found {percent(c.leakage)}, by {c.attacker} in "
+            f"scenario {c.setting}), {where} the limit of {percent(c.limit)}"
         )
-    useful = f"{tested.utility:.3g}" if measure.startswith("minus") else _percent(tested.utility)
+    useful = f"{tested.utility:.3g}" if measure.startswith("minus") else percent(tested.utility)
     return f"{'; '.join(parts)}; utility {useful} ({measure})"
 
 
@@ -296,7 +297,3 @@ def _listed(values: Sequence[Any]) -> str:
 
 def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _percent(share: float) -> str:
-    return f"{max(share, 0.0) * 100:.1f} %"
