@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.harness import Store
+from benchmarks.harness import Store, table_row
 from sordine.data.media.audio import read_clip
 from sordine.data.media.cache import decode
 from sordine.data.media.folder import read_metadata
@@ -164,7 +164,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     columns = [c for c in TITLES if any(c in r["accuracy"] for r in results.values())]
     head = ["data set", "attribute", "classes", "largest class", *(TITLES[c] for c in columns)]
     top = TOP + LABELLED * ("encoder, labels" in columns)
-    lines = [top, "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    lines = [top, table_row(head), table_row(["---"] * len(head))]
     for name, found in results.items():
         for attribute in found["classes"]:
             cells = [name, attribute, str(found["classes"][attribute]), f"{found['majority'][attribute]:.3f}"]
@@ -172,7 +172,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
                 folds = found["accuracy"].get(column, {}).get(attribute)
                 star = "*" if column == "encoder, labels" and attribute == found.get("preserved") else ""
                 cells.append(f"{np.mean(folds):.3f}{star} ({np.std(folds):.3f})" if folds else "")
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(table_row(cells))
     lines += [COST, "| data set | records | training, s | encoding, s |", "| --- | --- | --- | --- |"]
     for name, found in results.items():
         lines.append(f"| {name} | {found['records']:,} | {found['seconds']['fit']} | {found['seconds']['encode']} |")

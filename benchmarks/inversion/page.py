@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import markdown_table
 from benchmarks.inversion.cases import (
     ATTACK,
     BASE,
@@ -247,11 +248,6 @@ def ours(found: Found) -> list[str]:
     return [cell(found.get(k), 2 if k == "psnr" else 3) for k in COLUMNS]
 
 
-def grid(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows) + "\n\n"
-
-
 def table1(case: Case, rows: dict[str, Found]) -> str:
     head = ["row", "", *(f"{c}: {source}" for c in COLUMNS.values() for source in ("paper", "ours"))]
     lines = []
@@ -263,7 +259,7 @@ def table1(case: Case, rows: dict[str, Found]) -> str:
     if strong is not None:
         lines.append(["", "lambda1 = 10 (not in the paper)", *(v for o in ours(strong) for v in ("", o))])
     lines += floors(case, next(iter(rows.values())))
-    return grid(head, lines)
+    return markdown_table(head, lines) + "\n"
 
 
 def floors(case: Case, found: Found) -> list[list[str]]:
@@ -291,7 +287,7 @@ def table2(rows: dict[int, Found]) -> str:
             continue
         measured = ours(rows[int(value)])
         lines.append([f"{value:g}", *(v for p, o in zip(paper, measured, strict=True) for v in (cell(p), o))])
-    return grid(head, lines)
+    return markdown_table(head, lines) + "\n"
 
 
 def table3(rows: dict[tuple[str, int], Found]) -> str:
@@ -316,7 +312,7 @@ def table3(rows: dict[tuple[str, int], Found]) -> str:
             for printed, key in zip(paper, named, strict=True):
                 cells += [f"{printed:.2f}" if key == "lda" else f"{printed:g}", cell(found[key])]
             lines.append([cut, str(which), *cells, cell(found["feature_similarity"]), cell(found["psnr"], 2)])
-    return grid(head, lines)
+    return markdown_table(head, lines) + "\n"
 
 
 def seeds(case: Case) -> str:
@@ -333,7 +329,7 @@ def seeds(case: Case) -> str:
         "\n### Rows 1 and 2 with other seeds\n\nThe split, X1, X2, T and C stay. Weights, batches and attackers "
         "change, but not the decoder of the task's true classes.\n\n"
     )
-    text += grid(["seed", "lambda1", *COLUMNS.values()], lines)
+    text += markdown_table(["seed", "lambda1", *COLUMNS.values()], lines) + "\n"
     for key, title in COLUMNS.items():
         column = 2 + list(COLUMNS).index(key)
         gaps = [float(b[column]) - float(a[column]) for a, b in zip(lines[::2], lines[1::2], strict=False) if a[column]]
@@ -376,7 +372,7 @@ def white_box(case: Case) -> str:
             lines.append([fit.name[-1], *(cell(f[k], 2 if "psnr" in k else 3) for k in keys)])
     if not lines:
         return ""
-    text = grid(["lambda1", "face", "SSIM", "PSNR, dB", "PSNR of the mean picture"], lines)
+    text = markdown_table(["lambda1", "face", "SSIM", "PSNR, dB", "PSNR of the mean picture"], lines) + "\n"
     return (
         "\n## White-box inversion\n\nThe attacker optimises the picture through the encoder's own weights, from the "
         f"mean picture, under a total-variation prior; {WHITE_BOX} records of T. A decoder is trained on faces; this "
@@ -412,7 +408,7 @@ def audited(case: Case) -> str:
         f"\n## The standard audit of z: {case.sentence}\n\nThe worst attacker of each side "
         f"({', '.join(made['families'])}), scenario A, {made['fitted']:,} fitted and {made['unseen']:,} unseen "
         "records. This method suppresses no attribute; the table shows what can still be "
-        f"inferred.\n\n{grid(head, lines)}"
+        f"inferred.\n\n{markdown_table(head, lines)}\n"
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from benchmarks import harness
+from benchmarks.harness import markdown_table
 from benchmarks.mass.cases import CASES, OWN, STAND_INS, Case
 from benchmarks.mass.checks import checks
 from benchmarks.mass.measure import SUBSTITUTION, unit_of
 from benchmarks.mass.paper import TABLES, Config, PaperTable, Row
 from benchmarks.paper_measures import relative_suppression
+
+percent = partial(harness.percent, missing="")
 
 HEAD = """# MaSS, table by table
 
@@ -117,9 +122,8 @@ def section(table: PaperTable, case: Case) -> str:
                 cmap,
             )
         )
-    text = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *lines])
     verdicts = "".join(f"- {v}\n" for v in checks(table, case, rows))
-    return f"\n**{case.sentence}** ({records(measured[0])})\n\n{text}\n\n{verdicts}"
+    return f"\n**{case.sentence}** ({records(measured[0])})\n\n{markdown_table(head, lines)}\n{verdicts}"
 
 
 def rows_of(table: PaperTable, case: Case) -> list[Row]:
@@ -154,10 +158,6 @@ def settings(case: Case) -> str:
 def records(found: dict[str, Any]) -> str:
     made = found["made"]
     return f"attacked: {made['fitted']:,} fitted records, {made['unseen']:,} unseen"
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 def printed(value: float | None) -> str:

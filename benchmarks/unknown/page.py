@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.harness import Store, percent
+from benchmarks.harness import Store, percent, table_row
 from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FIELDS, FOLDS, KEYS, NEW, Case, Entry, Task
 from benchmarks.unknown.checks import Check, beside, checks, ends, number
 from benchmarks.unknown.measure import COUNTS, MOST, QUERIES, read
@@ -178,13 +178,13 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
     head += [f"exact on the channel: {a}" for a in case.suppress]
     head += [f"{a} ({'preserved' if task == 'named' and a == case.keeps else 'watched'})" for a in case.watched]
     head += ["mean NAG of the others", "fit, core-seconds"]
-    yield line(head)
-    yield line(["---"] * len(head))
+    yield table_row(head)
+    yield table_row(["---"] * len(head))
     shown = [useful(first[a]) for a in case.named]
     for words, which in (("baseline", "guess"), ("originals", "before")):
         cells = [percent(getattr(f, which)) for f in shown]
         empty = [""] * len(case.suppress)
-        yield line([f"*{words}*", "", *cells[: len(empty)], *empty, *cells[len(empty) :], "", ""])
+        yield table_row([f"*{words}*", "", *cells[: len(empty)], *empty, *cells[len(empty) :], "", ""])
     for name, parts in rows.items():
         figures = every[name]
         folds, keys, all_settings = measured(parts)
@@ -193,7 +193,7 @@ def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterato
         cells += [channel(parts, a) for a in case.suppress]
         cells += [utility(useful(figures[a])) for a in case.watched]
         cells += [number(mean_utility(figures, case.watched)), f"{seconds(parts):.0f}"]
-        yield line(cells)
+        yield table_row(cells)
     short = [(name, parts) for name, parts in rows.items() if not measured(parts)[2]]
     if short:
         some = ", ".join(f"{label(name)} {within(parts)}" for name, parts in short)
@@ -288,9 +288,9 @@ def persons(found: Parts) -> Iterator[str]:
     )
     head = ["data", "task", "method", "attribute", "attacker", "folds", "one record"]
     head += [f"k = {k}" if k else "k = all" for k in COUNTS]
-    yield line(head)
-    yield line(["---"] * len(head))
-    yield from map(line, rows)
+    yield table_row(head)
+    yield table_row(["---"] * len(head))
+    yield from map(table_row, rows)
     yield ""
 
 
@@ -332,9 +332,9 @@ def queried(found: Parts) -> Iterator[str]:
         "all",
         "NAG of all",
     ]
-    yield line(head)
-    yield line(["---"] * len(head))
-    yield from map(line, rows)
+    yield table_row(head)
+    yield table_row(["---"] * len(head))
+    yield from map(table_row, rows)
     yield ""
 
 
@@ -491,8 +491,3 @@ def lacks(entry: Entry, parts: Sequence[Part]) -> str:
     """Return how much of a method is measured; "" where all is."""
     there, asked = measured(parts)[:2], (FOLDS, KEYS if entry.stochastic else 1)
     return "" if there == asked else f"{entry.name} {there[0]} x {there[1]} of {asked[0]} x {asked[1]}"
-
-
-def line(cells: Sequence[str]) -> str:
-    """Return a line of a table."""
-    return "| " + " | ".join(cells) + " |"
