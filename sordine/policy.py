@@ -28,7 +28,7 @@ class Policy:
     Raises
     ------
     SordineError
-        If an attribute is named twice.
+        If an attribute is named twice, or something else than a name is given.
     """
 
     suppress: tuple[str, ...] = ()
@@ -40,9 +40,10 @@ class Policy:
             names = getattr(self, role)
             if names == ALL_OTHERS:
                 continue
-            if isinstance(names, str):
-                names = (names,)
-            object.__setattr__(self, role, tuple(names))
+            names = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
+            if wrong := [name for name in names if not isinstance(name, str)]:
+                raise SordineError(f"policy: {role} has {wrong[0]!r}, which is no name of an attribute; give names")
+            object.__setattr__(self, role, names)
         roles: dict[str, str] = {}
         for role, names in self.roles():
             for name in names:

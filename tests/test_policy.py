@@ -13,6 +13,13 @@ def test_overlaps_are_refused():
         Policy(("a", "a"))
 
 
+@pytest.mark.parametrize("wrong", [None, 5, ("a", 5)])
+def test_only_names_are_accepted(wrong):
+    with pytest.raises(SordineError, match=r"suppress has (None|5)"):
+        Policy(wrong)
+    assert Policy(iter("ab")).suppress == ("a", "b")
+
+
 def test_resolving_fills_in_watch_and_names_the_nearest_attribute():
     assert Policy(("a",), ("b",)).watch == ALL_OTHERS
     assert Policy(("a",), ("b",)).resolve(["a", "b", "c", "d"]).watch == ("c", "d")
