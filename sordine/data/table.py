@@ -160,28 +160,31 @@ class Table:
         SordineError
             Where a record or a column is wrong; the message names the first one.
         """
-        if isinstance(x, np.ndarray) and x.dtype != np.uint8:
-            x = np.asarray(x, dtype=np.float32)
+        x = x if isinstance(x, Rows) else _numbers(x, source)
         n = len(x)
         if n == 0:
             raise SordineError(f"{source}: the table has no records; at least one is needed")
+        if x.ndim < 2 or 0 in x.shape:
+            raise SordineError(f"{source}: x has shape {x.shape}; it must be (n, width) or larger, without a 0")
         names = np.array(row_ids(n) if ids is None else [str(i) for i in ids], dtype=object)
         for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
             if column is not None and len(column) != n:
                 raise SordineError(f"{source}: column {what!r} has {len(column)} values for {n} records")
         if check:
+            if ids is not None and any(map(is_missing, ids)):
+                raise SordineError(f"{source}: column 'id' has a missing value; every record needs an id")
             check_ids(names, source)
             check_finite(x, names, source)
         y, classes = {}, {}
         for name, column in attributes.items():
-            y[name], classes[name] = encode(column)
+            y[name], classes[name] = encode(column, f"{source}: column {name!r}")
         return cls(
             x=x,
             y=y,
             ids=names,
             classes=classes,
             split=None if split is None else read_split(split, source),
-            group=None if group is None else encode(group)[0],
+            group=None if group is None else encode(group, f"{source}: column 'group'")[0],
             source=source,
             rows_of=rows_digest(blocks_of(x)) if ids is None else "",
         )
@@ -206,7 +209,7 @@ class Table:
         Raises
         ------
         SordineError
-            Where a named column is missing, no column is numeric, or a record is wrong.
+            Where a named column is missing or not numeric, no column is numeric, or a record is wrong.
         """
         if features is None:
             features = [str(c) for c in frame.columns if frame[c].dtype.kind == "f"]
@@ -220,8 +223,12 @@ class Table:
         attributes = {
             str(c): frame[c].tolist() for c in rest if frame[c].dtype.kind != "f" and frame[c].nunique() <= MAX_CLASSES
         }
+        try:
+            x = frame[list(features)].to_numpy(np.float32)
+        except (TypeError, ValueError) as error:
+            raise _no_numbers(source, error) from None
         table = cls.of(
-            frame[list(features)].to_numpy(np.float32),
+            x,
             attributes,
             ids=special["id"],
             split=special["split"],
@@ -437,21 +444,44 @@ def rows_digest(blocks: Iterable[np.ndarray], features: Sequence[str] = ("x",)) 
     return digest.hexdigest()
 
 
-def encode(column: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _numbers(x: Any, source: str) -> np.ndarray:
+    """Return records as an array of float32, or of uint8 where they are bytes."""
+    try:
+        x = x if isinstance(x, np.ndarray) else np.asarray(x)
+        return x if x.dtype == np.uint8 else np.asarray(x, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise _no_numbers(source, error) from None
+
+
+def _no_numbers(source: str, error: Exception) -> SordineError:
+    return SordineError(f"{source}: the records must be numbers, in rows of one length ({error})")
+
+
+def encode(column: Sequence[Any] | np.ndarray, where: str = "labels") -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the class codes of labels given as values, and the names of the classes.
 
     Parameters
     ----------
     column
         n labels. One that `is_missing` is unlabelled; every other value, also -1, is a class.
+    where
+        Start of the error message.
 
     Returns
     -------
     codes, classes
         (n,) int64, -1 where unlabelled; class names in sorted order of the values.
+
+    Raises
+    ------
+    SordineError
+        Where a label is a list or another value that cannot be a class.
     """
     values = column.tolist() if isinstance(column, np.ndarray) else list(column)
-    present = {v for v in set(values) if not is_missing(v)}
+    try:
+        present = {v for v in set(values) if not is_missing(v)}
+    except TypeError:
+        raise SordineError(f"{where} has lists or other values that are no classes; use text or numbers") from None
     try:
         order = sorted(present)
     except TypeError:

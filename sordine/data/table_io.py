@@ -133,6 +133,8 @@ class TableFile:
             raise SordineError(f"{path}: the table has no records; at least one is needed")
         named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
         self.features, self.shape = self._find_features(tuple(named), lenient)
+        if 0 in self.shape:
+            raise SordineError(f"{path}: the records of column {self.features[0]!r} have no numbers; choose another")
         pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
         self.dtype = np.dtype(np.uint8 if pictures else np.float32)
         self.other = [name for name in self.schema.names if name not in self.features]

@@ -210,6 +210,39 @@ def test_pandas():
         Table.from_pandas(frame, ["f2"])
 
 
+@pytest.mark.parametrize("column", ["f0", "id"])
+def test_a_frame_with_a_wrong_column_is_refused(column):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"id": list("abcd"), "f0": [0.1, 0.2, 0.3, 0.4], "word": list("uvuv")})
+    frame[column] = ["a", "b", "c", None]
+    with pytest.raises(SordineError, match={"f0": "must be numbers", "id": "'id' has a missing value"}[column]):
+        Table.from_pandas(frame, ["f0"])
+
+
+def test_records_are_numbers_with_a_width():
+    assert Table.of([[1, 2], [3, 4]], {"a": "uv"}).x.dtype == np.float32
+    for x in ([1, 2], np.zeros((2, 0))):
+        with pytest.raises(SordineError, match="x has shape"):
+            Table.of(x, {"a": "uv"})
+    for x in ([["a"], ["b"]], [[1], [2, 3]]):
+        with pytest.raises(SordineError, match="must be numbers"):
+            Table.of(x, {"a": "uv"})
+
+
+def test_labels_that_are_lists_are_refused(tmp_path):
+    with pytest.raises(SordineError, match="column 'a' has lists"):
+        Table.of(np.ones((2, 2)), {"a": [["u"], ["v"]]})
+    pq.write_table(pa.table({"f": [1.0, 2.0], "group": [[1], [2]]}), tmp_path / "t.parquet")
+    with pytest.raises(SordineError, match="column 'group' has lists"):
+        Table.read(tmp_path / "t.parquet", ["f"])
+
+
+def test_empty_records_of_a_file_are_refused(tmp_path):
+    pq.write_table(pa.table({"x": pa.array([[], []], pa.list_(pa.float32(), 0))}), tmp_path / "t.parquet")
+    with pytest.raises(SordineError, match="'x' have no numbers"):
+        Table.read(tmp_path / "t.parquet")
+
+
 def test_the_split_is_stratified_keyed_and_order_free():
     table = clusters(603)
     policy = Policy(("person",), ("word",))
