@@ -21,7 +21,7 @@ modifier = fit(table, policy, make_method("masking", {"keep": 20, **options}), r
 released = transform(modifier, table, key)
 
 originals, masked = np.asarray(unseen.x), np.asarray(released.part("test").x)
-print(f"{(masked > 0).any(1).mean():.0%} of the pixels are released")
+print(f"{100 * (masked > 0).any(1).mean():.0f} % of the pixels are released")
 
 
 def accuracy(model, pictures, attribute):

@@ -59,7 +59,7 @@ Compare the *shape* of a table; each section states whether it is reproduced.
 
 **What was run.** Pictures of {size} x {size}. Preset `small`, narrowed for two shared cores: {fields}. Steps are
 moves of the encoder and are rounded to whole epochs{made}. The decoder moves {moves} times for each of them. The
-paper alternates and prints no count. Three quarters of the records are the training side. Of these {share:.0%} are
+paper alternates and prints no count. Three quarters of the records are the training side. Of these {share} are
 public (X2) and the rest private (X1). T is up to {tried} records of the other quarter{fewer}. lambda1 = 1 weights
 the mean square of pictures in -1 to 1. The paper prints a squared norm, a sum; its tanh gives that range to the
 rebuilt pictures, and it does not state how its pictures are scaled. One split, one key, training and attackers'
@@ -112,7 +112,7 @@ def page() -> str:
         size=SIZE,
         fields=fields,
         moves=FIELDS["decoder_steps"],
-        share=FIELDS["public_share"],
+        share=f"{100 * FIELDS['public_share']:.0f} %",
         tried=TRIED,
         made=of_each(encoder_moves),
         fewer=of_each(lambda found: found["records"]["tried"], but=TRIED),
@@ -351,7 +351,7 @@ def taken(case: Case, of: Sequence[int]) -> str:
             before, after = (figures(case, fit.seeded(seed), PLAIN) for fit in (BASE, OURS))
             if before is None or after is None or None in (floor.get(key), before.get(key)):
                 continue
-            shares.append(f"{(before[key] - after[key]) / (before[key] - floor[key]):.0%}")
+            shares.append(f"{100 * (before[key] - after[key]) / (before[key] - floor[key]):.0f} %")
         if shares:
             which = ", seed by seed" if len(of) > 1 else ""
             text += (

@@ -181,7 +181,7 @@ def label(row: Row) -> str:
         tried = "".join(f", {k} {v}" for k, v in row.tried.items())
         return f"{'**masking**' if row.adversarial else 'non-adversarial'}, K {row.fields['keep']}{tried}{seed}"
     if row.kind == "block":
-        return f"block, {row.fields['share']:.0%}"
+        return f"block, {100 * row.fields['share']:.0f} %"
     if row.kind == "blur":
         return f"blurred centre, sigma {row.fields['sigma']:g}"
     return row.label or row.kind

@@ -8,10 +8,10 @@ import numpy as np
 
 from sordine.data.record_digests import digests, owners
 from sordine.data.table import Table, blocks_of
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Flaw
 from sordine.metrics.accuracy import majority
 from sordine.metrics.nag import wilson
+from sordine.metrics.percent import percent
 from sordine.policy import Policy
 
 FEWEST = 20  # records below which no share is computed

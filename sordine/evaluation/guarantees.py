@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sordine.attacks.results import ExactFinding
-from sordine.evaluation.headlines import percent
 from sordine.methods.base import NO_GUARANTEE
 from sordine.methods.registry import METHODS
 from sordine.metrics.information import optimal_accuracy_bound
+from sordine.metrics.percent import percent
 from sordine.models.modifier import Modifier
 
 

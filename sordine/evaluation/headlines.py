@@ -16,6 +16,7 @@ from sordine.attacks.runner import AttackTask, Predictions, Readings
 from sordine.evaluation.report import Headline
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
 from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
+from sordine.metrics.percent import percent
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
 UNSUITED = (
@@ -180,11 +181,6 @@ def _balanced_nag(before: _Attack, after: _Attack) -> float | None:
     if not nag_is_defined(before.balanced, 1 / present, len(truth)):
         return None
     return balanced_nag(after.balanced, before.balanced, present)
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal: 0.179 is '17.9 %'. Never '-0.0 %'."""
-    return f"{max(share, 0.0) * 100:.1f} %"
 
 
 def sentence(h: Headline, attacks: int) -> str:

@@ -21,6 +21,7 @@ from sordine.evaluation.report import Flaw
 from sordine.keys import numpy_rng
 from sordine.metrics.accuracy import majority
 from sordine.metrics.information import accuracy_from_labels
+from sordine.metrics.percent import percent
 from sordine.policy import Policy
 
 SURE = 4.0  # standard deviations above permuted labels, because many checks are made
@@ -150,7 +151,7 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
                 continue
             strong = share >= STRONG
             how = "determines" if share > 0.999 else "gives away"
-            much = "" if share > 0.999 else f" {share:.0%} of"
+            much = "" if share > 0.999 else f" {percent(share, 0)} of"
             message = f"Released column `{column}` {how}{much} the suppressed `{name}`."
             flaws.append(Flaw("telling-column", "leak" if strong else "note", message, name, column))
     return flaws
@@ -165,7 +166,7 @@ def _text_leakage(original: Table, rows: Match, policy: Policy, column: str, tex
         for name in policy.suppress:
             share = _leakage_of(MultinomialNB(), spelled, original.y[name][rows.original][some])
             if share > NOTABLE:
-                message = f"Released column `{column}` gives away {share:.0%} of the suppressed `{name}`."
+                message = f"Released column `{column}` gives away {percent(share, 0)} of the suppressed `{name}`."
                 flaws.append(Flaw("telling-column", "leak" if share >= STRONG else "note", message, name, column))
     return flaws
 
@@ -222,11 +223,11 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
             message = f"Ids contain the class of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name, example=example))  # type: ignore[arg-type]
         elif max(by_text, by_number) > NOTABLE:
-            message = f"Ids give away {max(by_text, by_number):.0%} of the suppressed `{name}`.{remedy}"
+            message = f"Ids give away {percent(max(by_text, by_number), 0)} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-id", severity, message, name))  # type: ignore[arg-type]
         by_order = _leakage_of(DecisionTreeClassifier(min_samples_leaf=3, random_state=0), order, truth)
         if by_order > NOTABLE:
-            message = f"The order of the records gives away {by_order:.0%} of the suppressed `{name}`.{remedy}"
+            message = f"The order of the records gives away {percent(by_order, 0)} of the suppressed `{name}`.{remedy}"
             flaws.append(Flaw("telling-order", severity, message, name))  # type: ignore[arg-type]
     return flaws
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sordine.attacks.results import ExactFinding
-from sordine.evaluation.headlines import exact_excess, percent
+from sordine.evaluation.headlines import exact_excess
 from sordine.evaluation.report import LIMIT, LINKS, Flaw, Headline, Level, Verdict
+from sordine.metrics.percent import percent
 
 
 @dataclass(frozen=True)

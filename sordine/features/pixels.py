@@ -20,6 +20,7 @@ from sordine.data.media.video import Clips
 from sordine.errors import SordineError
 from sordine.features.augmentation.operations import LUMA
 from sordine.features.base import Encode, NetworkExtractor, SourceKind
+from sordine.metrics.percent import percent
 from sordine.models.pretrained import Frozen, read_state
 from sordine.run import Run
 
@@ -144,7 +145,7 @@ class Pixels(NetworkExtractor):
         if not len(variance):
             raise SordineError(f"{media.root}: pixels cannot be fitted, as all records look the same")
         share = variance.sum() / np.trace(covariance)
-        run.log(f"pixels: {len(variance)} components contain {share:.1%} of the variance of {len(rows)} records")
+        run.log(f"pixels: {len(variance)} components contain {percent(share)} of the variance of {len(rows)} records")
         projection = directions / np.sqrt(variance + self.epsilon * variance[0])
         # In rows, as from a file: the order in memory can change the last digits of the product.
         fitted = torch.from_numpy(np.ascontiguousarray(projection, np.float32))

@@ -15,6 +15,7 @@ from sordine.methods.base import Method
 from sordine.methods.registry import default_method, make
 from sordine.metrics import information
 from sordine.metrics.information import Entanglement
+from sordine.metrics.percent import percent
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run, accepts_run_keywords
@@ -136,7 +137,7 @@ def excess_sentences(exact: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each suppressed attribute that the outputs reveal, on unseen records, beyond chance."""
     return [
         f"On {e['records']:,} unseen records, the best possible attacker with the modifier and these records' labels "
-        f"predicts `{e['attributes'][0]}` with an accuracy {e['accuracy'] - e['permuted']:.1%} higher than with "
+        f"predicts `{e['attributes'][0]}` with an accuracy {percent(e['accuracy'] - e['permuted'])} higher than with "
         "permuted labels. To reduce this, use more records of each class, fewer outputs or a higher temperature. The "
         "audit measures what other attackers infer."
         for e in exact
@@ -156,14 +157,14 @@ def limit_sentences(found: Entanglement, unseen: int) -> list[str]:
             sentences.append(f"All of `{name}` can be preserved: the suppressed attributes do not reveal it.")
         else:
             sentences.append(
-                f"At most {share:.0%} of `{name}` can be preserved if no suppressed attribute may be inferred."
+                f"At most {percent(share, 0)} of `{name}` can be preserved if no suppressed attribute may be inferred."
             )
     for name, smallest in found.smallest.items():
         if smallest is None:
             sentences.append(f"{unseen:,} unseen records are too few to certify any leakage of `{name}`.")
         else:
             sentences.append(
-                f"With {unseen:,} unseen records, no method can be certified to leak less than {smallest:.1%} "
+                f"With {unseen:,} unseen records, no method can be certified to leak less than {percent(smallest)} "
                 f"of `{name}`."
             )
     return sentences

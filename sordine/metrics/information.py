@@ -14,6 +14,7 @@ import numpy as np
 from sordine.errors import SordineError, nearest
 from sordine.metrics.accuracy import majority
 from sordine.metrics.nag import resolvable
+from sordine.metrics.percent import percent
 
 PERMUTATIONS = 40  # enough for the mean and the spread of a chance dependence; no extreme percentile is needed
 DEVIATIONS = 4.0  # standard deviations above the mean of chance; high, because dozens of pairs are tested together
@@ -290,7 +291,8 @@ def _sentences(
         alone = min((pairs[u, s].share_left for s in suppress), default=1.0)
         if len(suppress) > 1 and keeps[u] < alone - SMALL:
             together = " and ".join(f"`{s}`" for s in suppress)
-            yield f"Suppressing {together} together preserves at most {keeps[u]:.0%} of the information on `{u}`."
+            most = percent(keeps[u], 0)
+            yield f"Suppressing {together} together preserves at most {most} of the information on `{u}`."
 
 
 def _from_suppressed(pair: Pair, records: int) -> str | None:
@@ -303,7 +305,7 @@ def _from_suppressed(pair: Pair, records: int) -> str | None:
     if 1 - pair.share_left < SMALL:
         return None
     return (
-        f"`{s}` explains part of `{u}`: if `{s}` is suppressed entirely, at most {pair.share_left:.0%} of the "
+        f"`{s}` explains part of `{u}`: if `{s}` is suppressed entirely, at most {percent(pair.share_left, 0)} of the "
         f"information on `{u}` can be preserved."
     )
 
@@ -321,10 +323,10 @@ def _from_preserved(pair: Pair, y: Mapping[str, np.ndarray]) -> str | None:
     draws = [accuracy_from_labels(rng.permutation(target), given) for _ in range(PERMUTATIONS // 4)]
     if informed - baseline <= 2 * (float(np.mean(draws)) - baseline) + 1e-9:
         # Choosing the best class afterwards raises accuracy by chance too: too few records for a figure.
-        return f"`{u}` explains about {explained:.0%} of `{s}`: preserving `{u}` reveals that much of `{s}`."
+        return f"`{u}` explains about {percent(explained, 0)} of `{s}`: preserving `{u}` reveals that much of `{s}`."
     return (
-        f"`{u}` explains part of `{s}`: with `{u}` alone, the best accuracy on `{s}` rises from {baseline:.1%} to "
-        f"{informed:.1%} in these records. Preserving `{u}` entirely leaks a NAG of at least "
+        f"`{u}` explains part of `{s}`: with `{u}` alone, the best accuracy on `{s}` rises from {percent(baseline)} to "
+        f"{percent(informed)} in these records. Preserving `{u}` entirely leaks a NAG of at least "
         f"{(informed - baseline) / (1 - baseline):.2f}."
     )
 

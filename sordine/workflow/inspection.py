@@ -31,6 +31,7 @@ from sordine.features.sources import of_table, open_table, table_in
 from sordine.methods.fit import fit
 from sordine.methods.registry import default_method
 from sordine.metrics.information import Entanglement, entanglement
+from sordine.metrics.percent import percent
 from sordine.policy import Policy
 from sordine.run import Run, duration, silent
 from sordine.workflow.transform import transform
@@ -182,12 +183,16 @@ class Inspection:
         lines = list(self.entangled.sentences) if self.method else _dependent(self.entangled)
         for name, share in self.entangled.keeps.items():
             if share <= 0.99:
-                lines.append(f"at most {share:.0%} of `{name}` can be preserved without leakage of what is suppressed")
+                lines.append(
+                    f"at most {percent(share, 0)} of `{name}` can be preserved without leakage of what is suppressed"
+                )
         for name, least in self.entangled.smallest.items():
             if least is None:
                 lines.append(f"{self.unseen:,} unseen records are too few to certify any leakage of `{name}`")
             else:
-                lines.append(f"{self.unseen:,} unseen records certify a leakage of `{name}` of {least:.1%} at best")
+                lines.append(
+                    f"{self.unseen:,} unseen records certify a leakage of `{name}` of {percent(least)} at best"
+                )
         return lines
 
 
@@ -458,7 +463,7 @@ def _copy_some(source: Path, media: Media | None, size: int, folder: Path) -> di
 
 
 def _about(attribute: AttributeSummary) -> str:
-    shown = ", ".join(f"{name} {share:.0%}" for name, share in attribute.shares[:CLASSES_SHOWN])
+    shown = ", ".join(f"{name} {percent(share, 0)}" for name, share in attribute.shares[:CLASSES_SHOWN])
     more = ", ..." if attribute.classes > len(attribute.shares) else ""
     role = f" ({attribute.role})" if attribute.role else ""
     classes = "1 class" if attribute.classes == 1 else f"{attribute.classes} classes"
@@ -471,5 +476,5 @@ def _dependent(found: Entanglement) -> list[str]:
     for pair in found.pairs:
         share = 1 - pair.conditional / pair.entropy if pair.entropy > 0 else 0.0
         if share >= STRONG:
-            lines.append(f"`{pair.given}` determines {share:.0%} of `{pair.of}`")
+            lines.append(f"`{pair.given}` determines {percent(share, 0)} of `{pair.of}`")
     return lines

@@ -19,9 +19,9 @@ from typing import Any
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.errors import SordineError
-from sordine.evaluation.headlines import percent
 from sordine.methods.base import Method
 from sordine.methods.registry import METHODS, make
+from sordine.metrics.percent import percent
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run, accepts_run_keywords

@@ -7,13 +7,13 @@ import pytest
 from sordine.attacks.budget import Budget
 from sordine.evaluation.audit import audit
 from sordine.evaluation.guarantees import proved
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.options import AuditOptions
 from sordine.keys import Key
 from sordine.methods.base import NO_GUARANTEE
 from sordine.methods.fit import fit
 from sordine.methods.registry import METHODS, make
 from sordine.metrics.information import optimal_accuracy_bound
+from sordine.metrics.percent import percent
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
@@ -47,7 +47,7 @@ def test_a_report_says_what_is_proved(name):
         bound = percent(optimal_accuracy_bound(unseen.accuracy, unseen.records))
         for part in (f"above {bound}", "`person`", "with `word` beside it"):
             assert part in report.proved[0]
-        assert f"total variation of {modifier.card.fit['uneven']:.1%}" in report.proved[1]
+        assert f"total variation of {modifier.card.fit['uneven']:.3f}" in report.proved[1]
         assert "several records of one person" in report.proved[-1]
     elif name == "leace":
         assert report.proved == (METHODS["leace"].guarantee,)

@@ -88,7 +88,7 @@ def test_a_speaker_decides_the_accent(rng: np.random.Generator) -> None:
     forward, backward, watched = found.sentences  # none about the digit
     assert "`sex`" in watched
     assert "`accent`" in forward
-    assert "4.2% to 25.0%" in backward
+    assert "4.2 % to 25.0 %" in backward
     assert "0.22" in backward  # (1/4 - 1/24) / (1 - 1/24)
     known = information.entanglement(y, ["speaker"], ["accent"], originals={"speaker": (0.9, 0.05)}, test_records=600)
     assert known.smallest == {"speaker": resolvable(0.9, 0.05, 600)}
@@ -99,7 +99,7 @@ def test_two_suppressed_attributes_together_decide_what_neither_does(rng: np.ran
     found = information.entanglement({"a": a, "b": b, "u": a ^ b}, ["a", "b"], ["u"], test_records=500)
     assert found.keeps["u"] == pytest.approx(0, abs=1e-6)
     (sentence,) = found.sentences
-    assert all(name in sentence for name in ("`a`", "`b`", "`u`", "0%"))
+    assert all(name in sentence for name in ("`a`", "`b`", "`u`", "at most 0 % of"))
 
 
 def test_a_column_that_is_nearly_an_id_decides_nothing(rng: np.random.Generator) -> None:

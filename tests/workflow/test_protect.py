@@ -182,7 +182,7 @@ def test_an_inspection_counts_records_classes_and_damage(table: Path) -> None:
     assert (speaker.classes, speaker.labelled, speaker.role) == (3, N, "")
     assert sum(share for _, share in speaker.shares) == pytest.approx(1)
     assert speaker.baseline == max(share for _, share in speaker.shares)
-    assert any("determines 100% of `sex`" in line for line in found.lines())
+    assert any("determines 100 % of `sex`" in line for line in found.lines())
 
 
 def test_an_inspection_under_a_policy_says_what_follows(table: Path) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from sordine.attacks.results import ExactFinding, Finding
-from sordine.evaluation import headlines
 from sordine.evaluation.report import Cloud, Headline
+from sordine.metrics import percent as shares
 
 TOP_CLASSES = 8  # distinguishable colours; further classes share one
 MOST_POINTS = 4000
@@ -28,7 +28,7 @@ def percent(share: float | None) -> str:
     if share is None:
         return "unknown"
     sign = "−" if round(100 * share, 1) < 0 else ""
-    return sign + headlines.percent(abs(share)).replace(" ", "\u00a0")
+    return sign + shares.percent(abs(share)).replace(" ", "\u00a0")
 
 
 def clipped(nag: float | None) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from sordine.attacks.linkability import link
 from sordine.attacks.results import LinkageFinding
 from sordine.attacks.runner import single_threaded
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.sample import ReleaseSample, sample_rows
 from sordine.metrics.nag import wilson
+from sordine.metrics.percent import percent
 
 MOST = 2000  # records on each side of the split that are matched with each other
 ATTACKERS = {

@@ -16,7 +16,6 @@ from sordine.attacks.persons import Evidence, Units, compare, pooled
 from sordine.attacks.results import PersonFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.sample import PASSED, ReleaseSample, Unit
@@ -24,6 +23,7 @@ from sordine.evaluation.verdict import Contribution
 from sordine.keys import Key
 from sordine.metrics.information import joint
 from sordine.metrics.nag import wilson
+from sordine.metrics.percent import percent
 from sordine.run import Run
 
 Knows = Literal["draws", "channel"]

@@ -11,11 +11,11 @@ from sordine.attacks.repeated_queries import RepeatedReleases, attack_queries, k
 from sordine.attacks.results import QueryFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import splits
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.sample import PASSED, ReleaseSample
 from sordine.keys import Key
+from sordine.metrics.percent import percent
 from sordine.run import Run
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from sordine.attacks.results import VerificationFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.verification import verify
-from sordine.evaluation.headlines import percent
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
+from sordine.metrics.percent import percent
 
 SPACES = {"standardised": "standardised records", "discriminant": "a discriminant learned from other persons"}
 CHANCE = 0.49  # equal error rates from here on count as guessing

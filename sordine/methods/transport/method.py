@@ -101,11 +101,9 @@ class Transport(Method):
     default_for: ClassVar[Literal["", "records", "copies"]] = "records"
     guarantee: ClassVar[str] = (
         "Computed: on the records of the fit, the suppressed classes fill the outputs alike up to a total variation of "
-        "{uneven:.1%}. At 0, an attacker who knows the modifier (not the key), and the label of no single fitted "
-        "record, learns "
-        "nothing of the class from one draw of one of these records, with no column beside it. An attacker who knows "
-        "labels of "
-        "some fitted records does."
+        "{uneven:.3f}. At 0, an attacker who knows the modifier (not the key), and the label of no single fitted "
+        "record, learns nothing of the class from one draw of one of these records, with no column beside it. An "
+        "attacker who knows labels of some fitted records does."
     )
 
     def __post_init__(self) -> None:
@@ -215,15 +213,14 @@ class Transport(Method):
             alone = int((modifier.weight < ALONE).sum())
             if alone:
                 sentences.append(
-                    f"{alone} of these means stand for hardly more than one record each; set fewer cells (--option "
-                    f"cells=)."
+                    f"{alone} of these means stand for hardly more than one record each; set fewer cells "
+                    "(--option cells=)."
                 )
         if left > UNEVEN:
             sentences.append(
                 "Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to "
                 f"{left:.2f}): the predicted class of a record has errors, or preserved attributes depend on "
-                f"suppressed ones "
-                "(--option even=1 removes that dependence)."
+                "suppressed ones (--option even=1 removes that dependence)."
             )
         return sentences
 
