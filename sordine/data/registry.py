@@ -24,11 +24,16 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Name to class. Each class is a dataclass whose fields are its options.
     option
         What a field is called in error messages.
+    has_options
+        Whether the classes have options. Without them, a class need not be a dataclass.
     """
 
-    def __init__(self, kind: str, classes: Mapping[str, type[T]], option: str = "option") -> None:
+    def __init__(
+        self, kind: str, classes: Mapping[str, type[T]], option: str = "option", has_options: bool = True
+    ) -> None:
         self.kind = kind
         self.option = option
+        self.has_options = has_options
         self._classes = dict(classes)
 
     def __iter__(self) -> Iterator[str]:
@@ -60,12 +65,15 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises
         ------
         SordineError
-            Where the name is not text, or is empty; and for something that is not a class.
+            Where the name is not text, or is empty; and for something that is not a class, or not a dataclass although
+            the classes have options.
         """
         if not isinstance(name, str) or not name.strip():
             raise SordineError(f"a {self.kind} needs a name, not {name!r}")
         if not isinstance(cls, type):
             raise SordineError(f"{self.kind} {name!r}: register a class, not {cls!r}")
+        if self.has_options and not dataclasses.is_dataclass(cls):
+            raise SordineError(f"{self.kind} {name!r}: {cls.__name__} is not a dataclass; decorate it with @dataclass")
         self._classes[name] = cls
         return cls
 
@@ -79,12 +87,10 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises
         ------
         SordineError
-            For an unknown name, and where the class is not a dataclass.
+            For an unknown name.
         """
-        cls = self.find(name)
-        if not dataclasses.is_dataclass(cls):
-            raise SordineError(f"{self.kind} {name!r}: {cls.__name__} is not a dataclass; decorate it with @dataclass")
-        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
+        fields = dataclasses.fields(self.find(name)) if self.has_options else ()  # type: ignore[arg-type]
+        return tuple(field.name for field in fields if field.init)
 
     def make(self, name: str, options: Mapping[str, Any] | None = None) -> T:
         """Return an instance with some options set. Text is parsed by the type of the field.
@@ -92,8 +98,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises
         ------
         SordineError
-            For an unknown name or option (the message names the nearest one), for a value that does not fit, and where
-            the class is not a dataclass.
+            For an unknown name or option (the message names the nearest one), and for a value that does not fit.
         """
         cls = self.find(name)
         known = self.options(name)
@@ -101,6 +106,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             if given not in known:
                 hint = nearest(given, known) if known else "it has none"
                 raise SordineError(f"{self.kind} {name!r} has no {self.option} {given!r}; {hint}")
+        if not self.has_options:
+            return cls()
         try:
             return pydantic.TypeAdapter(cls).validate_python(dict(options or {}))
         except pydantic.ValidationError as error:

@@ -44,6 +44,7 @@ SECTIONS: Registry[Section] = Registry(
         "distortion": Distortion,
         "pretrained": Pretrained,
     },
+    has_options=False,
 )
 
 
@@ -63,9 +64,9 @@ def sections(names: Sequence[str] | None = None) -> list[Section]:
     for name in names or ():
         SECTIONS.find(name)
     made = []
-    for name, cls in SECTIONS.items():
+    for name in SECTIONS:
         if names is None or name in names:
-            section = cls()
+            section = SECTIONS.make(name)
             section.name = name
             made.append(section)
     return made
