@@ -160,12 +160,8 @@ class Table:
         SordineError
             Where a record or a column is wrong; the message names the first one.
         """
-        x = x if isinstance(x, Rows) else _numbers(x, source)
+        x = _records(x, source)
         n = len(x)
-        if n == 0:
-            raise SordineError(f"{source}: the table has no records; at least one is needed")
-        if x.ndim < 2 or 0 in x.shape:
-            raise SordineError(f"{source}: x has shape {x.shape}; it must be (n, width) or larger, without a 0")
         names = np.array(row_ids(n) if ids is None else [str(i) for i in ids], dtype=object)
         for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
             if column is not None and len(column) != n:
@@ -444,13 +440,19 @@ def rows_digest(blocks: Iterable[np.ndarray], features: Sequence[str] = ("x",)) 
     return digest.hexdigest()
 
 
-def _numbers(x: Any, source: str) -> np.ndarray:
-    """Return records as an array of float32, or of uint8 where they are bytes."""
-    try:
-        x = x if isinstance(x, np.ndarray) else np.asarray(x)
-        return x if x.dtype == np.uint8 else np.asarray(x, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise _no_numbers(source, error) from None
+def _records(x: Any, source: str) -> np.ndarray:
+    """Return records as an array of float32, or of uint8 where they are bytes. `Rows` stay as they are."""
+    if not isinstance(x, Rows):
+        try:
+            x = x if isinstance(x, np.ndarray) else np.asarray(x)
+            x = x if x.dtype == np.uint8 else np.asarray(x, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise _no_numbers(source, error) from None
+    if x.shape[:1] == (0,):
+        raise SordineError(f"{source}: the table has no records; at least one is needed")
+    if x.ndim < 2 or 0 in x.shape:
+        raise SordineError(f"{source}: x has shape {x.shape}; it must be (n, width) or larger, without a 0")
+    return x
 
 
 def _no_numbers(source: str, error: Exception) -> SordineError:

@@ -221,7 +221,7 @@ def test_a_frame_with_a_wrong_column_is_refused(column):
 
 def test_records_are_numbers_with_a_width():
     assert Table.of([[1, 2], [3, 4]], {"a": "uv"}).x.dtype == np.float32
-    for x in ([1, 2], np.zeros((2, 0))):
+    for x in (1, [1, 2], np.zeros((2, 0))):
         with pytest.raises(SordineError, match="x has shape"):
             Table.of(x, {"a": "uv"})
     for x in ([["a"], ["b"]], [[1], [2, 3]]):
