@@ -44,11 +44,11 @@ def test_text_is_parsed_by_one_of_several_types() -> None:
 
 
 def test_a_class_needs_fields_where_it_has_options() -> None:
-    with pytest.raises(SordineError, match="^thing 'two': Plain is not a dataclass"):
+    with pytest.raises(SordineError, match=r"^thing 'two': Plain is not a dataclass"):
         THINGS.register("two", Plain)
     assert list(THINGS) == ["one"]
     bare: Registry[Any] = Registry("part", {}, has_options=False)
     bare.register("two", Plain)
     assert isinstance(bare.make("two"), Plain)
-    with pytest.raises(SordineError, match="^part 'two' has no option 'size'; it has none$"):
+    with pytest.raises(SordineError, match=r"^part 'two' has no option 'size'; it has none$"):
         bare.make("two", {"size": 1})
