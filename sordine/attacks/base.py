@@ -167,12 +167,12 @@ class Attack(ABC):
         raise NotImplementedError(f"{type(self).__name__} gives no probabilities")
 
 
-def moments(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale (d,) float32 of some rows.
+def moments(x: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale (d,) float32 of records (n, d), or of some rows.
 
     A column that does not vary has scale 1, so that it stays at 0.
     """
-    part = x[rows]
+    part = x if rows is None else x[rows]
     mean = part.mean(0, dtype=np.float64).astype(np.float32)
     scale = part.std(0, dtype=np.float64).astype(np.float32)
     varies = part.max(0) > part.min(0)

@@ -167,7 +167,7 @@ def test_faint_pictures_are_measured() -> None:
         found = [
             convolution._channels(own, rows, (2, 8, 8))[1].ravel(),
             pictures._channels(own, rows, torch.device("cpu"))[1].numpy().ravel(),
-            decoder.moments(own, True)[1].numpy(),
+            decoder.moments_of_input(own, True)[1].numpy(),
         ]
         for scale in found:
             assert scale[1] == 1

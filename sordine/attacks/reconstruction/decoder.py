@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from sordine.attacks.base import moments
 from sordine.attacks.results import ReconstructionFinding
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number
@@ -231,7 +232,7 @@ def train_decoder(
         decoder: nn.Module
         if own is None:
             decoder = made = Rebuilder(table.shape, x.shape[1:], options.width)
-            made.mean, made.scale = (t.reshape(made.mean.shape) for t in moments(z, len(table.shape) == 3))
+            made.mean, made.scale = (t.reshape(made.mean.shape) for t in moments_of_input(z, len(table.shape) == 3))
         else:
             decoder = own
         decoder.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -331,11 +332,9 @@ def _pairs(z: np.ndarray, x: np.ndarray) -> Table:
     return Table.of(z if z.ndim in (2, 4) else z.reshape(len(z), -1), {}, source="pairs")
 
 
-def moments(z: np.ndarray, as_map: bool) -> tuple[Tensor, Tensor]:
+def moments_of_input(z: np.ndarray, as_map: bool) -> tuple[Tensor, Tensor]:
     """Return mean and scale of each number, or of each channel of a map; the scale of a constant is 1."""
-    flat = np.asarray(z, np.float64)
-    axes = (0, 2, 3) if as_map else (0,)
-    flat = flat if as_map else flat.reshape(len(flat), -1)
-    mean, scale = flat.mean(axes), flat.std(axes)
-    scale = np.where(flat.max(axes) > flat.min(axes), scale, 1.0).astype(np.float32)
-    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(np.where(scale > 0, scale, np.float32(1)))
+    z = np.asarray(z, np.float32)
+    flat = np.moveaxis(z, 1, -1).reshape(-1, z.shape[1]) if as_map else z.reshape(len(z), -1)
+    mean, scale = moments(flat)
+    return torch.from_numpy(mean), torch.from_numpy(scale)

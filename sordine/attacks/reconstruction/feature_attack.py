@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sordine.attacks.reconstruction.decoder import DENSE, EPOCH, moments
+from sordine.attacks.reconstruction.decoder import DENSE, EPOCH, moments_of_input
 from sordine.data.table import Table
 from sordine.errors import SordineError, check_number
 from sordine.keys import numpy_rng
@@ -76,7 +76,7 @@ def train_feature_attack(
     flat = np.asarray(z, np.float32).reshape(n, -1)
     with seeded(seed, "feature attack"):
         model = FeatureAttack(flat.shape[1], features.shape[1])
-        model.mean, model.scale = moments(flat[own], False)
+        model.mean, model.scale = moments_of_input(flat[own], False)
         model.to(device)
         game = SinglePlayer(model, adamw(rate, 1e-2), max(1, round(steps / EPOCH)))
         target = torch.from_numpy(np.asarray(features, np.float32)).to(device)
