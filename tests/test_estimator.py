@@ -137,7 +137,7 @@ def test_it_works_in_pipelines(data: Any) -> None:
 def test_wrong_input_is_refused(data: Any, tmp_path: Path) -> None:
     x, names = data
     made = leace().fit(x, names)
-    with pytest.raises(ValueError, match="features"):
+    with pytest.raises(ValueError, match="X has 3 features"):
         made.transform(x[:, :3])
     with pytest.raises(ValueError, match="NaN"):
         made.transform(np.full((2, 8), np.nan))
@@ -145,7 +145,7 @@ def test_wrong_input_is_refused(data: Any, tmp_path: Path) -> None:
         made.transform(x, ids=["a"])
     with pytest.raises(ValueError, match="NaN"):
         leace().fit(np.where(x > 2, np.nan, x), names)
-    with pytest.raises(SordineError, match="labels"):
+    with pytest.raises(SordineError, match="fit needs the labels"):
         leace().fit(x)
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
         Suppressor("leace", "speeker").fit(x, names)
@@ -164,7 +164,8 @@ def test_columns_of_a_frame_are_matched_by_name(names: list[object]) -> None:
     labels = {"who": rng.integers(0, 2, 60).astype(str)}
     fitted = Suppressor("leace", "who", key=Key.of_seed(0)).fit(frame, labels)
     assert fitted.transform(frame).shape == (60, 6)
-    with pytest.raises(ValueError, match="order"):
+    text = isinstance(names[0], str)
+    with pytest.raises(ValueError, match="in the same order" if text else "the order differs"):
         fitted.transform(frame[names[::-1]])
-    with pytest.raises(ValueError, match=r"column 99 is not in both|other"):
-        fitted.transform(frame.rename(columns={names[0]: "other" if isinstance(names[0], str) else 99}))
+    with pytest.raises(ValueError, match="\n- other\n" if text else "column 0 is not in both"):
+        fitted.transform(frame.rename(columns={names[0]: "other" if text else 99}))

@@ -89,7 +89,7 @@ def test_unlabelled_records_are_left_out_and_bad_input_gives_one_line() -> None:
     for arguments, message in [
         ((x, x[:, :2], labels), r"\(200, 2\)"),
         ((x, x, labels[:-1]), "199 labels"),
-        ((x, x, np.full(200, -1)), "label"),
+        ((x, x, np.full(200, -1)), "no test record has a label"),
     ]:
         with pytest.raises(SordineError, match=message) as error:
             reverse(*arguments, trial, fixed)

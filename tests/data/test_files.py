@@ -62,6 +62,6 @@ def test_a_folder_that_came_meanwhile_is_not_moved_aside(tmp_path):
             path.write_text("mine")
             (tmp_path / "a").mkdir()
 
-    with pytest.raises(SordineError, match="exists"):
+    with pytest.raises(SordineError, match="exists; use --force"):
         write()
     assert (tmp_path / "a").is_dir()

@@ -144,7 +144,7 @@ def test_equal_vectors_are_paired_where_it_makes_no_difference_and_else_left_out
 
 def test_numbers_of_records_must_agree_where_order_counts() -> None:
     before, after = table(frame()), table(hidden(frame()).iloc[1:])
-    with pytest.raises(SordineError, match="240"):
+    with pytest.raises(SordineError, match=r"has 239 records and .* has 240;"):
         same_records(before, after, by_order=True)
 
 

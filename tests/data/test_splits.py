@@ -59,7 +59,7 @@ def test_whole_groups_reach_the_wanted_number_and_leave_one_out(size: int, order
     assert not set(group[chosen]) & set(group[~chosen])
     assert (whole_groups(KEY, "a", IDS[order], group[order], 30) == chosen[order]).all()
     assert 0 < (~whole_groups(KEY, "a", IDS, group, 999)).sum() == size
-    with pytest.raises(SordineError, match="group"):
+    with pytest.raises(SordineError, match="only one group"):
         whole_groups(KEY, "a", IDS, np.zeros(120, int), 30)
 
 

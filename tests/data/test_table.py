@@ -320,7 +320,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(SordineError, match="cannot be read"):
         Table.read(tmp_path / "u.parquet")
     clusters(50).write(tmp_path / "v.parquet")
-    with pytest.raises(SordineError, match="exists"):
+    with pytest.raises(SordineError, match="exists; use --force"):
         clusters(50).write(tmp_path / "v.parquet")
     with pytest.raises(SordineError, match="did you mean 'word'"):
         TableFile(tmp_path / "v.parquet", ["wird"])

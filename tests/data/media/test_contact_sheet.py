@@ -39,7 +39,7 @@ def test_small_pictures_are_enlarged_without_blending(tmp_path):
     ],
 )
 def test_columns_that_do_not_agree_are_refused(tmp_path, columns, pictures):
-    with pytest.raises(SordineError, match="contact sheet") as error:
+    with pytest.raises(SordineError, match=r"captions for columns of \[.*\] pictures") as error:
         contact_sheet(tmp_path / "a.png", columns, pictures)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())

@@ -232,7 +232,7 @@ def test_a_picture_has_no_frame_and_no_size_of_nothing(tmp_path):
     Image.fromarray(corners()).save(tmp_path / "a.png")
     refused(lambda: Pictures(4, 4).decode(tmp_path / "a.png", 3), tmp_path / "a.png", "no frame 3")
     for height, width in ((0, 4), (4, -1)):
-        with pytest.raises(SordineError, match="1 or more"):
+        with pytest.raises(SordineError, match=f"a picture of {height} x {width} "):
             Pictures(height, width)
 
 
@@ -433,7 +433,7 @@ def test_clips_of_a_video_and_of_its_frames(tmp_path):
     _, length = Clips(16, 20, frames=16, step=2).decode(path, 3)
     assert length == 6
     refused(lambda: decoder.decode(path, 12), path, "no frame 12", "12 frames")
-    with pytest.raises(SordineError, match="1 or more"):
+    with pytest.raises(SordineError, match="a clip of 0 frames"):
         Clips(16, 16, frames=0)
 
 
@@ -470,7 +470,7 @@ def test_one_record_a_frame(tmp_path):
     assert third.ids == ["1#00000", "1#00002", "2#00000", "3#00000", "3#00002", "3#00004"]
     with pytest.raises(SordineError, match="frames already"):
         by_frame(media)
-    with pytest.raises(SordineError, match="1 or more"):
+    with pytest.raises(SordineError, match="every=0"):
         by_frame(folder(tmp_path, names), every=0)
     with pytest.raises(SordineError, match="contains image, not video"):
         by_frame(Media(tmp_path, "image", pa.table({"file_name": ["a.png"]})))
@@ -557,5 +557,5 @@ def test_bad_sound_is_one_line(tmp_path):
     refused(lambda: Waves(8000, 10).decode(path, None), path)
     refused(lambda: Waves(8000, 10).decode(path, 2), path, "no frame 2")
     for rate, samples in ((0, 10), (10, 0)):
-        with pytest.raises(SordineError, match="at least 1"):
+        with pytest.raises(SordineError, match=f"{samples} samples at a rate of {rate};"):
             Waves(rate, samples)

@@ -224,8 +224,8 @@ def test_originals_and_foreign_folders_are_never_replaced(tmp_path: Path) -> Non
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     for output, says in (
-        (media.root, "within each other"),
-        (media.root / "sub", "within"),
+        (media.root, "lie within each other"),
+        (media.root / "sub", "in/sub and the originals .* lie within each other"),
         (tmp_path / "other", "not a media folder"),
     ):
         with pytest.raises(SordineError, match=says):
@@ -251,7 +251,7 @@ def test_bad_files_stop_or_are_left_out(tmp_path: Path) -> None:
     [
         ("blurr", {}, "did you mean 'blur'"),
         ("blur", {"sigmas": 1}, "did you mean 'sigma'"),
-        ("blur", {"kernel": 4}, "odd"),
+        ("blur", {"kernel": 4}, "kernel = 4: must be odd"),
         ("blur", {"sigma": "wide"}, "sigma = 'wide'"),
         ("downsample", {"ratio": 1}, "ratio = 1"),
         ("cover_face", {"ratio": 0}, "ratio = 0"),

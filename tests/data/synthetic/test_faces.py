@@ -236,7 +236,7 @@ def test_written_faces_open_as_media_with_the_same_labels_and_pixels(tmp_path):
     with open(folder / "metadata.csv", newline="") as file:
         assert csv.DictReader(file).fieldnames == ["file_name", *ATTRIBUTES, "split"]
     assert len(list(folder.iterdir())) == 9
-    with pytest.raises(SordineError, match="noise"):
+    with pytest.raises(SordineError, match="noise=-1"):
         write_faces(tmp_path / "none", 8, 8, noise=-1)
     assert not (tmp_path / "none").exists()
 
@@ -255,15 +255,15 @@ def test_written_faces_open_as_media_with_the_same_labels_and_pixels(tmp_path):
         ({"of_person": ("gender",)}, "'gender'"),
         ({"of_person": ("person",)}, "'person'"),
         ({"correlations": {("sex", "beard"): 0.3}}, "'beard'"),
-        ({"correlations": {("sex", "sex"): 0.3}}, "itself"),
-        ({"correlations": {("sex", "age", "hair"): 0.3}}, "pair"),
+        ({"correlations": {("sex", "sex"): 0.3}}, "'sex' with itself"),
+        ({"correlations": {("sex", "age", "hair"): 0.3}}, "a pair of attributes as its key"),
         ({"correlations": {("sex", "glasses"): 1.1}}, "from -1 to 1"),
         ({"correlations": {("sex", "glasses"): float("nan")}}, "from -1 to 1"),
-        ({"correlations": {("sex", "age"): 0.95}}, "0.816"),
-        ({"correlations": {("sex", "age"): 0.1, ("age", "hair"): 0.1, ("hair", "sex"): 0.1}}, "cycle"),
-        ({"correlations": {("sex", "age"): 0.1, ("age", "sex"): 0.1}}, "cycle"),
-        ({"of_person": ("sex",), "correlations": {("person", "sex"): 0.5}}, "cycle"),
-        ({"of_person": ("sex", "hair"), "correlations": {("hair", "sex"): 0.5}}, "cycle"),
+        ({"correlations": {("sex", "age"): 0.95}}, "at most 0.816"),
+        ({"correlations": {("sex", "age"): 0.1, ("age", "hair"): 0.1, ("hair", "sex"): 0.1}}, "form a cycle"),
+        ({"correlations": {("sex", "age"): 0.1, ("age", "sex"): 0.1}}, "form a cycle"),
+        ({"of_person": ("sex",), "correlations": {("person", "sex"): 0.5}}, "form a cycle"),
+        ({"of_person": ("sex", "hair"), "correlations": {("hair", "sex"): 0.5}}, "form a cycle"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(changes, says):

@@ -55,8 +55,13 @@ def test_the_channel_leaks_exactly_what_was_asked(classes, outputs, accuracy):
 
 
 def test_a_channel_that_cannot_be_is_refused():
-    for classes, outputs, accuracy in [(3, 2, 0.5), (1, 4, 1.0), (4, 8, 0.2), (4, 8, 1.1)]:
-        with pytest.raises(SordineError, match="channel"):
+    for classes, outputs, accuracy, wrong in [
+        (3, 2, 0.5, "3 classes and 2 outputs"),
+        (1, 4, 1.0, "1 classes and 4 outputs"),
+        (4, 8, 0.2, "accuracy is 0.2"),
+        (4, 8, 1.1, "accuracy is 1.1"),
+    ]:
+        with pytest.raises(SordineError, match=wrong):
             channel(10, classes, outputs, accuracy, seed=0)
 
 
