@@ -74,7 +74,7 @@ class Policy:
         for role, names in self.roles():
             for name in names:
                 if name not in known:
-                    raise SordineError(f"policy: the table has no attribute {name!r} to {role}; {nearest(name, known)}")
+                    raise SordineError(f"policy: there is no attribute {name!r} to {role}; {nearest(name, known)}")
         if self.watch != ALL_OTHERS:
             return self
         named = {*self.suppress, *self.preserve}

@@ -114,6 +114,7 @@ def fit(given: FitOptions) -> int:
 
 def _options(given: FitOptions, policy: Policy) -> pipeline.FitOptions:
     """Return what to fit. Everything in it is checked before any data is loaded."""
+    from sordine.methods.fit import check_policy
     from sordine.methods.registry import make
     from sordine.workflow import pipeline
     from sordine.workflow.leakage_limit import candidates
@@ -123,7 +124,7 @@ def _options(given: FitOptions, policy: Policy) -> pipeline.FitOptions:
         given.method, settings, parsing.names(given.features), given.pool, given.views, given.layout
     )
     method = pipeline.method_of(options, policy)
-    make(method, settings)
+    check_policy(make(method, settings), policy)
     if given.max_leakage is None:
         return options
     limits = parsing.leakage_limits(given.max_leakage, policy.suppress)

@@ -68,7 +68,12 @@ def fit(
     method = default_method(policy) if method is None else method
     method = make(method) if isinstance(method, str) else method
     extras = _extras(method, table, pool, raw_views, run)
-    _check_policy(method, policy, run)
+    check_policy(method, policy)
+    if method.preserves and policy.suppress:
+        run.log(
+            f"{method.name} does not hide {', '.join(policy.suppress)}: it learns from the labels of its task only. "
+            "The audit measures how much an attacker can infer."
+        )
     _log_limits(table, policy, run)
     _check_labels(method, table, policy)
     train = table.part("train")
@@ -101,17 +106,12 @@ def _extras(
     return extras
 
 
-def _check_policy(method: Method, policy: Policy, run: Run) -> None:
+def check_policy(method: Method, policy: Policy) -> None:
+    """Raise SordineError where the method needs an attribute to suppress or to preserve, and the policy names none."""
     if method.suppresses and not policy.suppress:
         raise SordineError(f"method {method.name!r} needs at least one attribute to suppress (-s)")
     if method.preserves and not policy.preserve:
         raise SordineError(f"method {method.name!r} needs a task: an attribute to preserve (-p)")
-    if method.preserves and policy.suppress:
-        run.log(
-            f"{method.name} does not hide {', '.join(policy.suppress)}: it learns from the labels of its task only. "
-            f"The "
-            "audit measures how much an attacker can infer."
-        )
 
 
 def _log_limits(table: Table, policy: Policy, run: Run) -> None:

@@ -272,9 +272,7 @@ def _opened(
     named = () if policy is None else policy.named
     if is_media(source, layout) and not is_motion(source, layout):
         media = open_media(source, layout, layout_options)
-        columns = media.records.drop_columns([c for c in (FILE_NAME, FRAME, "id") if c in media.records.column_names])
-        columns = columns.append_column("id", pa.array(media.ids, pa.string()))
-        table = labels_only(columns, named, source.name)
+        table = _labels_of(media, named)
         return media.kind, replace(table, notes=(*media.notes, *table.notes)), suited_to_media(media), 0
     choice = suited_extractor(source, policy, layout=layout, layout_options=layout_options)
     if features or choice.name is None:
@@ -304,6 +302,36 @@ def check_raw_table(path: Path, policy: Policy) -> None:
     schema = pa.schema([opened.schema.field(name) for name in names])
     columns = pa.Table.from_batches([block.select(names) for block in opened.blocks()], schema)
     labels_only(columns, names, path.name).require(checked)
+
+
+def check_media(media: Media, policy: Policy, *, by_frame: bool = False) -> None:
+    """Check the policy against a media folder. The files are not decoded.
+
+    Parameters
+    ----------
+    media
+        The folder.
+    policy
+        Attributes to suppress, preserve and watch.
+    by_frame
+        Whether each frame of a video becomes a record: a class of one file then has several.
+
+    Raises
+    ------
+    SordineError
+        Where the folder lacks an attribute, or `Table.require` refuses its labels.
+    """
+    table = _labels_of(media, policy.named)
+    policy.resolve(table.attributes)
+    if not by_frame:
+        table.require(policy)
+
+
+def _labels_of(media: Media, named: Sequence[str]) -> Table:
+    """The labels of a media folder, as `labels_only` returns them."""
+    columns = media.records.drop_columns([c for c in (FILE_NAME, FRAME, "id") if c in media.records.column_names])
+    columns = columns.append_column("id", pa.array(media.ids, pa.string()))
+    return labels_only(columns, named, media.root.name)
 
 
 def labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:

@@ -11,7 +11,7 @@ import yaml
 
 from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
-from sordine.data.layouts.registry import check_layout
+from sordine.data.layouts.registry import check_layout, open_media
 from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.report import Report
@@ -21,12 +21,13 @@ from sordine.features.extract import ExtractOptions
 from sordine.features.registry import EXTRACTORS, make_extractor
 from sordine.features.sources import fitted_beside, table_in
 from sordine.keys import Key
+from sordine.methods.fit import check_policy
 from sordine.methods.registry import METHODS, load, make
 from sordine.models.modifier import versions
 from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, accepts_run_keywords, check_device, silent
 from sordine.workflow import pipeline
-from sordine.workflow.inspection import check_raw_table
+from sordine.workflow.inspection import check_media, check_raw_table
 from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
 from sordine.workflow.key_files import beside, key_for_fit
 from sordine.workflow.pipeline import (
@@ -161,10 +162,15 @@ class Pipeline:
         self.stages.tidy("extract")
 
     def _check_labels(self) -> None:
-        """Check the policy against a raw table before its extraction, whose records are the same."""
+        """Check the policy against the source before its extraction, which may take hours."""
         job = self.job
-        raw = not is_motion(job.source, job.layout) and not is_media(job.source, job.layout)
-        if raw and EXTRACTORS.find(job.extractor or "").accepts == ("table",):
+        if job.extractor is None or is_motion(job.source, job.layout):
+            return
+        extractor = make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
+        if is_media(job.source, job.layout):
+            media = open_media(job.source, job.layout, job.layout_options)
+            check_media(media, job.policy_of(), by_frame=extractor.by_frame)
+        elif extractor.accepts == ("table",):
             check_raw_table(table_in(job.source) if job.source.is_dir() else job.source, job.policy_of())
 
     def fit(self) -> None:
@@ -174,6 +180,8 @@ class Pipeline:
         name = method_of(options, policy)
         # The fit that a new key is made for announces it, and later runs do not.
         fresh = job.key is None and not beside(modifier).exists()
+        # Without a key there is no earlier fit: the records are checked before a key is written.
+        records = pipeline.read_records(self.table, policy, options, self.run) if fresh else None
         with key_for_fit(modifier, job.key, self.run.log if fresh else silent) as key:
             self.key = key
             inputs = {
@@ -194,7 +202,7 @@ class Pipeline:
             def work() -> None:
                 assert run.folder is not None
                 run.folder.mkdir(parents=True, exist_ok=True)
-                pipeline.fit(self.table, modifier, policy, options, run, force=True)
+                pipeline.fit(self.table, modifier, policy, options, run, records=records, force=True)
 
             self.stages.do("fit", inputs, work)
             self.stages.tidy("fit")
@@ -449,7 +457,7 @@ def _check(job: Job, out: Path) -> None:
     if job.extractor is not None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
     method = method_of(FitOptions(job.method, pool=job.pool, copies=job.media), job.policy_of())
-    make(method, job.settings)
+    check_policy(make(method, job.settings), job.policy_of())
     check_device(job.device)
     _check_release(job, method)
     if isinstance(job.audit, AuditPart):

@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from sordine.data.layouts.registry import open_media
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.features import choice
@@ -19,7 +20,7 @@ from sordine.features.choice import suited_extractor, suited_to_columns
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow import inspection
-from sordine.workflow.inspection import check_raw_table, inspect
+from sordine.workflow.inspection import check_media, check_raw_table, inspect
 from sordine.workflow.job import read_job
 from sordine.workflow.job_runner import JOB, RELEASE, protect, protect_job, run_job, write_job
 from sordine.workflow.protect_options import ProtectOptions
@@ -142,6 +143,45 @@ def test_a_raw_table_is_checked_against_the_policy_before_its_extraction(tmp_pat
     check_raw_table(fine, Policy(("sex",), (), ("town",)))
     with pytest.raises(SordineError, match="'town'"):
         check_raw_table(fine, Policy(("sex",), (), ("towm",)))
+
+
+def clips(folder: Path, speakers: list[str]) -> Path:
+    """A media folder whose files cannot be decoded."""
+    folder.mkdir()
+    for i in range(len(speakers)):
+        (folder / f"{i}.wav").touch()
+    rows = {"file_name": [f"{i}.wav" for i in range(len(speakers))], "speaker": speakers}
+    pa.csv.write_csv(pa.table(rows), folder / "metadata.csv")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suppressed", "message"),
+    [("speeker", "'speeker' to suppress; did you mean 'speaker'"), ("speaker", "voices: .*'cy' has one record")],
+)
+def test_a_media_folder_is_checked_against_the_policy_before_its_extraction(
+    tmp_path: Path, suppressed: str, message: str
+) -> None:
+    source = clips(tmp_path / "voices", ["ann", "bob"] * 10 + ["cy"])
+    with pytest.raises(SordineError, match=message):
+        protect(source, Policy((suppressed,)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_of_one_video_has_several_frames(tmp_path: Path) -> None:
+    media = open_media(clips(tmp_path / "voices", ["ann", "bob"] * 10 + ["cy"]))
+    check_media(media, Policy(("speaker",)), by_frame=True)
+    with pytest.raises(SordineError, match="'speeker'"):
+        check_media(media, Policy(("speeker",)), by_frame=True)
+
+
+def test_no_key_is_written_for_records_that_a_fit_refuses(table: Path) -> None:
+    lines: list[str] = []
+    for policy, method in ((Policy(("speeker",)), "leace"), (Policy(("speaker",)), "masking")):
+        with pytest.raises(SordineError):
+            protect(table, policy, table.parent / "out", ProtectOptions(method=method), Run(log=lines.append))
+    assert not any("key" in line for line in lines)
+    assert not (table.parent / "out").exists()
 
 
 def test_unfinished_work_of_a_failed_job_stays(tmp_path: Path) -> None:
