@@ -125,7 +125,9 @@ def one_thread() -> Iterator[None]:
 
 def signature() -> dict[str, Any]:
     """What the last bits of a computation depend on, beside the code."""
-    blas = {str(lib.get("architecture")) for lib in threadpool_info() if lib["user_api"] == "blas"}
+    libraries = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
+    # OpenCV brings a library of its own, which computes none of these numbers and is there once cv2 is imported.
+    blas = {str(lib.get("architecture")) for lib in libraries if "opencv" not in lib["filepath"]}
     return {
         **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
         "machine": platform.machine(),
