@@ -108,10 +108,4 @@ def test_an_audit_reports_about_the_same_in_any_environment(audited: Any) -> Non
 
 
 def test_an_audit_judges_as_recorded(audited: Any, same_environment: None) -> None:
-    """A repair of the verdict may change these: a difference is shown as a skipped test and fails nothing."""
-    recorded, found = (side["states"] for side in audited)
-    assert recorded.keys() == found.keys()
-    assert recorded["attributes"].keys() == found["attributes"].keys()
-    lines = list(differences(recorded, found))
-    if lines:
-        pytest.skip("judged in another way than recorded: " + "; ".join(lines))
+    same(audited[0]["states"], audited[1]["states"])
