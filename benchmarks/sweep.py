@@ -168,8 +168,8 @@ def text(
         f"| **one `sweep`** | **{swept.wall:.0f}** | **{swept.cpu:.0f}** |",
         f"| sweep / separate | {swept.wall / whole.wall:.2f} | {swept.cpu / whole.cpu:.2f} |",
         "",
-        "The fits of both sides are the same. So are the attacks, except that a sweep grows trees on distinct "
-        "records. Figures are NAG; the leakage is that of the worst scenario.",
+        "Both sides make the same fits and the same attacks; the sweep attacks the originals once for all points. "
+        "Figures are NAG; the leakage is that of the worst scenario.",
         "",
         f"| {name} | leakage, sweep | leakage, separate | utility, sweep | utility, separate |",
         "| --- | --- | --- | --- | --- |",
