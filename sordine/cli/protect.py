@@ -23,6 +23,7 @@ from sordine.cli.options import (
     Names,
     Preserve,
     Seed,
+    SkipBad,
     Suppress,
     Watch,
     Workers,
@@ -87,6 +88,7 @@ class ProtectCommandOptions(Common):
     features: Features = None
     layout: Layout = None
     layout_options: LayoutOptions = None
+    skip_bad: SkipBad = False
     budget: BudgetName = "standard"
     max_records: Annotated[
         int,
@@ -135,6 +137,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         features=parsing.names(given.features),
         layout=given.layout,
         layout_options=tuple(parsing.assignments(given.layout_options, "--layout-option").items()),
+        skip_bad=given.skip_bad,
         method=given.method,
         settings=tuple(parsing.assignments(given.options).items()),
         key=given.key,

@@ -423,6 +423,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         options=dict(chosen),
         layout=options.layout,
         layout_options=dict(options.layout_options),
+        skip_bad=options.skip_bad,
         features=options.features,
         policy=PolicyPart(suppress=policy.suppress, preserve=policy.preserve, watch=policy.watch),
         method=options.method,
@@ -473,7 +474,8 @@ def _check(job: Job, out: Path) -> None:
             path.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(path.resolve())
         ):
             raise SordineError(
-                f"the job's {what} {path} and its folder {out} lie in each other: choose another folder with -o"
+                f"the {what} {path} and the folder of results {out} must not contain each other: "
+                "choose another folder with -o"
             )
     check_writable(out.parent)
 

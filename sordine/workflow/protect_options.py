@@ -21,6 +21,8 @@ class ProtectOptions:
         Feature columns of a table.
     layout, layout_options
         Layout of a media folder.
+    skip_bad
+        Whether files that cannot be decoded are left out.
     method, settings
         Method and its options.
     key
@@ -38,6 +40,7 @@ class ProtectOptions:
     features: tuple[str, ...] = ()
     layout: str | None = None
     layout_options: tuple[tuple[str, str], ...] = ()
+    skip_bad: bool = False
     method: str | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     key: Path | None = None

@@ -175,6 +175,14 @@ def test_a_class_of_one_video_has_several_frames(tmp_path: Path) -> None:
         check_media(media, Policy(("speeker",)), by_frame=True)
 
 
+def test_bad_files_are_left_out_of_a_job_on_request(tmp_path: Path) -> None:
+    source = clips(tmp_path / "voices", ["ann", "bob"] * 10)
+    assert [protect_job(source, POLICY, ProtectOptions(skip_bad=skip)).skip_bad for skip in (False, True)] == [
+        False,
+        True,
+    ]
+
+
 def test_no_key_is_written_for_records_that_a_fit_refuses(table: Path) -> None:
     lines: list[str] = []
     for policy, method in ((Policy(("speeker",)), "leace"), (Policy(("speaker",)), "masking")):
