@@ -134,12 +134,9 @@ class Leace(Method):
     name: ClassVar[str] = "leace"
     guarantee: ClassVar[str] = (
         "Proved: on the records of the fit as a whole, no linear predictor of a suppressed attribute has a lower "
-        "squared or "
-        "logistic loss than a constant prediction. This is about an attacker who knows the label of no single fitted "
-        "record: "
-        "one who knows labels of some of them may infer more of the others. Nothing is proved of other attackers, or "
-        "of other "
-        "records."
+        "squared or logistic loss than a constant prediction. This is about an attacker who knows the label of no "
+        "single fitted record: one who knows labels of some of them may infer more of the others. Nothing is proved of "
+        "other attackers, or of other records."
     )
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:
@@ -157,8 +154,7 @@ class Leace(Method):
         modifier.offset = torch.from_numpy((mean @ right).astype(np.float32))
         note = (
             "On the records of the fit, no linear predictor of a suppressed attribute has a lower squared or logistic "
-            "loss than "
-            "a constant prediction. Attackers that are not linear usually infer it as before."
+            "loss than a constant prediction. Attackers that are not linear usually infer it as before."
         )
         modifier.card = self.card(policy, table, fit={"rank": int(right.shape[1])}, notes=[note])
         return modifier

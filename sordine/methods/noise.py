@@ -66,8 +66,7 @@ class Noise(Method):
     strength: ClassVar[Strength | None] = Strength("sigma", (30.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.3))
     guarantee: ClassVar[str] = (
         "Nothing is proved of this release: noise of this size bounds what can be inferred from a record only where "
-        "the values "
-        "of records are bounded, and no bound is set here."
+        "the values of records are bounded, and no bound is set here."
     )
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:

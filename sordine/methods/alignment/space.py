@@ -59,8 +59,7 @@ def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.
         named = " and ".join(map(repr, (*policy.suppress, *policy.preserve)))
         raise SordineError(
             f"{table.source}: {method} needs four training records with labels of {named} and at least two suppressed "
-            f"classes; "
-            f"it has {len(usable)} records in {len(torch.unique(secret))} classes; label more records"
+            f"classes; it has {len(usable)} records in {len(torch.unique(secret))} classes; label more records"
         )
     x = table.batch(usable).flatten(1)
     if not (x.amax(0) > x.amin(0)).any():
@@ -127,8 +126,7 @@ class Alignment:
         if float((standardise(space, ranks, secret) - SPREAD).max()) < ALIKE:
             raise SordineError(
                 f"{table.source}: records do not vary within the classes of {' and '.join(policy.suppress)}, so that "
-                f"nothing "
-                "would be left; use more features"
+                "nothing would be left; use more features"
             )
         initialise(space, ranks, secret, run.seed)
         if self.covariances:

@@ -355,16 +355,13 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
     if method.noise_in(chosen.space):
         near = (
             "Records that are near one another stay near, except for a little noise: an attacker with a person's "
-            "original record "
-            "may find it again among the released ones, and several releases of it under different keys average the "
-            "noise away, "
-            "so keep to one key."
+            "original record may find it again among the released ones, and several releases of it under different "
+            "keys average the noise away, so keep to one key."
         )
     else:
         near = (
             "What is released is deterministic: records that are near one another stay near, so that an attacker with "
-            "a person's "
-            "original record can find it again among the released ones."
+            "a person's original record can find it again among the released ones."
         )
     sentences = [f"{near} Nothing is proved; the audit measures what can be inferred."]
     if holds_records:
@@ -384,14 +381,12 @@ def _space_notes(found: dict[str, Any], chosen: Candidate, policy: Policy, metho
     if found.get("held") is None:
         return [
             f"Records move in {what}: quick attackers inferred nothing of {names} from the original records, so that "
-            f"no space "
-            "could be chosen by what they infer."
+            "no space could be chosen by what they infer."
         ]
     where = "of the fit" if found["of_the_fit"] else "held out"
     measured = (
         f"attackers inferred {max(0.0, found['held_back']):.2f} NAG there from records {where}, where chance alone "
-        f"gives "
-        f"{found['chance']:.2f}"
+        f"gives {found['chance']:.2f}"
     )
     if found["held"]:
         limit = f"what exceeds chance is within the method's own limit, {method.limit:g} (--option limit)."

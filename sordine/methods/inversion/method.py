@@ -250,8 +250,7 @@ class Inversion(Presets, Method):
             if pool.shape != table.shape:
                 raise SordineError(
                     f"{pool.source}: records of the pool have shape {pool.shape}, those of the table {table.shape}; "
-                    f"give "
-                    "pictures of the same size"
+                    "give pictures of the same size"
                 )
             own = shared_record(table, pool)
             if own is not None:
@@ -423,12 +422,10 @@ def _notes(own: Inversion, policy: Policy, public: Table, pool: Table | None) ->
     whose = f"the {len(public)} pictures of {pool.source}" if pool else f"{len(public)} of the training records"
     notes = [
         f"What is released is the encoder's `{own.cut}`, not pictures. The task head for {', '.join(policy.preserve)} "
-        f"ships with "
-        "it; nothing else was trained to be preserved.",
+        "ships with it; nothing else was trained to be preserved.",
         f"Public data X2: {whose}; an attacker who knows other pictures may do better.",
         "Another decoder may reconstruct what this one could not. Rely on the new decoders of the audit, which bound "
-        "nothing "
-        "either, and on its attribute attackers, against whom nothing was trained.",
+        "nothing either, and on its attribute attackers, against whom nothing was trained.",
     ]
     plain = [] if own.opposed else ["lambda1 and lambda2 are 0: a plain task network, without any protection."]
     return [*plain, *own.unused(), *notes]

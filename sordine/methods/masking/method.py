@@ -374,18 +374,15 @@ def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, fl
 def _notes(own: Masking, policy: Policy, figures: Mapping[str, Any]) -> list[str]:
     notes = [
         f"Of every picture {own.keep:g} per cent of the pixels are released, chosen for {', '.join(policy.preserve)}. "
-        f"What these "
-        "pixels reveal of a person stays in them: nothing was trained against an attacker who infers it.",
-        "The shape of the mask depends on the whole picture, so that it may reveal what its pixels do not. Rely on "
-        "the audit, "
-        "whose attackers have both.",
+        "What these pixels reveal of a person stays in them: nothing was trained against an attacker who infers it.",
+        "The shape of the mask depends on the whole picture, so that it may reveal what its pixels do not. Rely on the "
+        "audit, whose attackers have both.",
     ]
     if not own.adversarial:
         notes.insert(0, "Without the adversarial step, pixels that the task does not need may be among those kept.")
     elif figures["mask_withheld"] < 0.01:
         notes.append(
             f"The mean mask of withheld pixels is {figures['mask_withheld']:.4f}: the obfuscator was given nearly "
-            f"black pictures, so "
-            "that its confusion proves little about the pixels themselves."
+            "black pictures, so that its confusion proves little about the pixels themselves."
         )
     return notes

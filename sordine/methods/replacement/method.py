@@ -100,13 +100,11 @@ VECTORS: dict[str, Any] = {
 NOTES: dict[str, str] = {
     "both": (
         "A released record shows a value of the attribute that was drawn at random. It has no relation to the record; "
-        "do not "
-        "use it as the true value."
+        "do not use it as the true value."
     ),
     "filter": (
-        "The filter alone hides the attribute without inserting another value: released records may look filtered, "
-        "and in "
-        "the paper more can be inferred from them than with the generator."
+        "The filter alone hides the attribute without inserting another value: released records may look filtered, and "
+        "in the paper more can be inferred from them than with the generator."
     ),
     "generator": (
         "The generator alone was not trained to hide the attribute: the paper finds no privacy in it. Use the variant "

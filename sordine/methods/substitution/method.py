@@ -230,8 +230,7 @@ class Substitution(Method):
         if source.shape != table.shape:
             raise SordineError(
                 f"{source.source}: records of the pool have shape {source.shape}, those of the table {table.shape}; "
-                f"give a pool "
-                "with the same features"
+                "give a pool with the same features"
             )
         rows = self.choose_pool(source, table, policy, run.seed)
         chosen = torch.from_numpy(np.asarray(source.x[np.sort(rows)], dtype=np.float32))

@@ -130,9 +130,8 @@ class Transport(Method):
         usable, x, secret = learnable(table, policy, run.seed, "transport")
         if self.records * FEWEST > len(usable):
             raise SordineError(
-                f"transport: records is {self.records}, which is too many for {len(usable):,} training records; set "
-                f"at most "
-                f"{len(usable) // FEWEST}"
+                f"transport: records is {self.records}, which is too many for {len(usable):,} training records; set at "
+                f"most {len(usable) // FEWEST}"
             )
         joined = (
             joint([table.y[u][usable] for u in policy.preserve]) if policy.preserve else np.zeros(len(usable), np.int64)

@@ -92,8 +92,7 @@ class TransportModifier(Modifier):
         if not torch.isfinite(cumulated[:, -1]).all():
             raise SordineError(
                 "transport: the probabilities of a record's outputs are not finite; check the record and the modifier "
-                "for NaN, "
-                "infinite or very large values"
+                "for NaN, infinite or very large values"
             )
         index = (cumulated < noise.double() * cumulated[:, -1:]).sum(1).clamp_max(len(self.substitutes) - 1)
         return Release(self.substitutes[index].reshape(x.shape), index)

@@ -134,10 +134,9 @@ def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], r
     unchanged = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
     run.log(
         f"The release contains copies of {len(set(names)):,} real {WORDS[media.kind]}, so the receiver learns which "
-        "persons are in the pool. "
-        "The substitute of a record was drawn at random, with a higher probability for similar ones. The "
-        f"audit reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} records are "
-        f"released as themselves. Each file has the record's own "
+        "persons are in the pool. The substitute of a record was drawn at random, with a higher probability for "
+        f"similar ones. The audit reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} "
+        "records are released as themselves. Each file has the record's own "
         f"{', '.join(beside) if beside else 'split and no other column'}."
     )
     if under := read_note(source.table, EXTRACT).get("steady"):
