@@ -134,8 +134,8 @@ class Leace(Method):
     name: ClassVar[str] = "leace"
     guarantee: ClassVar[str] = (
         "Proved: on the records of the fit as a whole, no linear predictor of a suppressed attribute has a lower "
-        "squared or logistic loss than a constant prediction. This is about an attacker who knows the label of no "
-        "single fitted record: one who knows labels of some of them may infer more of the others. Nothing is proved of "
+        "squared or logistic loss than a constant prediction. This is about an attacker that knows no label of a "
+        "fitted record. One that knows labels of some of them may infer more of the others. Nothing is proved of "
         "other attackers, or of other records."
     )
 

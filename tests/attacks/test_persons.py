@@ -150,8 +150,7 @@ def test_groups_are_of_one_unit_without_replacement_and_the_same_for_all() -> No
     assert again is not None
     assert (one.by_unit == again.by_unit).all()
     assert (one.resampled == again.resampled).all()
-    # Nor do the keys of one who draws releases of his own move anybody to other groups: the same under each of them
-    # reads the same.
+    # Several draws of each record under other keys, with the same scores, form the same groups.
     drawn = Scores(np.repeat(told.values, 5, 1), told.prior, told.stands_for)
     keyed = pooled(Evidence(np.arange(400), {10: drawn}), units, 10)
     assert keyed is not None

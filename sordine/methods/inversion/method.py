@@ -423,9 +423,9 @@ def _notes(own: Inversion, policy: Policy, public: Table, pool: Table | None) ->
     notes = [
         f"What is released is the encoder's `{own.cut}`, not pictures. The task head for {', '.join(policy.preserve)} "
         "ships with it; nothing else was trained to be preserved.",
-        f"Public data X2: {whose}; an attacker who knows other pictures may do better.",
-        "Another decoder may reconstruct what this one could not. Rely on the new decoders of the audit, which bound "
-        "nothing either, and on its attribute attackers, against whom nothing was trained.",
+        f"Public data X2: {whose}; an attacker that knows other pictures may do better.",
+        "Another decoder may reconstruct what this one could not. Rely on the audit: its decoders are new, and nothing "
+        "was trained against its attribute attackers. Neither of them is a bound.",
     ]
     plain = [] if own.opposed else ["lambda1 and lambda2 are 0: a plain task network, without any protection."]
     return [*plain, *own.unused(), *notes]

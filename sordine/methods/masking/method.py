@@ -374,7 +374,7 @@ def _figures(modifier: MaskingModifier, table: Table, history: list[dict[str, fl
 def _notes(own: Masking, policy: Policy, figures: Mapping[str, Any]) -> list[str]:
     notes = [
         f"Of every picture {own.keep:g} per cent of the pixels are released, chosen for {', '.join(policy.preserve)}. "
-        "What these pixels reveal of a person stays in them: nothing was trained against an attacker who infers it.",
+        "What these pixels reveal of a person stays in them: nothing was trained against an attacker that infers it.",
         "The shape of the mask depends on the whole picture, so that it may reveal what its pixels do not. Rely on the "
         "audit, whose attackers have both.",
     ]

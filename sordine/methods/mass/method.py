@@ -90,12 +90,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 NOTES = {
     "published": (
-        "MaSS misleads classifiers trained on original records and never retrained. An attacker who trains on released "
-        "records usually infers a suppressed attribute as well as before."
+        "MaSS misleads classifiers trained on original records and never retrained. An attacker that trains on "
+        "released records usually infers a suppressed attribute as well as before."
     ),
     "information": (
-        "MaSS (information form) holds against the classifiers it was trained with. An attacker who trains on released "
-        "records may infer more: see the audit."
+        "MaSS (information form) holds against the classifiers it was trained with. An attacker that trains on "
+        "released records may infer more: see the audit."
     ),
 }
 

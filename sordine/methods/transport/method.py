@@ -101,9 +101,9 @@ class Transport(Method):
     default_for: ClassVar[Literal["", "records", "copies"]] = "records"
     guarantee: ClassVar[str] = (
         "Computed: on the records of the fit, the suppressed classes fill the outputs alike up to a total variation of "
-        "{uneven:.3f}. At 0, an attacker who knows the modifier (not the key), and the label of no single fitted "
-        "record, learns nothing of the class from one draw of one of these records, with no column beside it. An "
-        "attacker who knows labels of some fitted records does."
+        "{uneven:.3f}. At 0, consider an attacker that knows the modifier (not the key), but no label of a fitted "
+        "record. It learns nothing of the class from one draw of one of these records, with no column beside it. An "
+        "attacker that knows labels of some fitted records does."
     )
 
     def __post_init__(self) -> None:
