@@ -47,8 +47,8 @@ def copied(original: Table, before: Table, after: np.ndarray, fitted: np.ndarray
     if unchanged.mean() > UNTOUCHED:
         message = (
             f"{percent(unchanged.mean())} of the records are released unchanged ({unchanged.sum():,} of "
-            f"{len(unchanged):,}). There are too few substitutes, or they are too similar to the records. Fit with "
-            "more records, or use other people's (--pool)."
+            f"{len(unchanged):,}). Where records are replaced by substitutes, there are too few of them, or they are "
+            "too similar to the records. Fit with more records, or use other people's (--pool)."
         )
         flaws.append(Flaw("own-copy", "leak", message))
         if unchanged.mean() > 0.5:  # the class of the copied original is then the record's own
