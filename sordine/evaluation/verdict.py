@@ -284,6 +284,8 @@ def _worst(case: _Case) -> str:
     if case.flawed or not known:
         return _list(case.names)
     worst = max(known, key=lambda h: h.nag or 0.0)
+    if worst.overtaken:  # its sentence gives the reason why there is no figure
+        return f"`{worst.attribute}`"
     return f"`{worst.attribute}`: a leakage of {percent(min(worst.nag or 0.0, 1.0))}"
 
 

@@ -40,3 +40,10 @@ def test_the_page_shows_a_clause_on_several_records_below_the_title(limit: float
     assert link not in title
     assert clause.startswith(f"{link}, an attacker")
     assert '<p class="clause">' not in to_html(replace(example(), verdict=plain))
+
+
+def test_the_title_has_no_figure_where_attacks_are_too_weak_for_one() -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.6, 0.8, 0.25), nag=1.57, low=1.2, high=1.9, at_chance=False)
+    weaker = replace(head, nag=0.8, low=0.7, high=0.9)
+    titles = [judge_contributions([h], [], ("speaker",), None)[0].title for h in (head, weaker)]
+    assert titles == ["The release still gives away `speaker`", f"{titles[0]}: a leakage of 80.0 %"]
