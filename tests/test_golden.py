@@ -44,14 +44,18 @@ def test_every_method_and_case_is_recorded() -> None:
     assert GOLDEN["cases"].keys() == cases.CASES.keys()
 
 
-@pytest.mark.parametrize("name", cases.CASES)
-def test_a_method_gives_the_recorded_bits(name: str, same_environment: None) -> None:
-    same(GOLDEN["cases"][name], cases.measure(name))
+@pytest.fixture(scope="module", params=cases.CASES)
+def measured(request: pytest.FixtureRequest, single: None) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """A case's name, what is recorded of it, and what it gives now."""
+    return request.param, GOLDEN["cases"][request.param], cases.measure(request.param)
 
 
-@pytest.mark.parametrize("name", cases.CASES)
-def test_a_method_gives_the_recorded_form_in_any_environment(name: str) -> None:
-    recorded, found = GOLDEN["cases"][name], cases.measure(name)
+def test_a_method_gives_the_recorded_bits(measured: Any, same_environment: None) -> None:
+    same(measured[1], measured[2])
+
+
+def test_a_method_gives_the_recorded_form_in_any_environment(measured: Any) -> None:
+    name, recorded, found = measured
     assert recorded["tensors"].keys() == found["tensors"].keys()
     assert {k: recorded["card"][k] for k in ("method", "fields", "policy", "input", "output", "key")} == {
         k: file.plain(found["card"])[k] for k in ("method", "fields", "policy", "input", "output", "key")

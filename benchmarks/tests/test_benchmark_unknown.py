@@ -103,6 +103,7 @@ def test_other_features_are_other_files() -> None:
     assert Group(moved, "unknown", flow, 0).name("key0") == names[0]
 
 
+@pytest.mark.slow
 def test_every_figure_that_is_kept_is_one_that_would_be_measured() -> None:
     made = {
         group.name(part)
@@ -150,6 +151,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SINGLE", {"person": (), "cloud": 0, "families": ("logistic",)})
 
 
+@pytest.mark.slow
 def test_a_group_is_measured_kept_and_not_measured_again(tmp_path: Path, quick: None) -> None:
     results, said = Store("unknown", tmp_path), list[str]()
     bench = Bench(small(tmp_path), 1, results)
@@ -351,6 +353,7 @@ def test_fifty_records_of_one_person(after: float, said: str) -> None:
 # ------------------------------------------------------------------------------------------------ page and picture
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_reached_and_what_is_not(tmp_path: Path) -> None:
     channel_of = {
         "attributes": ["speaker"],
@@ -393,6 +396,7 @@ def test_a_data_set_is_whole_where_all_its_lines_are_reached_and_measured() -> N
     assert reached_on([]) == ""
 
 
+@pytest.mark.slow
 def test_an_empty_folder_makes_a_page_that_claims_nothing(tmp_path: Path) -> None:
     text = page(gather(Store("unknown", tmp_path)))
     assert "- reached" not in text

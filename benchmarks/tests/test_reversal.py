@@ -60,6 +60,7 @@ def test_one_that_edits_every_record_alike_is_not() -> None:
     assert abs(found.accuracy - 0.5) < 0.1
 
 
+@pytest.mark.slow
 def test_pictures_are_told_apart_by_a_residual_network() -> None:
     rng = np.random.default_rng(1)
     n = 320

@@ -115,6 +115,7 @@ def test_each_move_is_its_players_alone() -> None:
     assert list(before) == ["decoder", "discriminator"]
 
 
+@pytest.mark.slow
 def test_a_decoder_rebuilds_what_z_holds_and_not_what_it_does_not() -> None:
     x, truth = blobs(500)
     own, tried = slice(0, 400), slice(400, 500)
@@ -171,6 +172,7 @@ def test_figures_of_known_pictures() -> None:
     assert judge("decoder", x, x.astype(float), np.zeros(x.shape[1:])).psnr is None  # to the last bit
 
 
+@pytest.mark.slow
 def test_the_feature_attack_reads_features_that_z_holds() -> None:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(600, 4, 2, 2)).astype(np.float32)  # of any shape
@@ -274,6 +276,7 @@ def test_the_audit_rebuilds_pictures_and_reports_how_near(monkeypatch: pytest.Mo
         reconstruct(original.take(np.arange(140, 160)), open_hand, Policy(), key=Key.of_seed(0))
 
 
+@pytest.mark.slow
 def test_the_command_line_rebuilds_and_shows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

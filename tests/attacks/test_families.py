@@ -49,6 +49,7 @@ def rings(n: int = 750) -> tuple[np.ndarray, np.ndarray]:
     return (x + 0.15 * rng.standard_normal(x.shape)).astype(np.float32), labels
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("family", ["features", "svm", "boosting", "wide", "ensemble"])
 def test_reads_what_no_line_tells_apart(family: str) -> None:
@@ -58,6 +59,7 @@ def test_reads_what_no_line_tells_apart(family: str) -> None:
     assert abs(share(family, x, np.random.default_rng(2).permutation(labels)) - 0.5) < 0.1
 
 
+@pytest.mark.slow
 def test_the_support_vector_machine_adds_up_what_is_faint_in_every_direction() -> None:
     """Return classes that differ in the signs of pairwise correlations: linear attacks fail, trees nearly so."""
     rng = np.random.default_rng(8)
@@ -90,6 +92,7 @@ def motif(n: int = 500) -> tuple[np.ndarray, np.ndarray]:
     return x, labels
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_convolution_finds_a_motif_wherever_it_is() -> None:
     x, labels = motif()
@@ -98,6 +101,7 @@ def test_convolution_finds_a_motif_wherever_it_is() -> None:
     assert abs(share("convolution", x, np.random.default_rng(4).permutation(labels)) - 0.5) < 0.13
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_convolution_reads_planes_that_are_one_record_or_a_picture() -> None:
     rng = np.random.default_rng(5)
@@ -126,6 +130,7 @@ def test_who_reads_what() -> None:
         assert len(group) == (2 if ATTACKS[group[0].attacker].shares_work else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("family", STRONGER)
 def test_a_reading_is_its_own_whatever_is_drawn_elsewhere(family: str) -> None:

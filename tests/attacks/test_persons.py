@@ -55,6 +55,7 @@ def shares(found: Evidence, units: Units) -> dict[int, float]:
     return {k: float(p.by_unit.mean()) for k, p in read.items() if p is not None}
 
 
+@pytest.mark.slow
 def test_one_who_knows_the_channel_reads_what_bayes_rule_reads() -> None:
     who, units = people(3200)
     p, index = outputs(who, 0.12)

@@ -52,6 +52,7 @@ def table(n: int = 400) -> Table:
     return Table.of(x, {"pair": labels}, ids=[f"p{i:04d}" for i in range(n)], split=split)
 
 
+@pytest.mark.slow
 def test_predicts_what_no_linear_classifier_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sordine.attacks.resnet.TRAINING", replace(TRAINING, epochs=(18, 18)))
     x, labels = drawn(500)
@@ -101,6 +102,7 @@ def test_survives_one_class_few_records_and_constant_pictures() -> None:
     assert set(np.concatenate(found)) <= {0, 1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_the_paper_s_size_and_wider_pictures() -> None:
     x, labels = drawn(40, side=64)
@@ -165,6 +167,7 @@ def test_a_target_of_pictures_is_predicted_until_pictures_are_drawn_anew(monkeyp
     assert len(memory) == size, "originals were attacked once"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("shape", [(12,), (20, 4, 4), (3, 16, 16)])
 def test_released_records_of_another_shape(shape: tuple[int, ...]) -> None:
@@ -187,6 +190,7 @@ def test_released_records_of_another_shape(shape: tuple[int, ...]) -> None:
     assert back.made["families"] == ["logistic", "resnet"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_the_best_attack_on_originals_may_not_fit_released_records() -> None:
     t = table(800)
@@ -244,6 +248,7 @@ def test_distortion_of_pictures_is_measured_in_blocks(monkeypatch: pytest.Monkey
     ).distortion == pytest.approx(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_an_audit_of_pictures_notes_the_lack_of_a_picture_attack() -> None:
     t = table(120)

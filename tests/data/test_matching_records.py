@@ -72,6 +72,7 @@ def level(folder: Path, *words: str) -> dict:  # type: ignore[type-arg]
     return json.loads((folder / "r.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ids", ["neither", "original", "released"])
 def test_row_numbers_match_only_where_it_was_asked(
     ids: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

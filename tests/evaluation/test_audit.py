@@ -288,6 +288,7 @@ def test_seeds_are_averaged_over_the_same_records() -> None:
         assert (both.records, both.seeds, one.records) == (400, 2, 200)
 
 
+@pytest.mark.slow
 def test_unlabelled_records_are_not_tried() -> None:
     t = table(800, labelled=0.6)
     found = audit(t, release(t), POLICY, budget=FAST, options=AuditOptions(pretrained=False))
@@ -366,6 +367,7 @@ def test_originals_are_not_shown_where_that_is_asked() -> None:
     assert len(hidden.after) == 50
 
 
+@pytest.mark.slow
 def test_progress_and_unknown_attributes() -> None:
     t = table(300)
     steps: list[tuple[str, int, int]] = []

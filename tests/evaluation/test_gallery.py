@@ -272,6 +272,7 @@ def test_each_kind_has_its_player_and_names_are_escaped(mime: str, tag: str) -> 
         assert word not in page
 
 
+@pytest.mark.slow
 def test_a_page_with_long_clips_stays_small(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"c{i:02d}.wav" for i in range(N)]
@@ -315,6 +316,7 @@ def people(folder: Path, grey: bool = False) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_audit_with_media_shows_the_drawn_pictures(tmp_path: Path) -> None:
     clips = people(tmp_path / "clips")
     t, m, x = str(tmp_path / "t.parquet"), str(tmp_path / "m"), str(tmp_path / "x.parquet")

@@ -108,6 +108,7 @@ def person(found: Any, knows: str, k: int, setting: str = "A") -> PersonFinding:
 # ------------------------------------------------------------------------------------------------ the report
 
 
+@pytest.mark.slow
 def test_what_adds_up_is_said_and_does_not_decide_the_level() -> None:
     t, r, modifier = drawn(0.15)
     plain = audit(
@@ -140,6 +141,7 @@ def test_what_adds_up_is_said_and_does_not_decide_the_level() -> None:
     assert not any(part in to_html(plain) for part in parts)
 
 
+@pytest.mark.slow
 def test_a_verdict_that_holds_says_what_pooled_records_tell(tmp_path: Path) -> None:
     t, r, modifier = drawn(0.15)
     limit = {"modifier": modifier, "pretrained": False, "max_leakage": 0.5}
@@ -261,6 +263,7 @@ def test_a_failed_verification_is_no_proof() -> None:
     assert verification_sentence(()) == ""
 
 
+@pytest.mark.slow
 def test_a_channel_that_tells_nothing_adds_nothing() -> None:
     t, r, modifier = drawn(0.0)
     found = audit(t, r, POLICY, modifier=modifier, budget=ASKED, options=AuditOptions(pretrained=False))
@@ -295,6 +298,7 @@ def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
     assert "did not help" in pooling_sentence((replace(ten, after_interval=(0.4, 1.0)),))
 
 
+@pytest.mark.slow
 def test_readings_of_the_originals_are_kept() -> None:
     t, r, modifier = drawn(0.15, 400)
     memory: dict[object, object] = {}
@@ -307,6 +311,7 @@ def test_readings_of_the_originals_are_kept() -> None:
     assert person(first, "draws", 10) != person(first, "channel", 10)
 
 
+@pytest.mark.slow
 def test_one_who_simulates_is_played_where_the_output_is_not_discrete() -> None:
     t, x, modifier = noisy(2.0)
     found = attacked(t, x, PARANOID, modifier=modifier, key=KEY)

@@ -221,6 +221,7 @@ def test_labels_that_are_named_are_learnt_and_gaps_in_them_are_left_out() -> Non
         replace(SMALL["image"], labels="same").fit(have, one, Run())
 
 
+@pytest.mark.slow
 def test_only_the_training_side_teaches() -> None:
     have, of = media("image")
     side = pa.array(["train"] * 30 + ["test"] * 10)

@@ -207,6 +207,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"sordine.features.{module}.BATCH", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 def test_facenet_loads_the_true_format_and_normalises(tmp_path: Path, faces_state: dict[str, Tensor]):
     x = pictures(3, 160)
@@ -330,6 +331,7 @@ def test_a_missing_torchvision_says_what_to_install(monkeypatch: pytest.MonkeyPa
         vision.load_torchvision()
 
 
+@pytest.mark.slow
 def test_a_torchvision_that_fails_otherwise_is_one_line(tmp_path: Path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('built for another torch\\nmore')")
@@ -479,6 +481,7 @@ def waves(n: int, samples: int = 10000) -> np.ndarray:
     return (np.random.default_rng(0).normal(size=(n, samples)) * 0.1 + 0.05).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_hubert_agrees_with_the_checkpoints_own_preprocessing(tmp_path: Path):
     x = waves(11)
     x[0, 7000:] = 0

@@ -525,6 +525,7 @@ def test_from_a_folder_to_released_files_on_the_command_line(tmp_path, monkeypat
     assert not (tmp_path / "r2.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["nothing", "noise"])
 def test_a_job_on_pictures(tmp_path, monkeypatch, method):
     monkeypatch.setenv("SORDINE_CACHE", str(tmp_path / "cache"))

@@ -354,6 +354,7 @@ def test_a_folder_holds_the_steps_whatever_the_noise(table, tmp_path, monkeypatc
     assert float(made[1].sigma) == 0.5
 
 
+@pytest.mark.slow
 def test_what_is_preserved_by_name_changes_nothing(table, flown):
     """`flow` does not use it, so that records without that label are learnt from too."""
     named = fit(

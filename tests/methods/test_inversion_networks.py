@@ -10,6 +10,7 @@ from sordine.methods.inversion.networks import PictureDecoder, decoder_of, shape
 from sordine.models.networks.resnet import CUTS, RESNET10, RESNET18, RESNET50, ResNet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "deep"), [(RESNET10, False), (RESNET18, False), (RESNET50, True)])
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_decoder_mirrors_a_network_at_every_cut(blocks: tuple[int, ...], deep: bool, cut: str) -> None:

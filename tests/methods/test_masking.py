@@ -186,17 +186,22 @@ def test_the_obfuscator_judges_by_the_statistics_that_are_asked_for() -> None:
 # ------------------------------------------------------------------------------------------------- what a fit gives
 
 
-@pytest.fixture(scope="module")
-def fitted() -> tuple[MaskingModifier, Table]:
+def fit_squares(steps: int) -> tuple[MaskingModifier, Table]:
     table = squares(320)
-    method = Masking(**{**TINY, "keep": 10.0, "release": "soft", "steps": 180, "lr": 5e-3})  # type: ignore[arg-type]
+    method = Masking(**{**TINY, "keep": 10.0, "release": "soft", "steps": steps, "lr": 5e-3})  # type: ignore[arg-type]
     modifier = fit(table, TASK, method, run=Run(key=KEY))
     assert isinstance(modifier, MaskingModifier)
     return modifier, table
 
 
-def test_the_task_is_read_from_a_tenth_of_the_pixels(fitted: tuple[MaskingModifier, Table]) -> None:
-    modifier, table = fitted
+@pytest.fixture(scope="module")
+def fitted() -> tuple[MaskingModifier, Table]:
+    return fit_squares(5)
+
+
+@pytest.mark.slow
+def test_the_task_is_predicted_from_a_tenth_of_the_pixels() -> None:
+    modifier, table = fit_squares(180)
     unseen = table.part("test")
     x_new, _ = modifier.release(unseen.x, unseen.ids, KEY)
     read = modifier.predict(torch.from_numpy(x_new).float())["side"].argmax(1).numpy()
@@ -228,6 +233,7 @@ def test_released_pixels_are_the_mask_times_the_picture_and_the_mask_is_a_pictur
     np.testing.assert_allclose(shown.numpy(), 255 * expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_hard_releases_kept_pixels_as_they_are() -> None:
     table = squares(64)
     soft = fit(table, TASK, make("masking", {**TINY, "release": "soft"}), run=Run(key=KEY))
@@ -267,6 +273,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_where_it_was(tmp_path: Path) -> None:
     table = squares(64)
     method = make("masking", {**TINY, "steps": 45})

@@ -279,6 +279,7 @@ def test_the_same_seed_gives_the_same_modifier_and_an_interrupted_fit_too(tmp_pa
 # ------------------------------------------------------------------------------------------------- information form
 
 
+@pytest.mark.slow
 def test_the_information_form_brings_co_trained_and_retrained_readers_down_and_takes_noise() -> None:
     train, unseen = halves(clusters(600))
     policy = policy_of(train, ("person",), ("word",))

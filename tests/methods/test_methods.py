@@ -20,6 +20,7 @@ from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import METHODS, default_method, load, make
+from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform
@@ -55,9 +56,20 @@ def tables(table: Table) -> dict[str, Table]:
     return {name: faces_table if name in ON_PICTURES else table for name in METHODS}
 
 
+class Fitted(dict):
+    """A modifier of each method, fitted when it is first asked for."""
+
+    def __init__(self, tables: dict[str, Table]) -> None:
+        self.tables = tables
+
+    def __missing__(self, name: str) -> Modifier:
+        self[name] = fit(self.tables[name], policy_of(name), make(name, FAST[name]), run=Run(key=KEY))
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def fitted(tables: dict[str, Table]) -> dict:
-    return {name: fit(tables[name], policy_of(name), make(name, FAST[name]), run=Run(key=KEY)) for name in METHODS}
+def fitted(tables: dict[str, Table]) -> Fitted:
+    return Fitted(tables)
 
 
 def policy_of(name: str) -> Policy:

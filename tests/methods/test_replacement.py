@@ -182,6 +182,7 @@ def test_in_a_real_round_only_the_mover_changes_batch_norm_statistics_too() -> N
         before = {name: copy.deepcopy(player.module) for name, player in game.players.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "moves"),
     [
@@ -444,6 +445,7 @@ def test_on_the_plane_the_generator_hides_more_than_the_filter_and_the_fixed_lin
     assert modifier.card.fit["distortion"] < 2.2
 
 
+@pytest.mark.slow
 def test_a_small_budget_is_kept() -> None:
     modifier, _, _ = plane_fit(epsilon=0.2, epochs=6)
     assert modifier.card.fit["distortion"] < 0.3

@@ -224,6 +224,7 @@ def spoiled(tensors, how):
     return tensors | {name: tensors[name] + (float("nan") if how == "nan" else 1e-3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["transport", "flow"])
 @pytest.mark.parametrize("how", ["nan", "moved", "missing", "foreign", "undigested"])
 def test_a_space_that_was_changed_is_learnt_again(table, tmp_path, method, how):

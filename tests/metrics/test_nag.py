@@ -108,6 +108,7 @@ Attacker = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 EVEN = tuple([1 / 24] * 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shares", "n", "before_accuracy", "after", "true", "with_correlation"),
     [

@@ -135,6 +135,7 @@ def test_the_callers_random_numbers_go_on_untouched() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [fit_classifier, fit_agnostic])
 def test_an_interrupted_training_ends_with_the_same_weights(train, tmp_path: Path) -> None:
     table = clusters(120)

@@ -42,6 +42,7 @@ def patterns(n: int = 240, seed: int = 0, people: int = 4, side: int = 16) -> Ta
 SMALL = PictureOptions(epochs=6, width=8, batch=32)
 
 
+@pytest.mark.slow
 def test_a_reader_learns_its_attribute_and_its_seed_decides_it() -> None:
     train, test = patterns(), patterns(80, 1)
     one, two = (train_picture_classifier(train, "bar", SMALL, run=Run(seed=s)) for s in (0, 0))
@@ -134,6 +135,7 @@ def test_vgg16_takes_torchvisions_file(tmp_path: Path) -> None:
         vgg16(tmp_path / "less.pth")
 
 
+@pytest.mark.slow
 def test_facenet_takes_its_published_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = InceptionResnet()

@@ -96,6 +96,7 @@ def over(draws: int, ladder: tuple[float, ...], n: int, weights: tuple[float, ..
     return sum(share is not None and share > 0.1 for share in drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ladder", "weights", "n", "read"),
     [
@@ -115,6 +116,7 @@ def test_the_promise_holds_in_at_least_95_of_100_draws(
     assert over(draws, ladder, n, weights, read, certified(len(weights), 0.1)) <= draws // 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [TWO, UNEVEN])
 def test_too_narrow_an_interval_would_break_the_promise(weights: tuple[float, ...]) -> None:
     """So the simulation can fail: the same draws of the same walk, with intervals of 80 % in place of 95 %."""
@@ -310,6 +312,7 @@ def test_limits_may_be_of_any_float_type() -> None:
     assert search.checked_limits(np.float32(0.5), ("a=b",)) == {"a=b": 0.5}
 
 
+@pytest.mark.slow
 def test_the_last_setting_under_the_limit_is_fitted_on_all_and_says_how() -> None:
     table, lines = gaussians(1600, 3), []
     run = Run(key=Key.of_seed(3), log=lines.append)
@@ -341,6 +344,7 @@ def test_the_test_side_takes_no_part() -> None:
     assert limit[0] == limit[1]
 
 
+@pytest.mark.slow
 def test_without_preserved_or_watched_attributes_the_least_distortion_is_kept() -> None:
     modifier = search.fit_under(
         gaussians(1200, 3),
@@ -355,6 +359,7 @@ def test_without_preserved_or_watched_attributes_the_least_distortion_is_kept() 
     assert limit["utility"] == pytest.approx(-10, rel=0.1)
 
 
+@pytest.mark.slow
 def test_two_limits_are_kept_each() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 2, 1600), rng.integers(0, 2, 1600)
@@ -389,6 +394,7 @@ def test_fit_under_a_limit_by_command(table: Path, tmp_path: Path, capsys: pytes
     assert load(tmp_path / "m").card.fit["limit"]["value"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_limit_that_cannot_be_certified_is_refused_with_the_lowest_that_can(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -402,6 +408,7 @@ def test_a_limit_that_cannot_be_certified_is_refused_with_the_lowest_that_can(
     assert left(tmp_path) == ["t.parquet"]
 
 
+@pytest.mark.slow
 def test_where_no_setting_meets_the_limit_nothing_is_written_and_the_best_is_told(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,7 @@ def test_finished_points_are_kept_and_others_are_made(tmp_path: Path, monkeypatc
     assert len(fitted) == 5, "other records are another sweep"
 
 
+@pytest.mark.slow
 def test_a_sweep_continues_after_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = search.candidates("noise", along=("sigma", (5.0, 1.0)))
     count: list[int] = []
@@ -117,6 +118,7 @@ def test_a_sweep_continues_after_it_was_killed(tmp_path: Path, monkeypatch: pyte
     assert (len(found.curves[0].points), len(count)) == (2, 3), "the first report was kept"
 
 
+@pytest.mark.slow
 def test_every_point_is_what_fit_gives(tmp_path: Path) -> None:
     ladder = search.candidates("substitution", SMALL, ("entropy_weight", (0.02, 0.9)))
     _, points = made(tmp_path, ladder)
@@ -145,6 +147,7 @@ def test_a_point_is_of_every_record_and_not_only_of_the_attacked_ones() -> None:
     assert len({given, *(sweeping.fingerprint_of(*other) for other in others)}) == 8
 
 
+@pytest.mark.slow
 def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path: Path) -> None:
     policy = Policy(("speaker",), (), ("word",))
     ladder = search.candidates("noise", along=("sigma", (5.0, 1.0)))
@@ -244,6 +247,7 @@ def test_a_wrong_call_is_refused_in_one_line(
     assert [p.name for p in table.parent.iterdir()] == ["t.parquet"]
 
 
+@pytest.mark.slow
 def test_an_existing_page_is_refused_and_kept(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = table.parent / "sweep.html"
     page.write_text("mine", encoding="utf-8")
@@ -308,6 +312,7 @@ def test_a_setting_that_fails_is_named_and_the_others_are_measured(
     assert sorted(p.name for p in folder.iterdir()) == ["sweep.html", "sweep.json", "sweep.key", "t.parquet"]
 
 
+@pytest.mark.slow
 def test_a_fault_of_ours_loses_no_finished_fit(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +327,7 @@ def test_a_fault_of_ours_loses_no_finished_fit(
     assert fitted == [2.0]
 
 
+@pytest.mark.slow
 def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Modifier.release
 
@@ -340,6 +346,7 @@ def test_numbers_that_are_none_are_not_attacked(tmp_path: Path, monkeypatch: pyt
     ]
 
 
+@pytest.mark.slow
 def test_how_long_the_others_will_take_is_said_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(sweeping, "LONG", 0)
@@ -362,6 +369,7 @@ def test_a_full_disk_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tried == [5.0], "no setting's fault"
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_compared_the_setting_that_failed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +408,7 @@ def test_what_a_sweep_did_not_make_is_neither_used_nor_removed(
     assert tree(table.parent) == before
 
 
+@pytest.mark.slow
 def test_what_was_laid_into_a_sweeps_folder_stays(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

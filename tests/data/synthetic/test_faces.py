@@ -192,6 +192,7 @@ def test_a_person_is_the_same_head_in_every_picture_and_light_comes_from_its_sid
     assert identity(9, 0) in {it for _, it in heads}
 
 
+@pytest.mark.slow
 def test_a_small_linear_probe_reads_every_attribute_above_chance():
     table = faces(1200, 3, size=32, people=6)
     x = table.flat() / 255
