@@ -19,7 +19,7 @@ demo: $(VENV)/ready
 	$(BIN)/sordine demo -o demo-out --force
 
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --cov --cov-report=
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --format=total | sed 's/^/coverage: /; s/$$/ %/'
 
 slow: $(VENV)/ready
