@@ -143,15 +143,19 @@ def _check_outputs(given: SweepOptions) -> None:
 
 
 def _candidates(given: SweepOptions, policy: Policy) -> list[Candidate]:
+    from sordine.methods.fit import check_policy
     from sordine.methods.registry import default_method
     from sordine.workflow.leakage_limit import candidates
 
     names = parsing.names(given.methods) or (default_method(policy),)
     fixed = parsing.options_by_method(parsing.assignments(given.options), names)
     along = None if given.along is None else parsing.values_along(given.along)
-    return [
+    found = [
         candidate for name in dict.fromkeys(names) for candidate in candidates(name, fixed[name], along, given.points)
     ]
+    for candidate in found:
+        check_policy(candidate.method, policy)
+    return found
 
 
 def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Candidate], console: Console) -> Comparison:

@@ -17,14 +17,14 @@ Refused = Callable[..., str]
 
 
 WRONG_TABLES: dict[str, tuple[dict[str, Any], str]] = {
-    "one class": ({"speaker": ["ann"] * 240}, "speaker"),
+    "one class": ({"speaker": ["ann"] * 240}, "one class only ('ann')"),
     "a class of one record": ({"speaker": ["eve"] + ["ann", "bob"] * 119 + ["ann"]}, "'eve'"),
     "no label": ({"speaker": pa.array([None] * 240, pa.string())}, "no label"),
     "an id twice": ({"id": [f"r{i}" for i in range(239)] + ["r0"]}, "'r0'"),
     "an empty split": ({"split": ["train"] * 240}, "'test'"),
     "a strange split": ({"split": ["train", "valid"] * 120}, "'valid'"),
     "no features": ({"x": None}, "--features"),
-    "a column too few": ({"speaker": None}, "'speaker'"),
+    "a column too few": ({"speaker": None}, "no attribute 'speaker' to suppress"),
 }
 
 
@@ -50,13 +50,14 @@ def test_fit_refuses_a_call(table: Path, refused: Refused, tmp_path: Path) -> No
         return refused("fit", table, *words, "-o", tmp_path / "m")
 
     assert "did you mean 'speaker'" in fit("-s", "speeker")
-    assert "word" in fit("-s", "word", "-p", "word")
+    assert "'word' is in suppress and in preserve" in fit("-s", "word", "-p", "word")
     assert "did you mean 'leace'" in fit("-s", "speaker", "-m", "leece")
     assert "did you mean 'sigma'" in fit("-s", "speaker", "-m", "noise", "--option", "sigm=1")
-    assert "sigma" in fit("-s", "speaker", "-m", "noise", "--option", "sigma=loud")
+    assert "sigma = 'loud'" in fit("-s", "speaker", "-m", "noise", "--option", "sigma=loud")
     assert "NAME=VALUE" in fit("-s", "speaker", "--option", "sigma")
     assert "did you mean '--suppress'" in fit("--supress", "speaker")
-    assert "suppress" in fit("-p", "word", "-m", "leace")
+    assert "(-s)" in fit("-p", "word", "-m", "leace")
+    assert "(-p)" in fit("-s", "speaker", "-m", "masking")
     assert "tpu9" in fit("-s", "speaker", "-m", "leace", "--device", "tpu9")
     assert "'y'" in fit("-s", "speaker", "--features", "y")
     assert "no.key" in fit("-s", "speaker", "-m", "leace", "--key", tmp_path / "no.key")
@@ -96,12 +97,12 @@ def test_outputs_are_checked_before_inputs(made: Path, tmp_path: Path, refused: 
     assert "--force" in refused("release", no, "-o", folder)
     assert "--force" in refused("audit", no, no, "-s", "speaker", "--json", there)
     assert "--force" in refused("audit", no, no, "-s", "speaker", "-o", there)
-    assert "folder" in refused("fit", t, "-s", "speaker", "-o", folder, "--force")
-    assert "folder" in refused("transform", m, t, "-o", folder, "--force")
-    assert "input" in refused("transform", m, t, "-o", t, "--force")
-    assert "input" in refused("fit", t, "-s", "speaker", "-o", made, "--force")
-    assert "there" in refused("transform", m, t, "-o", there / "x.parquet")
-    assert "there" in refused("fit", t, "-s", "speaker", "-o", there / "m")
+    assert "Sordine did not write" in refused("fit", t, "-s", "speaker", "-o", folder, "--force")
+    assert "give the name of a file" in refused("transform", m, t, "-o", folder, "--force")
+    assert "an input of this command" in refused("transform", m, t, "-o", t, "--force")
+    assert "an input of this command" in refused("fit", t, "-s", "speaker", "-o", made, "--force")
+    assert "there is not a folder" in refused("transform", m, t, "-o", there / "x.parquet")
+    assert "there is not a folder" in refused("fit", t, "-s", "speaker", "-o", there / "m")
     assert (folder / "dear").exists()
     assert x.exists()
 
@@ -109,9 +110,9 @@ def test_outputs_are_checked_before_inputs(made: Path, tmp_path: Path, refused: 
 def test_no_output_lies_in_another(made: Path, tmp_path: Path, refused: Refused) -> None:
     audit = ["audit", made / "t.parquet", made / "x.parquet", "-s", "speaker"]
     page = tmp_path / "j.html"
-    assert "--json" in refused(*audit, "-o", page, "--json", page / "x.json")
-    assert "--json" in refused(*audit, "-o", page / "x.html", "--json", page)
-    assert "--json" in refused(*audit, "-o", page, "--json", page)
+    assert "j.html (-o)" in refused(*audit, "-o", page, "--json", page / "x.json")
+    assert "j.html (--json)" in refused(*audit, "-o", page / "x.html", "--json", page)
+    assert "--json and -o both name" in refused(*audit, "-o", page, "--json", page)
 
 
 def test_transform_refuses_what_does_not_fit(made: Path, table: Path, refused: Refused, tmp_path: Path) -> None:
@@ -123,32 +124,36 @@ def test_transform_refuses_what_does_not_fit(made: Path, table: Path, refused: R
     (tmp_path / "m.key").write_bytes((made / "m.key").read_bytes())
     narrow = changed(table, x=pa.FixedSizeListArray.from_arrays(pa.array(voices().flat()[:, :5].reshape(-1)), 5))
     assert "(5,)" in refused("transform", m, narrow, "-o", out)
-    assert "unique" in refused("transform", m, changed(table, id=["r0"] * 240), "-o", out)
+    assert "two records have the same id" in refused("transform", m, changed(table, id=["r0"] * 240), "-o", out)
     weights = (m / "modifier.safetensors").read_bytes()
     (m / "modifier.safetensors").write_bytes(weights[:-7])
-    assert "modifier.safetensors" in refused("transform", m, table, "-o", out)
+    assert "modifier.safetensors is truncated or damaged" in refused("transform", m, table, "-o", out)
     (m / "modifier.safetensors").write_bytes(weights)
     card = json.loads((m / "modifier.json").read_text())
     (m / "modifier.json").write_text(json.dumps(card | {"schema": 99}))
-    assert "99" in refused("transform", m, table, "-o", out)
+    assert "schema 99" in refused("transform", m, table, "-o", out)
     (m / "modifier.json").write_text(json.dumps(card)[:-9])
-    assert "modifier" in refused("transform", m, table, "-o", out)
+    assert "modifier.json is damaged" in refused("transform", m, table, "-o", out)
     (m / "modifier.json").unlink()
-    assert "modifier.json" in refused("transform", m, table, "-o", out)
-    assert "no" in refused("transform", tmp_path / "no", table, "-o", out)
+    assert "modifier.json is missing" in refused("transform", m, table, "-o", out)
+    assert "no is not a modifier" in refused("transform", tmp_path / "no", table, "-o", out)
     (tmp_path / "m.key").write_text("no key")
     (m / "modifier.json").write_text(json.dumps(card))
-    assert "m.key" in refused("transform", m, table, "-o", out)
+    assert "m.key is not 64" in refused("transform", m, table, "-o", out)
 
 
 def test_audit_and_release_refuse_a_call(made: Path, refused: Refused, tmp_path: Path) -> None:
     t, x = made / "t.parquet", made / "x.parquet"
     assert "did you mean 'speaker'" in refused("audit", t, x, "-s", "speeker")
     assert "--seed" in refused("audit", t, x, "-s", "speaker", "--seed", "one")
-    assert "logistic" in refused("audit", t, x, "-s", "speaker", "--attack", "logistc")
+    assert "did you mean 'logistic'" in refused("audit", t, x, "-s", "speaker", "--attack", "logistc")
     assert "'D'" in refused("audit", t, x, "-s", "speaker", "--scenario", "D")
-    assert "-s" in refused("audit", t, t)
+    assert "with -s" in refused("audit", t, t)
     assert "--max-leakage" in refused("audit", t, x, "-s", "speaker", "--max-leakage", "7")
     assert "sordine transform" in refused("release", t, "-o", tmp_path / "out")
     assert "no.parquet" in refused("release", tmp_path / "no.parquet", "-o", tmp_path / "out")
     assert "no.json" in refused("release", x, "-o", tmp_path / "out", "--report", tmp_path / "no.json")
+
+
+def test_sweep_refuses_a_method_that_does_not_suit_the_policy(table: Path, refused: Refused, tmp_path: Path) -> None:
+    assert "(-p)" in refused("sweep", table, "-s", "speaker", "-m", "masking", "-o", tmp_path / "s.html")
