@@ -69,12 +69,7 @@ def fit(
     method = make(method) if isinstance(method, str) else method
     extras = _extras(method, table, pool, raw_views, run)
     check_policy(method, policy)
-    if method.preserves and policy.suppress:
-        run.log(
-            f"{method.name} does not hide {', '.join(policy.suppress)}: it learns from the labels of its task only. "
-            "The audit measures how much an attacker can infer."
-        )
-    _log_limits(table, policy, run)
+    _log_limits(method, table, policy, run)
     _check_labels(method, table, policy)
     train = table.part("train")
     modifier = method.fit(train, policy, run, **extras)
@@ -114,7 +109,12 @@ def check_policy(method: Method, policy: Policy) -> None:
         raise SordineError(f"method {method.name!r} needs a task: an attribute to preserve (-p)")
 
 
-def _log_limits(table: Table, policy: Policy, run: Run) -> None:
+def _log_limits(method: Method, table: Table, policy: Policy, run: Run) -> None:
+    if method.preserves and policy.suppress:
+        run.log(
+            f"{method.name} does not hide {', '.join(policy.suppress)}: it learns from the labels of its task only. "
+            "The audit measures how much an attacker can infer."
+        )
     assert table.split is not None
     unseen = int((~table.split).sum())
     if policy.suppress:
