@@ -8,12 +8,18 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from sordine.errors import SordineError, WriteError
 
 KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
+SETTLED_NS = 2_000_000_000  # a file that changed more recently may change again within one tick of its times
+LARGE = 1 << 26  # bytes from which on a digest is worth remembering
+
+_addresses: dict[tuple[int, ...], str] = {}  # state_of -> content_address, of large files, while the process lasts
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -120,10 +126,27 @@ def locked(path: Path, message: str) -> Iterator[None]:
         lock.release()
 
 
+def state_of(file: BinaryIO) -> tuple[int, ...] | None:
+    """Return numbers that change with every change of an open file: device, inode, size and times.
+
+    None where the file changed so recently that its times need not show another change.
+    """
+    found = os.fstat(file.fileno())
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NS:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def content_address(path: str | Path) -> str:
-    """Return BLAKE2b-160 of the bytes of a file, in hexadecimal."""
+    """Return BLAKE2b-160 of the bytes of a file, in hexadecimal. A large file is read once, until it changes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+        state = state_of(file)
+        if state is not None and state in _addresses:
+            return _addresses[state]
+        address = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    if state is not None and state[2] >= LARGE:
+        _addresses[state] = address
+    return address
 
 
 def sha256(path: str | Path) -> str:

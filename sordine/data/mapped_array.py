@@ -12,12 +12,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sordine.data.files import atomic, cache_folder
+from sordine.data.files import atomic, cache_folder, state_of
 from sordine.errors import WriteError
 
 FORMAT = 1  # of such a file; another number gives every array another address
 CHECKSUM_BYTES = 32
 READ_BYTES = 1 << 20
+
+_sound: set[tuple[str, tuple[int, ...]]] = set()  # (address, state_of) of checked files, while the process lasts
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,20 @@ class MappedArray:
         return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
 
     def read(self) -> np.memmap[Any, Any] | None:
-        """The array, mapped for reading; None where there is no file, or one that is damaged."""
+        """The array, mapped for reading; None where there is no file, or one that is damaged.
+
+        The checksum of a file is computed once, until the file changes.
+        """
         try:
             with open(self.path, "rb") as file:
                 if os.fstat(file.fileno()).st_size != self.size + CHECKSUM_BYTES:
                     return None
-                if self._checksum(file) != file.read(CHECKSUM_BYTES):
-                    return None
+                state = state_of(file)
+                if state is None or (self.address, state) not in _sound:
+                    if self._checksum(file) != file.read(CHECKSUM_BYTES):
+                        return None
+                    if state is not None:
+                        _sound.add((self.address, state))
                 return np.memmap(file, self.dtype, "r", shape=self.shape)
         except OSError:
             return None

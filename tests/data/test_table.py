@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 
 import numpy as np
@@ -9,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
+from sordine.data import files
+from sordine.data.mapped_array import MappedArray
 from sordine.data.table import Rows, Table
 from sordine.data.table_io import TableFile, feature_type
 from sordine.errors import SordineError
@@ -120,6 +123,34 @@ def test_a_damaged_file_of_the_cache_is_made_again(tmp_path, mapping, damage, ch
     assert (Table.read(tmp_path / "t.parquet", check=check).x == table.x).all()
     assert cached.read_bytes() == right
     assert list(mapping.iterdir()) == [cached]
+
+
+def test_a_mapped_table_is_hashed_once_until_a_file_changes(tmp_path, mapping, monkeypatch):
+    hashed: list[str] = []
+    checksum, digest = MappedArray._checksum, hashlib.file_digest
+    monkeypatch.setattr(MappedArray, "_checksum", lambda *given: hashed.append("array") or checksum(*given))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: hashed.append("table") or digest(*given))
+    monkeypatch.setattr(files, "LARGE", 1)
+    table = clusters(100)
+    table.write(tmp_path / "t.parquet")
+    Table.read(tmp_path / "t.parquet")
+    (cached,) = mapping.iterdir()
+    hashed.clear()
+    Table.read(tmp_path / "t.parquet")
+    assert sorted(hashed) == ["array", "table"], "both files are too new for their times to be trusted"
+    monkeypatch.setattr(files, "SETTLED_NS", -(10**12))
+    for _ in range(3):
+        same(Table.read(tmp_path / "t.parquet"), table)
+    assert sorted(hashed) == ["array", "array", "table", "table"]
+    right = cached.read_bytes()
+    cached.write_bytes(_flip(right))
+    os.utime(cached, ns=(0, 10**9))
+    same(Table.read(tmp_path / "t.parquet"), table)
+    assert cached.read_bytes() == right
+    other = clusters(100, seed=1)
+    other.write(tmp_path / "t.parquet", force=True)
+    os.utime(tmp_path / "t.parquet", ns=(0, 10**9))
+    same(Table.read(tmp_path / "t.parquet"), other)
 
 
 def test_a_file_of_the_cache_under_another_name_is_made_again(tmp_path, mapping):
