@@ -111,9 +111,33 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         try:
             return pydantic.TypeAdapter(cls).validate_python(dict(options or {}))
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            # Behind the option come positions in a list, and also names of types where several are allowed.
-            place = [part for i, part in enumerate(first["loc"]) if i == 0 or isinstance(part, int)]
-            where = ".".join(map(str, place)) or self.option
-            message = first["msg"].removeprefix("Value error, ")
-            raise SordineError(f"{self.kind} {name!r}: {where} = {first['input']!r}: {message}") from None
+            place, wrong = wrong_value(error, options or {})
+            raise SordineError(f"{self.kind} {name!r}: {'.'.join(place) or self.option} = {wrong}") from None
+
+
+def wrong_value(error: pydantic.ValidationError, given: Any) -> tuple[list[str], str]:
+    """Return where a value is wrong, and the value with the reason.
+
+    Parameters
+    ----------
+    error
+        The error of pydantic.
+    given
+        What was validated: a mapping of options, or the value of one.
+
+    Returns
+    -------
+    place
+        Keys and positions that lead to the value, such as ["widths", "1"]; without the names of types, which pydantic
+        puts between them where several types are allowed.
+    wrong
+        Such as "'wide': Input should be a valid integer". Of several types, that of the deepest error fits best.
+    """
+    closest = max(error.errors(), key=lambda found: len(found["loc"]))
+    place, inside = [], given
+    for part in closest["loc"]:
+        known = isinstance(inside, Mapping) and part in inside
+        if known or isinstance(part, int) or closest["type"] == "missing":
+            place.append(str(part))
+            inside = inside[part] if known else None
+    return place, f"{closest['input']!r}: {closest['msg'].removeprefix('Value error, ')}"

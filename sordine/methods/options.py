@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self, get_type_hints
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from sordine.data.registry import wrong_value
 from sordine.errors import SordineError, nearest
 
 LARGEST = 1_000_000_000
@@ -81,8 +82,8 @@ def check_options(options: Any, name: str) -> None:
         try:
             parsed = adapter.validate_python(value)
         except pydantic.ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise SordineError(f"method {name!r}: {option} = {value!r}: {message}") from None
+            place, wrong = wrong_value(error, value)
+            raise SordineError(f"method {name!r}: {'.'.join([option, *place])} = {wrong}") from None
         object.__setattr__(options, option, parsed)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from sordine.data.registry import Registry
 from sordine.errors import SordineError
@@ -17,6 +18,7 @@ class Thing:
     count: int | None = None
     label: str | float = "x"
     sizes: tuple[int, ...] | None = None
+    weight: float | dict[str, Annotated[float, Field(ge=0)]] = 1.0
 
 
 class Plain:
@@ -32,6 +34,8 @@ THINGS: Registry[Any] = Registry("thing", {"one": Thing}, option="setting")
         ({"count": "many"}, "thing 'one': count = 'many': "),
         ({"label": [1]}, "thing 'one': label = [1]: "),
         ({"sizes": [1, "z"]}, "thing 'one': sizes.1 = 'z': "),
+        ({"weight": {"a": 1, "b": -1}}, "thing 'one': weight.b = -1: "),
+        ({"weight": "much"}, "thing 'one': weight = 'much': "),
     ],
 )
 def test_a_wrong_value_is_reported_by_its_option_and_not_by_a_type(options: dict[str, Any], place: str) -> None:

@@ -364,7 +364,7 @@ def test_fields_are_parsed_from_a_command_line() -> None:
         ({"similarity": "cosin"}, "similarity"),
         ({"preset": "adiance"}, "did you mean 'adience'"),
         ({"epochs": 0}, "epochs"),
-        ({"w_s": {"person": -1.0}}, "w_s"),
+        ({"w_s": {"person": -1.0}}, r"w_s\.person = -1\.0: .*greater"),
         ({"lr": 1e9}, "lr"),
         ({"agnostic_dropout": 1.5}, "agnostic_dropout"),
         ({"agnostic_dropout": float("nan")}, "agnostic_dropout"),
