@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT, COLOURS = 1100, 1860, 48
+WIDTH, HEIGHT, COLOURS = 1100, 1790, 48
 LEFT_OUT = "<style>nav, #reading { display: none }</style>"  # so that the bars follow the verdict
 
 
