@@ -146,5 +146,5 @@ def test_an_attack_from_outside_takes_part_in_an_audit(registered: str) -> None:
 
 def test_an_attack_that_is_taken_away_is_unknown(registered: str) -> None:
     ATTACKS.unregister(registered)
-    with pytest.raises(SordineError, match="nearest mean"):
+    with pytest.raises(SordineError, match="unknown attack 'nearest mean'"):
         Budget(families=(registered,))

@@ -294,7 +294,7 @@ def test_write_report(tmp_path: Path) -> None:
     assert html.read_text(encoding="utf-8") == to_html(report)
     assert read_report(data) == report
     assert digest(report) == hashlib.sha256(data.read_bytes()).hexdigest()
-    with pytest.raises(SordineError, match="exists"):
+    with pytest.raises(SordineError, match=r"r\.html exists; use --force"):
         write_report(report, html)
     write_report(report, html, data, force=True)
     write_report(report)
@@ -314,7 +314,7 @@ def test_read_report_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(SordineError, match=r"gone\.json"):
         read_report(tmp_path / "gone.json")
     (tmp_path / "odd.json").write_text("{}")
-    with pytest.raises(SordineError, match=r"odd\.json"):
+    with pytest.raises(SordineError, match=r"odd\.json: this JSON is not a report"):
         read_report(tmp_path / "odd.json")
 
 

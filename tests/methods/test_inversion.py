@@ -265,7 +265,7 @@ def test_resuming_equals_never_having_stopped(tmp_path: Path, monkeypatch: pytes
 
 def test_the_perceptual_network_is_vgg_where_it_is_given_else_a_reader(tmp_path: Path) -> None:
     table = squares(60)
-    with pytest.raises(SordineError, match="does not exist"):
+    with pytest.raises(SordineError, match=r"no\.pth does not exist"):
         fit(table, TASK, make("inversion", {**TINY, "lambda2": 1.0, "perceptual_weights": str(tmp_path / "no.pth")}))
     own = make(
         "inversion", {**TINY, "steps": 2, "lambda2": 1.0, "mu2": 1.0, "perceptual_epochs": 1, "perceptual_width": 8}
@@ -328,11 +328,11 @@ def test_bad_tables_are_refused_in_one_line() -> None:
     table = squares(40)
     vectors = Table.of(np.zeros((40, 5), np.float32) + np.arange(40)[:, None], {"corner": table.y["corner"]})
     for some, policy, pool, says in (
-        (vectors, TASK, None, "pictures"),
+        (vectors, TASK, None, "are not pictures"),
         (table, Policy(), None, "needs a task"),
-        (table, TASK, table, "record 'r"),
-        (table, TASK, squares(8, side=32), "shape"),
-        (table, TASK, squares(8).take(np.arange(1)), "X2"),
+        (table, TASK, table, "the pool holds record 'r"),
+        (table, TASK, squares(8, side=32), "pictures of the same size"),
+        (table, TASK, squares(8).take(np.arange(1)), "left for X2"),
     ):
         with pytest.raises(SordineError, match=says) as error:
             fit(some, policy, make("inversion", TINY), pool=pool)

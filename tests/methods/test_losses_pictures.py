@@ -171,7 +171,7 @@ def test_phi_f_reads_the_secret() -> None:
     logits = torch.tensor([SURE, EVEN, EVEN])
     labels = torch.tensor([0, 1, -1])
     assert filter_discriminator(logits, labels).item() == pytest.approx((LN(4 / 3) + LN(2)) / 2)
-    with refused("logits"):
+    with refused(r"not \(3, 2\) and \(2,\)"):
         filter_discriminator(logits, labels[:2])
 
 

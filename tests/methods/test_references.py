@@ -70,5 +70,5 @@ def test_the_form_of_an_entry() -> None:
         - MaSS, equation four
         """
 
-    with pytest.raises(ValueError, match="MaSS"):
+    with pytest.raises(ValueError, match="equation four' is not of the form"):
         module.references(wrong)

@@ -85,16 +85,20 @@ def test_it_fits_saves_loads_and_transforms_the_same_bits(tmp_path: Path) -> Non
 
 
 def test_its_options_are_checked_and_named() -> None:
-    for options in ({"factor": 2}, {"factor": "much"}, {"factr": 1}):
-        with pytest.raises(SordineError, match="factor"):
+    for options, wrong in (
+        ({"factor": 2}, "factor = 2: "),
+        ({"factor": "much"}, "factor = 'much': "),
+        ({"factr": 1}, "did you mean 'factor'"),
+    ):
+        with pytest.raises(SordineError, match=wrong):
             make("shrink", options)
     with pytest.raises(SordineError, match="'mass': w_s = -1"):
         make("mass", {"w_s": -1})
     with pytest.raises(SordineError, match=r"'masking': widths\.1 = 'wide'"):
         make("masking", {"widths": [8, "wide"]})
-    with pytest.raises(SordineError, match="factor"):
+    with pytest.raises(SordineError, match="factor = 2: "):
         Shrink(factor=2)
-    with pytest.raises(SordineError, match="shrink"):
+    with pytest.raises(SordineError, match="did you mean 'shrink'"):
         make("shrnk")
     with pytest.raises(SordineError, match="does not accept a pool"):
         fit(clusters(60), POLICY, "shrink", pool=clusters(60, seed=1))

@@ -475,7 +475,7 @@ def test_bad_input_gives_one_line() -> None:
         ({"beta2": 1.0}, "beta2"),
         ({"dropout": -0.1}, "dropout"),
     ]:
-        with pytest.raises(SordineError, match=message) as error:
+        with pytest.raises(SordineError, match=f": {message} = ") as error:
             make("replacement", settings)
         assert "\n" not in str(error.value)
     with pytest.raises(SordineError, match="at least one attribute to suppress"):

@@ -72,7 +72,7 @@ def test_a_pool_from_another_table():
     assert "volunteers" in modifier.card.notes[0]
     with pytest.raises(SordineError, match="no attribute 'word'"):
         fit(table, POLICY, make("substitution", FAST), pool=Table.of(others.x, {}), run=Run(key=KEY))
-    with pytest.raises(SordineError, match="shape"):
+    with pytest.raises(SordineError, match=r"shape \(3,\), those of the table \(12,\)"):
         fit(
             table,
             POLICY,

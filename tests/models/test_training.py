@@ -153,7 +153,7 @@ def test_wrong_moves_and_broken_losses_stop_the_game():
     table = clusters(32)
     game = Duel(table.width)
     game.moves = ("guess", "filter")
-    with pytest.raises(RuntimeError, match="announced"):
+    with pytest.raises(RuntimeError, match="moved 'filter' where 'guess' was announced"):
         list(play(game, Draw(table, 32, ["word"]), 1))
     game = Duel(table.width)
     with torch.no_grad():

@@ -251,5 +251,5 @@ def test_a_list_of_settings_is_what_commas_would_make_of_it(folder: Path) -> Non
 
 
 def test_a_job_is_plain_data() -> None:
-    with pytest.raises(SordineError, match="does not exist"):
+    with pytest.raises(SordineError, match=r"no-such-job\.yaml does not exist"):
         read_job("no-such-job.yaml")

@@ -293,7 +293,7 @@ def test_what_a_release_refuses_is_refused(
 ) -> None:
     leaking = Report(Verdict("leaks", "It leaks", ()), {}, (), ())
     refused("--despite-findings", transformed, table, name="new", report=leaking)
-    refused("exists", transformed, table)
+    refused("out exists; use --force", transformed, table)
     refused("other files", transformed, table, name="clips", force=True)
     plain = transformed_of(media, tmp_path / "plain.parquet", DRAWN, note=None)
     refused("not written by sordine transform", plain, table, name="new")

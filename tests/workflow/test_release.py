@@ -189,7 +189,7 @@ def test_records_that_are_not_finite_are_not_released(tmp_path: Path) -> None:
     x[3, 0] = np.nan
     broken = table.set_column(table.column_names.index("x"), "x", feature_array(x))
     pq.write_table(broken.replace_schema_metadata(table.schema.metadata), source)
-    with pytest.raises(SordineError, match="NaN"):
+    with pytest.raises(SordineError, match=r"\(row 3\) contains NaN"):
         release(source, tmp_path / "out", key=KEY)
 
 
@@ -212,7 +212,7 @@ def test_a_suppressed_column_is_refused(tmp_path: Path) -> None:
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:
     table = pq.read_table(transformed(tmp_path / "t.parquet", 20))
     pq.write_table(pa.concat_tables([table, table]), tmp_path / "t.parquet")
-    refused("twice", tmp_path / "t.parquet", tmp_path / "out")
+    refused("id 'original-000000' occurs twice", tmp_path / "t.parquet", tmp_path / "out")
 
 
 @pytest.mark.parametrize("level", ["leaks", "broken"])

@@ -101,7 +101,7 @@ def test_what_is_kept_and_what_never_is(tmp_path, table, modifier):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x, ids: x.__setitem__((BLOCK + 5, 2), np.nan), "NaN"),
+        (lambda x, ids: x.__setitem__((BLOCK + 5, 2), np.nan), "contains NaN"),
         (lambda x, ids: ids.__setitem__(-1, ids[0]), "same id"),
     ],
 )
@@ -112,12 +112,12 @@ def test_bad_records_leave_nothing_behind(tmp_path, table, modifier, spoil, mess
     with pytest.raises(SordineError, match=message):
         transform_file(modifier, tmp_path / "a.parquet", tmp_path / "t.parquet", key=KEY)
     assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
-    with pytest.raises(SordineError, match="does not exist"):
+    with pytest.raises(SordineError, match=r"nowhere\.parquet does not exist"):
         transform_file(modifier, tmp_path / "nowhere.parquet", tmp_path / "t.parquet", key=KEY)
 
 
 def test_an_existing_output_is_refused_before_any_work(tmp_path, table, modifier):
     (tmp_path / "t.parquet").write_text("mine")
-    with pytest.raises(SordineError, match="exists"):
+    with pytest.raises(SordineError, match=r"t\.parquet exists; use --force"):
         transform_file(modifier, tmp_path / "a.parquet", tmp_path / "t.parquet", key=KEY)
     assert (tmp_path / "t.parquet").read_text() == "mine"
