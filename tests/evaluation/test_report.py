@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from sordine.errors import SordineError
 from sordine.evaluation.page import charts
@@ -128,9 +129,8 @@ def test_schema_file_is_up_to_date() -> None:
 
 
 def test_json_follows_the_schema() -> None:
-    validator = pytest.importorskip("jsonschema").Draft202012Validator
-    validator.check_schema(json_schema())
-    assert list(validator(json_schema()).iter_errors(json.loads(to_json(example())))) == []
+    Draft202012Validator.check_schema(json_schema())
+    assert list(Draft202012Validator(json_schema()).iter_errors(json.loads(to_json(example())))) == []
 
 
 # ------------------------------------------------------------------------------------------------------------ page

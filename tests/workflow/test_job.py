@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -130,7 +131,6 @@ def test_the_schema_is_up_to_date() -> None:
     assert made.read_text(encoding="utf-8") == jobfile.schema_text(), (
         "python -m sordine.workflow.job > docs/job.schema.json"
     )
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(made.read_text(encoding="utf-8"))
     jsonschema.validate(plain(), schema)
     jsonschema.validate(yaml.safe_load((ROOT / "examples" / "voices.yaml").read_text(encoding="utf-8")), schema)
