@@ -367,8 +367,7 @@ def notes(found: dict[str, Any], chosen: Candidate, policy: Policy, method: Flow
     if holds_records:
         sentences.append(
             "The modifier holds codes, suppressed classes and fingerprints of records of the fit: an attacker with "
-            "the modifier "
-            "and a person's original record infers the suppressed attribute. The modifier must not leave the house."
+            "the modifier and a person's original record infers the suppressed attribute. Do not release the modifier."
         )
     return sentences + _space_notes(found, chosen, policy, method)
 
