@@ -1,0 +1,128 @@
+"""The page of attackers beyond the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.beyond.attackers import CANDIDATES, COUNTS, FOLDS, LABELLED, SHARES
+from benchmarks.beyond.planted import LEAKS, NUMBERS, RECORDS
+from benchmarks.harness import Store, markdown_table
+
+HEAD = """# Attackers and leaks beyond the audit
+
+One command measures the figures, stores them in `benchmarks/results/beyond.jsonl` and writes this page:
+
+    SORDINE_DATA=... python -m benchmarks.beyond
+
+`--fresh` measures again; `--page` writes the page alone. Each figure is of one fit, one key and one split. Leakage is
+NAG (0 is the baseline, 1 the originals), with its 95 % interval in brackets; intervals count single records.
+"""
+
+KNOWN = """
+## Labels of fitted records
+
+`transport`, fitted on four fifths of the records. The attacker knows the labels of a share of the fitted records and
+infers those of the others. It uses that every class uses each output alike over *all* fitted records: what the known
+records of a class used too little, the others must use. *modifier*: it also has the modifier and the known originals.
+k is the number of released records of one class that it pools; classes with fewer unknown records have no figure.
+
+"""
+
+TRACED = """
+## Membership and linkability
+
+The attacker has the modifier of the section above. *Membership*: it also has a record, and decides whether the record
+was in the fit, by the inner product of the whitened record with the mean of its likeliest output. The figure is the
+area under the curve; 0.5 is chance. *Linkability*: it has up to {candidates} unseen originals, and finds the one from
+which an output was drawn. The figure is the share of correct matches; chance is 1 / candidates.
+
+"""
+
+UNSEEN = """
+## Many labelled unseen records
+
+FSDD, speaker; the method is fitted on half of the records. The attacker has released records only. It learns from
+labelled unseen ones with a shrunk linear discriminant on 24 principal axes, products of 12 of them and 300 random
+cosines, and is tested in {folds} folds. NAG is relative to a discriminant on as many originals.
+
+"""
+
+PLANTED = """
+## Planted leaks
+
+Releases of pure noise with a leak of known size: two classes, {records:,} records of {numbers} numbers. *True*: the
+leakage of the best possible attacker. *Audit*: the standard audit. *Simple attacker*: it predicts by the feature, size,
+product of two features, wave or lowest bit that correlates most with the class in the other half of the records.
+
+"""
+
+
+def page(store: Store) -> str:
+    """Return the page as Markdown."""
+    leaks = ["planted leak", "true", "audit", "verdict at a limit of 5 %", "simple attacker"]
+    parts = [
+        HEAD,
+        KNOWN,
+        markdown_table(["data", "task", "fitted", "labels known", "attacker has", *_counts()], list(_known(store))),
+        TRACED.format(candidates=CANDIDATES),
+        markdown_table(["data", "task", "membership", "linkability"], list(_traced(store))),
+        UNSEEN.format(folds=FOLDS),
+        markdown_table(["method", "task", *(f"from {n:,}" for n in LABELLED)], list(_unseen(store))),
+        PLANTED.format(records=RECORDS, numbers=NUMBERS),
+        markdown_table(leaks, _leaks(store)),
+    ]
+    return "".join(parts)
+
+
+def _counts() -> list[str]:
+    return [f"k = {count}" for count in COUNTS]
+
+
+def _known(store: Store) -> Iterator[list[str]]:
+    for unit in store.units("known--"):
+        _, name, task = unit.name.split("--")
+        found = unit.read()
+        head = [name, _task(task), f"{found['fitted']:,}"]
+        for share in SHARES:
+            yield [*head, f"{share:.0%}".replace("%", " %"), "modifier", *_pooled(found["known"][f"{share:.2f}"])]
+        yield [*head, f"{SHARES[1]:.0%}".replace("%", " %"), "released records", *_pooled(found["known, outputs"])]
+
+
+def _traced(store: Store) -> Iterator[list[str]]:
+    for unit in store.units("known--"):
+        _, name, task = unit.name.split("--")
+        found = unit.read()
+        yield [name, _task(task), f"{found['membership']:.3f}", f"{100 * found['linkability']:.0f} %"]
+
+
+def _unseen(store: Store) -> Iterator[list[str]]:
+    for unit in store.units("unseen--"):
+        _, method, task = unit.name.split("--")
+        found = unit.read()
+        yield [method, _task(task), *(figure(found[str(count)]) for count in LABELLED)]
+
+
+def _leaks(store: Store) -> list[list[str]]:
+    rows = []
+    for leak in LEAKS.values():
+        unit = store.unit(f"planted--{leak.name}")
+        if unit.exists():
+            found = unit.read()
+            sides = [figure([found[side][k] for k in ("nag", "low", "high")]) for side in ("audit", "screened")]
+            rows.append([leak.sentence, f"{leak.leakage:g}", sides[0], found["audit"]["verdict"], sides[1]])
+    return rows
+
+
+def _task(task: str) -> str:
+    return "none named" if task == "unknown" else "named"
+
+
+def _pooled(found: Mapping[str, Any]) -> list[str]:
+    single, *several = (found[str(count)] for count in COUNTS)
+    return [figure(single), *("" if value is None else f"{value:.2f}" for value in several)]
+
+
+def figure(values: list[float]) -> str:
+    """Return NAG and its interval."""
+    return f"{values[0]:.3f} [{values[1]:.2f}, {values[2]:.2f}]"
