@@ -419,9 +419,9 @@ def test_sentences_need_an_interval_above_that_of_one_record() -> None:
     more = replace(one, k=50, after=0.8, nag=0.75, low=0.4, high=0.9)
     (sentence,) = sentences([one, more], (), True)
     assert sentence.startswith("Several records of one person ")
-    for figure in ("50 released records of one `speaker` in 80.0 %", "one record in 55.0 %"):
+    for figure in ("50 released records with the same `speaker` in 80.0 %", "one record in 55.0 %"):
         assert figure in sentence
-    assert sentences([one, more], (), False)[0].startswith("Several records of one `speaker` ")
+    assert sentences([one, more], (), False)[0].startswith("Several records with the same `speaker` ")
     assert sentences([one, replace(more, low=0.19)], (), True) == []
     assert sentences([one, replace(more, knows="draws")], (), True) == []
 

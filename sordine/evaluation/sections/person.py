@@ -50,7 +50,7 @@ class Persons(Section):
         unit = data.sample.unit
         if unit is None:
             return ()
-        data.run.log(f"audit: pooling {', '.join(map(many, counts))} records of one {unit[0]}")
+        data.run.log(f"audit: pooling {', '.join(map(many, counts))} records with the same {unit[0]}")
         with single_threaded():
             return tuple(_findings(data, data.sample, unit))
 
@@ -154,7 +154,7 @@ def _answers(
                 yield finding
             else:
                 data.note(
-                    f"{many(k)} records of one {q.units.name} are not pooled in scenario {q.scenario}: "
+                    f"{many(k)} records with the same {q.units.name} are not pooled in scenario {q.scenario}: "
                     "too few units have that many records"
                 )
 
@@ -246,10 +246,10 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
             continue
         same = (worst.attribute, worst.knows, worst.setting)
         single = [f for f in found if f.k == 1 and (f.attribute, f.knows, f.setting) == same]
-        unit = "person" if units_are_persons else f"`{worst.unit}`"
+        unit = "of one person" if units_are_persons else f"with the same `{worst.unit}`"
         result.append(
-            f"Several records of one {unit} give away more than one record: an attacker that {ATTACKERS[worst.knows]} "
-            f"infers `{attribute}` from {many(worst.k)} released records of one `{worst.unit}` in "
+            f"Several records {unit} give away more than one record: an attacker that {ATTACKERS[worst.knows]} "
+            f"infers `{attribute}` from {many(worst.k)} released records with the same `{worst.unit}` in "
             f"{percent(worst.after)} of cases"
             + "".join(f", and from one record in {percent(f.after)}" for f in single)
             + f" (baseline: {percent(worst.guess)}). {ADVICE}"
@@ -322,8 +322,8 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     if most is not None and all(f.k == 1 or f.after <= most.after for f in clear):
         return (
             "These records are too few to settle whether small leaks add up. An attacker that "
-            f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many(most.k)} records of one `{most.unit}` in "
-            f"{percent(most.after)} of cases (baseline: {percent(most.guess)}). {ADVICE}"
+            f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many(most.k)} records with the same "
+            f"`{most.unit}` in {percent(most.after)} of cases (baseline: {percent(most.guess)}). {ADVICE}"
         )
     if not clear:
         return (
@@ -334,12 +334,12 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     rate = f"{percent(worst.after)} of cases (baseline: {percent(worst.guess)})"
     if worst.k == 1:
         return (
-            f"Several records of one `{worst.unit}` give these attackers no more than one record does. "
+            f"Several records with the same `{worst.unit}` give these attackers no more than one record does. "
             f"From one record they infer `{worst.attribute}` in {rate}."
         )
     return (
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
-        f"{many(worst.k)} records of one `{worst.unit}` in {rate}. This is the highest of many figures, "
+        f"{many(worst.k)} records with the same `{worst.unit}` in {rate}. This is the highest of many figures, "
         f"so it can be high by chance. The verdict mentions it only if chance is excluded. {ADVICE}"
     )
 
