@@ -25,16 +25,29 @@ LogProbabilities = Callable[[np.ndarray], np.ndarray]  # records (m, d) -> log p
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of records: the attacker's own (`train`, `validation`), and those it is tested on once (`test`)."""
+    """Positions of records: the attacker's own (`train`, `validation`), and those it is tested on once (`test`).
+
+    `parts` deals the attacker's own records, in the order of `own`, into parts for cross-validation: 0 is `validation`,
+    -1 is for training only. Records of one group are in one part. None: the attacker has no parts.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    parts: np.ndarray | None = None
 
     @property
     def own(self) -> np.ndarray:
         """(m,) positions of the attacker's own records: `train`, then `validation`."""
         return np.concatenate([self.train, self.validation])
+
+    @property
+    def inner(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of training and validation records of the attacker's own cross-validation."""
+        if self.parts is None:
+            return [(self.train, self.validation)]
+        own = self.own
+        return [(own[self.parts != k], own[self.parts == k]) for k in range(int(self.parts.max()) + 1)]
 
     @property
     def digest(self) -> bytes:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from sordine.attacks.base import Attack
 from sordine.attacks.convnet import ConvNet
+from sordine.attacks.discriminant import Discriminant
 from sordine.attacks.logistic import Logistic
 from sordine.attacks.mlp import MLP
 from sordine.attacks.mlp_ensemble import MLPEnsemble, WideMLP
 from sordine.attacks.neighbours import Neighbours
 from sordine.attacks.random_features import RandomFeatures
 from sordine.attacks.resnet import ResNetAttack, is_picture
+from sordine.attacks.screening import Screening
 from sordine.attacks.svm import SVM
 from sordine.attacks.trees import Boosting, Trees
 from sordine.data.registry import Registry
@@ -24,6 +26,8 @@ ATTACKS: Registry[Attack] = Registry(
         "neighbours": Neighbours,
         "trees": Trees,
         "mlp": MLP,
+        "discriminant": Discriminant,
+        "screening": Screening,
         "resnet": ResNetAttack,
         "features": RandomFeatures,
         "svm": SVM,

@@ -126,16 +126,14 @@ def splits(data: AttackData, attribute: str, setting: Setting, seed: int, folds:
                 "no class is on both sides of the split, so an attacker cannot name the classes of the test records; "
                 "verification measures whether it can recognise that two records belong together"
             )
-        return [Split(*_with_validation(data, own, labels, seed, extra), test)]
+        return [_split(data, own, test, labels, seed, extra)]
     rows = np.flatnonzero(sides[0])
     counts = np.bincount(labels[rows][labels[rows] >= 0])
     if (counts >= folds).sum() < 2:
         return f"fewer than two classes have {folds} records or more"
     fold = _deal(data, rows, labels, folds, f"folds {seed}")
     return [
-        Split(*_with_validation(data, rows[fold != k], labels, seed, extra), rows[fold == k])
-        for k in range(folds)
-        if (fold == k).any()
+        _split(data, rows[fold != k], rows[fold == k], labels, seed, extra) for k in range(folds) if (fold == k).any()
     ]
 
 
@@ -156,12 +154,14 @@ def unknown_classes(data: AttackData, attribute: str) -> str | None:
     )
 
 
-def _with_validation(
-    data: AttackData, rows: np.ndarray, labels: np.ndarray, seed: int, extra: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    # Training rows, those that only the attacker has among them, and validation rows.
-    part = _deal(data, rows, labels, VALIDATION, f"validation {seed}")
-    return np.concatenate([rows[part != 0], extra]), rows[part == 0]
+def _split(
+    data: AttackData, own: np.ndarray, test: np.ndarray, labels: np.ndarray, seed: int, extra: np.ndarray
+) -> Split:
+    # One part of the attacker's own records is for validation. Records that only the attacker has are for training.
+    part = _deal(data, own, labels, VALIDATION, f"validation {seed}")
+    for_training = part != 0
+    parts = np.concatenate([part[for_training], np.full(len(extra), -1), part[~for_training]])
+    return Split(np.concatenate([own[for_training], extra]), own[~for_training], test, parts)
 
 
 def _deal(data: AttackData, rows: np.ndarray, labels: np.ndarray, parts: int, purpose: str) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""Leaks that sit in one, two or three numbers, or in covariances: the attacks made for them find their true size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sordine.attacks.base import Split, Target
+from sordine.attacks.discriminant import Discriminant
+from sordine.attacks.scenarios import AttackData, splits
+from sordine.attacks.screening import Screening
+
+N, WIDTH, RIGHT = 1200, 12, 0.8  # a message is right for this share of the records
+
+Leak = Callable[[np.ndarray, np.ndarray], None]  # changes records (n, d) in place, for a message (n,) of 0 and 1
+
+
+def product_of(count: int) -> Leak:
+    def leak(x: np.ndarray, message: np.ndarray) -> None:
+        x[:, 0] *= (2 * message - 1) * np.sign(x[:, :count]).prod(1)
+
+    return leak
+
+
+def comb(x: np.ndarray, message: np.ndarray) -> None:
+    tooth = np.floor(x[:, 3] / 0.05)
+    x[:, 3] = (tooth + (message - tooth) % 2 + np.linspace(0.01, 0.99, len(x))) * 0.05
+
+
+def last_bit(x: np.ndarray, message: np.ndarray) -> None:
+    bits = x[:, 5].copy().view(np.uint32)
+    x[:, 5] = ((bits & ~np.uint32(1)) | message.astype(np.uint32)).view(np.float32)
+
+
+def last_digit(x: np.ndarray, message: np.ndarray) -> None:
+    tens = 2 * np.floor(50 * x[:, 7])
+    x[:, 7] = (tens + message) / 100
+
+
+LEAKS: dict[str, Leak] = {
+    "sign of two numbers": product_of(2),
+    "sign of three numbers": product_of(3),
+    "comb": comb,
+    "last bit": last_bit,
+    "last decimal digit": last_digit,
+}
+
+
+def trial(rng: np.random.Generator, n: int = N) -> Split:
+    order, part = rng.permutation(n), rng.integers(0, 4, n // 2)
+    own, held = order[: n // 2], part == 0
+    return Split(own[~held], own[held], order[n // 2 :], np.concatenate([part[~held], part[held]]))
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_in_few_numbers_is_found_at_its_size(name: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, N)
+    x = rng.standard_normal((N, WIDTH)).astype(np.float32)
+    LEAKS[name](x, np.where(rng.random(N) < RIGHT, labels, 1 - labels))
+    split = trial(rng)
+    predicted = Screening().fit_predict(x, split, [Target(labels, 2)])[0]
+    assert abs((predicted == labels[split.test]).mean() - RIGHT) < 0.05
+
+
+def test_a_number_that_tells_one_class_of_many_is_found() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 12, N)
+    x = rng.standard_normal((N, WIDTH)).astype(np.float32)
+    x[labels == 4, 2] += 9
+    split = trial(rng)
+    predicted = Screening().fit_predict(x, split, [Target(labels, 12)])[0]
+    one = labels[split.test] == 4
+    assert (predicted[one] == 4).mean() > 0.95
+    assert (predicted[~one] == 4).mean() < 0.05
+
+
+def test_covariances_that_differ_by_class_are_found_where_no_mean_does() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, N)
+    wide = np.where(np.arange(WIDTH) < WIDTH // 2, 1.5, 1 / 1.5)
+    x = rng.standard_normal((N, WIDTH)) * np.where(labels[:, None] == 1, wide, 1 / wide)
+    x = (x @ np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]).astype(np.float32)
+    split = trial(rng)
+    predicted = Discriminant().fit_predict(x, split, [Target(labels, 2)])[0]
+    assert (predicted == labels[split.test]).mean() > 0.85
+
+
+def test_cross_validation_within_the_attacker_s_own_records() -> None:
+    split = trial(np.random.default_rng(4), 200)
+    assert len(split.inner) == 4
+    assert np.array_equal(split.inner[0][1], split.validation)
+    for train, held in split.inner:
+        assert not set(train) & set(held)
+        assert set(train) | set(held) == set(split.own)
+    assert np.array_equal(np.sort(np.concatenate([held for _, held in split.inner])), np.sort(split.own))
+    plain = Split(split.train, split.validation, split.test)
+    assert [len(part) for part in plain.inner[0]] == [len(split.train), len(split.validation)]
+
+
+def test_no_group_is_on_both_sides_of_the_cross_validation() -> None:
+    n = 300
+    group = np.arange(n) // 5
+    ids = np.array([f"r{i}" for i in range(n)], dtype=object)
+    labels = np.random.default_rng(5).integers(0, 2, n)
+    extra = np.arange(n) >= 280
+    fitted = (group % 2 == 0) & ~extra
+    data = AttackData(np.zeros((n, 3), np.float32), ids, {"a": labels}, {"a": 2}, fitted, group, extra)
+    for scenario in ("A", "B"):
+        for split in splits(data, "a", scenario, 0, 3):
+            assert len(split.inner) == 4
+            for train, held in split.inner:
+                assert not set(group[train]) & set(group[held])
+                assert not extra[held].any()
+                assert set(np.flatnonzero(extra)) <= set(train)
