@@ -26,29 +26,46 @@ from sordine.keys import numpy_rng
 from sordine.run import Run
 
 COUNTS = (1, 2, 4, 16)  # best columns of a view that a classifier takes
-CONTRASTS = 8  # columns of labels against which products are scored
+CONTRASTS = 8  # groups of classes against which products and waves are scored, where there are more classes
 PAIRED, TRIPLED = 1024, 40  # most numbers of a record that products of two and of three are made of
-BINS = 4096  # of a number's range, for its periods
-FINER = 4  # steps of a period count: the range is padded with empty bins up to so many times its length
-PERIODS = (8, 1024)  # fewest and most periods in a number's range
+BINS = 2048  # of a number's range, for its periods
+# Steps of a period count: the range is padded with empty bins up to so many times its length, unless there are many.
+FINER, WIDE = 4, 128
+PERIODS = (8, 512)  # fewest and most periods in a number's range
 BITS = 3  # lowest bits of a number
 DIGITS = 6  # most decimal places
+SAMPLE = 64  # records that rule out decimal places of a column
 RIDGE = 1e-3  # added to the covariance of standardised columns
 
 
 @dataclass(frozen=True)
-class _Labels:
-    # Rows of training records; their indicators, centred, one column a class; and few contrasts of the classes.
-    rows: np.ndarray
-    indicators: np.ndarray
-    contrasts: np.ndarray
+class _View:
+    # Columns of records, too many to keep: their sums, weighted by columns of labels (k, labels) over records (k,), and
+    # chosen ones of all records.
+    sums: Callable[[np.ndarray, np.ndarray], np.ndarray]  # -> (labels, columns)
+    column: Callable[[np.ndarray], np.ndarray]  # numbers of columns (k,) -> (n, k or more), the best first
+    many: bool = False  # whether classes are grouped where there are many
 
 
 @dataclass(frozen=True)
-class _View:
-    # Columns that are scored against the labels, and made again for all records once they are chosen.
-    score: Callable[[_Labels], np.ndarray]  # -> one score a column
-    column: Callable[[np.ndarray], np.ndarray]  # numbers of columns (k,) -> (n, k or more), the best first
+class _Learnt:
+    # Sums of a view over each part of the attacker's records, and the same of the labels: every fold adds up parts.
+    columns: dict[int, np.ndarray]
+    labels: dict[int, np.ndarray]
+
+    def best(self, without: int | None) -> np.ndarray:
+        """Return the columns that differ most between classes, without one part: the best first."""
+        parts = [k for k in self.columns if k != without]
+        sums, labels = sum(self.columns[k] for k in parts), sum(self.labels[k] for k in parts)
+        assert isinstance(sums, np.ndarray)
+        assert isinstance(labels, np.ndarray)
+        share = labels[:-1] / labels[-1]
+        there = share * (1 - share) > 0
+        away = sums[:-1][there] - share[there, None].astype(np.float32) * sums[-1]
+        square = away.real**2 + away.imag**2 if np.iscomplexobj(away) else away**2
+        square /= ((share * (1 - share))[there, None] * float(labels[-1]) ** 2).astype(np.float32)
+        # Either many classes differ a little, or one does.
+        return _largest(np.maximum(square.mean(0), square.max(0) / 2), COUNTS[-1])
 
 
 @dataclass(frozen=True)
@@ -75,47 +92,60 @@ class Screening(Attack):
 
 def _predict(views: Sequence[_View], target: Target, split: Split, seed: int) -> np.ndarray:
     own = target.labelled(split.own)
-    inner = [(target.labelled(train), target.labelled(held)) for train, held in split.inner]
-    inner = [(train, held) for train, held in inner if target.has_two_classes(train) and len(held)]
+    part = _parts(target, split)
+    inner = [(own[part != k], own[part == k], k) for k in range(part.max(initial=-1) + 1)]
+    inner = [(train, held, k) for train, held, k in inner if target.has_two_classes(train) and len(held)]
     if not inner:
         return majority_predictions(target, split.own, split.test)
-    choices = [(view, count) for view in views for count in COUNTS]
-    folds = [_candidates(views, target, train, held, seed) for train, held in inner]
-    candidates = [np.concatenate(parts) for parts in zip(*folds, strict=True)]
+    learnt = [_learn(view, target, own, part, seed) for view in views]
+    candidates: list[list[np.ndarray]] = []
+    for train, held, k in inner:
+        columns = [view.column(sums.best(k)) for view, sums in zip(views, learnt, strict=True)]
+        candidates.append([_discriminant(some[:, :n], target, train, held) for some in columns for n in COUNTS])
+    joined = [np.concatenate(parts) for parts in zip(*candidates, strict=True)]
     shares = class_shares(target, own)
-    at, least = choose_candidate(candidates, shares, target, np.concatenate([held for _, held in inner]))
-    view, count = choices[at]
-    columns = view.column(_best(view.score(_labels(target, own, seed)), count))
-    return pick_class(_discriminant(columns, target, own, split.test), shares, least)
+    at, least = choose_candidate(joined, shares, target, np.concatenate([held for _, held, _ in inner]))
+    view, count = at // len(COUNTS), COUNTS[at % len(COUNTS)]
+    best = views[view].column(learnt[view].best(None))[:, :count]
+    return pick_class(_discriminant(best, target, own, split.test), shares, least)
 
 
-def _candidates(
-    views: Sequence[_View], target: Target, train: np.ndarray, held: np.ndarray, seed: int
-) -> list[np.ndarray]:
-    # P(class) of the validation records, for each view and each number of columns.
-    labels = _labels(target, train, seed)
-    candidates = []
-    for view in views:
-        columns = view.column(_best(view.score(labels), COUNTS[-1]))
-        candidates += [_discriminant(columns[:, :count], target, train, held) for count in COUNTS]
-    return candidates
+def _parts(target: Target, split: Split) -> np.ndarray:
+    # The part of each labelled record of the attacker's own; -1 for training only.
+    part = split.parts
+    if part is None:
+        part = np.concatenate([np.full(len(split.train), -1), np.zeros(len(split.validation), np.int64)])
+    return np.asarray(part[target.labels[split.own] >= 0])
 
 
-def _labels(target: Target, rows: np.ndarray, seed: int) -> _Labels:
-    indicators = np.eye(target.classes, dtype=np.float32)[target.labels[rows]]
-    indicators -= indicators.mean(0)
-    spread = np.sqrt((indicators**2).mean(0))
-    indicators = indicators[:, spread > 0] / spread[spread > 0]
-    contrasts = indicators if target.classes > 2 else indicators[:, :1]
-    if contrasts.shape[1] > CONTRASTS:
-        signs = numpy_rng(seed, "screening").choice([-1.0, 1.0], (contrasts.shape[1], CONTRASTS))
-        contrasts = contrasts @ signs.astype(np.float32)
-        contrasts /= np.sqrt((contrasts**2).mean(0)) + 1e-12
-    return _Labels(rows, indicators, contrasts)
+def _learn(view: _View, target: Target, own: np.ndarray, part: np.ndarray, seed: int) -> _Learnt:
+    labels = np.eye(target.classes, dtype=np.float32)
+    if view.many and target.classes > CONTRASTS:
+        # Halves of the classes, drawn at random.
+        labels = (
+            numpy_rng(seed, "screening")
+            .permuted(np.arange(target.classes)[:, None].repeat(CONTRASTS, 1) % 2, axis=0)
+            .astype(np.float32)
+        )
+    elif target.classes == 2:
+        labels = labels[:, :1]
+    labels = np.concatenate([labels, np.ones((target.classes, 1), np.float32)], 1)  # the last one counts records
+    columns, counts = {}, {}
+    for k in np.unique(part).tolist():
+        rows = own[part == k]
+        weights = labels[target.labels[rows]]
+        columns[k], counts[k] = view.sums(rows, weights), weights.sum(0, dtype=np.float64)
+    return _Learnt(columns, counts)
 
 
-def _best(scores: np.ndarray, count: int) -> np.ndarray:
-    return np.argsort(-scores, kind="stable")[:count]
+def _largest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the largest scores, the largest first; equal ones in their order."""
+    if len(scores) > count:
+        bar = np.partition(scores, len(scores) - count)[len(scores) - count]
+        at = np.flatnonzero(scores >= bar)
+    else:
+        at = np.arange(len(scores))
+    return np.asarray(at[np.argsort(-scores[at], kind="stable")][:count])
 
 
 def _discriminant(columns: np.ndarray, target: Target, rows: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -147,11 +177,12 @@ def _views(x: np.ndarray, own: np.ndarray, on_axes: bool) -> Iterator[_View]:
     if not on_axes:
         yield _plain(_standardised(_low_digits(x), own))
     yield _waves(x, own)
-    widest = np.sort(np.argsort(-x[own].var(0), kind="stable")[:PAIRED])
-    yield _pairs(z[:, widest], 1.0)
+    by_variance = np.argsort(-x[own].var(0), kind="stable")
+    widest = np.sort(by_variance[:PAIRED])
+    yield _pairs(z[:, widest])
     signs = np.where(x > np.median(x[own], 0), np.float32(1), np.float32(-1))
-    yield _pairs(signs[:, widest], 0.0)
-    yield _triples(signs[:, widest[:TRIPLED]] if len(widest) <= TRIPLED else signs[:, np.sort(widest)[:TRIPLED]])
+    yield _pairs(signs[:, widest])
+    yield _triples(signs[:, np.sort(by_variance[:TRIPLED])])
 
 
 def _standardised(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -159,18 +190,8 @@ def _standardised(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray((columns - mean) / scale, np.float32)
 
 
-def _spread(sums: np.ndarray, records: int) -> np.ndarray:
-    # Inner products of standardised columns with labels (m, labels) -> one score a column. Either many classes differ
-    # a little, or one does.
-    square = (sums / records) ** 2
-    return np.asarray(np.maximum(square.mean(-1), square.max(-1) / 2))
-
-
 def _plain(columns: np.ndarray) -> _View:
-    return _View(
-        lambda labels: _spread(columns[labels.rows].T @ labels.indicators, len(labels.rows)),
-        lambda chosen: columns[:, chosen],
-    )
+    return _View(lambda rows, weights: weights.T @ columns[rows], lambda chosen: columns[:, chosen])
 
 
 def _ranks(z: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -197,12 +218,15 @@ def _odd_digits(x: np.ndarray) -> np.ndarray:
     odd = np.zeros(x.shape, np.float32)
     left = np.arange(x.shape[1])
     for places in range(DIGITS + 1):
-        scaled = x[:, left].astype(np.float64) * 10.0**places
-        whole = np.rint(scaled)
-        slack = 1e-6 * np.maximum(np.abs(scaled), 1)
-        fits = (np.abs(scaled - whole) <= slack).all(0) & (np.abs(whole).max(0, initial=0) < 2**24)
+        for some in (x[:SAMPLE], x):  # few records rule out most columns
+            scaled = some[:, left].astype(np.float64) * 10.0**places
+            whole = np.rint(scaled)
+            slack = 1e-6 * np.maximum(np.abs(scaled), 1)
+            fits = (np.abs(scaled - whole) <= slack).all(0) & (np.abs(whole).max(0, initial=0) < 2**24)
+            if some is not x:
+                others, left = left[~fits], left[fits]
         odd[:, left[fits]] = np.mod(whole[:, fits], 2)
-        left = left[~fits]
+        left = np.sort(np.concatenate([others, left[~fits]]))
         if not len(left):
             break
     return odd
@@ -212,48 +236,46 @@ def _waves(x: np.ndarray, own: np.ndarray) -> _View:
     """Return waves of each number: columns are numbers of (number of the record, period)."""
     low, high = x[own].min(0), x[own].max(0)
     place = (x - low) / np.where(high > low, high - low, 1)  # 0 to 1 in the attacker's records
-    fewest, most = (FINER * periods for periods in PERIODS)
+    finer = FINER if x.shape[1] <= WIDE else 1
+    fewest, most = (finer * periods for periods in PERIODS)
     width = most - fewest
 
-    def score(labels: _Labels) -> np.ndarray:
-        bins = np.minimum((place[labels.rows] * BINS).astype(np.int64), BINS - 1)
-        scores = np.empty((x.shape[1], width), np.float32)
+    def sums(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        bins = np.clip((place[rows] * BINS).astype(np.int64), 0, BINS - 1)
+        found = np.empty((weights.shape[1], x.shape[1], width), np.complex64)
         for j in range(x.shape[1]):
-            held = np.zeros((labels.contrasts.shape[1], BINS), np.float32)
-            for c, weight in enumerate(labels.contrasts.T):
-                held[c] = np.bincount(bins[:, j], weight, BINS)
-            found = np.abs(np.fft.rfft(held, FINER * BINS, axis=1)[:, fewest:most])
-            scores[j] = _spread(found.T * np.sqrt(2), len(labels.rows))
-        return scores.ravel()
+            held = np.stack([np.bincount(bins[:, j], weight, BINS) for weight in weights.T]).astype(np.float32)
+            found[:, j] = np.fft.rfft(held, finer * BINS, axis=1)[:, fewest:most] * np.float32(np.sqrt(2))
+        return found.reshape(weights.shape[1], -1)
 
     def column(chosen: np.ndarray) -> np.ndarray:
-        angle = 2 * np.pi * place[:, chosen // width].astype(np.float64) * (chosen % width + fewest) / FINER
+        angle = 2 * np.pi * place[:, chosen // width].astype(np.float64) * (chosen % width + fewest) / finer
         return np.stack([np.cos(angle), np.sin(angle)], 2).reshape(len(x), -1).astype(np.float32)
 
-    return _View(score, column)
+    return _View(sums, column, many=True)
 
 
-def _pairs(z: np.ndarray, diagonal: float) -> _View:
+def _pairs(z: np.ndarray) -> _View:
     first, second = np.triu_indices(z.shape[1], 1)
 
-    def score(labels: _Labels) -> np.ndarray:
-        own = z[labels.rows]
-        sums = [(own * weight[:, None]).T @ own for weight in labels.contrasts.T]
-        return _spread(np.stack([s[first, second] for s in sums], 1), len(own))
+    def sums(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        own = z[rows]
+        return np.stack([((own * weight[:, None]).T @ own)[first, second] for weight in weights.T])
 
-    return _View(score, lambda chosen: z[:, first[chosen]] * z[:, second[chosen]])
+    return _View(sums, lambda chosen: z[:, first[chosen]] * z[:, second[chosen]], many=True)
 
 
 def _triples(signs: np.ndarray) -> _View:
-    of = np.array(list(combinations(range(signs.shape[1]), 3)), np.int64).reshape(-1, 3)
-    first, second = np.triu_indices(signs.shape[1], 1)
-    pair = {p: i for i, p in enumerate(zip(first.tolist(), second.tolist(), strict=True))}
-    which = np.array([pair[a, b] for a, b, _ in of.tolist()], np.int64)
+    width = signs.shape[1]
+    of = np.array(list(combinations(range(width), 3)), np.int64).reshape(-1, 3)
+    first, second = np.triu_indices(width, 1)
+    number = np.zeros((width, width), np.int64)
+    number[first, second] = np.arange(len(first))
+    pair = number[of[:, 0], of[:, 1]]
 
-    def score(labels: _Labels) -> np.ndarray:
-        own = signs[labels.rows]
+    def sums(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        own = signs[rows]
         pairs = own[:, first] * own[:, second]
-        sums = [(pairs * weight[:, None]).T @ own for weight in labels.contrasts.T]
-        return _spread(np.stack([s[which, of[:, 2]] for s in sums], 1), len(own))
+        return np.stack([((pairs * weight[:, None]).T @ own)[pair, of[:, 2]] for weight in weights.T])
 
-    return _View(score, lambda chosen: signs[:, of[chosen, 0]] * signs[:, of[chosen, 1]] * signs[:, of[chosen, 2]])
+    return _View(sums, lambda chosen: signs[:, of[chosen]].prod(2), many=True)
