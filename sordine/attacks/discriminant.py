@@ -36,7 +36,7 @@ class Discriminant(Attack):
     within the attacker's own records. Covariances find a leak that moves no mean.
     """
 
-    budgets = ("standard", "paranoid")
+    budgets = ("paranoid",)
     run_time = 4
 
     def fit_predict(

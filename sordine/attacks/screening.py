@@ -79,7 +79,7 @@ class Screening(Attack):
     """
 
     input_form = "numbers"
-    budgets = ("standard", "paranoid")
+    budgets = ("paranoid",)
     run_time = 7
 
     def fit_predict(
