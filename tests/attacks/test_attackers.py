@@ -62,6 +62,7 @@ def test_predictions_that_are_always_wrong_are_inverted(family: str, width: int)
     assert (read == labels[trial.test]).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", VECTORS)
 def test_unlabelled_records_take_no_part(family: str) -> None:
     x, labels = blobs(600, 3, 8, 2.0)
@@ -242,6 +243,7 @@ def test_says_why_there_is_nothing_to_try(labels: np.ndarray, why: str) -> None:
     assert why in splits(s, "secret", "A", 0, 3)
 
 
+@pytest.mark.slow
 def test_an_attack_is_pure() -> None:
     s = scene()
     s = AttackData(

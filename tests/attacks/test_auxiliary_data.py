@@ -166,6 +166,7 @@ def test_groups_on_one_side_leave_shared_classes_to_be_read() -> None:
     assert unknown_classes(scene, "sex") is None
 
 
+@pytest.mark.slow
 def test_new_people_cannot_be_named_and_the_audit_says_so() -> None:
     t, _ = in_groups()
     assert t.split is not None

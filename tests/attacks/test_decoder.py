@@ -134,6 +134,7 @@ def test_a_decoder_rebuilds_what_z_holds_and_not_what_it_does_not() -> None:
     assert rebuilt["all"].max() <= 255
 
 
+@pytest.mark.slow
 def test_a_masked_picture_is_restored_around_what_is_seen() -> None:
     x, _ = blobs(300)
     z = x.copy()
@@ -147,6 +148,7 @@ def test_a_masked_picture_is_restored_around_what_is_seen() -> None:
     )
 
 
+@pytest.mark.slow
 def test_it_is_deterministic_in_its_seed_and_leaves_the_callers_random_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,6 +208,7 @@ class Linear(Modifier):
         return Release(self.map(x.flatten(1) / 255))
 
 
+@pytest.mark.slow
 def test_white_box_inversion_finds_the_picture_behind_z() -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(40, 216, (5, 1, 6, 6)).astype(np.float32)

@@ -88,6 +88,7 @@ def test_nothing_changed() -> None:
     assert from_json(to_json(found)) == from_json(to_json(from_json(to_json(found))))
 
 
+@pytest.mark.slow
 def test_nothing_left() -> None:
     t = table(1200)
     found = audit(t, release(t, noise(t)), POLICY, budget=FAST, options=AuditOptions(max_leakage=0.2, pretrained=False))
@@ -298,6 +299,7 @@ def test_unlabelled_records_are_not_tried() -> None:
     assert h.nag == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_more_records_than_the_budget() -> None:
     t = table(600)
     found = audit(t, release(t), POLICY, budget=replace(FAST, max_records=100), options=AuditOptions(pretrained=False))

@@ -219,6 +219,7 @@ def test_the_page_says_how_far_above_the_mean_picture_a_decoder_comes() -> None:
     assert "data:image" not in without
 
 
+@pytest.mark.slow
 def test_audit_adds_the_sheet_by_itself(tmp_path: Path) -> None:
     table = squares(n=160, size=8)
     table.with_x(table.x.astype(np.float32)).write(tmp_path / "t.parquet")

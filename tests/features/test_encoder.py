@@ -139,6 +139,7 @@ def test_vectors_are_of_norm_1_and_tell_the_classes_apart(kind: Kind, learnt: di
     assert np.abs(x.mean(0)).max() < 0.35  # the rotation leaves no column to stand out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vector_depends_on_its_record_alone(kind: Kind, learnt: dict[Kind, Encode]) -> None:
     have, _ = media(kind)

@@ -496,6 +496,7 @@ def test_hubert_agrees_with_the_checkpoints_own_preprocessing(tmp_path: Path):
         np.testing.assert_allclose(v, plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_hubert_loads_from_under_a_head_and_from_the_older_format(tmp_path: Path):
     x = waves(2)
     checkpoint(tmp_path / "plain")

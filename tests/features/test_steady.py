@@ -143,6 +143,7 @@ def test_another_voice_is_nearer_where_numbers_are_steady_under_it_and_the_rest_
     assert like[1] > like[0] + 0.1
 
 
+@pytest.mark.slow
 def test_a_mirrored_picture_stays_near_itself() -> None:
     have, of = media("image", 80)
     mirrored = Decoded(have.x[..., ::-1].copy(), have.lengths, have.rows, (), "image")

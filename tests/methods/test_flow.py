@@ -253,6 +253,7 @@ def flown(table):
     return fit(table, Policy(("person", "sex")), make("flow", FAST), run=Run(key=KEY))
 
 
+@pytest.mark.slow
 def test_what_is_suppressed_is_read_before_and_not_after(table, flown):
     released = transform(flown, table, KEY)
     split = table.with_split(Policy(("person", "sex")), KEY).split
@@ -311,6 +312,7 @@ def test_products_with_the_code_are_exact_in_any_order(flown, table):
     assert torch.equal(forward, code @ slopes)
 
 
+@pytest.mark.slow
 def test_what_is_shown_to_quick_attackers_is_as_far_apart_as_what_is_released(flown, table):
     x = torch.from_numpy(table.x)
     noise = torch.rand(len(x), flown.size, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6)

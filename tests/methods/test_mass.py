@@ -204,6 +204,7 @@ def fitted() -> tuple[MassModifier, Table, Table]:
     return modifier, train, unseen
 
 
+@pytest.mark.slow
 def test_the_pretrained_classifier_fails_on_person_and_still_reads_word(fitted) -> None:
     modifier, train, unseen = fitted
     for attribute, role in (("person", "suppress"), ("word", "preserve")):
@@ -220,12 +221,14 @@ def test_the_pretrained_classifier_fails_on_person_and_still_reads_word(fitted) 
             assert after >= before - 0.03
 
 
+@pytest.mark.slow
 def test_mass_is_not_privacy_a_retrained_attacker_reads_person_as_before(fitted) -> None:
     modifier, train, unseen = fitted
     guess = np.bincount(unseen.y["person"]).max() / len(unseen)
     assert read_again(modifier, train, unseen, "person") > guess + 0.3
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_done_and_reached(fitted) -> None:
     card = fitted[0].card
     assert card.fields["w_s"] == PRESETS["published"]["w_s"]
@@ -243,6 +246,7 @@ def test_the_card_says_what_was_done_and_reached(fitted) -> None:
     assert "never retrained" in card.notes[0]
 
 
+@pytest.mark.slow
 def test_several_attributes_each_with_its_own_weight_and_unlabelled_records() -> None:
     train = clusters(300)
     for name in train.y:

@@ -257,6 +257,7 @@ def small() -> tuple[ReplacementModifier, Table]:
     return modifier, table
 
 
+@pytest.mark.slow
 def test_pictures_come_back_as_pictures_and_bits_depend_on_record_and_key_alone(small) -> None:
     modifier, table = small
     released, _ = modifier.release(table.x, table.ids, KEY)

@@ -53,6 +53,7 @@ def test_a_reader_learns_its_attribute_and_its_seed_decides_it() -> None:
     assert [a.shape[1] for a in one.activations(test.batch(slice(0, 2)))] == [8, 8, 16, 32, 64]
 
 
+@pytest.mark.slow
 def test_the_verification_network_tells_people_apart() -> None:
     train, test = patterns(), patterns(80, 1)
     model = train_verification(train, "person", replace(SMALL, epochs=10))
