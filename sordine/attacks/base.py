@@ -102,6 +102,8 @@ class Attack(ABC):
         Whether several releases of the same records cost less together than one by one.
     budgets
         The budgets in which the attack takes part without being named.
+    measures_power
+        Whether the attack is fast enough to be repeated on hundreds of planted leaks (`sordine.attacks.plants`).
     run_time
         Relative run time. The runner starts long attacks first, so that no worker idles at the end.
     """
@@ -112,6 +114,7 @@ class Attack(ABC):
     shares_work: ClassVar[bool] = True
     joins_releases: ClassVar[bool] = False
     budgets: ClassVar[tuple[Level, ...]] = ()
+    measures_power: ClassVar[bool] = False
     run_time: ClassVar[int] = 1
 
     @classmethod

@@ -15,6 +15,7 @@ from sordine.errors import SordineError, nearest
 from sordine.run import MOST_SEEDS
 
 Level = Literal["quick", "standard", "paranoid"]
+FEWEST_PLANTS = 5
 
 
 def _standard() -> tuple[str, ...]:
@@ -50,6 +51,8 @@ class Budget:
         How many releases of each record, under as many keys, are combined: 0 (off), or at least 2.
     linkage
         Whether to match released records with originals.
+    plants
+        Planted leaks of each kind and size, by which the audit measures its power; 0: none, else at least 5.
     name
         The budget from which this one was made.
 
@@ -70,6 +73,7 @@ class Budget:
     person: tuple[int, ...] = (1, 10, 50, 0)
     queries: int = 0
     linkage: bool = False
+    plants: int = 0
     name: Level = "standard"
 
     @classmethod
@@ -84,8 +88,8 @@ class Budget:
 
     @classmethod
     def paranoid(cls) -> Budget:
-        """Return every attack, with five folds, five releases of each record, and linkability."""
-        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, name="paranoid")
+        """Return every attack, with five folds, five releases of each record, linkability, and planted leaks."""
+        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, plants=20, name="paranoid")
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Budget:
@@ -117,6 +121,8 @@ class Budget:
             raise SordineError(f"audit: person has {min(self.person)}; use positive numbers, or 0 for all records")
         if self.queries < 0 or self.queries == 1:
             raise SordineError(f"audit: queries is {self.queries}; it must be 0 (off) or at least 2")
+        if self.plants != 0 and self.plants < FEWEST_PLANTS:
+            raise SordineError(f"audit: plants is {self.plants}; it must be 0 (off) or at least {FEWEST_PLANTS}")
 
     if not TYPE_CHECKING:
 

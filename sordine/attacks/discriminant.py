@@ -37,6 +37,7 @@ class Discriminant(Attack):
     """
 
     budgets = ("paranoid",)
+    measures_power = True
     run_time = 4
 
     def fit_predict(

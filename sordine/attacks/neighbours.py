@@ -23,6 +23,7 @@ class Neighbours(Attack):
     """
 
     budgets = ("quick", "standard", "paranoid")
+    measures_power = True
     run_time = 2
 
     def fit_predict(

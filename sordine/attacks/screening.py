@@ -80,6 +80,7 @@ class Screening(Attack):
 
     input_form = "numbers"
     budgets = ("paranoid",)
+    measures_power = True
     run_time = 7
 
     def fit_predict(

@@ -15,6 +15,7 @@ from sordine.evaluation.sections.guarantees import Guarantees
 from sordine.evaluation.sections.linkability import Linkability
 from sordine.evaluation.sections.optimal import Optimal
 from sordine.evaluation.sections.person import Persons
+from sordine.evaluation.sections.power import Power
 from sordine.evaluation.sections.pretrained import Pretrained
 from sordine.evaluation.sections.projection import Projection
 from sordine.evaluation.sections.queries import Queries
@@ -34,6 +35,7 @@ SECTIONS: Registry[Section] = Registry(
         "attacks": Attacks,
         "tradeoff": Tradeoff,
         "optimal": Optimal,
+        "power": Power,
         "guarantees": Guarantees,
         "person": Persons,
         "queries": Queries,

@@ -1,0 +1,228 @@
+"""Power: how small a leak these attacks would have found, measured by leaks that are planted in the release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sordine.attacks.base import Attack, Split, Target
+from sordine.attacks.plants import KINDS, plant
+from sordine.attacks.registry import ATTACKS
+from sordine.attacks.runner import single_threaded
+from sordine.attacks.scenarios import AttackData, splits
+from sordine.evaluation.report import Headline, Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.verdict import Contribution
+from sordine.keys import numpy_rng
+from sordine.metrics.accuracy import majority
+from sordine.metrics.nag import wilson
+from sordine.metrics.percent import percent
+from sordine.models.modifier import one_thread_each
+from sordine.run import Run
+
+SIZES = (0.2, 0.1, 0.05, 0.02)  # leakages (NAG) that are planted, the largest first
+FOUND = 0.95  # share of plants of a size that has to be found
+
+
+@dataclass(frozen=True)
+class PowerFinding:
+    """How small a planted leak of one kind the attacks find.
+
+    Parameters
+    ----------
+    attribute
+        The suppressed attribute that was planted.
+    kind
+        What carries the leak (`sordine.attacks.plants.KINDS`).
+    smallest
+        Smallest leakage (NAG) of which 19 in 20 plants were found; None where not even the largest was.
+    sizes, shares
+        The leakages that were planted, and of each the share of plants that was found.
+    planted
+        Plants of each size, unless so many were missed earlier that the others could not matter.
+    attackers
+        The attacks that took part.
+    setting
+        Their scenario.
+    records
+        Tested records.
+    """
+
+    attribute: str
+    kind: str
+    smallest: float | None
+    sizes: tuple[float, ...]
+    shares: tuple[float, ...]
+    planted: int
+    attackers: tuple[str, ...]
+    setting: str
+    records: int
+
+
+class Power(Section):
+    """Leaks of known size, planted in copies of the release, and whether the fast attacks find them."""
+
+    title = "Planted leaks: what these attacks would have found"
+    menu = "Planted leaks"
+    finding = tuple[PowerFinding, ...]
+
+    def run(self, data: AuditData) -> tuple[PowerFinding, ...]:
+        """Return a finding for each suppressed attribute and each kind of leak."""
+        fast = tuple(name for name in data.budget.families if ATTACKS.find(name).measures_power)
+        if not data.budget.plants or not fast:
+            return ()
+        found: list[PowerFinding] = []
+        for headline in data.headlines:
+            if headline.role != "suppress":
+                continue
+            if not headline.at_chance or headline.before <= headline.guess:
+                data.note(
+                    f"No leak was planted for `{headline.attribute}`: the attacks have to be at the baseline on the "
+                    "release, and above it on the originals."
+                )
+                continue
+            found += _of_attribute(data, headline, fast)
+        return tuple(found)
+
+    def of(self, report: Report) -> tuple[PowerFinding, ...]:
+        """Return the findings of a report; none where no leaks were planted."""
+        return report.sections.get(self.name) or ()
+
+    def sentences(self, found: tuple[PowerFinding, ...]) -> list[str]:
+        """Return what the plants mean, in sentences."""
+        return [sentence for attribute in _attributes(found) for sentence in _sentences(found, attribute)]
+
+    def contribution(self, found: tuple[PowerFinding, ...], data: AuditData) -> Contribution | None:
+        """Return the largest power against the kinds that are found, and which kinds are not."""
+        if not found:
+            return None
+        largest = max((f.smallest for f in found if f.smallest is not None), default=SIZES[0])
+        return Contribution(
+            closing=tuple(self.sentences(found)), leakage=(largest,), unclear=largest > data.limit or not _any(found)
+        )
+
+    def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return the table of each attribute."""
+        tables = [(a, [f for f in found if f.attribute == a]) for a in _attributes(found)]
+        return {"tables": tables, "sizes": SIZES} if found else None
+
+
+def _any(found: tuple[PowerFinding, ...]) -> bool:
+    return any(f.smallest is not None for f in found)
+
+
+def _attributes(found: tuple[PowerFinding, ...]) -> list[str]:
+    return list(dict.fromkeys(f.attribute for f in found))
+
+
+def _sentences(found: tuple[PowerFinding, ...], attribute: str) -> Iterator[str]:
+    some = [f for f in found if f.attribute == attribute]
+    covered = {f.kind: f.smallest for f in some if f.smallest is not None}
+    missed = [f.kind for f in some if f.smallest is None]
+    if covered:
+        kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in covered.items())
+        yield (
+            f"Leaks of `{attribute}` were planted in copies of the release. Of these kinds, at least 19 of 20 leaks of "
+            f"the size in brackets were found: {kinds}."
+        )
+    if missed:
+        yield (
+            f"Planted leaks of `{attribute}` of {percent(SIZES[0])} were missed where they were of these kinds. The "
+            f"verdict does not cover them: {', '.join(missed)}."
+        )
+
+
+@dataclass(frozen=True)
+class _Trial:
+    # One attribute: the release, how attackers are tested, and from which accuracy a leak counts as found.
+    data: AttackData
+    headline: Headline
+    split: Split
+    attackers: tuple[str, ...]
+    attacks: tuple[Attack, ...]
+    comparisons: int  # among which the audit chooses its worst figure
+
+    @property
+    def target(self) -> Target:
+        name = self.headline.attribute
+        return Target(self.data.labels[name], self.data.classes[name])
+
+    def finds(self, kind: str, size: float, seed: int) -> bool:
+        """Whether an attack is above the baseline on a copy of the release with a planted leak."""
+        target, h = self.target, self.headline
+        # A size is a share of what attackers infer from originals; a plant's is a share of all that can be inferred.
+        share = size * (h.before - h.guess) / (1 - h.guess)
+        x = plant(self.data.x[self._shuffled(seed)], target.labels, target.classes, kind, share, seed)
+        numbers = x.reshape(len(x), -1)
+        tested = target.labelled(self.split.test)
+        truth = target.labels[tested]
+        return any(
+            wilson(float((predicted == truth).sum()), len(truth), 1 - 0.05 / self.comparisons)[0] > majority(truth)
+            for predicted in self._predictions(numbers, target)
+        )
+
+    def _shuffled(self, seed: int) -> np.ndarray:
+        # Records in a random order within their side. Each plant then has chance of its own, and no other leak.
+        order = np.arange(len(self.data.x))
+        for side in (self.data.fitted, ~self.data.fitted):
+            order[side] = numpy_rng(seed, "power").permutation(order[side])
+        return order
+
+    def _predictions(self, x: np.ndarray, target: Target) -> Iterator[np.ndarray]:
+        known = target.labels[self.split.test] >= 0
+        for attack in self.attacks:
+            yield attack.fit_predict(x, self.split, [target], Run())[0][known]
+
+
+def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
+    release = data.attacked[1]
+    if release.is_wide:
+        data.note(f"No leak was planted for `{headline.attribute}`: the records are wider than the fast attacks take.")
+        return
+    scenario, split = _split(data, release, headline)
+    attacks = tuple(ATTACKS.find(name).from_budget(data.budget) for name in names)
+    comparisons = len(data.budget.families) * len(data.budget.settings)
+    trial = _Trial(release, headline, split, names, attacks, comparisons)
+    with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
+        for done, kind in enumerate(KINDS, 1):
+            shares = list(_shares(trial, kind, data.budget.plants, pool))
+            enough = [size for size, share in zip(SIZES, shares, strict=False) if share >= FOUND]
+            yield PowerFinding(
+                attribute=headline.attribute,
+                kind=kind,
+                smallest=min(enough, default=None),
+                sizes=SIZES[: len(shares)],
+                shares=tuple(shares),
+                planted=data.budget.plants,
+                attackers=names,
+                setting=scenario,
+                records=len(trial.target.labelled(split.test)),
+            )
+            data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
+
+
+def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[str, Split]:
+    for scenario in data.budget.settings:
+        found = splits(release, headline.attribute, scenario, 0, data.budget.folds)  # type: ignore[arg-type]
+        if not isinstance(found, str):
+            return scenario, found[0]
+    raise AssertionError("an attribute with a headline has a split")
+
+
+def _shares(trial: _Trial, kind: str, plants: int, pool: Any) -> Iterator[float]:
+    """Yield the share of plants that is found, size by size, until a size is missed."""
+    most_missed = int(plants * (1 - FOUND) + 1e-9)
+    for size in SIZES:
+        found = missed = 0
+        for start in range(0, plants, 2 * (most_missed + 1)):
+            seeds = range(start, min(start + 2 * (most_missed + 1), plants))
+            hits = sum(pool.map(lambda seed, size=size: trial.finds(kind, size, seed), seeds))
+            found, missed = found + hits, missed + len(seeds) - hits
+            if missed > most_missed:
+                break
+        yield found / (found + missed)
+        if missed > most_missed:
+            return

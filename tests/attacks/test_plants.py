@@ -1,0 +1,115 @@
+"""A planted leak has the size that was asked for, under the best attack on it, and changes nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+
+from sordine.attacks.plants import CODED, KINDS, plant
+from sordine.errors import SordineError
+
+N, WIDTH, SIZE = 20_000, 4, 0.3
+
+Codes = Callable[[np.ndarray, int], list[np.ndarray]]  # records, classes -> class codes that an attacker may try
+
+
+def bins(column: np.ndarray, classes: int) -> np.ndarray:
+    return np.argsort(np.argsort(column)) * classes // len(column)
+
+
+def sums(count: int) -> Codes:
+    return lambda x, c: [
+        sum(bins(x[:, j], c) for j in columns) % c for columns in combinations(range(x.shape[1]), count)
+    ]
+
+
+def combs(x: np.ndarray, classes: int) -> list[np.ndarray]:
+    return [np.floor(column / (4 / CODED / classes)).astype(int) % classes for column in x.T]
+
+
+def last_bits(x: np.ndarray, classes: int) -> list[np.ndarray]:
+    bits = int(classes - 1).bit_length()
+    return [column.copy().view(np.uint32).astype(int) % 2**bits % classes for column in x.T]
+
+
+MESSAGES: dict[str, Codes] = {
+    "sum of two numbers' intervals": sums(2),
+    "sum of three numbers' intervals": sums(3),
+    "comb": combs,
+    "last bit": last_bits,
+}
+
+
+def records(classes: int, n: int = N) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, WIDTH)).astype(np.float32), rng.permutation(np.arange(n) % classes)
+
+
+def leakage(predicted: np.ndarray, labels: np.ndarray) -> float:
+    baseline = np.bincount(labels).max() / len(labels)
+    return float(((predicted == labels).mean() - baseline) / (1 - baseline))
+
+
+@pytest.mark.parametrize(("kind", "classes"), product(MESSAGES, (2, 3)))
+def test_a_message_is_as_often_right_as_asked(kind: str, classes: int) -> None:
+    x, labels = records(classes)
+    planted = plant(x, labels, classes, kind, SIZE, 1)
+    if kind == "comb":  # its teeth are those of standardised numbers
+        planted = (planted - x.mean(0)) / x.std(0)
+    assert max(leakage(code, labels) for code in MESSAGES[kind](planted, classes)) == pytest.approx(SIZE, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["mean of one number", "mean of all numbers", "scale of one number", "covariance"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_moved_distribution_leaks_as_much_as_asked(kind: str, classes: int) -> None:
+    x, labels = records(classes)
+    x = plant(x, labels, classes, kind, SIZE, 1)
+    best = LinearDiscriminantAnalysis() if kind.startswith("mean") else QuadraticDiscriminantAnalysis()
+    assert leakage(best.fit(x, labels).predict(x), labels) == pytest.approx(SIZE, abs=0.03)
+
+
+def test_few_records_show_their_class_openly() -> None:
+    x, labels = records(2)
+    planted = plant(x, labels, 2, "few records", SIZE)
+    shown = (np.abs(planted) > np.abs(x).max()).any(1)
+    assert shown.mean() == pytest.approx(SIZE, abs=0.02)
+    assert len(np.unique(labels[shown][planted[shown].max(1) > planted[shown].max() - 0.5])) == 1
+    assert np.array_equal(planted[~shown], x[~shown])
+
+
+def test_near_copies_are_of_their_class() -> None:
+    x, labels = records(2, 400)
+    planted = plant(x, labels, 2, "near copies", SIZE)
+    moved = np.flatnonzero((planted != x).any(1))
+    assert len(moved) / 400 == pytest.approx(SIZE, abs=0.07)
+    near = [int(((x - planted[i]) ** 2).sum(1).argmin()) for i in moved]
+    assert (labels[near] == labels[moved]).mean() > 0.97
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plant_is_reproducible_and_leaves_unlabelled_records_alone(kind: str) -> None:
+    x, labels = records(2, 300)
+    labels[:40] = -1
+    original = x.copy()
+    planted = plant(x.reshape(300, 2, 2), labels, 2, kind, 0.5, 3)
+    assert planted.shape == (300, 2, 2)
+    assert planted.dtype == np.float32
+    assert np.array_equal(planted, plant(x.reshape(300, 2, 2), labels, 2, kind, 0.5, 3))
+    assert np.array_equal(x, original)
+    flat = planted.reshape(300, -1)
+    assert np.array_equal(flat[:40], x[:40])
+    assert not np.array_equal(flat, x)
+    if kind not in {"mean of all numbers", "covariance", "near copies"}:
+        assert (flat == x).all(0).sum() == WIDTH - 1, "one number changes"
+
+
+def test_wrong_kinds_and_sizes_are_refused() -> None:
+    x, labels = records(2, 50)
+    with pytest.raises(SordineError, match=r"unknown kind 'combs'.*comb"):
+        plant(x, labels, 2, "combs", 0.1)
+    with pytest.raises(SordineError, match=r"size is 1\.5; it must lie between 0 and 1"):
+        plant(x, labels, 2, "comb", 1.5)
