@@ -12,7 +12,7 @@ from sordine.cli import parsing, paths
 from sordine.cli.options import Common, Layout, LayoutOptions, ObscureOptions, SkipBad, Workers
 from sordine.cli.signature import takes
 
-EXAMPLES = ("sordine obscure faces blur --option radius=8 -o blurred",)
+EXAMPLES = ("sordine obscure faces blur --option kernel=9 --option sigma=3 -o blurred",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,7 +192,7 @@ def sentence(h: Headline, attacks: int) -> str:
         f"accuracy is {percent(h.before)}."
     )
     if h.nag is None:
-        return f"{base} On originals it is too close to the baseline to state the leakage as a share of it."
+        return f"{base} Accuracy on originals is too close to the baseline, so the leakage cannot be computed."
     what = "leakage" if h.role == "suppress" else "utility"
     if h.low is None or h.high is None:
         return f"{base} That is a {what} of {percent(h.nag)}, on too few records for an interval."

@@ -191,7 +191,8 @@ class Inspection:
                 lines.append(f"{self.unseen:,} unseen records are too few to certify any leakage of `{name}`")
             else:
                 lines.append(
-                    f"{self.unseen:,} unseen records certify a leakage of `{name}` of {percent(least)} at best"
+                    f"with {self.unseen:,} unseen records, a leakage of `{name}` below {percent(least)} "
+                    "cannot be certified"
                 )
         return lines
 
@@ -284,7 +285,24 @@ def _opened(
         opened = open_table(table_in(source) if source.is_dir() else source)
     columns = pa.Table.from_batches(list(opened.blocks()), opened.schema)
     columns = columns.drop_columns([f.name for f in opened.schema if is_vector(f.type)])
-    return "table", labels_only(columns, named, source.name), choice, _infinite(columns, named)
+    table = labels_only(columns, named, source.name)
+    table = replace(table, notes=_as_inputs(table, columns, named, choice))
+    return "table", table, choice, _infinite(columns, named)
+
+
+def _as_inputs(table: Table, columns: pa.Table, named: Sequence[str], choice: ExtractorChoice) -> tuple[str, ...]:
+    """The notes of a raw table. A column that is no attribute is not left out where the extractor uses it."""
+    special = {"id", "split", "group", *table.attributes, *named}
+    used = [
+        name
+        for name in columns.column_names
+        if name not in special and (choice.name == "columns" or pa.types.is_floating(columns[name].type))
+    ]
+    notes = [n for n in table.notes if not any(n.startswith(f"column {name!r} is left out") for name in used)]
+    if used:
+        quoted = ", ".join(f"`{name}`" for name in used)
+        notes.insert(0, f"no attributes, but the extractor `{choice.name}` uses them: {quoted}")
+    return tuple(notes)
 
 
 def check_raw_table(path: Path, policy: Policy) -> None:
@@ -410,7 +428,7 @@ def _with_consequences(found: Inspection, table: Table, policy: Policy | None, r
     if policy is None:
         return found
     name = default_method(policy)
-    return replace(found, method=name, method_reason=f"the default where none is named (docs/guide/methods/{name}.md)")
+    return replace(found, method=name, method_reason="the default (choose another with -m)")
 
 
 def _measured(table: Table, policy: Policy, method: str, run: Run) -> Estimate:

@@ -44,16 +44,14 @@ def key_for_fit(
     path = Path(given) if given is not None else beside(modifier)
     if given is not None or path.exists():
         if path.resolve().is_relative_to(Path(modifier).resolve()):
-            raise SordineError(
-                f"the key file {path} lies in the modifier's directory, which is shipped: move it elsewhere"
-            )
+            raise SordineError(f"the key file {path} lies in the modifier's directory and must not: move it elsewhere")
         log(f"the key is the existing file {path}")
         yield Key.read(path)
         return
     key = Key.fresh()
     path.parent.mkdir(parents=True, exist_ok=True)
     key.write(path)
-    log(f"the new key is in {path}: store it safely, keep it secret, and do not ship it")
+    log(f"the new key is in {path}: store it safely, keep it secret, and do not share it")
     try:
         yield key
     except Exception:

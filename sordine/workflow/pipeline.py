@@ -253,7 +253,7 @@ def fit(
     if records is None:
         records = read_records(table, policy, options, run)
     if options.method is None:
-        run.log(f"method {name}: the default where none is named (docs/guide/methods/{name}.md)")
+        run.log(f"method {name}: the default (choose another with -m)")
     materials = _materials(table, records, policy, options, run)
     policy = records.require(policy)
     if options.limits is None:

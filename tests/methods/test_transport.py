@@ -336,10 +336,10 @@ def test_cells_that_the_records_do_not_fill_are_said(table, cells, said):
     modifier = fit(
         some, Policy(("person",)), make("transport", FAST | {"cells": cells}), run=Run(key=KEY, log=lines.append)
     )
-    told = [line for line in lines if f"not {cells}" in line]
+    told = [line for line in lines if f"instead of {cells}" in line]
     assert len(told) == said
     if said:
-        assert told[0].startswith(f"transport: only {modifier.card.fit['cells']} outputs")
+        assert told[0].startswith(f"transport: {modifier.card.fit['cells']} outputs")
         assert modifier.card.fit["cells"] <= 100
 
 

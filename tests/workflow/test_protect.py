@@ -275,6 +275,15 @@ def test_an_inspection_finds_what_protect_refuses(tmp_path: Path, changed: Any, 
         assert not (tmp_path / "out").exists()
 
 
+def test_an_inspection_names_the_columns_that_an_extractor_uses(tmp_path: Path) -> None:
+    rows = [f"{i / 7:.3f},{'fm'[i % 2]},text {i}" for i in range(150)]
+    source = tmp_path / "people.csv"
+    source.write_text("\n".join(["height,sex,note", *rows]), encoding="utf-8")
+    found = inspect(source, Policy(("sex",)), measure=False)
+    assert "no attributes, but the extractor `columns` uses them: `height`, `note`" in found.notes
+    assert not any("left out" in line for line in found.lines())
+
+
 def test_an_inspection_finds_numbers_too_large_for_a_fit(table: Path) -> None:
     columns = pq.read_table(table)
     x = np.array(columns["x"].to_pylist(), np.float32)

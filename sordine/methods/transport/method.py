@@ -141,7 +141,7 @@ class Transport(Method):
         readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
         modifier = self.balance(space, readers, x, secret, strata)
         if self.cells > len(usable) // FEWEST:
-            run.log(f"transport: only {len(modifier.codes)} outputs (cells), not {self.cells}: there are few records")
+            run.log(f"transport: {len(modifier.codes)} outputs (cells) instead of {self.cells}: there are few records")
         for number, u in enumerate(policy.preserve):
             first = [int(np.flatnonzero(joined == v)[0]) for v in range(int(joined.max()) + 1)]
             modifier.strata[:, number] = torch.from_numpy(table.y[u][usable][first])
@@ -217,7 +217,7 @@ class Transport(Method):
                 )
         if left > UNEVEN:
             sentences.append(
-                "Suppressed classes fill the cells unevenly even on the records of the fit (a total variation of up to "
+                "Suppressed classes use the outputs unequally, even for records of the fit (a total variation of up to "
                 f"{left:.2f}): the predicted class of a record has errors, or preserved attributes depend on "
                 "suppressed ones (--option even=1 removes that dependence)."
             )

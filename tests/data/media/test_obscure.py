@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from sordine.cli.obscure import EXAMPLES
 from sordine.data.layouts.registry import open_media
 from sordine.data.media import face_detection as faces
 from sordine.data.media.image import read_picture
@@ -301,3 +303,10 @@ def test_videos_written_at_once_are_the_same_bytes_every_time(tmp_path: Path) ->
         obscure_folder(media, tmp_path / str(number), "blur", key=KEY, run=Run(workers=3))
         found.add(tuple((tmp_path / str(number) / name).read_bytes() for name in media.files))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_command_s_example_has_a_style_and_its_options(example: str) -> None:
+    words = shlex.split(example)
+    options = dict(words[i + 1].split("=") for i, word in enumerate(words) if word == "--option")
+    assert STYLES.make(words[3], options)
