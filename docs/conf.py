@@ -29,7 +29,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 
-# Every reference inside the package must resolve; those to other packages are not looked up, as nothing is fetched.
+# Links between pages must resolve. References to Python names are not looked up: nothing is fetched.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]
 suppress_warnings = ["myst.xref_missing.external"]

@@ -47,6 +47,7 @@ def scatter(shown: dict[str, Sequence[Sequence[float]]], path: Path) -> None:
         for (x, y), s in zip(shown[name], shown["secret"], strict=True):
             across, down = left + (x / REACH + 1) * SIDE / 2, top + (1 - y / REACH) * SIDE / 2
             if left < across < left + SIDE and top < down < top + SIDE:
-                draw.ellipse((across - DOT, down - DOT, across + DOT, down + DOT), fill=COLOURS[int(s)])  # type: ignore[call-overload]
+                box = (across - DOT, down - DOT, across + DOT, down + DOT)
+                draw.ellipse(box, fill=COLOURS[int(s)])  # type: ignore[call-overload]
     with atomic(path, force=True) as temporary:
         image.save(temporary, format="PNG", optimize=True)

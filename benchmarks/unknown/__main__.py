@@ -13,6 +13,7 @@ import argparse
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def measure(asked: argparse.Namespace) -> None:
         missing = bench.missing(group, asked.keys, asked.fresh)
         what = f"{group.case.name}, {group.task}, {group.entry.name}, fold {group.fold}"
         start = time.monotonic()
-        bench.measure(group, missing, lambda line, what=what: print(f"{what}: {line}", flush=True))  # type: ignore[misc]
+        bench.measure(group, missing, partial(print, f"{what}:", flush=True))
         if missing:
             print(f"{what}: {time.monotonic() - start:.0f} s in all", flush=True)
 

@@ -107,7 +107,7 @@ ExtractorName = Annotated[
         "-e",
         "--extractor",
         metavar="NAME",
-        help="How files or columns become vectors (docs/guide/extractors.md).",
+        help="How files or columns become vectors (the guide: Extractors).",
         autocompletion=extractors,
     ),
 ]

@@ -20,7 +20,10 @@ EXAMPLES = ("sordine run job.yaml", "sordine run job.yaml -o results --force")
 class RunOptions(Common):
     """The options of `run`."""
 
-    job: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file (schema: docs/job.schema.json).")]
+    job: Annotated[
+        Path,
+        typer.Argument(metavar="JOB.yaml", help="The job file. `python -m sordine.workflow.job` prints its schema."),
+    ]
     output: Annotated[
         Path | None,
         typer.Option(

@@ -124,8 +124,13 @@ class TableFile:
         except (pa.ArrowInvalid, OSError) as error:
             first = str(error).splitlines()[0]
             raise SordineError(f"{path} cannot be read as a table (Parquet or CSV): {first}") from None
-        self.schema: pa.Schema = self._csv.schema if self._csv is not None else self._parquet.schema_arrow  # type: ignore[union-attr]
-        self.rows: int = self._csv.num_rows if self._csv is not None else self._parquet.metadata.num_rows  # type: ignore[union-attr]
+        self.schema: pa.Schema
+        self.rows: int
+        if self._csv is not None:
+            self.schema, self.rows = self._csv.schema, self._csv.num_rows
+        else:
+            assert self._parquet is not None
+            self.schema, self.rows = self._parquet.schema_arrow, self._parquet.metadata.num_rows
         repeated = [n for n in self.schema.names if self.schema.names.count(n) > 1]
         if repeated:
             raise SordineError(f"{path}: column {repeated[0]!r} occurs twice; rename or remove one")

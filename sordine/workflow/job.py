@@ -214,7 +214,9 @@ def _loaded(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, TypeError) as error:
         raise SordineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, dict):
-        raise SordineError(f"{path} is not a job: it needs at least source and policy; see docs/job.schema.json")
+        raise SordineError(
+            f"{path} is not a job: it needs source and policy; python -m sordine.workflow.job prints the schema"
+        )
     return raw
 
 

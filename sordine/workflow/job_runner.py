@@ -432,7 +432,11 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         seed=run.seed,
         device=run.device,
         workers=run.workers or WORKERS,
-        audit=AuditPart(budget=options.budget, max_leakage=options.max_leakage, max_records=options.max_records),  # type: ignore[arg-type]
+        audit=AuditPart(
+            budget=options.budget,  # type: ignore[arg-type]
+            max_leakage=options.max_leakage,
+            max_records=options.max_records,
+        ),
         out=Path(),
     )
 

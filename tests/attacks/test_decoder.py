@@ -87,7 +87,8 @@ def test_the_attackers_terms_by_hand() -> None:
         def __call__(self, source: str = "records") -> Batch:
             return Batch(z, {}, torch.arange(4))
 
-    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in game.round(One())}  # type: ignore[arg-type]
+    named = game.round(One())  # type: ignore[arg-type]
+    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in named}
     assert moves["decoder"] == pytest.approx({"pixel": 0.25, "fools": 0.3 * math.log(0.5), "perceptual": 2 * 0.25})
     assert moves["discriminator"] == pytest.approx({"tells": -2 * math.log(0.5)})
 

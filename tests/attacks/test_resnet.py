@@ -136,7 +136,8 @@ def test_an_attack_on_pictures_is_pure() -> None:
     other = np.random.default_rng(2).integers(0, 2, 120)
     ids = np.array([f"p{i}" for i in range(120)], dtype=object)
     scene = AttackData(x, ids, {"pair": labels, "other": other}, {"pair": 2, "other": 2}, np.arange(120) % 2 == 0)
-    some = [AttackTask(name, who, "C", 0) for name in ("pair", "other") for who in ("resnet", "logistic")]  # type: ignore[arg-type]
+    both = ("resnet", "logistic")
+    some = [AttackTask(name, attack, "C", 0) for name in ("pair", "other") for attack in both]  # type: ignore[arg-type]
     found = run_attacks(scene, some, Budget(folds=2))
     for piece in some:
         assert np.array_equal(run_attacks(scene, [piece], Budget(folds=2))[piece].predicted, found[piece].predicted)

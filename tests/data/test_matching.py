@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,9 @@ def test_columns_in_another_order_are_put_right_and_said(tmp_path: Path, fitted:
         (lambda f: f.assign(f99=0.5), "f99"),
     ],
 )
-def test_a_missing_or_additional_column_is_refused_by_name(tmp_path: Path, fitted: Modifier, change, named) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_or_additional_column_is_refused_by_name(
+    tmp_path: Path, fitted: Modifier, change: Any, named: Any
+) -> None:
     wrong = change(frame())
     with pytest.raises(SordineError, match=f"'{named}'"):
         transform_file(
@@ -154,7 +157,8 @@ def test_the_modifier_of_an_audit_sees_its_own_columns(fitted: Modifier) -> None
     released = transform(fitted, t, KEY)
     given = {"modifier": fitted, "key": KEY, "budget": FAST, "pretrained": False}
     right = audit(t, released, POLICY, options=AuditOptions(more=more), **given)  # type: ignore[arg-type]
-    assert audit(other, released, POLICY, options=AuditOptions(more=more), **given).headlines == right.headlines  # type: ignore[arg-type]
+    found = audit(other, released, POLICY, options=AuditOptions(more=more), **given)  # type: ignore[arg-type]
+    assert found.headlines == right.headlines
 
 
 def test_a_pool_is_matched_by_name(tmp_path: Path) -> None:

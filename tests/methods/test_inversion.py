@@ -83,7 +83,8 @@ def test_a_rounds_terms_are_those_worked_by_hand() -> None:
     private = Batch(torch.full((4, 3, 16, 16), 191.25), labels, torch.arange(4))
     public = Batch(torch.full((4, 3, 16, 16), 255.0), {}, torch.arange(4))
     draw = Given(private, public)
-    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in game.round(draw)}  # type: ignore[arg-type]
+    named = game.round(draw)  # type: ignore[arg-type]
+    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in named}
     assert draw.asked == ["public", "records"]  # the decoder's pictures are X2's, the encoder's X1's
     assert list(moves) == ["decoder", "discriminator", "encoder"]
     assert moves["decoder"] == pytest.approx({"pixel": 1.0, "fools": 0.5 * math.log(0.5), "perceptual": 2 * 1.0})
@@ -100,7 +101,8 @@ def test_terms_agree_with_numpy_on_what_the_networks_say() -> None:
         for s in (slice(0, 4), slice(4, 8))
     )
     game.task.eval(), game.decoder.eval()
-    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in game.round(Given(private, public))}  # type: ignore[arg-type]
+    named = game.round(Given(private, public))  # type: ignore[arg-type]
+    moves = {name: {k: v.item() for k, v in terms.items()} for name, terms in named}
     with torch.no_grad():
         said = [v.numpy().astype(np.float64) for v in game.task.classify(game.task.encode(private.x / 255))]
         rebuilt = [game.decoder(game.task.encode(b.x / 255)).numpy() for b in (public, private)]

@@ -17,7 +17,8 @@ def test_a_decoder_mirrors_a_network_at_every_cut(blocks: tuple[int, ...], deep:
     for stem, picture in (("small", (3, 32, 32)), ("small", (1, 30, 21)), ("imagenet", (3, 96, 96))):
         if stem == "imagenet" and blocks is not RESNET18:
             continue
-        net = ResNet(blocks, 20, channels=picture[0], width=8, bottleneck=deep, stem=stem).eval()  # type: ignore[arg-type]
+        options = {"channels": picture[0], "width": 8, "bottleneck": deep, "stem": stem}
+        net = ResNet(blocks, 20, **options).eval()  # type: ignore[arg-type]
         decoder = decoder_of(net, cut, picture)
         with torch.no_grad():
             z = net.until(torch.rand(2, *picture), cut)

@@ -60,7 +60,8 @@ def test_buffers_of_the_best_epoch_are_restored_too() -> None:
             return self.norm(x)
 
     learner = Scripted(Counted(), [[0.5], [0.4], [0.3], [0.2]])
-    learner.loss = lambda positions, active: learner.net(torch.randn(16, 3)).square().mean()  # type: ignore[method-assign]
+    noise = lambda positions, active: learner.net(torch.randn(16, 3)).square().mean()  # noqa: E731
+    learner.loss = noise  # type: ignore[method-assign]
     train_early_stopped(learner, shuffle(), OPTIONS)
     assert int(learner.net.norm.num_batches_tracked) == 1
 

@@ -40,7 +40,8 @@ def readings(
     made: Readings = {}
     for side, read in ((0, before or dict.fromkeys(after, truth)), (1, after)):
         for name, predicted in read.items():
-            made[side, AttackTask("secret", name, setting, 0)] = Predictions(rows, truth, predicted)  # type: ignore[arg-type]
+            task = AttackTask("secret", name, setting, 0)  # type: ignore[arg-type]
+            made[side, task] = Predictions(rows, truth, predicted)
     return made
 
 
@@ -128,7 +129,8 @@ def test_choosing_by_the_figure_found_would_break_the_promise() -> None:
 
     def found(made: Readings, budget: Budget) -> bool:
         got = {f: made[1, AttackTask("secret", f, "A", 0)] for f in budget.families}  # type: ignore[arg-type]
-        was = max((made[0, AttackTask("secret", f, "A", 0)] for f in budget.families), key=right)  # type: ignore[arg-type]
+        tasks = [AttackTask("secret", f, "A", 0) for f in budget.families]
+        was = max((made[0, task] for task in tasks), key=right)  # type: ignore[arg-type]
         return nag(max(map(right, got.values())), right(was), majority(was.truth)) <= 0.1
 
     assert over(200, (0.1001,), 1500, SIX, 0.9, found) > 50

@@ -64,7 +64,8 @@ def report(level: str = "holds", **made) -> Report:
         "speaker", "suppress", 12, "A", "mlp", "trees", 0.9, 0.1, 0.1, 0.0, -0.02, 0.02, 0.02, True, (0.8, 1), (0.08,
         0.12), sentence="Nobody reads speaker.",
     )  # fmt: skip
-    return Report(Verdict(level, "It is so", ("In words.",)), {"suppress": ("speaker",)}, (head,), (), made=made)  # type: ignore[arg-type]
+    verdict = Verdict(level, "It is so", ("In words.",))  # type: ignore[arg-type]
+    return Report(verdict, {"suppress": ("speaker",)}, (head,), (), made=made)
 
 
 @pytest.fixture

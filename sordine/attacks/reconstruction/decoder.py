@@ -138,7 +138,8 @@ class Rebuilding:
         if mu1:
             channels, *size = pictures.shape[1:]
             net = ResNet(RESNET10, 1, channels=channels, width=DISCRIMINATOR_WIDTH, stem=stem_for(size))
-            self.discriminator = net.to(pictures.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            layout = torch.channels_last
+            self.discriminator = net.to(pictures.device, memory_format=layout)  # type: ignore[call-overload]
             self.players["discriminator"] = Player(self.discriminator, lambda w: torch.optim.Adam(w, lr=rate / 4))
         self.moves = tuple(self.players)
 
