@@ -28,7 +28,7 @@ class Split:
     """Positions of records: the attacker's own (`train`, `validation`), and those it is tested on once (`test`).
 
     `parts` deals the attacker's own records, in the order of `own`, into parts for cross-validation: 0 is `validation`,
-    -1 is for training only. Records of one group are in one part. None: the attacker has no parts.
+    -1 is for training only. Records of one group are in one part. None: `validation` is the only part.
     """
 
     train: np.ndarray
@@ -42,12 +42,11 @@ class Split:
         return np.concatenate([self.train, self.validation])
 
     @property
-    def inner(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of training and validation records of the attacker's own cross-validation."""
-        if self.parts is None:
-            return [(self.train, self.validation)]
-        own = self.own
-        return [(own[self.parts != k], own[self.parts == k]) for k in range(int(self.parts.max()) + 1)]
+    def part(self) -> np.ndarray:
+        """(m,) the part of each record of `own` in the attacker's own cross-validation; -1 is for training only."""
+        if self.parts is not None:
+            return self.parts
+        return np.repeat([-1, 0], [len(self.train), len(self.validation)])
 
     @property
     def digest(self) -> bytes:
@@ -181,6 +180,23 @@ class Attack(ABC):
     ) -> LogProbabilities:
         """Learn from the labelled records `split.train` and return a function that gives log P(class | record)."""
         raise NotImplementedError(f"{type(self).__name__} gives no probabilities")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of the attacker's own cross-validation: labelled records to learn from, and those of one part."""
+
+    part: int
+    train: np.ndarray
+    held: np.ndarray
+
+
+def folds_of(target: Target, split: Split) -> list[Fold]:
+    """Return the folds with two classes to learn from and a record to predict."""
+    labelled = target.labels[split.own] >= 0
+    own, part = split.own[labelled], split.part[labelled]
+    folds = [Fold(int(k), own[part != k], own[part == k]) for k in np.unique(part[part >= 0])]
+    return [fold for fold in folds if target.has_two_classes(fold.train)]
 
 
 def moments(x: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from scipy.special import softmax
 
 from sordine.attacks.base import (
     Attack,
@@ -14,6 +15,7 @@ from sordine.attacks.base import (
     Target,
     choose_candidate,
     class_shares,
+    folds_of,
     majority_predictions,
     moments,
     pick_class,
@@ -54,16 +56,14 @@ class Discriminant(Attack):
 
 
 def _predict(z: np.ndarray, target: Target, split: Split) -> np.ndarray:
-    own = target.labelled(split.own)
-    inner = [(target.labelled(train), target.labelled(held)) for train, held in split.inner]
-    inner = [(train, held) for train, held in inner if target.has_two_classes(train) and len(held)]
-    if not inner:
+    own, folds = target.labelled(split.own), folds_of(target, split)
+    if not folds:
         return majority_predictions(target, split.own, split.test)
     choices = _choices(z.shape[1], target.classes)
-    folds = [list(_probabilities(z, target, train, held, choices)) for train, held in inner]
-    candidates = [np.concatenate(parts) for parts in zip(*folds, strict=True)]
+    made = [list(_probabilities(z, target, fold.train, fold.held, choices)) for fold in folds]
+    candidates = [np.concatenate(parts) for parts in zip(*made, strict=True)]
     shares = class_shares(target, own)
-    at, least = choose_candidate(candidates, shares, target, np.concatenate([held for _, held in inner]))
+    at, least = choose_candidate(candidates, shares, target, np.concatenate([fold.held for fold in folds]))
     return pick_class(next(_probabilities(z, target, own, split.test, [choices[at]])), shares, least)
 
 
@@ -92,6 +92,4 @@ def _probabilities(
             away = z[test, :count] - means[i, :count]
             distance = np.einsum("ij,ij->i", away, cho_solve(factor, away.T).T)
             scores[:, c] = np.log(shares[c]) - np.log(np.diag(factor[0])).sum() - distance / 2
-        scores -= scores.max(1, keepdims=True)
-        likely = np.exp(scores)
-        yield likely / likely.sum(1, keepdims=True)
+        yield softmax(scores, axis=1)

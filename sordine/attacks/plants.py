@@ -55,7 +55,8 @@ def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: floa
         One of `KINDS`.
     size
         Leakage of the best possible attack on the plant, between 0 and 1: its accuracy is the baseline plus `size`
-        times what is missing to 1. It is exact for normally distributed numbers.
+        times what is missing to 1. It is exact for normally distributed numbers. For "near copies" it is the share of
+        the records that become copies, and the leakage depends on how many of the others an attacker knows.
     seed
         Which numbers of a record carry the leak, and which records.
 
@@ -84,7 +85,7 @@ def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: floa
     changed = made != case.z
     # Numbers that the plant leaves alone keep their bits.
     planted[known] = np.where(changed, made * scale + mean, flat).reshape(-1, *x.shape[1:])
-    if kind == "last bit":
+    if kind == "last bit of one number":
         planted[known] = _with_last_bits(planted[known], case)
     return planted
 
@@ -255,10 +256,10 @@ KINDS: dict[str, Callable[[_Case], np.ndarray]] = {
     "mean of all numbers": _mean_of_all,
     "scale of one number": _scale_of_one,
     "covariance": _covariance,
-    "sum of two numbers' intervals": lambda case: _sum_of_bins(case, 2),
-    "sum of three numbers' intervals": lambda case: _sum_of_bins(case, 3),
-    "comb": _comb,
-    "last bit": lambda case: case.z,
+    "combination of two numbers": lambda case: _sum_of_bins(case, 2),
+    "combination of three numbers": lambda case: _sum_of_bins(case, 3),
+    "fine intervals of one number": _comb,
+    "last bit of one number": lambda case: case.z,
     "few records": _few_records,
     "near copies": _near_copies,
 }

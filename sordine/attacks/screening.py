@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 
 import numpy as np
+from scipy.special import softmax
 
 from sordine.attacks.base import (
     Attack,
@@ -18,10 +20,12 @@ from sordine.attacks.base import (
     Target,
     choose_candidate,
     class_shares,
+    folds_of,
     majority_predictions,
     moments,
     pick_class,
 )
+from sordine.attacks.principal_axes import WIDEST
 from sordine.keys import numpy_rng
 from sordine.run import Run
 
@@ -56,14 +60,15 @@ class _Learnt:
     def best(self, without: int | None) -> np.ndarray:
         """Return the columns that differ most between classes, without one part: the best first."""
         parts = [k for k in self.columns if k != without]
-        sums, labels = sum(self.columns[k] for k in parts), sum(self.labels[k] for k in parts)
-        assert isinstance(sums, np.ndarray)
-        assert isinstance(labels, np.ndarray)
+        sums, labels = (reduce(np.add, [some[k] for k in parts]) for some in (self.columns, self.labels))
         share = labels[:-1] / labels[-1]
-        there = share * (1 - share) > 0
-        away = sums[:-1][there] - share[there, None].astype(np.float32) * sums[-1]
-        square = away.real**2 + away.imag**2 if np.iscomplexobj(away) else away**2
-        square /= ((share * (1 - share))[there, None] * float(labels[-1]) ** 2).astype(np.float32)
+        variance = share * (1 - share)
+        away = sums[:-1] - share[:, None].astype(np.float32) * sums[-1]
+        square = away.real**2 + away.imag**2
+        # A column of labels that does not vary here says nothing.
+        square *= np.where(variance > 0, 1 / np.maximum(variance, 1e-12) / labels[-1] ** 2, 0)[:, None].astype(
+            np.float32
+        )
         # Either many classes differ a little, or one does.
         return _largest(np.maximum(square.mean(0), square.max(0) / 2), COUNTS[-1])
 
@@ -75,7 +80,8 @@ class Screening(Attack):
     The views are: the numbers, their ranks, their squares, their last bits and digits, waves of every period in their
     range, products of two numbers, of two signs, and of three signs. A column's score is the spread of its class means
     in the training records. The view, the number of columns, and whether the likeliest or the least likely class is
-    predicted, are chosen on the validation records, which then join the training records.
+    predicted, are chosen by cross-validation within the attacker's own records. Of records of more than `WIDEST`
+    numbers, those that vary most are screened.
     """
 
     input_form = "numbers"
@@ -87,36 +93,29 @@ class Screening(Attack):
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
         seed = (run or Run()).seed
+        if x.shape[1] > WIDEST:
+            x = x[:, _most_varying(x[split.own], WIDEST)]
         views = list(_views(x, split.own, on_axes))
         return [_predict(views, target, split, seed) for target in targets]
 
 
 def _predict(views: Sequence[_View], target: Target, split: Split, seed: int) -> np.ndarray:
-    own = target.labelled(split.own)
-    part = _parts(target, split)
-    inner = [(own[part != k], own[part == k], k) for k in range(part.max(initial=-1) + 1)]
-    inner = [(train, held, k) for train, held, k in inner if target.has_two_classes(train) and len(held)]
-    if not inner:
+    folds = folds_of(target, split)
+    if not folds:
         return majority_predictions(target, split.own, split.test)
+    labelled = target.labels[split.own] >= 0
+    own, part = split.own[labelled], split.part[labelled]
     learnt = [_learn(view, target, own, part, seed) for view in views]
     candidates: list[list[np.ndarray]] = []
-    for train, held, k in inner:
-        columns = [view.column(sums.best(k)) for view, sums in zip(views, learnt, strict=True)]
-        candidates.append([_discriminant(some[:, :n], target, train, held) for some in columns for n in COUNTS])
+    for fold in folds:
+        columns = [view.column(sums.best(fold.part)) for view, sums in zip(views, learnt, strict=True)]
+        candidates.append([_discriminant(c[:, :n], target, fold.train, fold.held) for c in columns for n in COUNTS])
     joined = [np.concatenate(parts) for parts in zip(*candidates, strict=True)]
     shares = class_shares(target, own)
-    at, least = choose_candidate(joined, shares, target, np.concatenate([held for _, held, _ in inner]))
+    at, least = choose_candidate(joined, shares, target, np.concatenate([fold.held for fold in folds]))
     view, count = at // len(COUNTS), COUNTS[at % len(COUNTS)]
     best = views[view].column(learnt[view].best(None))[:, :count]
     return pick_class(_discriminant(best, target, own, split.test), shares, least)
-
-
-def _parts(target: Target, split: Split) -> np.ndarray:
-    # The part of each labelled record of the attacker's own; -1 for training only.
-    part = split.parts
-    if part is None:
-        part = np.concatenate([np.full(len(split.train), -1), np.zeros(len(split.validation), np.int64)])
-    return np.asarray(part[target.labels[split.own] >= 0])
 
 
 def _learn(view: _View, target: Target, own: np.ndarray, part: np.ndarray, seed: int) -> _Learnt:
@@ -161,29 +160,30 @@ def _discriminant(columns: np.ndarray, target: Target, rows: np.ndarray, test: n
     weights = np.linalg.solve(covariance, centre.T)  # (k, classes)
     with np.errstate(divide="ignore"):
         score = z[test] @ weights - 0.5 * np.einsum("ck,kc->c", centre, weights) + np.log(shares)
-    score -= score.max(1, keepdims=True)
-    likely = np.exp(score)
-    return np.asarray(likely / likely.sum(1, keepdims=True))
+    return np.asarray(softmax(score, axis=1))
 
 
 # ------------------------------------------------------------------------------------------------------------ the views
 
 
 def _views(x: np.ndarray, own: np.ndarray, on_axes: bool) -> Iterator[_View]:
-    mean, scale = moments(x, own)
-    z = (x - mean) / scale
+    z = _standardised(x, own)
     yield _plain(z)
     yield _plain(_ranks(z, own))
     yield _plain(_standardised(z * z, own))
     if not on_axes:
         yield _plain(_standardised(_low_digits(x), own))
     yield _waves(x, own)
-    by_variance = np.argsort(-x[own].var(0), kind="stable")
-    widest = np.sort(by_variance[:PAIRED])
-    yield _pairs(z[:, widest])
+    paired, tripled = (_most_varying(x[own], most) for most in (PAIRED, TRIPLED))
+    yield _pairs(z[:, paired])
     signs = np.where(x > np.median(x[own], 0), np.float32(1), np.float32(-1))
-    yield _pairs(signs[:, widest])
-    yield _triples(signs[:, np.sort(by_variance[:TRIPLED])])
+    yield _pairs(signs[:, paired])
+    yield _triples(signs[:, tripled])
+
+
+def _most_varying(x: np.ndarray, most: int) -> np.ndarray:
+    """Return the numbers of a record that vary most, in their order: at most `most`."""
+    return np.sort(np.argsort(-x.var(0), kind="stable")[:most])
 
 
 def _standardised(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

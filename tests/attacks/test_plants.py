@@ -37,10 +37,10 @@ def last_bits(x: np.ndarray, classes: int) -> list[np.ndarray]:
 
 
 MESSAGES: dict[str, Codes] = {
-    "sum of two numbers' intervals": sums(2),
-    "sum of three numbers' intervals": sums(3),
-    "comb": combs,
-    "last bit": last_bits,
+    "combination of two numbers": sums(2),
+    "combination of three numbers": sums(3),
+    "fine intervals of one number": combs,
+    "last bit of one number": last_bits,
 }
 
 
@@ -58,7 +58,7 @@ def leakage(predicted: np.ndarray, labels: np.ndarray) -> float:
 def test_a_message_is_as_often_right_as_asked(kind: str, classes: int) -> None:
     x, labels = records(classes)
     planted = plant(x, labels, classes, kind, SIZE, 1)
-    if kind == "comb":  # its teeth are those of standardised numbers
+    if kind == "fine intervals of one number":  # its teeth are those of standardised numbers
         planted = (planted - x.mean(0)) / x.std(0)
     assert max(leakage(code, labels) for code in MESSAGES[kind](planted, classes)) == pytest.approx(SIZE, abs=0.03)
 
@@ -109,7 +109,7 @@ def test_a_plant_is_reproducible_and_leaves_unlabelled_records_alone(kind: str) 
 
 def test_wrong_kinds_and_sizes_are_refused() -> None:
     x, labels = records(2, 50)
-    with pytest.raises(SordineError, match=r"unknown kind 'combs'.*comb"):
+    with pytest.raises(SordineError, match=r"unknown kind 'combs'.*fine intervals"):
         plant(x, labels, 2, "combs", 0.1)
     with pytest.raises(SordineError, match=r"size is 1\.5; it must lie between 0 and 1"):
-        plant(x, labels, 2, "comb", 1.5)
+        plant(x, labels, 2, "fine intervals of one number", 1.5)

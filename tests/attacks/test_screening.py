@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sordine.attacks.base import Split, Target
+from sordine.attacks.base import Split, Target, folds_of
 from sordine.attacks.discriminant import Discriminant
+from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.attacks.screening import Screening
 
@@ -90,14 +91,54 @@ def test_covariances_that_differ_by_class_are_found_where_no_mean_does() -> None
 
 def test_cross_validation_within_the_attacker_s_own_records() -> None:
     split = trial(np.random.default_rng(4), 200)
-    assert len(split.inner) == 4
-    assert np.array_equal(split.inner[0][1], split.validation)
-    for train, held in split.inner:
-        assert not set(train) & set(held)
-        assert set(train) | set(held) == set(split.own)
-    assert np.array_equal(np.sort(np.concatenate([held for _, held in split.inner])), np.sort(split.own))
-    plain = Split(split.train, split.validation, split.test)
-    assert [len(part) for part in plain.inner[0]] == [len(split.train), len(split.validation)]
+    target = Target(np.arange(200) % 2, 2)
+    folds = folds_of(target, split)
+    assert [fold.part for fold in folds] == [0, 1, 2, 3]
+    assert np.array_equal(folds[0].held, split.validation)
+    for fold in folds:
+        assert not set(fold.train) & set(fold.held)
+        assert set(fold.train) | set(fold.held) == set(split.own)
+    assert np.array_equal(np.sort(np.concatenate([fold.held for fold in folds])), np.sort(split.own))
+    plain = folds_of(target, Split(split.train, split.validation, split.test))
+    assert len(plain) == 1
+    assert np.array_equal(plain[0].train, split.train)
+    assert np.array_equal(plain[0].held, split.validation)
+    assert folds_of(Target(np.zeros(200, np.int64), 2), split) == []
+    some = Target(np.where(np.arange(200) % 3 == 0, -1, np.arange(200) % 2), 2)
+    assert all(
+        (some.labels[fold.train] >= 0).all() and (some.labels[fold.held] >= 0).all() for fold in folds_of(some, split)
+    )
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_narrow_records_are_screened(width: int) -> None:
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 2, 400)
+    x = rng.standard_normal((400, width)).astype(np.float32)
+    x[:, 0] += 4 * labels
+    split = trial(rng, 400)
+    predicted = Screening().fit_predict(x, split, [Target(labels, 2)])[0]
+    assert (predicted == labels[split.test]).mean() > 0.9
+
+
+def test_two_of_many_classes_are_enough() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.choice([3, 11], 400)
+    x = rng.standard_normal((400, 4)).astype(np.float32)
+    x[:, 0] += 4 * (labels == 3)
+    split = trial(rng, 400)
+    predicted = Screening().fit_predict(x, split, [Target(labels, 12)])[0]
+    assert (predicted == labels[split.test]).mean() > 0.9
+
+
+def test_of_wide_records_the_numbers_that_vary_most_are_screened() -> None:
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 2, 300)
+    x = 0.1 * rng.standard_normal((300, WIDEST + 200)).astype(np.float32)
+    x[:, -1] = 5 * labels + rng.standard_normal(300)
+    split = trial(rng, 300)
+    predicted = Screening().fit_predict(x, split, [Target(labels, 2)])[0]
+    assert (predicted == labels[split.test]).mean() > 0.9
 
 
 def test_no_group_is_on_both_sides_of_the_cross_validation() -> None:
@@ -110,8 +151,9 @@ def test_no_group_is_on_both_sides_of_the_cross_validation() -> None:
     data = AttackData(np.zeros((n, 3), np.float32), ids, {"a": labels}, {"a": 2}, fitted, group, extra)
     for scenario in ("A", "B"):
         for split in splits(data, "a", scenario, 0, 3):
-            assert len(split.inner) == 4
-            for train, held in split.inner:
-                assert not set(group[train]) & set(group[held])
-                assert not extra[held].any()
-                assert set(np.flatnonzero(extra)) <= set(train)
+            folds = folds_of(Target(labels, 2), split)
+            assert len(folds) == 4
+            for fold in folds:
+                assert not set(group[fold.train]) & set(group[fold.held])
+                assert not extra[fold.held].any()
+                assert set(np.flatnonzero(extra)) <= set(fold.train)

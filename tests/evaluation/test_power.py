@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_large_plants_are_found_and_small_ones_are_not(found: Report) -> None:
     findings = {f.kind: f for f in found.sections["power"]}
     assert findings.keys() == KINDS.keys()
     assert {f.attribute for f in findings.values()} == {"secret"}
-    for kind in ("mean of one number", "sum of two numbers' intervals", "last bit", "few records"):
+    for kind in ("mean of one number", "combination of two numbers", "last bit of one number", "few records"):
         assert findings[kind].smallest == 0.8
         assert findings[kind].shares[0] == 1
         assert findings[kind].shares[1] < 1
@@ -60,16 +62,17 @@ def test_the_page_and_the_json_show_it(found: Report, tmp_path) -> None:
     write_report(found, html=tmp_path / "r.html", json=tmp_path / "r.json")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Planted leaks" in page
-    assert all(kind.replace("'", "&#39;") in page for kind in KINDS)
+    assert all(kind in page for kind in KINDS)
     again = read_report(tmp_path / "r.json")
     assert again.sections["power"] == found.sections["power"]
     assert to_html(again) == page
 
 
-def test_nothing_is_planted_where_the_release_leaks() -> None:
+def test_a_leak_that_is_there_does_not_count_as_a_planted_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "SIZES", (0.02,))
     leaky = report(leak=True)
-    assert not leaky.sections.get("power")
-    assert any("No leak was planted for `secret`" in note for note in leaky.made["notes"])
+    assert leaky.verdict.level == "leaks"
+    assert all(f.smallest is None for f in leaky.sections["power"])
 
 
 def finding(kind: str, smallest: float | None) -> PowerFinding:
@@ -77,10 +80,11 @@ def finding(kind: str, smallest: float | None) -> PowerFinding:
 
 
 def test_what_is_missed_is_named() -> None:
-    some = (finding("comb", None), finding("last bit", 0.1))
+    some = (finding("fine intervals of one number", None), finding("last bit of one number", 0.1))
     covered, missed = Power().sentences(some)
-    assert "last bit (10.0 %)" in covered
-    assert missed.endswith("does not cover them: comb.")
+    assert "last bit of one number (10.0 %)" in covered
+    assert missed.startswith("The verdict does not cover")
+    assert missed.endswith(": fine intervals of one number.")
 
 
 @pytest.mark.parametrize(("smallest", "leakage", "unclear"), [(0.05, 0.05, False), (0.1, 0.1, True), (None, 0.2, True)])
@@ -88,10 +92,20 @@ def test_what_it_adds_to_the_verdict(smallest: float | None, leakage: float, unc
     class Data:
         limit = 0.05
 
-    added = Power().contribution((finding("comb", smallest),), Data())  # type: ignore[arg-type]
+    added = Power().contribution((finding("fine intervals of one number", smallest),), Data())  # type: ignore[arg-type]
     assert added is not None
     assert added.leakage == (leakage,)
     assert added.unclear is unclear
+
+
+def test_an_attribute_without_a_covered_kind_makes_the_verdict_unclear() -> None:
+    class Data:
+        limit = 0.05
+
+    other = replace(finding("fine intervals of one number", None), attribute="other")
+    added = Power().contribution((finding("fine intervals of one number", 0.05), other), Data())  # type: ignore[arg-type]
+    assert added is not None
+    assert added.unclear
 
 
 def test_too_few_plants_are_refused() -> None:

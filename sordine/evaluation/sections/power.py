@@ -10,6 +10,7 @@ import numpy as np
 
 from sordine.attacks.base import Attack, Split, Target
 from sordine.attacks.plants import KINDS, plant
+from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.registry import ATTACKS
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
@@ -78,60 +79,48 @@ class Power(Section):
         for headline in data.headlines:
             if headline.role != "suppress":
                 continue
-            if not headline.at_chance or headline.before <= headline.guess:
-                data.note(
-                    f"No leak was planted for `{headline.attribute}`: the attacks have to be at the baseline on the "
-                    "release, and above it on the originals."
-                )
+            if headline.nag is None:  # a leakage is a share of what the originals reveal
+                data.note(f"No leak of `{headline.attribute}` was planted: attacks hardly infer it from the originals.")
                 continue
             found += _of_attribute(data, headline, fast)
         return tuple(found)
 
-    def of(self, report: Report) -> tuple[PowerFinding, ...]:
-        """Return the findings of a report; none where no leaks were planted."""
-        return report.sections.get(self.name) or ()
-
     def sentences(self, found: tuple[PowerFinding, ...]) -> list[str]:
         """Return what the plants mean, in sentences."""
-        return [sentence for attribute in _attributes(found) for sentence in _sentences(found, attribute)]
+        return [sentence for name, some in _by_attribute(found).items() for sentence in _sentences(name, some)]
 
     def contribution(self, found: tuple[PowerFinding, ...], data: AuditData) -> Contribution | None:
         """Return the largest power against the kinds that are found, and which kinds are not."""
         if not found:
             return None
-        largest = max((f.smallest for f in found if f.smallest is not None), default=SIZES[0])
-        return Contribution(
-            closing=tuple(self.sentences(found)), leakage=(largest,), unclear=largest > data.limit or not _any(found)
-        )
+        covered = [[f.smallest for f in some if f.smallest is not None] for some in _by_attribute(found).values()]
+        largest = max((size for sizes in covered for size in sizes), default=SIZES[0])
+        unclear = largest > data.limit or not all(covered)
+        return Contribution(closing=tuple(self.sentences(found)), leakage=(largest,), unclear=unclear)
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the table of each attribute."""
-        tables = [(a, [f for f in found if f.attribute == a]) for a in _attributes(found)]
-        return {"tables": tables, "sizes": SIZES} if found else None
+        return {"by_attribute": _by_attribute(found), "sizes": SIZES} if found else None
 
 
-def _any(found: tuple[PowerFinding, ...]) -> bool:
-    return any(f.smallest is not None for f in found)
+def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFinding]]:
+    names = dict.fromkeys(f.attribute for f in found)
+    return {name: [f for f in found if f.attribute == name] for name in names}
 
 
-def _attributes(found: tuple[PowerFinding, ...]) -> list[str]:
-    return list(dict.fromkeys(f.attribute for f in found))
-
-
-def _sentences(found: tuple[PowerFinding, ...], attribute: str) -> Iterator[str]:
-    some = [f for f in found if f.attribute == attribute]
+def _sentences(attribute: str, some: list[PowerFinding]) -> Iterator[str]:
     covered = {f.kind: f.smallest for f in some if f.smallest is not None}
     missed = [f.kind for f in some if f.smallest is None]
     if covered:
         kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in covered.items())
         yield (
-            f"Leaks of `{attribute}` were planted in copies of the release. Of these kinds, at least 19 of 20 leaks of "
-            f"the size in brackets were found: {kinds}."
+            f"Leaks of `{attribute}` were planted in copies of the release. The attacks found at least 19 in 20 leaks "
+            f"of these kinds and sizes: {kinds}."
         )
     if missed:
         yield (
-            f"Planted leaks of `{attribute}` of {percent(SIZES[0])} were missed where they were of these kinds. The "
-            f"verdict does not cover them: {', '.join(missed)}."
+            f"The verdict does not cover these kinds of leak, of which the attacks missed some of {percent(SIZES[0])}: "
+            f"{', '.join(missed)}."
         )
 
 
@@ -141,7 +130,6 @@ class _Trial:
     data: AttackData
     headline: Headline
     split: Split
-    attackers: tuple[str, ...]
     attacks: tuple[Attack, ...]
     comparisons: int  # among which the audit chooses its worst figure
 
@@ -180,12 +168,15 @@ class _Trial:
 def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
     release = data.attacked[1]
     if release.is_wide:
-        data.note(f"No leak was planted for `{headline.attribute}`: the records are wider than the fast attacks take.")
+        data.note(
+            f"No leak of `{headline.attribute}` was planted: records have more than {WIDEST:,} numbers, too many to "
+            "repeat attacks on."
+        )
         return
     scenario, split = _split(data, release, headline)
     attacks = tuple(ATTACKS.find(name).from_budget(data.budget) for name in names)
     comparisons = len(data.budget.families) * len(data.budget.settings)
-    trial = _Trial(release, headline, split, names, attacks, comparisons)
+    trial = _Trial(release, headline, split, attacks, comparisons)
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
         for done, kind in enumerate(KINDS, 1):
             shares = list(_shares(trial, kind, data.budget.plants, pool))

@@ -94,7 +94,7 @@ NOTES = {
         "released records usually infers a suppressed attribute as well as before."
     ),
     "information": (
-        "MaSS (information form) holds against the classifiers it was trained with. An attacker that trains on "
+        "MaSS (information form) misleads the classifiers it was trained with. An attacker that trains on "
         "released records may infer more: see the audit."
     ),
 }

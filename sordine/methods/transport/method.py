@@ -212,8 +212,8 @@ class Transport(Method):
             alone = int((modifier.weight < ALONE).sum())
             if alone:
                 sentences.append(
-                    f"{alone} of these means stand for hardly more than one record each; set fewer cells "
-                    "(--option cells=)."
+                    f"{alone} of these means are made from hardly more than one record. For larger groups, set fewer "
+                    "outputs (--option cells=)."
                 )
         if left > UNEVEN:
             sentences.append(
