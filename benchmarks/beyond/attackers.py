@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -28,10 +29,12 @@ from sordine.workflow.transform import transform
 
 SHARES = (1 / 2, 2 / 3, 9 / 10)  # of the fitted records, whose labels the attacker knows
 COUNTS = (1, 10, 50)  # released records of one class that the attacker pools
-GROUPS = 200  # of each class and count
+DRAWS = 20  # choices of the records whose labels are known
+GROUPS = 50  # of each class and count, in each draw
 LABELLED = (300, 600, 1200)  # unseen records, from which an attacker learns
 FOLDS = 5  # of the unseen records; each is tested once
 CANDIDATES = 600  # unseen originals, among which the attacker looks for the original of an output
+KEYS = 4  # under which the attacker releases a candidate anew, where outputs are not discrete
 AXES, MULTIPLIED, COSINES = 24, 12, 300
 
 
@@ -62,27 +65,23 @@ def scene(table: Table, method: str, suppress: str, preserve: Sequence[str], fit
     return Scene(table, modifier, transform(modifier, table, key).flat(), table.y[suppress])
 
 
-def figure(right: np.ndarray, before: float, secret: np.ndarray) -> list[float]:
-    """Return NAG and its interval, for correct predictions (n,) of classes (n,)."""
+def figure(accuracy: float, before: float, secret: np.ndarray) -> list[float]:
+    """Return NAG and its interval, for an accuracy on records of these classes (n,)."""
     baseline = float(np.bincount(secret).max() / len(secret))
-    low, high = nag_interval(float(right.mean()), before, baseline, len(right)) or (np.nan, np.nan)
-    return [nag(float(right.mean()), before, baseline), low, high]
+    low, high = nag_interval(accuracy, before, baseline, len(secret)) or (np.nan, np.nan)
+    return [nag(accuracy, before, baseline), low, high]
 
 
-def remainder(
-    use: np.ndarray, released: np.ndarray, known: np.ndarray, secret: np.ndarray, share: np.ndarray
-) -> np.ndarray:
-    """Return log P(output | class) of the records whose label is unknown, up to a constant: (n, classes).
+def remainder(use: np.ndarray, known: np.ndarray, secret: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return how much the unknown records of each class must use each output: (classes, outputs).
 
     Every class uses each output alike over all fitted records. What the known records of a class used too little, the
-    others must use.
+    others must use. An attacker names the class with the largest remainder at a released output.
 
     Parameters
     ----------
     use
         (n, outputs): how much each record uses each output, a distribution or the drawn output itself.
-    released
-        (n,) outputs of the records.
     known
         (n,) whether the attacker knows the label.
     secret
@@ -90,33 +89,44 @@ def remainder(
     share
         (outputs,) the share of each output.
     """
-    scores = []
-    for code in range(int(secret.max()) + 1):
-        own = secret == code
-        left = own.sum() * share - use[own & known].sum(0)
-        floor = 0.05 * (own & ~known).sum() * share + 1e-9
-        left = np.maximum(left, floor)
-        scores.append(np.log(left / left.sum() / (share + 1e-12))[released[~known]])
-    return np.stack(scores, 1)
+    own = secret == np.arange(int(secret.max()) + 1)[:, None]
+    return own.sum(1, keepdims=True) * share - (own & known).astype(float) @ use
+
+
+def log_likelihoods(left: np.ndarray, known: np.ndarray, secret: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return log P(output | class) of the unknown records, from `remainder`, up to a constant: (outputs, classes)."""
+    own = secret == np.arange(len(left))[:, None]
+    left = np.maximum(left, 0.05 * (own & ~known).sum(1, keepdims=True) * share + 1e-9)
+    return np.log(left / left.sum(1, keepdims=True) / (share + 1e-12)).T
 
 
 def known_labels(found: Scene, share: float, modifier: bool) -> dict[str, Any]:
-    """Return what an attacker that knows a share of the fitted labels infers of the others, from k records."""
+    """Return what an attacker that knows a share of the fitted labels infers of the others, from k records.
+
+    Figures are means over `DRAWS` choices of the known records. Intervals count each record once.
+    """
     rows = np.flatnonzero(found.table.split)
     secret, outputs = found.secret[rows], found.outputs[rows]
     size = int(found.modifier.output_distributions(found.table.x[rows[:1]]).shape[1])
     use = found.modifier.output_distributions(found.table.x[rows]) if modifier else np.eye(size)[outputs]
-    rng = np.random.default_rng(0)
-    known = rng.permutation(len(rows)) < round(share * len(rows))
-    total = use[known].mean(0) if modifier else np.bincount(outputs, minlength=size) / len(rows)
-    scores = remainder(use, outputs, known, secret, total)
-    unknown = secret[~known]
+    single, several, tested = [], [], np.zeros(len(rows), bool)
+    for draw in range(DRAWS):
+        rng = np.random.default_rng(draw)
+        known = rng.permutation(len(rows)) < round(share * len(rows))
+        total = use[known].mean(0) if modifier else np.bincount(outputs, minlength=size) / len(rows)
+        left = remainder(use, known, secret, total)
+        unknown, released = secret[~known], outputs[~known]
+        tested |= ~known
+        single.append((left.T[released].argmax(1) == unknown).mean())
+        scores = log_likelihoods(left, known, secret, total)[released]
+        several.append([pooled(scores, unknown, count, rng) for count in COUNTS[1:]])
     x = found.table.flat()[rows]
     before = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(x[known], secret[known])
-    accuracy = float((before.predict(x[~known]) == unknown).mean())
-    figures: dict[str, Any] = {"1": figure(scores.argmax(1) == unknown, accuracy, unknown)}
-    for count in COUNTS[1:]:
-        figures[str(count)] = pooled(scores, unknown, count, rng)
+    accuracy = float((before.predict(x[~known]) == secret[~known]).mean())
+    figures: dict[str, Any] = {"1": figure(float(np.mean(single)), accuracy, secret[tested])}
+    for count, values in zip(COUNTS[1:], zip(*several, strict=True), strict=True):
+        there = [value for value in values if value is not None]
+        figures[str(count)] = float(np.mean(there)) if len(there) == DRAWS else None
     return figures
 
 
@@ -162,6 +172,19 @@ def link(found: Scene) -> float:
     return float((best.diagonal() / best.sum(1)).mean())
 
 
+def link_by_releases(found: Scene) -> float:
+    """Return the share of releases whose nearest candidate is their original, for outputs that are not discrete.
+
+    A candidate is the mean of its releases under keys of the attacker's own, made with the modifier.
+    """
+    rows = np.flatnonzero(~found.table.split)[:CANDIDATES]
+    some = found.table.take(rows)
+    made = np.mean([transform(found.modifier, some, Key.of_seed(1 + k)).flat() for k in range(KEYS)], axis=0)
+    scale = made.std(0) + 1e-12
+    distance = cdist(found.released[rows] / scale, made / scale)
+    return float((distance.argmin(1) == np.arange(len(rows))).mean())
+
+
 def more_unseen(found: Scene) -> dict[str, Any]:
     """Return what a discriminant infers from released records alone, by the number of labelled unseen records."""
     rows = np.flatnonzero(~found.table.split)
@@ -174,7 +197,8 @@ def more_unseen(found: Scene) -> dict[str, Any]:
     figures = {}
     for count in LABELLED:
         before = cross_validated(found.table.flat()[rows], secret, count)
-        figures[str(count)] = figure(cross_validated(features, secret, count), float(before.mean()), secret)
+        right = cross_validated(features, secret, count)
+        figures[str(count)] = figure(float(right.mean()), float(before.mean()), secret)
     return figures
 
 
@@ -205,4 +229,6 @@ def measure(store: Store, name: str, table: Table, suppress: str, preserve: Sequ
 
 def measure_unseen(store: Store, name: str, table: Table, method: str, suppress: str, preserve: Sequence[str]) -> None:
     """Measure an attacker with many labelled unseen records; the method is fitted to half of the table."""
-    store.put(name, more_unseen(scene(table, method, suppress, preserve, len(table) // 2)))
+    found = scene(table, method, suppress, preserve, len(table) // 2)
+    linkability = {} if found.modifier.discrete else {"linkability": link_by_releases(found)}
+    store.put(name, more_unseen(found) | linkability)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.beyond.attackers import CANDIDATES, COUNTS, FOLDS, LABELLED, SHARES
+from benchmarks.beyond.attackers import CANDIDATES, COUNTS, DRAWS, FOLDS, KEYS, LABELLED, SHARES
 from benchmarks.beyond.planted import FOR_FEW, LEAKS, NUMBERS, RECORDS
 from benchmarks.harness import Store, markdown_table
 
@@ -25,7 +25,8 @@ KNOWN = """
 `transport`, fitted on four fifths of the records. The attacker knows the labels of a share of the fitted records and
 infers those of the others. It uses that every class uses each output alike over *all* fitted records: what the known
 records of a class used too little, the others must use. *modifier*: it also has the modifier and the known originals.
-k is the number of released records of one class that it pools; classes with fewer unknown records have no figure.
+k is the number of released records of one class that it pools; where a class has fewer unknown records, there is no
+figure. Each figure is the mean over {draws} random choices of the known records.
 
 """
 
@@ -35,7 +36,9 @@ TRACED = """
 The attacker has the modifier of the section above. *Membership*: it also has a record, and decides whether the record
 was in the fit, by the inner product of the whitened record with the mean of its likeliest output. The figure is the
 area under the curve; 0.5 is chance. *Linkability*: it has up to {candidates} unseen originals, and finds the one from
-which an output was drawn. The figure is the share of correct matches; chance is 1 / candidates.
+which an output was drawn. The figure is the share of correct matches; chance is 1 / candidates. Outputs of `flow` are
+not discrete, so there is no such membership figure; there the attacker releases each candidate under {keys} keys of
+its own, and takes the candidate whose mean is nearest.
 
 """
 
@@ -65,10 +68,10 @@ def page(store: Store) -> str:
     leaks = ["planted leak", "true", "audit", "verdict at a limit of 5 %", attacks, "verdict", "simple attacker"]
     parts = [
         HEAD,
-        KNOWN,
+        KNOWN.format(draws=DRAWS),
         markdown_table(["data", "task", "fitted", "labels known", "attacker has", *_counts()], list(_known(store))),
-        TRACED.format(candidates=CANDIDATES),
-        markdown_table(["data", "task", "membership", "linkability"], list(_traced(store))),
+        TRACED.format(candidates=CANDIDATES, keys=KEYS),
+        markdown_table(["data", "method", "task", "membership", "linkability"], list(_traced(store))),
         UNSEEN.format(folds=FOLDS),
         markdown_table(["method", "task", *(f"from {n:,}" for n in LABELLED)], list(_unseen(store))),
         PLANTED.format(records=RECORDS, numbers=NUMBERS),
@@ -95,7 +98,11 @@ def _traced(store: Store) -> Iterator[list[str]]:
     for unit in store.units("known--"):
         _, name, task = unit.name.split("--")
         found = unit.read()
-        yield [name, _task(task), f"{found['membership']:.3f}", f"{100 * found['linkability']:.0f} %"]
+        yield [name, "transport", _task(task), f"{found['membership']:.3f}", f"{100 * found['linkability']:.0f} %"]
+    for unit in store.units("unseen--"):
+        _, method, task = unit.name.split("--")
+        if "linkability" in (found := unit.read()):
+            yield ["fsdd", method, _task(task), "", f"{100 * found['linkability']:.0f} %"]
 
 
 def _unseen(store: Store) -> Iterator[list[str]]:

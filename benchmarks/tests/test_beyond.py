@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchmarks.beyond.attackers import remainder, whitened
+from benchmarks.beyond.attackers import log_likelihoods, remainder, whitened
 from benchmarks.beyond.page import page
 from benchmarks.beyond.planted import LEAKS, PERIODS, screened, tables
 from benchmarks.harness import PAGES, Store
@@ -49,10 +49,16 @@ def test_the_simple_attacker_finds_one_feature_and_not_noise() -> None:
 def test_the_remainder_shows_what_the_known_records_used_too_little() -> None:
     secret, outputs = np.repeat([0, 1], 200), np.tile(np.arange(4), 100)
     known = (outputs < 2) == (secret == 0)  # of class 0 the outputs 0 and 1, of class 1 the others
-    scores = remainder(np.eye(4)[outputs], outputs, known, secret, np.full(4, 0.25))
-    assert scores.shape == (200, 2)
-    assert (scores.argmax(1) == secret[~known]).all()
-    nothing = remainder(np.eye(4)[outputs], outputs, np.zeros(400, bool), secret, np.full(4, 0.25))
+    share = np.full(4, 0.25)
+    left = remainder(np.eye(4)[outputs], known, secret, share)
+    assert left.tolist() == [[0, 0, 50, 50], [50, 50, 0, 0]]
+    scores = log_likelihoods(left, known, secret, share)
+    assert scores.shape == (4, 2)
+    assert (scores[outputs[~known]].argmax(1) == secret[~known]).all()
+    unknown_to_all = np.zeros(400, bool)
+    nothing = log_likelihoods(
+        remainder(np.eye(4)[outputs], unknown_to_all, secret, share), unknown_to_all, secret, share
+    )
     assert np.ptp(nothing, axis=1).max() < 1e-9
 
 
