@@ -138,5 +138,6 @@ def _pooled(found: Mapping[str, Any]) -> list[str]:
 
 
 def figure(values: list[float]) -> str:
-    """Return NAG and its interval."""
-    return f"{values[0]:.3f} [{values[1]:.2f}, {values[2]:.2f}]"
+    """Return NAG and its interval; a figure that rounds to zero has no sign."""
+    share, low, high = (round(value, digits) + 0.0 for value, digits in zip(values, (3, 2, 2), strict=True))
+    return f"{share:.3f} [{low:.2f}, {high:.2f}]"

@@ -12,7 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticD
 from sordine.attacks.plants import CODED, KINDS, plant
 from sordine.errors import SordineError
 
-N, WIDTH, SIZE = 20_000, 4, 0.3
+N, WIDTH, SIZE = 8_000, 4, 0.3
 
 Codes = Callable[[np.ndarray, int], list[np.ndarray]]  # records, classes -> class codes that an attacker may try
 

@@ -31,21 +31,22 @@ def report(leak: bool = False, limit: float | None = None) -> Report:
     return audit(original, Table.of(x, {}, ids=original.ids), Policy(("secret",)), budget=budget, options=options)
 
 
+SOME = ("mean of one number", "combination of two numbers", "last bit of one number", "few records")
+
+
 @pytest.fixture(scope="module")
 def found() -> Report:
-    sizes = power.SIZES
-    power.SIZES = (0.8, 0.02)  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(power, "SIZES", (0.8, 0.02))
+        patch.setattr(power, "KINDS", {kind: KINDS[kind] for kind in SOME})
         return report(limit=0.9)
-    finally:
-        power.SIZES = sizes
 
 
 def test_large_plants_are_found_and_small_ones_are_not(found: Report) -> None:
     findings = {f.kind: f for f in found.sections["power"]}
-    assert findings.keys() == KINDS.keys()
+    assert tuple(findings) == SOME
     assert {f.attribute for f in findings.values()} == {"secret"}
-    for kind in ("mean of one number", "combination of two numbers", "last bit of one number", "few records"):
+    for kind in SOME:
         assert findings[kind].smallest == 0.8
         assert findings[kind].shares[0] == 1
         assert findings[kind].shares[1] < 1
@@ -62,7 +63,7 @@ def test_the_page_and_the_json_show_it(found: Report, tmp_path) -> None:
     write_report(found, html=tmp_path / "r.html", json=tmp_path / "r.json")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Planted leaks" in page
-    assert all(kind in page for kind in KINDS)
+    assert all(kind in page for kind in SOME)
     again = read_report(tmp_path / "r.json")
     assert again.sections["power"] == found.sections["power"]
     assert to_html(again) == page
@@ -70,6 +71,7 @@ def test_the_page_and_the_json_show_it(found: Report, tmp_path) -> None:
 
 def test_a_leak_that_is_there_does_not_count_as_a_planted_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "SIZES", (0.02,))
+    monkeypatch.setattr(power, "KINDS", {kind: KINDS[kind] for kind in SOME})
     leaky = report(leak=True)
     assert leaky.verdict.level == "leaks"
     assert all(f.smallest is None for f in leaky.sections["power"])
