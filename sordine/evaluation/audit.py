@@ -20,6 +20,7 @@ from sordine.data.splits import sample
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.evaluation.exact_copies import copies_elsewhere
+from sordine.evaluation.grade import grade
 from sordine.evaluation.headlines import UNSUITED, figures
 from sordine.evaluation.options import AuditOptions, accepts_option_keywords
 from sordine.evaluation.release_checks import Match, columns, contents, match, names_and_order
@@ -98,7 +99,8 @@ def audit(
     verdict, passed = judge_contributions(data.headlines, contributions, suppress, options.max_leakage)
     made = _made(data, selection, unsuited)
     made["seconds"] = round(time.monotonic() - started, 1)
-    return _report(data, verdict, passed, made, fields, external)
+    report = _report(data, verdict, passed, made, fields, external)
+    return replace(report, verdict=replace(verdict, grade=grade(report)))
 
 
 # ----------------------------------------------------------------------------------------- which records are attacked

@@ -365,12 +365,18 @@ class Verdict:
         The reasons.
     adds_up
         Whether several records of one person clearly give away more. Then the title states it.
+    not_excluded
+        The largest leakage (NAG) of a suppressed attribute that the audit cannot exclude. None where it is unknown.
+    grade
+        The verdict in one word: see `sordine.evaluation.grade`. Empty in reports of earlier versions.
     """
 
     level: Level
     title: str
     sentences: tuple[str, ...]
     adds_up: bool = False
+    not_excluded: float | None = None
+    grade: str = ""
 
     @property
     def title_lines(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess
@@ -99,11 +99,16 @@ def judge_contributions(
         that so few records cannot certify is mentioned and does not fail.
     """
     case = _case(headlines, contributions, suppress, max_leakage)
-    verdict = Verdict(*_title(case), tuple(_sentences(case, headlines, contributions)))
+    known = bool(case.names) and not case.unmeasured
+    verdict = Verdict(
+        *_title(case),
+        tuple(_sentences(case, headlines, contributions)),
+        not_excluded=case.largest if known else None,
+    )
     for c in contributions:
         if c.clause is not None and verdict.level in LINKS:
             title = f"{verdict.title}. {LINKS[verdict.level]}, {c.clause}"
-            verdict = Verdict(verdict.level, title, verdict.sentences, True)
+            verdict = replace(verdict, title=title, adds_up=True)
     return verdict, case.passed
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sordine.evaluation.grade import grade, grade_words
 from sordine.evaluation.page import charts
+from sordine.evaluation.page.risks import attacker_rows, intruder_sentences, plain_sentences, risk_headings
 from sordine.evaluation.page.tones import ROLES, shaky_attributes, tone, worst_suppressed
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import Section
@@ -50,6 +52,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(percent=charts.percent, clipped=charts.clipped, label=label, value=value, sentence=sentence)
+    made.filters.update(command=command)
     made.globals.update(span=charts.span)
     return made
 
@@ -68,6 +71,7 @@ def context(report: Report) -> dict[str, Any]:
             for role, hs in by_role.items()
             if hs
         ],
+        **_officer(report),
         "worst": worst_suppressed(report),
         "not_excluded": max((h.not_excluded for h in by_role["suppress"]), default=None),
         **_utility(report, by_role),
@@ -83,6 +87,20 @@ def context(report: Report) -> dict[str, Any]:
         "command": report.made.get("command"),
         "table": _filled({**report.table, "classes": _some(report.table.get("classes"))}, without=("notes",)),
         "notes": [*listed(report.table.get("notes")), *listed(report.made.get("notes")), *_unknown_sections(report)],
+    }
+
+
+def _officer(report: Report) -> dict[str, Any]:
+    """The part for the person who signs: the grade, what remains, the risks and the attackers."""
+    registered, found = sections(), grade(report)
+    rows = attacker_rows(report, registered)
+    return {
+        "grade": found,
+        "grade_words": grade_words(found, report.policy.get("suppress", ())),
+        "plain": plain_sentences(report),
+        "risks": risk_headings(report, registered),
+        "attackers": rows,
+        "intruder": intruder_sentences(rows),
     }
 
 
@@ -177,6 +195,11 @@ def sentence(text: str) -> Markup:
     """Return a sentence as markup: names between backticks are bold, a number keeps its percent sign on the line."""
     escaped = re.sub(r"(\d) %", "\\1\u00a0%", str(escape(text)))
     return Markup(re.sub(r"`([^`]+)`", r"<b>\1</b>", escaped))
+
+
+def command(text: str) -> Markup:
+    """Return a sentence as markup in which words between backticks are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def label(name: Any) -> str:

@@ -125,6 +125,28 @@ class AuditData:
             self.notes.append(text)
 
 
+@dataclass(frozen=True)
+class AssumedAttacker:
+    """One row of the page's table of attackers.
+
+    Parameters
+    ----------
+    has
+        What the attacker has, in words, without a full stop.
+    tested
+        Whether this audit tested it.
+    how
+        What an audit needs to test it, as a sentence; shown where it was not tested.
+    anchor
+        Name of the section with the result; empty: the section that gives the row.
+    """
+
+    has: str
+    tested: bool
+    how: str = ""
+    anchor: str = ""
+
+
 class Section:
     """One section of the report.
 
@@ -150,6 +172,13 @@ class Section:
         Text of a Jinja template. None: the file `page/templates/<name>.html`.
     aside
         Whether the page marks the section as no measure of privacy.
+    risk
+        The risk that the section measures, a key of `sordine.evaluation.page.risks.RISKS` ("singling out",
+        "linkability", "inference", "membership"). The top of the page collects `risk_lines` under it. Empty: none.
+    attacker
+        What the section's attacker has, in words. Empty: no row in the page's table of attackers.
+    how_to_test
+        What an audit needs for this section, as a sentence; shown as the reason where there is no finding.
     """
 
     name: str = ""
@@ -160,6 +189,9 @@ class Section:
     needs_records: ClassVar[bool] = True
     template: ClassVar[str | None] = None
     aside: ClassVar[bool] = False
+    risk: ClassVar[str] = ""
+    attacker: ClassVar[str] = ""
+    how_to_test: ClassVar[str] = ""
 
     def run(self, data: AuditData) -> Any:
         """Return the finding; None or an empty tuple where there is none."""
@@ -168,6 +200,21 @@ class Section:
     def sentences(self, found: Any) -> list[str]:
         """Return what the finding means, in sentences for the page."""
         return []
+
+    def risk_lines(self, found: Any, report: Report) -> list[str]:
+        """Return one or two plain sentences with the figure and its interval, for the top of the page.
+
+        They are shown only where there is a finding. By default they are `sentences`.
+        """
+        return self.sentences(found)
+
+    def tested(self, found: Any, report: Report) -> bool:
+        """Return whether the audit tested what the section is about; by default, whether it found anything."""
+        return bool(found)
+
+    def attackers(self, found: Any, report: Report) -> list[AssumedAttacker]:
+        """Return the section's rows of the table of attackers; also where there is no finding."""
+        return [AssumedAttacker(self.attacker, self.tested(found, report), self.how_to_test)] if self.attacker else []
 
     def contribution(self, found: Any, data: AuditData) -> Contribution | None:
         """Return what the finding adds to the verdict; None where it adds nothing."""

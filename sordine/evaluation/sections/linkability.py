@@ -32,6 +32,9 @@ class Linkability(Section):
     menu = "Linkability"
     key = "linkage"
     finding = tuple[LinkageFinding, ...]
+    risk = "linkability"
+    attacker = "All original records; it wants to know which one a released record was made from"
+    how_to_test = "Use `--budget paranoid`."
 
     def run(self, data: AuditData) -> tuple[LinkageFinding, ...]:
         """Return a finding for each attack and each side of the split."""
@@ -44,6 +47,15 @@ class Linkability(Section):
         """Return what matching means for the owner of the data."""
         sentence = linkage_sentence(found)
         return [sentence] if sentence else []
+
+    def risk_lines(self, found: tuple[LinkageFinding, ...], report: Report) -> list[str]:
+        """Return how often the best attack finds the original of a released record."""
+        worst = max(found, key=lambda f: f.top1 - f.chance)
+        return [
+            f"An attacker with {worst.candidates:,} originals finds the right one for {percent(worst.top1)} of the "
+            f"released records (interval {percent(worst.low)} to {percent(worst.high)}; chance: "
+            f"{percent(worst.chance, 2)})."
+        ]
 
     def view(self, found: tuple[LinkageFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings, each with the attack in words."""

@@ -10,6 +10,7 @@ from sordine.evaluation.page import charts
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.verdict import Contribution, optimal_contribution
+from sordine.metrics.percent import percent
 
 
 class Optimal(Section):
@@ -19,6 +20,9 @@ class Optimal(Section):
     menu = "Optimal attack"
     key = "exact"
     finding = tuple[ExactFinding, ...]
+    risk = "inference"
+    attacker = "The modifier, and how often each of its outputs belongs to each class: the best possible attack"
+    how_to_test = "Needs `--modifier`, and a method with finitely many outputs."
 
     def run(self, data: AuditData) -> tuple[ExactFinding, ...]:
         """Return findings for records of the fit and for unseen records."""
@@ -48,6 +52,16 @@ class Optimal(Section):
     def contribution(self, found: tuple[ExactFinding, ...], data: AuditData) -> Contribution:
         """Return what the optimal attack adds to the verdict."""
         return optimal_contribution(found, data.headlines, data.limit)
+
+    def risk_lines(self, found: tuple[ExactFinding, ...], report: Report) -> list[str]:
+        """Return the accuracy of the optimal attack on each suppressed attribute, on unseen records where known."""
+        alone = [f for f in found if len(f.attributes) == 1 and not f.kept]
+        best = {f.attributes[0]: f for f in sorted(alone, key=lambda f: f.on == "unseen")}
+        return [
+            f"The best possible attack on one record infers `{name}` correctly for {percent(f.accuracy)} of "
+            f"{f.records:,} records; chance gives {percent(f.permuted)} (up to {percent(f.permuted_high)})."
+            for name, f in best.items()
+        ]
 
     def view(self, found: tuple[ExactFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings with their bars."""

@@ -17,7 +17,7 @@ from sordine.attacks.results import PersonFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.evaluation.report import Headline, Report
-from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
 from sordine.evaluation.sections.sample import PASSED, ReleaseSample, Unit
 from sordine.evaluation.verdict import Contribution
 from sordine.keys import Key
@@ -41,6 +41,8 @@ class Persons(Section):
     menu = "Several records"
     key = "person"
     finding = tuple[PersonFinding, ...]
+    risk = "inference"
+    how_to_test = "Name the attribute that identifies a person with `--person`, and use the budget `standard`."
 
     def run(self, data: AuditData) -> tuple[PersonFinding, ...]:
         """Return a finding for each suppressed attribute, scenario, attacker and number of pooled records."""
@@ -57,6 +59,21 @@ class Persons(Section):
     def sentences(self, found: tuple[PersonFinding, ...]) -> list[str]:
         """Return one sentence on the worst case."""
         return [pooling_sentence(found)]
+
+    def risk_lines(self, found: tuple[PersonFinding, ...], report: Report) -> list[str]:
+        """Return the worst case of each suppressed attribute."""
+        return [_risk_line([f for f in found if f.attribute == a]) for a in dict.fromkeys(f.attribute for f in found)]
+
+    def attackers(self, found: tuple[PersonFinding, ...], report: Report) -> list[AssumedAttacker]:
+        """Return a row for the attacker without the modifier, and one for the attacker with it."""
+        knows = {f.knows for f in found}
+        counts = ", ".join(many(k) for k in dict.fromkeys(f.k for f in found)) or "1, 10, 50"
+        several = f"Several released records ({counts}) that it knows to be of one person"
+        how = f"{self.how_to_test} Give the modifier with `--modifier`."
+        return [
+            AssumedAttacker(several, "draws" in knows, self.how_to_test),
+            AssumedAttacker(f"{several}, and the modifier", "channel" in knows, how),
+        ]
 
     def contribution(self, found: tuple[PersonFinding, ...], data: AuditData) -> Contribution | None:
         """Return sentences for attributes that pooled records clearly give away, and a clause for the title."""
@@ -341,6 +358,16 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
         f"{many(worst.k)} records with the same `{worst.unit}` in {rate}. This is the highest of many figures, "
         f"so it can be high by chance. The verdict mentions it only if chance is excluded. {ADVICE}"
+    )
+
+
+def _risk_line(found: Sequence[PersonFinding]) -> str:
+    worst = max(found, key=lambda f: (f.after - f.guess, -(f.k or float("inf"))))
+    low, high = worst.after_interval
+    return (
+        f"From {many(worst.k)} records of one `{worst.unit}`, an attacker that {ATTACKERS[worst.knows]} infers "
+        f"`{worst.attribute}` in {percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; "
+        f"guessing: {percent(worst.guess)}). This is the highest of {len(found)} figures."
     )
 
 

@@ -26,6 +26,9 @@ class Queries(Section):
     menu = "Several releases"
     key = "queries"
     finding = tuple[QueryFinding, ...]
+    risk = "inference"
+    attacker = "Several releases of the same records"
+    how_to_test = "Use `--budget paranoid`, and a method that draws at random."
 
     def run(self, data: AuditData) -> tuple[QueryFinding, ...]:
         """Return findings for each suppressed attribute: under keys of their own, and under one key."""
@@ -42,6 +45,17 @@ class Queries(Section):
         """Return what several releases mean for the owner of the data."""
         sentence = queries_sentence(found)
         return [sentence] if sentence else []
+
+    def risk_lines(self, found: tuple[QueryFinding, ...], report: Report) -> list[str]:
+        """Return the worst case: how much several releases of one record give away."""
+        worst = max(found, key=lambda f: f.after - f.guess)
+        low, high = worst.after_interval
+        keys = "different keys" if worst.keys == "fresh" else "one key"
+        return [
+            f"From {worst.queries} releases of each record under {keys}, an attack infers `{worst.attribute}` "
+            f"correctly for {percent(worst.after)} of the records (interval {percent(low)} to {percent(high)}; from "
+            f"one release: {percent(worst.one)})."
+        ]
 
     def view(self, found: tuple[QueryFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings."""

@@ -43,6 +43,9 @@ class Reconstructions(Section):
     menu = "Reconstruction"
     key = "reconstruction"
     finding = tuple[ReconstructionFinding, ...]
+    risk = "inference"
+    attacker = "Original pictures beside the released ones; it wants to rebuild other pictures"
+    how_to_test = "Needs pictures and `--reconstruct`."
 
     def sentences(self, found: tuple[ReconstructionFinding, ...]) -> list[str]:
         """Return one sentence for each attack."""

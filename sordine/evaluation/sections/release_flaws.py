@@ -24,6 +24,15 @@ class ReleaseFlaws(Section):
     key = "flaws"
     finding = tuple[Flaw, ...]
     needs_records = False
+    risk = "singling out"
+
+    def tested(self, found: tuple[Flaw, ...], report: Report) -> bool:
+        """Return True: every audit checks the table."""
+        return True
+
+    def risk_lines(self, found: tuple[Flaw, ...], report: Report) -> list[str]:
+        """Return the flaws that give records or attributes away."""
+        return [f.message for f in found if f.severity == "leak"]
 
     def run(self, data: AuditData) -> tuple[Flaw, ...]:
         """Return the flaws of the whole release, and copies among the attacked records."""

@@ -25,6 +25,9 @@ class Verifications(Section):
     menu = "Verification"
     key = "verification"
     finding = tuple[VerificationFinding, ...]
+    risk = "linkability"
+    attacker = "Two released records; it wants to know whether they are of one person"
+    how_to_test = "Name the person with `--person`; the persons of unseen records must be new to the modifier."
 
     def run(self, data: AuditData) -> tuple[VerificationFinding, ...]:
         """Return a finding for each space, where all unseen persons are new to the modifier."""
@@ -45,6 +48,16 @@ class Verifications(Section):
         """Return what verification means for the owner of the data."""
         sentence = verification_sentence(found)
         return [sentence] if sentence else []
+
+    def risk_lines(self, found: tuple[VerificationFinding, ...], report: Report) -> list[str]:
+        """Return the lowest error at which an attack recognises that two records belong to one person."""
+        worst = min(found, key=lambda f: f.after)
+        low, high = worst.after_interval
+        return [
+            f"Deciding whether two released records are of one `{worst.unit}`, the best attack errs in "
+            f"{percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; guessing: 50 %; originals: "
+            f"{percent(worst.before)})."
+        ]
 
     def view(self, found: tuple[VerificationFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the findings, each with its space in words."""

@@ -1,0 +1,76 @@
+"""The grade: the verdict of an audit in one word. It is never above what the verdict says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from sordine.evaluation.report import Report, Verdict
+
+Grade = Literal["strong", "moderate", "weak", "none", "not established"]
+
+# The largest leakage that cannot be excluded, up to which a release has the grade.
+STRONG, MODERATE, WEAK = 0.05, 0.2, 0.5
+PROTECTION: dict[str, str] = {
+    "strong": "Strong protection",
+    "moderate": "Moderate protection",
+    "weak": "Weak protection",
+    "none": "No protection",
+    "not established": "Protection is not established",
+}
+
+
+def grade(report: Report) -> Grade:
+    """Return the grade of a report: see `grade_of`. A report of an earlier version is graded by its headlines."""
+    verdict = report.verdict
+    if verdict.not_excluded is None:
+        found = {h.attribute: h.not_excluded for h in report.headlines if h.role == "suppress"}
+        if found and set(report.policy.get("suppress", ())) <= set(found):
+            verdict = replace(verdict, not_excluded=max(found.values()))
+    trial = report.made.get("budget") == "quick" or bool(report.made.get("no_attacker_for_pictures"))
+    return grade_of(verdict, flawed=any(f.severity == "leak" for f in report.flaws), trial=trial)
+
+
+def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> Grade:
+    """Return the grade of a verdict.
+
+    Parameters
+    ----------
+    verdict
+        Its level, and the largest leakage that cannot be excluded.
+    flawed
+        Whether the released table itself gives a suppressed attribute away, for example in a column.
+    trial
+        Whether the attacks were too few or unsuited, so that their failure shows little.
+
+    Returns
+    -------
+    str
+        "strong", "moderate" or "weak" where at most 5, 20 or 50 % leakage cannot be excluded. A verdict that is
+        unclear is "moderate" at best; one that leaks, or that holds for single records only, is "weak" at best. "none"
+        where more than half leaks, or where the table itself gives an attribute away. "not established" where the
+        figures are unreliable, unknown or too imprecise.
+    """
+    figure = verdict.not_excluded
+    if verdict.level == "broken":
+        return "not established"
+    if flawed:
+        return "none"
+    if verdict.level == "leaks":
+        return "none" if figure is None or figure > WEAK else "weak"
+    if trial or figure is None or figure > WEAK:
+        return "not established"
+    if figure > MODERATE or verdict.adds_up:
+        return "weak"
+    return "moderate" if figure > STRONG or verdict.level == "unclear" else "strong"
+
+
+def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:
+    """Return the grade in words, in two parts that make one sentence: the protection, and of what against what."""
+    names = [f"`{name}`" for name in suppress]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    of = f"of {listed} " if listed else ""
+    if found == "not established":
+        return PROTECTION[found], f"for {listed} by this audit." if listed else "by this audit."
+    return PROTECTION[found], f"{of}against the attacks tested, not tested beyond."

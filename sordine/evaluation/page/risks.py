@@ -1,0 +1,170 @@
+"""The top of the page, for the person who signs: risks by the names that a protection officer files them by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sordine.evaluation.report import Headline, Report
+from sordine.evaluation.sections.base import AssumedAttacker, Section
+from sordine.metrics.percent import percent
+
+OPINION = "Article 29 Working Party, Opinion 05/2014"
+INTRUDER = "motivated intruder"
+
+# Risk -> heading, the question, and what tests it where no section did.
+RISKS: dict[str, tuple[str, str, str]] = {
+    "singling out": (
+        "Singling out",
+        "Can someone isolate the records of one person?",
+        "Use the budget `standard` or `paranoid`.",
+    ),
+    "linkability": (
+        "Linkability",
+        "Can someone connect two records of one person, here or with another data set?",
+        "Use `--budget paranoid`.",
+    ),
+    "inference": (
+        "Inference",
+        "Can someone infer a suppressed attribute from a released record?",
+        "Name the attributes with `-s` and label some records.",
+    ),
+    "membership": (
+        "Membership",
+        "Can someone find out whether a record was used to fit the modifier?",
+        "Use the budget `standard` or `paranoid`.",
+    ),
+}
+# What no audit of this package tests.
+OUTSIDE = (
+    AssumedAttacker(
+        "Knowledge from elsewhere: names, the internet, acquaintances",
+        False,
+        "No program can test this. Give the release to a person who tries to identify someone.",
+    ),
+    AssumedAttacker("The secret key", False, "No protection is promised against it. Keep the key secret."),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence under a heading, and the section that holds its figure."""
+
+    text: str
+    anchor: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A section that was not tested, and what an audit needs to test it."""
+
+    title: str
+    how: str
+
+
+@dataclass(frozen=True)
+class RiskHeading:
+    """A heading of the top of the page.
+
+    Parameters
+    ----------
+    name, title, question
+        Key, heading and question of the risk.
+    lines
+        What sections found.
+    missing
+        What was not tested.
+    """
+
+    name: str
+    title: str
+    question: str
+    lines: tuple[Line, ...]
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of attackers: the attacker, and the section that holds its result."""
+
+    attacker: AssumedAttacker
+    anchor: str
+    title: str
+
+
+def risk_headings(report: Report, sections: Sequence[Section]) -> list[RiskHeading]:
+    """Return a heading for each risk: those of `RISKS`, and others that a section names.
+
+    Parameters
+    ----------
+    report
+        The report.
+    sections
+        The registered sections, in the order of the page.
+    """
+    named = dict.fromkeys((*RISKS, *(s.risk for s in sections if s.risk)))
+    return [_heading(name, report, [s for s in sections if s.risk == name]) for name in named]
+
+
+def _heading(name: str, report: Report, sections: Sequence[Section]) -> RiskHeading:
+    title, question, how = RISKS.get(name, (name[:1].upper() + name[1:], "", ""))
+    lines: list[Line] = []
+    missing: list[Missing] = []
+    for section in sections:
+        found = section.of(report)
+        texts = section.risk_lines(found, report) if found else []
+        if texts:
+            lines += [Line(text, section.name, section.menu or section.title) for text in texts]
+        elif not section.tested(found, report):
+            missing.append(Missing(section.menu or section.title, section.how_to_test))
+    if not lines and not missing:
+        missing.append(Missing("", how))
+    return RiskHeading(name, title, question, tuple(lines), tuple(missing))
+
+
+def attacker_rows(report: Report, sections: Sequence[Section]) -> list[Row]:
+    """Return the assumed attackers, each with whether this audit tested it; the untested ones last."""
+    rows = [
+        Row(attacker, attacker.anchor or section.name, section.menu or section.title)
+        for section in sections
+        for attacker in section.attackers(section.of(report), report)
+    ]
+    rows += [Row(attacker, "", "") for attacker in OUTSIDE]
+    return sorted(rows, key=lambda row: not row.attacker.tested)
+
+
+def intruder_sentences(rows: Sequence[Row]) -> list[str]:
+    """Return what the motivated intruder test of the UK ICO asks, and what of it this audit did."""
+    tested = sum(row.attacker.tested for row in rows)
+    return [
+        "The test assumes a competent person without prior knowledge, who wants to identify someone and uses public "
+        "sources, but no special skills.",
+        f"This audit played {tested} of the {len(rows)} attackers in the table below. They have more than such a "
+        "person: the true classes of part of the records.",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- in plain words
+
+
+def plain_sentences(report: Report) -> list[str]:
+    """Return what remains of each suppressed attribute, without a term of the field."""
+    return [_remains(h) for h in report.headlines if h.role == "suppress"]
+
+
+def _remains(h: Headline) -> str:
+    name = f"`{h.attribute}`"
+    if h.nag is None:
+        return (
+            f"An attacker could hardly infer {name} from the originals either, so there is nothing to compare with. "
+            f"From the released records, the best attack is right for {percent(h.after)} of them, and a blind guess "
+            f"for {percent(h.guess)}."
+        )
+    if h.overtaken:
+        return f"An attacker can infer {name} from the released records at least as well as from the originals."
+    left = (
+        f"Of what an attacker could infer about {name} from the originals beyond guessing, {percent(min(h.nag, 1.0))}"
+    )
+    most = percent(min(h.not_excluded, 1.0))
+    return f"{left} remains. With {h.records:,} tested records, up to {most} cannot be excluded."
