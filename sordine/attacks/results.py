@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sordine.attacks.scenarios import Setting
+from sordine.metrics.verification import VerificationMeasures
 
 
 @dataclass(frozen=True)
@@ -152,32 +153,57 @@ class LinkageFinding:
 
 @dataclass(frozen=True)
 class VerificationFinding:
-    """The equal error rate of recognising two unseen records of one unit, of units that the fit never used.
+    """How well an attacker recognises two records of one unit, of units of which it has no record itself.
 
     Parameters
     ----------
     unit
         Name of the unit.
     space
-        Where the cosine of two records is computed: "standardised", or "discriminant", fitted to the fit's units.
+        The attacker. "standardised": cosine of the records as they are. "discriminant": cosine in a linear discriminant
+        that was learned from the attacker's own records of the same kind, so from released ones for `after`
+        (semi-informed). "plda": log-likelihood ratio of a two-covariance model, learned in the same way. "ignorant":
+        cosine in a discriminant learned from originals, for `after` as well.
     before, after
         Equal error rate on originals and on releases, 0 to 0.5; 0.5 is chance.
     before_interval, after_interval
         Intervals over resampled units.
     units
-        Number of units.
+        Number of tested units.
     pairs
         Most pairs of each kind.
+    mated, non_mated
+        Pairs of one unit, and of two units.
+    new_to_fit
+        Whether the modifier was fitted on no record of the tested units. If False, only the attacker lacks them.
+    before_measures, after_measures
+        Equal error rate, linkability D_sys, Cllr and its minimum.
+    control
+        Means of the equal error rate, the linkability and the minimum of Cllr on releases whose units are permuted:
+        what chance gives on so many records.
+    risk, risk_interval
+        Linkability of the releases beyond that of the control: (D - control) / (1 - control), at least 0.
+    chance
+        Share of permutations in which the best of all attackers has an equal error rate as low as `after`.
     """
 
     unit: str
-    space: Literal["standardised", "discriminant"]
+    space: Literal["standardised", "discriminant", "plda", "ignorant"]
     before: float
     after: float
     before_interval: tuple[float, float]
     after_interval: tuple[float, float]
     units: int
     pairs: int
+    mated: int = 0
+    non_mated: int = 0
+    new_to_fit: bool = True
+    before_measures: VerificationMeasures | None = None
+    after_measures: VerificationMeasures | None = None
+    control: tuple[float, float, float] | None = None
+    risk: float | None = None
+    risk_interval: tuple[float, float] | None = None
+    chance: float | None = None
 
 
 Role = Literal["suppress", "preserve", "watch"]

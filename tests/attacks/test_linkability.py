@@ -1,13 +1,11 @@
-"""Matching released records with originals, and verifying people: found where it can be, chance where it cannot."""
+"""Matching released records with originals: found where it can be, chance where it cannot."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from sordine.attacks import verification
 from sordine.attacks.linkability import link
-from sordine.attacks.verification import verify
 
 
 def records(n: int = 300, width: int = 10, seed: int = 0) -> np.ndarray:
@@ -60,72 +58,3 @@ def test_the_channel_ranks_candidates_and_equal_ones_share() -> None:
     half = link(x, records(n, seed=4), "unseen", (pairs, np.arange(n) // 2))[-1]
     assert half.top1 == pytest.approx(0.5)
     assert half.mean_rank == 1.5
-
-
-def voices(units: int = 30, each: int = 12, spread: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    unit = np.repeat(np.arange(units), each)
-    x = rng.standard_normal((units, 8))[unit] * spread + 0.5 * rng.standard_normal((units * each, 8))
-    return x.astype(np.float32), unit
-
-
-def test_people_never_seen_are_verified_before_and_not_after_noise() -> None:
-    x, unit = voices()
-    fitted = unit < 15
-    after = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
-    found = {f.space: f for f in verify(x, after, unit, fitted, "speaker")}
-    assert set(found) == {"standardised", "discriminant"}
-    for f in found.values():
-        assert f.before < 0.12
-        assert f.before_interval[0] <= f.before <= f.before_interval[1] < 0.25
-        assert f.after > 0.42
-        assert f.after_interval[1] > 0.47
-        assert f.units == 15
-    same = verify(x, x, unit, fitted, "speaker")
-    assert all(f.before == f.after for f in same)
-
-
-def test_the_equal_error_rate_is_that_of_two_normal_scores() -> None:
-    from scipy.special import ndtr
-
-    from sordine.attacks.verification import equal_error
-
-    rng = np.random.default_rng(0)
-    same = np.arange(40_000) % 2 == 0
-    score = rng.standard_normal(40_000) + 2.0 * same
-    rate, (low, high) = equal_error(score, same, np.ones((20, 40_000)))
-    assert rate == pytest.approx(float(ndtr(-1.0)), abs=0.006)
-    assert low <= rate <= high
-    assert equal_error(np.zeros(100), same[:100], np.ones((5, 100)))[0] == pytest.approx(0.5)
-    assert equal_error(-score, same, np.ones((5, 40_000)))[0] == 0.5, (
-        "a score that errs always is turned round, not praised"
-    )
-
-
-def test_too_few_people_are_not_verified() -> None:
-    x, unit = voices(6, 4)
-    assert verify(x, x, unit, unit < 5, "speaker") == []
-    assert verify(x, x, np.where(unit < 3, unit, -1), unit < 3, "speaker") == []
-    assert [f.space for f in verify(x, x, unit, unit < 2, "speaker")] == ["standardised"]
-
-
-def test_a_unit_drawn_twice_is_two_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resamples weigh pairs as tables in which units are drawn with replacement would hold them."""
-    x, unit = voices(8, 5)
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
-    real = verification.equal_error
-
-    def spied(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[float, tuple[float, float]]:
-        seen.append((same, weight))
-        return real(score, same, weight)
-
-    monkeypatch.setattr(verification, "equal_error", spied)
-    verify(x, x, unit, unit < 4, "speaker")
-    same, weight = seen[0]
-    # Four units of five records: ten pairs within each, however often it was drawn.
-    assert (weight[:, same].sum(1) == 4 * 10).all()
-    assert weight[:, same].max() >= 3
-    assert set(np.unique(weight[:, ~same])) <= {0, 1, 2, 3, 4}
-    # Times drawn t give (16 - sum of squares) / 2 pairs of units, each of 25 pairs of records.
-    drawn = weight[:, same]
-    assert ((weight[:, ~same].sum(1) / 25) * 2 == 16 - (drawn**2).sum(1) / 10).all()

@@ -27,7 +27,7 @@ from sordine.evaluation.sections.linkability import linkage_sentence
 from sordine.evaluation.sections.person import clearly, contribution, pooling_sentence, sentences
 from sordine.evaluation.sections.registry import findings
 from sordine.evaluation.sections.sample import unit_of
-from sordine.evaluation.sections.verification import verification_sentence
+from sordine.evaluation.sections.verification import Verifications, is_clear, verification_sentence
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
 from sordine.methods.noise import NoiseModifier
@@ -252,6 +252,33 @@ def test_what_matching_says() -> None:
     assert "`" not in linkage_sentence((replace(f, unit=None, unit_top1=None, unit_guess=None),))
 
 
+def test_clear_recognition_of_suppressed_persons_cannot_hold() -> None:
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(30), 10)
+    x = (2 * rng.standard_normal((30, 5))[who] + rng.standard_normal((300, 5))).astype(np.float32)
+    t = Table.of(x, {"speaker": who, "word": np.arange(300) % 3}, split=np.where(who < 18, "train", "test"))
+    section = Verifications()
+    for policy, after, added in (
+        (Policy(("speaker",), ("word",)), x, True),
+        (Policy(("word",), (), ("speaker",)), x, False),
+        (Policy(("speaker",), ("word",)), rng.standard_normal(x.shape).astype(np.float32), False),
+    ):
+        data = AuditData(
+            t, t.with_x(after), t, after, policy, replace(ASKED, person=(10,)), AuditOptions(), Run(), modifier=None
+        )
+        found = section.run(data)
+        assert len(found) == 4
+        contribution = section.contribution(found, data)
+        assert (contribution is not None) == added
+        if contribution is not None:
+            assert contribution.unclear
+            assert contribution.over
+            assert not contribution.leaks
+    few = tuple(replace(f, units=7) for f in found)
+    assert not any(map(is_clear, few))
+    assert "Only 7 persons" in verification_sentence(few)
+
+
 def test_a_failed_verification_is_no_proof() -> None:
     f = VerificationFinding("speaker", "discriminant", 0.04, 0.47, (0.03, 0.05), (0.45, 0.5), 10, 20000)
     clear = replace(f, space="standardised", after=0.31, after_interval=(0.29, 0.33))
@@ -403,15 +430,19 @@ def test_people_whom_the_modifier_never_saw_are_verified() -> None:
     policy = Policy(("speaker", "sex"), (), ())
     quick = replace(ASKED, person=(10,))
     kept = attacked(t, x, quick, policy)
-    assert {f.space for f in kept.verification} == {"standardised", "discriminant"}
+    assert {f.space for f in kept.verification} == {"standardised", "discriminant", "plda", "ignorant"}
     assert all(f.before == f.after < 0.2 for f in kept.verification)
     gone = attacked(t, rng.standard_normal(x.shape).astype(np.float32), quick, policy)
     assert all(f.after > 0.4 for f in gone.verification)
     assert any("`speaker` in scenario A" in n for n in kept.notes)
     sex = next(f for f in kept.person if f.attribute == "sex" and f.k == 10)
     assert (sex.unit, sex.units, sex.guess) == ("group", 12, 0.5)
-    result = attacked(replace(t, split=np.arange(288) % 2 == 0), x, quick, policy)
-    assert result.verification == ()
+    assert all(f.new_to_fit for f in kept.verification)
+    shared = replace(t, split=np.arange(288) % 2 == 0)
+    result = attacked(shared, x, quick, policy)
+    assert result.verification == (), "the unit is the group, which is not suppressed"
+    result = attacked(replace(shared, group=None), x, quick, policy)
+    assert {(f.unit, f.units, f.new_to_fit) for f in result.verification} == {("speaker", 12, False)}
 
 
 def test_sentences_need_an_interval_above_that_of_one_record() -> None:
