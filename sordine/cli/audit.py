@@ -317,11 +317,17 @@ def _pair(given: AuditOptions, policy: Policy, run: Run) -> AuditInputs:
 
 def _command(given: AuditOptions, policy: Policy, budget: Budget, pair: AuditInputs) -> str:
     extra = [*pair.options]
+    extra += ["--features", ",".join(parsing.names(given.features))] if parsing.names(given.features) else []
     extra += [] if given.more is None else ["--more", given.more.name]
     extra += [] if given.person is None else ["--person", given.person]
     extra += [] if given.key is None else ["--key", given.key.name]
     extra += [] if given.max_leakage is None else ["--max-leakage", f"{given.max_leakage:g}"]
-    for option, file in (("-o", given.html), ("--json", given.json)):
+    extra += [] if given.originals else ["--no-originals"]
+    extra += [] if given.pretrained else ["--no-pretrained"]
+    extra += ["--reconstruct"] if given.reconstruct else []
+    extra += [] if given.identity is None else ["--identity", given.identity]
+    extra += [] if given.device == "cpu" else ["--device", given.device]
+    for option, file in (("--verification", given.verification), ("-o", given.html), ("--json", given.json)):
         extra += [] if file is None else [option, file.name]
     modifier = None if given.modifier is None else given.modifier.name
     return command_line((given.table.name, given.transformed.name), policy, modifier, budget, extra)

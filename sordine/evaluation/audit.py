@@ -23,6 +23,7 @@ from sordine.evaluation.exact_copies import copies_elsewhere
 from sordine.evaluation.grade import grade
 from sordine.evaluation.headlines import UNSUITED, figures
 from sordine.evaluation.options import AuditOptions, accepts_option_keywords
+from sordine.evaluation.provenance import package_versions, provenance
 from sordine.evaluation.release_checks import Match, columns, contents, match, names_and_order
 from sordine.evaluation.report import Flaw, Headline, Report, Verdict
 from sordine.evaluation.sections.base import AuditData, Section
@@ -30,7 +31,7 @@ from sordine.evaluation.sections.registry import sections
 from sordine.evaluation.sections.sample import unit_of
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
-from sordine.models.modifier import Modifier, versions
+from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run, accepts_run_keywords
 
@@ -97,7 +98,7 @@ def audit(
         contributions.append(Contribution(closing=(UNSUITED,)))
     suppress = case.policy.suppress
     verdict, passed = judge_contributions(data.headlines, contributions, suppress, options.max_leakage)
-    made = _made(data, selection, unsuited)
+    made = {**_made(data, selection, unsuited), "provenance": provenance(original, released, modifier)}
     made["seconds"] = round(time.monotonic() - started, 1)
     report = _report(data, verdict, passed, made, fields, external)
     return replace(report, verdict=replace(verdict, grade=grade(report)))
@@ -349,7 +350,7 @@ def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, A
         "sampled": selection.sampled,
         "held_by_attackers": 0 if more is None else min(len(more), budget.max_records),
         "device": data.run.device,
-        "versions": versions(),
+        "versions": package_versions(),
         "seconds": 0.0,
         "notes": data.notes,
         **_attack_options(data.released, budget),

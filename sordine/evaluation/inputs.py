@@ -152,7 +152,11 @@ def read_pair(
         found.released,
         None if media is None else open_media(media.before, media.layout, media.layout_options),
         None if after is None else open_media(after, labels=False),
-        about={"transformed": transformed.name, "released_sha256": sha256(transformed)},
+        about={
+            "transformed": transformed.name,
+            "original_sha256": sha256(table),
+            "released_sha256": sha256(transformed),
+        },
         options=tuple(options),
         by_order=found.by_order,
     )

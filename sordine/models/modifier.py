@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sordine.data.files import atomic
+from sordine.data.files import atomic, sha256
 from sordine.data.table import are_pictures, check_finite
 from sordine.errors import SordineError
 from sordine.keys import Key
@@ -117,6 +118,8 @@ class Modifier(nn.Module):
         Set by `fit`.
     fitted
         Keyed hashes of the ids of the fit: (n, 8) uint8.
+    files
+        Name -> SHA-256 of its files, once it was saved or opened; otherwise empty.
     """
 
     noise: int = 0
@@ -124,6 +127,7 @@ class Modifier(nn.Module):
     block: int = BLOCK
     card: Card
     fitted: np.ndarray
+    files: Mapping[str, str] = MappingProxyType({})
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Return released records.
@@ -276,8 +280,10 @@ class Modifier(nn.Module):
         self.card.weights = _digest(blob)
         with atomic(folder, force=force) as temporary:
             temporary.mkdir()
+            text = json.dumps(asdict(self.card), indent=2) + "\n"
             (temporary / WEIGHTS).write_bytes(blob)
-            (temporary / CARD).write_text(json.dumps(asdict(self.card), indent=2) + "\n", encoding="utf-8")
+            (temporary / CARD).write_text(text, encoding="utf-8")
+        self.files = {CARD: _digest(text.encode()), WEIGHTS: self.card.weights}
 
 
 def one_thread_each(workers: int) -> ThreadPoolExecutor:
@@ -351,6 +357,7 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
     except Exception as error:
         raise SordineError(f"{folder}: the weights do not fit the card: {' '.join(str(error).split())[:200]}") from None
     modifier.card, modifier.fitted = card, fitted
+    modifier.files = {CARD: sha256(folder / CARD), WEIGHTS: card.weights}
     return modifier.eval()
 
 

@@ -199,6 +199,24 @@ def read_job(path: str | Path) -> Job:
     return job
 
 
+def described(job: Job) -> dict[str, Any]:
+    """Return the job as a report may show it: keys that differ from their default, files by name, no key and no folder.
+
+    So another person can write the same job file.
+    """
+    return _by_name(job.model_dump(mode="python", exclude_defaults=True, exclude={"key", "out", "workers"}))
+
+
+def _by_name(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: _by_name(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_by_name(value) for value in found]
+    if isinstance(found, Path) or (isinstance(found, str) and found.startswith(("/", "~", "."))):
+        return Path(found).name
+    return found
+
+
 def _loaded(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:

@@ -28,7 +28,7 @@ from sordine.policy import ALL_OTHERS, Policy
 from sordine.run import Run, accepts_run_keywords, check_device, silent
 from sordine.workflow import pipeline
 from sordine.workflow.inspection import check_media, check_raw_table
-from sordine.workflow.job import AuditPart, Job, PolicyPart, read_job
+from sordine.workflow.job import AuditPart, Job, PolicyPart, described, read_job
 from sordine.workflow.key_files import beside, key_for_fit
 from sordine.workflow.pipeline import (
     AuditSettings,
@@ -260,7 +260,7 @@ class Pipeline:
             part.originals,
             part.pretrained,
             part.more,
-            source={"command": "sordine run JOB.yaml"},
+            source={"command": "sordine run JOB.yaml", "job": described(job)},
         )
 
         layout_options = {name: str(value) for name, value in job.layout_options.items()}

@@ -9,7 +9,20 @@ from typing import Any
 DIGITS = 6
 # Names, codes and settings have no blank in them; sentences have.
 CODE = re.compile(r"[^\s]*")
-VOLATILE = frozenset({"seconds", "versions", "weights", "released_sha256", "notes", "source", "sentences", "sentence"})
+VOLATILE = frozenset(
+    {
+        "seconds",
+        "versions",
+        "provenance",
+        "weights",
+        "original_sha256",
+        "released_sha256",
+        "notes",
+        "source",
+        "sentences",
+        "sentence",
+    }
+)
 # What follows from numbers by a judgement: a repair of the verdict may change it, and no method's bits.
 STATES = frozenset({"verdict", "passed", "at_chance", "uneven", "flaws", "proved", "schema"})
 

@@ -25,7 +25,7 @@ from sordine.data.table_io import write_table
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.workflow import job as jobfile
-from sordine.workflow.job import Job, read_job
+from sordine.workflow.job import Job, described, read_job
 from sordine.workflow.stages import address, folder_of_job
 from tests.fixtures.paths import ROOT
 
@@ -253,3 +253,21 @@ def test_a_list_of_settings_is_what_commas_would_make_of_it(folder: Path) -> Non
 def test_a_job_is_plain_data() -> None:
     with pytest.raises(SordineError, match=r"no-such-job\.yaml does not exist"):
         read_job("no-such-job.yaml")
+
+
+def test_a_job_is_described_without_folders_and_keys(tmp_path: Path) -> None:
+    job = Job(
+        source=tmp_path / "private" / "table.parquet",
+        policy={"suppress": "speaker"},
+        method="substitution",
+        settings={"pool": str(tmp_path / "pool.parquet"), "epochs": 3},
+        key=tmp_path / "secret.key",
+        out=tmp_path / "out",
+    )
+    found = described(job)
+    assert found == {
+        "source": "table.parquet",
+        "policy": {"suppress": ["speaker"]},
+        "method": "substitution",
+        "settings": {"pool": "pool.parquet", "epochs": 3},
+    }

@@ -29,6 +29,10 @@ LEVELS = {
 }
 ALONE = "Holds for single records"
 SHOWN_CLASSES = 12
+CONTENT = "SHA-256 of ids, records, classes and split; any file with the same content has it"
+FILE = "SHA-256 of the file"
+# Fields of `made` that the page shows as provenance.
+PROVENANCE = ("provenance", "original_sha256", "released_sha256", "versions", "job")
 
 
 def to_html(report: Report) -> str:
@@ -83,8 +87,10 @@ def context(report: Report) -> dict[str, Any]:
         "images": bool(report.sheets),
         "about": report.table.get("source") or report.table.get("name"),
         "modifier": _filled(report.modifier or {}, without=("policy", "schema")),
-        "made": _filled(report.made, without=("command", "notes")),
+        "made": _filled(report.made, without=("command", "notes", *PROVENANCE)),
+        "provenance": provenance_rows(report),
         "command": report.made.get("command"),
+        "job": report.made.get("job"),
         "table": _filled({**report.table, "classes": _some(report.table.get("classes"))}, without=("notes",)),
         "notes": [*listed(report.table.get("notes")), *listed(report.made.get("notes")), *_unknown_sections(report)],
     }
@@ -102,6 +108,25 @@ def _officer(report: Report) -> dict[str, Any]:
         "attackers": rows,
         "intruder": intruder_sentences(rows),
     }
+
+
+def provenance_rows(report: Report) -> list[tuple[str, str, str]]:
+    """Return what identifies an audit's inputs: the thing, its value, and how to check it."""
+    made = report.made
+    found = made.get("provenance") or {}
+    weights = (report.modifier or {}).get("weights")
+    files = found.get("modifier") or ({"modifier.safetensors": weights} if weights else {})
+    rows = [
+        ("Date and time (UTC)", found.get("date", "").replace("T", " ").rstrip("Z"), ""),
+        ("Originals: content", found.get("original"), CONTENT),
+        ("Originals: file", made.get("original_sha256"), FILE),
+        ("Released records: content", found.get("released"), CONTENT),
+        ("Released records: file", made.get("released_sha256"), FILE),
+        *((f"Modifier: {name}", digest, FILE) for name, digest in files.items()),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in (made.get("versions") or {}).items()), ""),
+        ("System", found.get("system"), ""),
+    ]
+    return [(name, str(value), how) for name, value, how in rows if value]
 
 
 def _part(section: Section, report: Report) -> dict[str, Any] | None:
