@@ -51,6 +51,10 @@ class Budget:
         How many releases of each record, under as many keys, are combined: 0 (off), or at least 2.
     linkage
         Whether to match released records with originals.
+    risks
+        Whether to attack by membership, singling out, linking and reconstruction of records, each with a control.
+    utility
+        Whether to measure utility that needs no attribute: neighbours, similarity and explained variance.
     plants
         Planted leaks of each kind and size, by which the audit measures its power; 0: none, else at least 5.
     name
@@ -73,13 +77,15 @@ class Budget:
     person: tuple[int, ...] = (1, 10, 50, 0)
     queries: int = 0
     linkage: bool = False
+    risks: bool = True
+    utility: bool = True
     plants: int = 0
     name: Level = "standard"
 
     @classmethod
     def quick(cls) -> Budget:
         """Return two fast attacks on single records: a first look. Chance accuracy here proves little."""
-        return cls(families=attacks_in("quick"), person=(), name="quick")
+        return cls(families=attacks_in("quick"), person=(), risks=False, utility=False, name="quick")
 
     @classmethod
     def standard(cls) -> Budget:

@@ -33,6 +33,8 @@ class Contribution:
         Attributes that only the optimal attack infers.
     clause
         Clause for the title where the verdict holds or is unclear.
+    risks
+        Names of other risks that were clearly found. They change the title, not the level.
     """
 
     first: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class Contribution:
     leakage: tuple[float, ...] = ()
     attributes: tuple[str, ...] = ()
     clause: str | None = None
+    risks: tuple[str, ...] = ()
 
 
 def judge(
@@ -109,6 +112,9 @@ def judge_contributions(
         if c.clause is not None and verdict.level in LINKS:
             title = f"{verdict.title}. {LINKS[verdict.level]}, {c.clause}"
             verdict = replace(verdict, title=title, adds_up=True)
+    risks = list(dict.fromkeys(name for c in contributions for name in c.risks))
+    if risks and verdict.level in LINKS:
+        verdict = replace(verdict, title=f"{verdict.title}. Other risks were found: {', '.join(risks)}")
     return verdict, case.passed
 
 

@@ -15,6 +15,7 @@ from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.report import LIMIT, Flaw, Headline, Report
+from sordine.evaluation.sections.risk_sample import RiskSample
 from sordine.evaluation.sections.sample import ReleaseSample, sample_rows
 from sordine.evaluation.verdict import Contribution
 from sordine.keys import Key
@@ -118,6 +119,11 @@ class AuditData:
             self.options.person,
             self.run.device,
         )
+
+    @cached_property
+    def risks(self) -> RiskSample:
+        """The records for attacks with a control attack."""
+        return RiskSample.of(self.before, self.after, self.modifier, self.key, self.options.person)
 
     def note(self, text: str) -> None:
         """Add a note, once."""

@@ -28,8 +28,8 @@ ATTACKERS = {
 class Linkability(Section):
     """Attacks that match released records with originals."""
 
-    title = "Linkability: matching released records with originals"
-    menu = "Linkability"
+    title = "Linkability by more attackers: matching released records with originals"
+    menu = "Linkability, more attackers"
     key = "linkage"
     finding = tuple[LinkageFinding, ...]
     risk = "linkability"

@@ -13,6 +13,8 @@ from sordine.evaluation.sections.entanglement import Entangled
 from sordine.evaluation.sections.gallery import GallerySection
 from sordine.evaluation.sections.guarantees import Guarantees
 from sordine.evaluation.sections.linkability import Linkability
+from sordine.evaluation.sections.linking import Linking
+from sordine.evaluation.sections.membership import Membership
 from sordine.evaluation.sections.optimal import Optimal
 from sordine.evaluation.sections.person import Persons
 from sordine.evaluation.sections.power import Power
@@ -20,9 +22,12 @@ from sordine.evaluation.sections.pretrained import Pretrained
 from sordine.evaluation.sections.projection import Projection
 from sordine.evaluation.sections.queries import Queries
 from sordine.evaluation.sections.reconstruction import Reconstructions
+from sordine.evaluation.sections.reconstruction_of_x import ReconstructionOfRecords
 from sordine.evaluation.sections.release_flaws import ReleaseFlaws
 from sordine.evaluation.sections.sheets import Sheets
+from sordine.evaluation.sections.singling_out import SinglingOut
 from sordine.evaluation.sections.tradeoff import Tradeoff
+from sordine.evaluation.sections.utility import Utility
 from sordine.evaluation.sections.verification import Verifications
 
 SECTIONS: Registry[Section] = Registry(
@@ -39,10 +44,15 @@ SECTIONS: Registry[Section] = Registry(
         "guarantees": Guarantees,
         "person": Persons,
         "queries": Queries,
+        "singling_out": SinglingOut,
+        "linking": Linking,
+        "membership": Membership,
+        "reconstruction_of_x": ReconstructionOfRecords,
         "linkability": Linkability,
         "verification": Verifications,
         "projection": Projection,
         "entanglement": Entangled,
+        "utility": Utility,
         "distortion": Distortion,
         "pretrained": Pretrained,
     },

@@ -1,0 +1,171 @@
+"""Sections on risks beside inference, and on utility: in the audit, the JSON, the page and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from sordine import Policy, Report, Table, audit, fit, read_report, transform, write_report
+from sordine.attacks.budget import Budget
+from sordine.data.synthetic.gaussians import gaussians
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.page.page import to_html
+from sordine.evaluation.sections.registry import SECTIONS, sections
+from sordine.keys import Key
+from sordine.methods.registry import make
+from sordine.run import Run
+
+NAMES = ("membership", "singling_out", "linking", "reconstruction_of_x", "utility")
+POLICY = Policy(("secret",), ("utility",))
+BUDGET = Budget(families=("logistic",), settings=("A",), person=(), cloud=0)
+OPTIONS = AuditOptions(pretrained=False, sections=NAMES)
+KEY = Key.of_seed(3)
+
+
+@cache
+def table() -> Table:
+    return gaussians(600, 1).with_split(POLICY, KEY)
+
+
+@cache
+def report(method: str, known: bool = True) -> Report:
+    modifier = fit(table(), POLICY, make(method), run=Run(key=KEY))
+    released = transform(modifier, table(), KEY)
+    about = {"modifier": modifier, "key": KEY} if known else {}
+    return audit(table(), released, POLICY, budget=BUDGET, options=OPTIONS, **about)
+
+
+def noise(columns: int | None = None) -> Table:
+    width = columns or table().shape[0]
+    x = np.random.default_rng(5).standard_normal((600, width)).astype(np.float32)
+    return Table.of(x, {}, ids=table().ids, split=_split())
+
+
+def _split() -> list[str]:
+    assert table().split is not None
+    return ["train" if s else "test" for s in table().split]
+
+
+def test_copies_are_found_in_every_way_and_the_title_names_it() -> None:
+    found = report("nothing", known=False)
+    got = found.sections
+    assert set(got) == set(NAMES)
+    assert {f.knows for f in got["membership"].clear} == {"release"}
+    assert len(got["singling_out"].clear) == len(got["singling_out"].rows)
+    assert all(f.risk == 1 for f in got["linking"].originals)
+    assert got["linking"].releases == ()
+    assert got["reconstruction_of_x"].rows[0].risk > 0.95
+    assert got["reconstruction_of_x"].readers[0].low > 0.8
+    assert all(f.value > 0.99 for f in got["utility"])
+    assert found.verdict.level == "leaks"  # because of the attributes: these risks do not change the level
+    assert any("single out the originals" in s for s in found.verdict.sentences)
+
+
+def test_a_modifier_that_draws_nothing_is_linked_to_itself() -> None:
+    found = report("nothing").sections["linking"]
+    assert found.repeats
+    assert all(f.success == 1 for f in found.releases)
+    assert any("draws nothing" in s for s in SECTIONS.make("linking").sentences(found))
+
+
+def test_noise_is_no_risk() -> None:
+    found = audit(table(), noise(), POLICY, budget=BUDGET, options=OPTIONS)
+    got = found.sections
+    assert got["membership"].clear == got["singling_out"].clear == ()
+    assert not any(f.clear for f in got["linking"].rows)
+    assert not any(f.clear for f in got["reconstruction_of_x"].rows)
+    assert all(f.low - 0.02 <= f.chance <= f.high + 0.02 for f in got["utility"])
+    assert "Other risks" not in found.verdict.title
+    assert "did not recognise" in SECTIONS.make("membership").sentences(got["membership"])[0]
+
+
+def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:
+    """Each record's last number is its own, and says nothing of an attribute."""
+    rng = np.random.default_rng(0)
+    n = 800
+    secret = rng.integers(0, 2, n)
+    x = rng.standard_normal((n, 4)).astype(np.float32)
+    x[:, 0] += 6 * secret
+    original = Table.of(x, {"secret": secret}, ids=[f"r{i}" for i in range(n)], split=_halves(n))
+    released = x.copy()
+    released[:, 0] = rng.standard_normal(n)
+    found = audit(
+        original,
+        Table.of(released, {}, ids=original.ids),
+        Policy(("secret",)),
+        budget=BUDGET,
+        options=replace(OPTIONS, max_leakage=0.3),
+    )
+    assert found.verdict.level == "holds"
+    assert found.passed
+    assert found.verdict.title.endswith("Other risks were found: singling out, linkability to originals, membership")
+
+
+def _halves(n: int) -> list[str]:
+    return ["train" if i % 2 else "test" for i in range(n)]
+
+
+def test_a_discrete_modifier_is_attacked_by_its_outputs_and_another_one_by_its_releases() -> None:
+    for method, words in (("transport", "output"), ("noise", "release")):
+        got = report(method).sections
+        assert {f.knows for f in got["membership"].rows} == {"record", "release", "modifier"}
+        assert any(words in f.attack for f in got["linking"].originals if f.knows == "modifier")
+        assert {f.on for f in got["linking"].releases} == {"fitted", "unseen"}
+
+
+def test_the_page_and_the_json_show_every_section(tmp_path) -> None:
+    found = report("transport")
+    write_report(found, html=tmp_path / "r.html", json=tmp_path / "r.json")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for section in sections(NAMES):
+        assert f'<section id="{section.name}">' in page
+        assert section.title in page.replace("&#39;", "'")
+    again = read_report(tmp_path / "r.json")
+    assert again.sections == found.sections
+    assert to_html(again) == page
+
+
+def test_a_quick_budget_leaves_them_out() -> None:
+    found = audit(table(), noise(), POLICY, budget=Budget.named("quick"), options=AuditOptions(pretrained=False))
+    assert not set(NAMES) & set(found.sections)
+
+
+def test_records_with_other_numbers_are_linked_by_the_modifier_alone_and_not_singled_out() -> None:
+    found = audit(table(), noise(columns=3), POLICY, budget=BUDGET, options=OPTIONS)
+    assert "singling_out" not in found.sections
+    assert "linking" not in found.sections
+    assert {f.knows for f in found.sections["membership"].rows} == {"record"}
+    assert found.sections["reconstruction_of_x"].rows
+    assert any("other numbers" in note for note in found.made["notes"])
+
+
+def test_without_unseen_records_membership_is_not_attacked() -> None:
+    every = replace(table(), split=np.ones(600, bool))
+    released = replace(noise(), split=np.ones(600, bool))
+    found = audit(every, released, POLICY, budget=replace(BUDGET, settings=("C",)), options=OPTIONS)
+    assert "membership" not in found.sections
+    assert any("Membership is not attacked" in note for note in found.made["notes"])
+    assert found.sections["singling_out"].others == "fitted"
+    assert found.sections["reconstruction_of_x"].on == "fitted"
+    assert not found.sections["singling_out"].clear
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_it_is_noted_whether_the_sides_hold_the_same_persons(shared: bool) -> None:
+    rng = np.random.default_rng(0)
+    n, fitted = 600, np.arange(600) % 2 == 0
+    person = rng.integers(0, 12, n) if shared else np.where(fitted, 0, 12) + rng.integers(0, 12, n)
+    # Persons differ by far: without persons in the control, their difference would look like membership.
+    x = (rng.standard_normal((24, 5))[person] * 3 + rng.standard_normal((n, 5))).astype(np.float32)
+    labels = {"person": [f"p{c}" for c in person], "secret": rng.integers(0, 2, n)}
+    original = Table.of(x, labels, split=["train" if f else "test" for f in fitted], ids=[f"r{i}" for i in range(n)])
+    released = Table.of(rng.standard_normal((n, 5)).astype(np.float32), {}, ids=original.ids)
+    options = replace(OPTIONS, sections=("membership",))
+    found = audit(original, released, Policy(("secret",)), budget=BUDGET, options=options).sections["membership"]
+    assert (found.persons, found.unit) == ("same" if shared else "different", "person")
+    assert found.clear == ()
+    about = SECTIONS.make("membership").sentences(found)[-1]
+    assert ("same `person`" in about) is shared
