@@ -11,6 +11,7 @@ import numpy as np
 
 from sordine.attacks.base import moments
 from sordine.attacks.principal_axes import principal_axes
+from sordine.metrics.percent import percent
 from sordine.metrics.risk import Share, risk
 
 BOUND = 0.05  # risk up to which one attack in 20 succeeds because of the release: the limit of leakage by default
@@ -61,6 +62,14 @@ class RiskFinding:
     least: float | None
     trials: int
     controls: int
+
+    @property
+    def about(self) -> str:
+        """The risk with its interval, in words."""
+        if self.risk is None or self.risk_interval is None:
+            return "risk: unknown"
+        low, high = (percent(end) for end in self.risk_interval)
+        return f"risk: {percent(self.risk)}, interval {low} to {high}"
 
     @property
     def clear(self) -> bool:

@@ -169,3 +169,13 @@ def test_it_is_noted_whether_the_sides_hold_the_same_persons(shared: bool) -> No
     assert found.clear == ()
     about = SECTIONS.make("membership").sentences(found)[-1]
     assert ("same `person`" in about) is shared
+
+
+def test_the_top_of_the_page_has_the_figures_under_the_names_of_the_risks() -> None:
+    found = report("transport")
+    by = {s.name: s.risk_lines(s.of(found), found) for s in sections(NAMES) if s.risk}
+    assert set(by) == set(NAMES) - {"utility"}
+    for lines in by.values():
+        assert any("interval" in line for line in lines)
+    linkability = next(s for s in sections(("linkability",)))
+    assert linkability.tested((), found)

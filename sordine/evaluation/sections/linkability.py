@@ -33,7 +33,6 @@ class Linkability(Section):
     key = "linkage"
     finding = tuple[LinkageFinding, ...]
     risk = "linkability"
-    attacker = "All original records; it wants to know which one a released record was made from"
     how_to_test = "Use `--budget paranoid`."
 
     def run(self, data: AuditData) -> tuple[LinkageFinding, ...]:
@@ -42,6 +41,10 @@ class Linkability(Section):
             return ()
         with single_threaded():
             return tuple(_findings(data, data.sample))
+
+    def tested(self, found: tuple[LinkageFinding, ...], report: Report) -> bool:
+        """Return whether released records were matched with originals, by this section or by `linking`."""
+        return bool(found) or "linking" in report.sections
 
     def sentences(self, found: tuple[LinkageFinding, ...]) -> list[str]:
         """Return what matching means for the owner of the data."""

@@ -87,6 +87,24 @@ class Linking(Section):
                 risks.append(name)
         return Contribution(closing=tuple(sentences), risks=tuple(risks)) if risks else None
 
+    def risk_lines(self, found: LinkingFinding, report: Report) -> list[str]:
+        """Return the figures of the best attacks, with the intervals of their risks."""
+        lines = []
+        if found.originals:
+            worst = _worst(found.originals)
+            has = "originals and the modifier" if worst.knows == "modifier" else "originals"
+            lines.append(
+                f"An attacker with {worst.trials:,} {has} finds the right original for {percent(worst.success)} of "
+                f"released records ({worst.about})."
+            )
+        if found.releases:
+            worst = _worst(found.releases)
+            lines.append(
+                f"If the same records are released twice under different keys, an attacker pairs "
+                f"{percent(worst.success)} of {worst.trials:,} records ({worst.about})."
+            )
+        return lines
+
     def view(self, found: LinkingFinding | None, report: Report) -> dict[str, Any] | None:
         """Return the rows."""
         return {"f": found} if found else None

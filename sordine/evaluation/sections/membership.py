@@ -102,6 +102,19 @@ class Membership(Section):
             return None
         return Contribution(closing=tuple(_results(found)), risks=("membership",))
 
+    def risk_lines(self, found: MembershipFinding, report: Report) -> list[str]:
+        """Return the figures of the best attack, with the interval of its risk."""
+        rows = [f for f in found.rows if f.knows != "record" and f.measure == "auc"]
+        if not rows:
+            return []
+        best = max(rows, key=lambda f: f.success)
+        with_modifier = " and the modifier" if best.knows == "modifier" else ""
+        return [
+            f"An attacker with an original{with_modifier} ranks fitted records above unseen ones in "
+            f"{percent(best.success)} of all pairs; guessing gives 50 % ({best.about}).",
+            _about_persons(found),
+        ]
+
     def view(self, found: MembershipFinding | None, report: Report) -> dict[str, Any] | None:
         """Return the rows."""
         return {"rows": found.rows, "sampled": found.sampled} if found else None

@@ -95,6 +95,18 @@ class ReconstructionOfRecords(Section):
             return None
         return Contribution(closing=tuple(_about(reader) for reader in clear), risks=("reconstruction of records",))
 
+    def risk_lines(self, found: RegressionFinding, report: Report) -> list[str]:
+        """Return what the best reconstruction explains and discloses, with intervals."""
+        best = max(found.rows, key=lambda f: f.success)
+        lines = [
+            f"From released records, an attacker with {found.learned:,} pairs predicts {percent(best.success)} of the "
+            f"variance of the originals ({best.about})."
+        ]
+        for r in found.readers[:1]:
+            low, high = (percent(end) for end in r.after_interval)
+            lines.append(_about(r).removesuffix(").") + f"; interval {low} to {high}).")
+        return lines
+
     def view(self, found: RegressionFinding | None, report: Report) -> dict[str, Any] | None:
         """Return the rows."""
         return {"f": found} if found else None

@@ -92,6 +92,17 @@ class SinglingOut(Section):
             return None
         return Contribution(closing=tuple(self.sentences(found)), risks=("singling out",))
 
+    def risk_lines(self, found: SinglingOutFinding, report: Report) -> list[str]:
+        """Return the figures of the best kind of statement, with the interval of its risk."""
+        if not found.rows:
+            return []
+        best = max(found.clear or found.rows, key=lambda f: f.risk or 0.0)
+        return [
+            f"Of statements made of released records ({best.attack}), {percent(best.success)} fit exactly one of "
+            f"{found.originals:,} originals; of statements made of other records, {percent(best.control)} do "
+            f"({best.about})."
+        ]
+
     def view(self, found: SinglingOutFinding | None, report: Report) -> dict[str, Any] | None:
         """Return the rows."""
         return {"rows": found.rows, "f": found} if found and found.rows else None
