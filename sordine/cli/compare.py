@@ -43,7 +43,8 @@ class CompareOptions(Common):
         typer.Option(
             "--utility",
             metavar="NAME",
-            help="The attribute whose utility is compared. [default: the mean of those that all reports preserve]",
+            help="The attribute whose utility is compared; or neighbours, recall, cka or explained, which need none. "
+            "[default: the mean of those that all reports preserve]",
         ),
     ] = None
     force: Force = False
@@ -98,7 +99,7 @@ def comparison_lines(found: Comparison) -> list[str]:
 
 
 def figures(point: Point) -> str:
-    """Return the leakage and utility of a point, with their intervals."""
+    """Return the leakage of a point, its utility, and the utility that needs no attribute, with their intervals."""
     from sordine.evaluation.page.charts import clipped, span
 
     return ", ".join(
@@ -106,6 +107,7 @@ def figures(point: Point) -> str:
         for word, value, low, high in (
             ("leakage", point.leakage, point.leakage_low, point.leakage_high),
             ("utility", point.utility, point.utility_low, point.utility_high),
+            *((word, *figures) for word, figures in point.geometry.items()),
         )
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sordine.errors import SordineError, nearest
 from sordine.evaluation.report import Comparison, Curve, Headline, Point, Report, Sheet
+from sordine.metrics.utility import NEIGHBOURS, UtilityFinding
 
 # What of an audit (`made`) moves its figures whatever the release, in words. Counts of records count as alike where
 # they are about as many.
@@ -20,6 +21,13 @@ HOW = {
     "fitted": "fitted records",
     "unseen": "unseen records",
     "held_by_attackers": "records of the attackers' own",
+}
+# Utility that needs no attribute: its names in `--utility`, and in words.
+GEOMETRY = {
+    "neighbours": f"neighbours kept (k = {NEIGHBOURS})",
+    "recall": f"recall@{NEIGHBOURS}",
+    "cka": "linear CKA",
+    "explained": "explained variance",
 }
 COUNTS, ABOUT = ("fitted", "unseen", "held_by_attackers"), 1.1
 ORDERLESS = ("families", "settings", "seeds")
@@ -46,7 +54,8 @@ def compare(
     attribute
         Attribute whose leakage is compared. None: the first that all reports suppress.
     utility
-        Attribute whose utility is compared. None: the mean over the attributes that all reports preserve.
+        Attribute whose utility is compared, or a name in `GEOMETRY`. None: the mean over the attributes that all
+        reports preserve. Where there are none, the neighbours that are kept.
     watched
         Whether the mean may be over watched attributes where none is preserved. A note states it.
     leaks
@@ -61,9 +70,12 @@ def compare(
     secret, others = _secret(reports, heads, attribute)
     useful, incomplete = _useful(reports, heads, secret, utility, watched, leaks)
     notes = _limitations(reports, heads, secret, utility is not None)
-    weak = _weak(reports, heads, [*useful, *incomplete])
+    attributes = [a for a in useful if a not in GEOMETRY.values()]
+    weak = _weak(reports, heads, [*attributes, *incomplete])
     notes += weak
-    if watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
+    if not attributes:
+        notes.append(f"The utility is a figure that needs no attribute: {useful[0]}.")
+    elif watched and utility is None and all(found[a].role == "watch" for found in heads for a in useful):
         notes.append(
             "No attribute is preserved: the utility is the mean over watched attributes, which no method uses."
         )
@@ -122,6 +134,8 @@ def _useful(
 ) -> tuple[tuple[str, ...], list[str]]:
     """The attributes that the utility is the mean of, and those whose utility a report lacks."""
     common = [a for a in heads[0] if a != secret and all(a in found for found in heads)]
+    if named in GEOMETRY and named not in common:
+        return (_measured(reports, GEOMETRY[named]),), []
     if named is not None:
         if named == secret:
             raise SordineError(f"--utility {named}: this attribute's leakage is compared; choose another one")
@@ -135,6 +149,8 @@ def _useful(
         leaks = set(decided).union(*(r.decided for _, r in reports))
         observed = [a for a in common if all(found[a].role == "watch" for found in heads)]
         preserved = [a for a in observed if a not in leaks] or observed
+    if not preserved and all(map(geometry, (report for _, report in reports))):
+        return (GEOMETRY["neighbours"],), []
     if not preserved:
         raise SordineError(
             f"no attribute is preserved in all reports; name one with --utility (in all of them: "
@@ -143,6 +159,24 @@ def _useful(
     # A mean over other attributes in each report would compare nothing.
     complete = [a for a in preserved if all(_has_utility(found[a]) for found in heads)]
     return tuple(complete or preserved), [a for a in preserved if complete and a not in complete]
+
+
+def _measured(reports: Sequence[tuple[str, Report]], measure: str) -> str:
+    # The measure, where every report has it.
+    for name, report in reports:
+        if measure not in geometry(report):
+            raise SordineError(f"{name}: this report has no {measure}; audit again with the budget standard")
+    return measure
+
+
+def geometry(report: Report) -> dict[str, tuple[float, float, float]]:
+    """Return the utility that needs no attribute, by its words in `GEOMETRY`: the figure and its interval."""
+    found = report.sections.get("utility") or ()
+    return {
+        GEOMETRY[f.measure]: (f.value, f.low, f.high)
+        for f in found
+        if isinstance(f, UtilityFinding) and f.measure in GEOMETRY and f.k in (0, NEIGHBOURS)
+    }
 
 
 def _has_utility(h: Headline) -> bool:
@@ -224,20 +258,22 @@ def _first(names: Sequence[str], most: int = 3) -> str:
 
 
 def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, useful: Sequence[str]) -> Point:
-    h = heads[secret]
-    known = {a: heads[a] for a in useful if _has_utility(heads[a])}
-    whole = known if len(known) == len(useful) else {}
+    h, shape = heads[secret], geometry(report)
+    named = [heads[a] for a in useful if a in heads and _has_utility(heads[a])]
+    known = {u.attribute: (u.nag, u.low, u.high) for u in named}
+    known |= {a: shape[a] for a in useful if a not in heads and a in shape}
+    whole = list(known.values()) if len(known) == len(useful) else []
     first = report.sheets[0] if report.sheets else None
     return Point(
         name=name,
         leakage=h.nag,
         leakage_low=h.low,
         leakage_high=h.high,
-        utility=_mean([u.nag for u in whole.values()]),
+        utility=_mean([value for value, _, _ in whole]),
         # Means of the ends: as if all erred to the same side, so no narrower than the interval of the mean.
-        utility_low=_mean([u.low for u in whole.values()]),
-        utility_high=_mean([u.high for u in whole.values()]),
-        utilities={a: u.nag for a, u in known.items() if u.nag is not None},
+        utility_low=_mean([low for _, low, _ in whole]),
+        utility_high=_mean([high for _, _, high in whole]),
+        utilities={a: value for a, (value, _, _) in known.items() if value is not None},
         settings=_flat((report.modifier or {}).get("fields") or {}),
         role=h.role,
         before=h.before,
@@ -248,6 +284,7 @@ def _point(name: str, report: Report, heads: dict[str, Headline], secret: str, u
         records=h.records,
         level=report.verdict.level,
         distortion=report.distortion,
+        geometry=shape,
         sheet=None if first is None else replace(first, rows=first.rows[:1], captions=first.captions[:1]),
     )
 

@@ -260,6 +260,8 @@ class Point:
         Level of the report's verdict.
     distortion
         Distances between originals and released records, by name.
+    geometry
+        Utility that needs no attribute, by name: the figure and its 95 % interval. Empty where it was not measured.
     front
         Whether no other report leaks at most as much and is at least as useful, one of them strictly.
     sheet
@@ -284,6 +286,7 @@ class Point:
     records: int
     level: str
     distortion: dict[str, float] = field(default_factory=dict)
+    geometry: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     front: bool = False
     sheet: Sheet | None = None
 

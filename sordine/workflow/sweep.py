@@ -80,7 +80,8 @@ def sweep(
     table
         Records with labels.
     policy
-        Attributes to suppress (at least one), to preserve and to watch (at least one of these two).
+        Attributes to suppress (at least one), to preserve and to watch. Where none is preserved or watched, the utility
+        is the share of nearest neighbours that are kept.
     candidates
         The points: `leakage_limit.candidates` of one or more methods.
     run
@@ -88,7 +89,7 @@ def sweep(
     folder
         Folder for finished points and for what a method pretrains. The same sweep continues from it.
     budget
-        Attacks on single records; persons, repeated queries and linkability are left to `audit`.
+        Attacks on single records; persons, repeated queries, linkability and other risks are left to `audit`.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def sweep(
     table = table.with_split(policy, run.key)
     table.require_labels(policy.suppress, "train")
     table.require_labels(policy.suppress, "test")
-    budget = replace(budget or Budget(), person=(), queries=0, linkage=False, cloud=0)
+    budget = replace(budget or Budget(), person=(), queries=0, linkage=False, risks=False, utility=True, cloud=0)
     work = _Sweep(table, policy, budget, run, folder, [_Point(candidate) for candidate in candidates])
     for i, point in enumerate(work.points):
         work.fit(point, i)
@@ -127,14 +128,10 @@ def sweep(
 
 
 def _checked(table: Table, policy: Policy) -> Policy:
-    """The policy, resolved. Raises SordineError where it names no attribute for one of the two axes."""
+    """The policy, resolved. Raises SordineError where it suppresses no attribute."""
     policy = table.require(policy)
     if not policy.suppress:
         raise SordineError("a sweep plots leakage against utility: name the attributes to suppress with -s")
-    if not (policy.preserve or policy.watch):
-        raise SordineError(
-            "a sweep plots leakage against utility: name an attribute to preserve with -p, or to watch with -w"
-        )
     return policy
 
 
@@ -246,8 +243,8 @@ def _notes(swept: Sequence[Swept], budget: Budget) -> list[str]:
     families, scenarios = ", ".join(swept[0].report.made["families"]), ", ".join(budget.settings)
     notes = [
         f"This is a sweep: each point was attacked by {families} in the scenarios {scenarios}. Classifiers that are "
-        "never retrained and attacks on several records of a person were left out. `sordine audit` of the point you "
-        "choose includes them."
+        "never retrained, attacks on several records of a person and risks beside inference were left out. `sordine "
+        "audit` of the point you choose includes them."
     ]
     hidden: dict[str, list[str]] = {}  # leaks that the figures of the plot do not show
     for point in swept:

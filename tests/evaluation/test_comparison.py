@@ -15,6 +15,7 @@ from sordine.evaluation.comparison import compare
 from sordine.evaluation.page.tradeoff_plot import comparison_page
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import to_json
+from sordine.metrics.utility import UtilityFinding
 from tests.evaluation.test_report import read
 from tests.fixtures.report_example import headline, with_pictures
 
@@ -323,3 +324,49 @@ def test_compare_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     other = replace(made(0.2, 0.7), headlines=())
     b.write_text(to_json(other))
     assert "no attribute is suppressed in all reports" in refused(a, b)
+
+
+# ------------------------------------------------------------------------------------- utility that needs no attribute
+
+
+def measured(report: Report, kept: float) -> Report:
+    """The report with figures of utility that need no attribute."""
+    figures = [
+        ("neighbours", 10, kept),
+        ("neighbours", 20, 0.9),
+        ("recall", 10, 0.8),
+        ("cka", 0, 0.7),
+        ("explained", 0, 0.6),
+    ]
+    found = tuple(UtilityFinding(name, k, v, v - 0.1, v + 0.1, 0.01, 900) for name, k, v in figures)
+    return replace(report, sections={"utility": found})
+
+
+def test_utility_without_attributes_has_columns() -> None:
+    found = compare([("a", measured(made(0.2, 0.7), 0.5)), ("b", made(0.3, 0.8))])
+    by = {p.name: p for c in found.curves for p in c.points}
+    assert by["a"].geometry == {
+        "neighbours kept (k = 10)": pytest.approx((0.5, 0.4, 0.6)),
+        "recall@10": pytest.approx((0.8, 0.7, 0.9)),
+        "linear CKA": pytest.approx((0.7, 0.6, 0.8)),
+        "explained variance": pytest.approx((0.6, 0.5, 0.7)),
+    }
+    assert by["b"].geometry == {}
+    assert by["a"].utility == pytest.approx(0.7)
+    page = comparison_page(found)
+    assert page.count('<th scope="col">linear CKA</th>') == 1
+    assert "70.0 %" in page.replace("\u00a0", " ")
+    assert 'scope="col">linear CKA' not in comparison_page(compare(five()))
+
+
+def test_utility_without_attributes_can_be_the_axis() -> None:
+    reports = [("a", measured(made(0.2, 0.7), 0.5)), ("b", measured(made(0.3, 0.8), 0.6))]
+    found = compare(reports, utility="neighbours")
+    assert found.utility == ("neighbours kept (k = 10)",)
+    by = {p.name: p for c in found.curves for p in c.points}
+    assert (by["b"].utility, by["b"].utility_low) == (pytest.approx(0.6), pytest.approx(0.5))
+    assert "which needs no attribute" in comparison_page(found)
+    alone = [(n, replace(r, headlines=r.headlines[:1], policy={"suppress": ("identity",)})) for n, r in reports]
+    assert compare(alone).utility == ("neighbours kept (k = 10)",)
+    with pytest.raises(SordineError, match="c: this report has no linear CKA"):
+        compare([*reports, ("c", made(0.1, 0.2))], utility="cka")

@@ -158,6 +158,16 @@ def test_without_a_preserved_attribute_the_watched_ones_are_the_utility(tmp_path
         sweep(people(), Policy((), ("word",)), ladder, folder=tmp_path, budget=FAST)
 
 
+def test_without_any_other_attribute_the_neighbours_are_the_utility(tmp_path: Path) -> None:
+    ladder = search.candidates("noise", along=("sigma", (5.0, 0.5)))
+    found, points = sweep(people(200), Policy(("speaker",), (), ()), ladder, folder=tmp_path, budget=FAST)
+    assert found.utility == ("neighbours kept (k = 10)",)
+    weak, strong = found.curves[0].points
+    assert (weak.settings["sigma"], strong.settings["sigma"]) == (0.5, 5.0)
+    assert weak.utility > strong.utility + 0.2
+    assert set(points[0].report.sections) == {"utility"}
+
+
 @pytest.mark.parametrize(("side", "what"), [(True, "train"), (False, "test")])
 def test_a_side_without_a_label_is_refused_before_anything_is_read(tmp_path: Path, side: bool, what: str) -> None:
     table = people(80)

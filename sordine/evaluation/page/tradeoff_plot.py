@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from sordine.evaluation.comparison import settings, short, strip
+from sordine.evaluation.comparison import GEOMETRY, settings, short, strip
 from sordine.evaluation.page.charts import Frame, clipped, end, grid_marks, known_or, reach, span
 from sordine.evaluation.page.page import environment, style
 from sordine.evaluation.report import Comparison, Curve, Point
@@ -49,6 +49,8 @@ def comparison_page(found: Comparison) -> str:
             measure="Leakage" if suppressed else "NAG",
             useful=useful(found),
             several=len(found.utility) > 1,
+            geometric=found.utility[0] in GEOMETRY.values(),
+            geometry=list(dict.fromkeys(name for c in found.curves for p in c.points for name in p.geometry)),
             pictures=any(row["strip"] for curve in curves for row in _rows(curve)),
             reports=sum(len(curve.points) for curve in found.curves),
             style=style(),
