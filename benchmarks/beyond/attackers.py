@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.harness import Store
 from sordine.attacks.output_distribution import drawn_outputs
+from sordine.attacks.partial_knowledge import log_likelihoods, remainder
 from sordine.data.table import Table
 from sordine.keys import Key
 from sordine.methods.fit import fit
@@ -70,34 +71,6 @@ def figure(accuracy: float, before: float, secret: np.ndarray) -> list[float]:
     baseline = float(np.bincount(secret).max() / len(secret))
     low, high = nag_interval(accuracy, before, baseline, len(secret)) or (np.nan, np.nan)
     return [nag(accuracy, before, baseline), low, high]
-
-
-def remainder(use: np.ndarray, known: np.ndarray, secret: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return how much the unknown records of each class must use each output: (classes, outputs).
-
-    Every class uses each output alike over all fitted records. What the known records of a class used too little, the
-    others must use. An attacker names the class with the largest remainder at a released output.
-
-    Parameters
-    ----------
-    use
-        (n, outputs): how much each record uses each output, a distribution or the drawn output itself.
-    known
-        (n,) whether the attacker knows the label.
-    secret
-        (n,) classes. Of the unknown records only the number in each class is used.
-    share
-        (outputs,) the share of each output.
-    """
-    own = secret == np.arange(int(secret.max()) + 1)[:, None]
-    return own.sum(1, keepdims=True) * share - (own & known).astype(float) @ use
-
-
-def log_likelihoods(left: np.ndarray, known: np.ndarray, secret: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return log P(output | class) of the unknown records, from `remainder`, up to a constant: (outputs, classes)."""
-    own = secret == np.arange(len(left))[:, None]
-    left = np.maximum(left, 0.05 * (own & ~known).sum(1, keepdims=True) * share + 1e-9)
-    return np.log(left / left.sum(1, keepdims=True) / (share + 1e-12)).T
 
 
 def known_labels(found: Scene, share: float, modifier: bool) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class Budget:
         Whether to attack by membership, singling out, linking and reconstruction of records, each with a control.
     utility
         Whether to measure utility that needs no attribute: neighbours, similarity and explained variance.
+    known
+        Shares of the fitted records whose classes an attacker knows, each above 0 and below 1. Empty: no such attack.
+    tail
+        Whether to look for classes and persons that are inferred although most are not.
     plants
         Planted leaks of each kind and size, by which the audit measures its power; 0: none, else at least 5.
     name
@@ -79,13 +83,16 @@ class Budget:
     linkage: bool = False
     risks: bool = True
     utility: bool = True
+    known: tuple[float, ...] = (0.5, 0.9)
+    tail: bool = True
     plants: int = 0
     name: Level = "standard"
 
     @classmethod
     def quick(cls) -> Budget:
         """Return two fast attacks on single records: a first look. Chance accuracy here proves little."""
-        return cls(families=attacks_in("quick"), person=(), risks=False, utility=False, name="quick")
+        off = {"risks": False, "utility": False, "tail": False}
+        return cls(families=attacks_in("quick"), person=(), known=(), name="quick", **off)
 
     @classmethod
     def standard(cls) -> Budget:
@@ -125,6 +132,8 @@ class Budget:
                 raise SordineError(f"audit: {option} is {value}; it must be at least {least}")
         if any(k < 0 for k in self.person):
             raise SordineError(f"audit: person has {min(self.person)}; use positive numbers, or 0 for all records")
+        if any(not 0 < share < 1 for share in self.known):
+            raise SordineError(f"audit: known has {self.known}; each share must be above 0 and below 1")
         if self.queries < 0 or self.queries == 1:
             raise SordineError(f"audit: queries is {self.queries}; it must be 0 (off) or at least 2")
         if self.plants != 0 and self.plants < FEWEST_PLANTS:

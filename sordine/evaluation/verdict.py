@@ -31,6 +31,9 @@ class Contribution:
         Leakages (NAG) that cannot be excluded.
     attributes
         Attributes that only the optimal attack infers.
+    gives
+        Leakages (NAG) that were clearly found, each with what they are about, for the title: "`speaker` from 50 records
+        of one person". The release leaks, and does not pass a limit.
     clause
         Clause for the title where the verdict holds or is unclear.
     risks
@@ -46,6 +49,7 @@ class Contribution:
     over: bool = False
     leakage: tuple[float, ...] = ()
     attributes: tuple[str, ...] = ()
+    gives: tuple[tuple[float, str], ...] = ()
     clause: str | None = None
     risks: tuple[str, ...] = ()
 
@@ -76,7 +80,8 @@ def judge_contributions(
     broken
         The release is damaged, so its figures are unreliable.
     leaks
-        A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, is above the limit.
+        A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, or what another attack found
+        (`Contribution.gives`), is above the limit.
     holds
         For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at most the
         limit. The title states the largest of these figures.
@@ -171,6 +176,7 @@ class _Case:
     names: tuple[str, ...]  # suppressed attributes
     unmeasured: tuple[str, ...]  # suppressed attributes without a headline
     optimal: tuple[str, ...]  # attributes that the optimal attack infers
+    gives: tuple[tuple[float, str], ...]  # what further attacks found above the limit, and how much
     limit: float
     largest: float  # leakage that cannot be excluded
     broken: bool
@@ -198,7 +204,8 @@ def _case(
         (h.nag or 0.0) > limit or (h.nag is None and state == "leaks")
         for h, (state, _) in zip(suppressed, states, strict=True)
     ]
-    over = any(above) or any(c.over for c in contributions)
+    gives = tuple(given for c in contributions for given in c.gives)
+    over = bool(any(above) or gives or any(c.over for c in contributions))
     broken = any(c.broken for c in contributions)
     flawed = any(c.leaks and not c.attributes for c in contributions)
     figures = [*(h.not_excluded for h in suppressed), *(v for c in contributions for v in c.leakage)]
@@ -208,6 +215,7 @@ def _case(
         names=tuple(suppress),
         unmeasured=unmeasured,
         optimal=tuple(dict.fromkeys(a for c in contributions for a in c.attributes)),
+        gives=gives,
         limit=limit,
         largest=max(figures, default=0.0),
         broken=broken,
@@ -276,6 +284,9 @@ def _title(case: _Case) -> tuple[Level, str]:
         return "leaks", f"The release still gives away {_worst(case)}"
     if case.optimal:
         return "leaks", f"The release still gives away {_list(case.optimal)} to the optimal attacker"
+    if case.gives:
+        share, what = max(case.gives, key=lambda given: round(given[0], 3))
+        return "leaks", f"The release still gives away {what}: a leakage of {percent(min(share, 1.0))}"
     if not case.names:
         return "unclear", "The policy suppresses no attribute"
     if case.passed is False:

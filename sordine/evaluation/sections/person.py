@@ -18,9 +18,8 @@ from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
-from sordine.evaluation.sections.sample import PASSED, ReleaseSample, Unit
+from sordine.evaluation.sections.sample import ReleaseSample, Unit
 from sordine.evaluation.verdict import Contribution
-from sordine.keys import Key
 from sordine.metrics.information import joint
 from sordine.metrics.nag import wilson
 from sordine.metrics.percent import percent
@@ -29,7 +28,6 @@ from sordine.run import Run
 Knows = Literal["draws", "channel"]
 Scenario = Literal["A", "B"]
 SCENARIOS: tuple[Scenario, ...] = ("A", "B")
-SIMULATED = 4  # releases of its own records that an attacker makes under keys of its own
 ADVICE = "Do not release anything that shows which records belong together."
 ATTACKERS = {"draws": "has the released records only", "channel": "also has the modifier"}
 
@@ -139,10 +137,7 @@ def _knowledge(data: AuditData, sample: ReleaseSample) -> _Knowledge:
         data.note(why)
     if outputs is not None:
         return _Knowledge(outputs=(outputs[0], redrawn(*outputs)))
-    if not sample.draws():
-        return _Knowledge()
-    count = min(SIMULATED, max(1, PASSED // len(sample.before)))
-    return _Knowledge(releases=sample.releases([Key.of_seed(90_000 + r) for r in range(count)]))
+    return _Knowledge(releases=sample.simulated)
 
 
 def _answers(

@@ -16,6 +16,7 @@ from sordine.evaluation.sections.linkability import Linkability
 from sordine.evaluation.sections.linking import Linking
 from sordine.evaluation.sections.membership import Membership
 from sordine.evaluation.sections.optimal import Optimal
+from sordine.evaluation.sections.partial_knowledge import PartialKnowledge
 from sordine.evaluation.sections.person import Persons
 from sordine.evaluation.sections.power import Power
 from sordine.evaluation.sections.pretrained import Pretrained
@@ -43,6 +44,7 @@ SECTIONS: Registry[Section] = Registry(
         "power": Power,
         "guarantees": Guarantees,
         "person": Persons,
+        "partial_knowledge": PartialKnowledge,
         "queries": Queries,
         "singling_out": SinglingOut,
         "linking": Linking,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +22,7 @@ Unit = tuple[str, np.ndarray, tuple[str, ...]]  # name, codes (n,) with -1 for u
 
 MOST = 5000  # records on each side of the split, chosen by id
 PASSED = 40_000  # records sent through the modifier for one question, at most
+SIMULATED = 4  # releases of its own records that an attacker makes under keys of its own
 # Attributes that say which person a record belongs to.
 PERSONS = ("person", "speaker", "subject", "identity", "participant", "patient", "user")
 
@@ -84,6 +86,14 @@ class ReleaseSample:
         """Return releases of these records (len(keys), n, *shape), one for each key."""
         assert self.modifier is not None
         return released_under(self.modifier, self.before, keys)
+
+    @cached_property
+    def simulated(self) -> np.ndarray | None:
+        """Further releases of these records under keys of an attacker: (keys, n, *shape); None without randomness."""
+        if not self.draws():
+            return None
+        count = min(SIMULATED, max(1, PASSED // len(self.before)))
+        return self.releases([Key.of_seed(90_000 + r) for r in range(count)])
 
     def outputs(self) -> tuple[tuple[np.ndarray, np.ndarray] | None, str | None]:
         """Return P(output | x) (n, outputs) with the output of each record (n,), and why it is missing where it is.
