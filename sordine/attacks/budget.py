@@ -91,8 +91,8 @@ class Budget:
     @classmethod
     def quick(cls) -> Budget:
         """Return two fast attacks on single records: a first look. Chance accuracy here proves little."""
-        off = {"risks": False, "utility": False, "tail": False}
-        return cls(families=attacks_in("quick"), person=(), known=(), name="quick", **off)
+        families = attacks_in("quick")
+        return cls(families, person=(), risks=False, utility=False, known=(), tail=False, name="quick")
 
     @classmethod
     def standard(cls) -> Budget:

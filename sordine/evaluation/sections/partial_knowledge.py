@@ -13,7 +13,7 @@ from sordine.attacks.persons import Units
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import FEWEST, AttackData
 from sordine.evaluation.report import Report
-from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
 from sordine.evaluation.sections.person import many
 from sordine.evaluation.sections.sample import MOST, ReleaseSample, person_of
 from sordine.evaluation.verdict import Contribution
@@ -91,6 +91,8 @@ class PartialKnowledge(Section):
     title = "An attacker that knows a part of the classes"
     menu = "Known classes"
     finding = tuple[PartialKnowledgeFinding, ...]
+    risk = "inference"
+    how_to_test = "Use the budget `standard`, with at least 40 fitted records in the release."
 
     def run(self, data: AuditData) -> tuple[PartialKnowledgeFinding, ...]:
         """Return a finding for each suppressed attribute, share, attacker and number of pooled records."""
@@ -107,6 +109,18 @@ class PartialKnowledge(Section):
         """Return one sentence for each attribute: its worst case, from single records and from pooled ones."""
         names = dict.fromkeys(f.attribute for f in found)
         return [s for name in names for s in _sentences([f for f in found if f.attribute == name])]
+
+    def attackers(self, found: tuple[PartialKnowledgeFinding, ...] | None, report: Report) -> list[AssumedAttacker]:
+        """Return a row for the attacker without the modifier, and one for the attacker with it."""
+        found = found or ()
+        knows = {f.knows for f in found}
+        shares = _listed(list(dict.fromkeys(f.known for f in found)) or [0.5, 0.9])
+        classes = f"The true classes of {shares} of the fitted records"
+        how = f"{self.how_to_test} Give the modifier with `--modifier`."
+        return [
+            AssumedAttacker(f"{classes}, by which it infers the others", "outputs" in knows, self.how_to_test),
+            AssumedAttacker(f"{classes}, and the modifier", "modifier" in knows, how),
+        ]
 
     def contribution(self, found: tuple[PartialKnowledgeFinding, ...], data: AuditData) -> Contribution | None:
         """Return the leakage that was found or cannot be excluded, and the worst case in words."""
