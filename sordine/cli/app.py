@@ -8,7 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from sordine.cli import audit, compare, demo, extract, fit, inspect, obscure, protect, release, run, sweep, transform
+from sordine.cli import (
+    audit,
+    compare,
+    demo,
+    extract,
+    fit,
+    inspect,
+    obscure,
+    protect,
+    release,
+    report,
+    run,
+    sweep,
+    transform,
+)
 from sordine.cli.exit_codes import guarded
 
 app = typer.Typer(
@@ -52,6 +66,7 @@ _add(extract.extract, extract.EXAMPLES)
 _add(fit.fit, fit.EXAMPLES)
 _add(transform.transform, transform.EXAMPLES)
 _add(audit.audit, audit.EXAMPLES)
+_add(report.report, report.EXAMPLES)
 _add(release.release, release.EXAMPLES)
 _add(sweep.sweep, sweep.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)

@@ -25,6 +25,7 @@ from sordine.cli.options import (
     Layout,
     LayoutOptions,
     Names,
+    Pdf,
     Preserve,
     SkipBad,
     Suppress,
@@ -72,6 +73,7 @@ class AuditOptions(Common):
         Path | None, typer.Option("-o", "--output", metavar="REPORT.html", help="The report as a page.")
     ] = None
     json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report as JSON.")] = None
+    pdf: Pdf = None
     max_leakage: Annotated[
         float | None,
         typer.Option(
@@ -173,9 +175,9 @@ def audit(given: AuditOptions) -> int:
         policy, pair = _inputs(given, modifier, run)
         options = replace(options, source={"command": _command(given, policy, options.budget, pair)})
         report = pipeline.audit(pair, policy, options, run, modifier=modifier, key=key)
-        write_report(report, given.html, given.json, force=given.force)
+        write_report(report, given.html, given.json, pdf=given.pdf, force=given.force)
         console.verdict(report)
-        for path in (given.html, given.json):
+        for path in (given.html, given.json, given.pdf):
             if path is not None:
                 console.say(f"{path}: the report")
         return FOUND if report.passed is False else DONE
@@ -186,13 +188,14 @@ def _check(given: AuditOptions) -> None:
     for option, value in (("--identity", given.identity), ("--verification", given.verification)):
         if value is not None and not given.reconstruct:
             raise SordineError(f"{option} needs --reconstruct; add it")
-    paths.check_distinct({"--json": given.json, "-o": given.html})
+    paths.check_distinct({"--json": given.json, "-o": given.html, "--pdf": given.pdf})
+    paths.check_pdf(given.pdf)
     if given.more is not None:
         if given.modifier is None:
             raise SordineError("--more needs --modifier: the attacker's records are sent through the modifier")
         paths.check_table(given.more)
     inputs = (given.table, given.transformed, given.modifier, given.key, given.media, given.media_after, given.more)
-    for path in (given.html, given.json):
+    for path in (given.html, given.json, given.pdf):
         if path is not None:
             paths.check_output(path, given.force, *inputs)
     if given.extractor is None:
@@ -327,7 +330,8 @@ def _command(given: AuditOptions, policy: Policy, budget: Budget, pair: AuditInp
     extra += ["--reconstruct"] if given.reconstruct else []
     extra += [] if given.identity is None else ["--identity", given.identity]
     extra += [] if given.device == "cpu" else ["--device", given.device]
-    for option, file in (("--verification", given.verification), ("-o", given.html), ("--json", given.json)):
+    files = {"--verification": given.verification, "-o": given.html, "--pdf": given.pdf, "--json": given.json}
+    for option, file in files.items():
         extra += [] if file is None else [option, file.name]
     modifier = None if given.modifier is None else given.modifier.name
     return command_line((given.table.name, given.transformed.name), policy, modifier, budget, extra)

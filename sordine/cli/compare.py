@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sordine.cli import paths
-from sordine.cli.options import Common, Force
+from sordine.cli.options import Common, Force, Pdf
 from sordine.cli.signature import takes
 from sordine.errors import SordineError
 
@@ -30,6 +30,7 @@ class CompareOptions(Common):
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write.")] = (
         None
     )
+    pdf: Pdf = None
     attribute: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +57,7 @@ def compare(given: CompareOptions) -> None:
     _check(given)
     from sordine.data.files import atomic
     from sordine.evaluation.comparison import compare as compare_reports
+    from sordine.evaluation.page.pdf import to_pdf
     from sordine.evaluation.page.tradeoff_plot import comparison_page
     from sordine.evaluation.report_json import read_report
 
@@ -66,15 +68,20 @@ def compare(given: CompareOptions) -> None:
             console.log(note.replace("`", "'"))
         for line in comparison_lines(found):
             console.say(line)
-        if given.output is not None:
-            with atomic(given.output, force=given.force) as temporary:
-                temporary.write_text(comparison_page(found), encoding="utf-8")
-            console.say(f"{given.output}: the comparison")
+        page = comparison_page(found)
+        for path, make in ((given.output, str.encode), (given.pdf, to_pdf)):
+            if path is not None:
+                with atomic(path, force=given.force) as temporary:
+                    temporary.write_bytes(make(page))
+                console.say(f"{path}: the comparison")
 
 
 def _check(given: CompareOptions) -> None:
-    if given.output is not None:
-        paths.check_output(given.output, given.force, *given.reports)
+    paths.check_pdf(given.pdf)
+    paths.check_distinct({"-o": given.output, "--pdf": given.pdf})
+    for path in (given.output, given.pdf):
+        if path is not None:
+            paths.check_output(path, given.force, *given.reports)
     if len(given.reports) < 2:
         raise SordineError("a comparison needs two reports or more")
     for i, path in enumerate(given.reports):

@@ -82,6 +82,10 @@ Workers = Annotated[
     int, typer.Option("--workers", metavar="N", min=1, help="Number of threads. It does not change the result.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda or cuda:N.")]
+Pdf = Annotated[
+    Path | None,
+    typer.Option("--pdf", metavar="FILE.pdf", help="The page as PDF (needs pip install 'sordine[pdf]')."),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of training.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")]
 Layout = Annotated[

@@ -54,6 +54,14 @@ def check_output(output: Path, force: bool, *inputs: Path | None, directory: boo
     check_writable(output.absolute().parent)
 
 
+def check_pdf(output: Path | None) -> None:
+    """Check that a PDF can be made, where one is wanted. Raises SordineError where WeasyPrint is missing."""
+    if output is not None:
+        from sordine.evaluation.page.pdf import check_pdf as check
+
+        check()
+
+
 def check_distinct(outputs: Mapping[str, Path | None]) -> None:
     """Check that no two outputs are the same path and none lies in another. `outputs`: what names each -> its path."""
     places = {option: path for option, path in outputs.items() if path is not None}

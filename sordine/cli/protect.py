@@ -96,6 +96,9 @@ class ProtectCommandOptions(Common):
             "--max-records", metavar="N", min=20, help="Attack at most this many records of the fit, and of the others."
         ),
     ] = MAX_RECORDS
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Also write the report as PDF (needs pip install 'sordine[pdf]').")
+    ] = False
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="The key file. [default: one is made in DIR]")
     ] = None
@@ -144,6 +147,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         max_leakage=given.max_leakage,
         budget=parsing.budget(given.budget).name,
         max_records=given.max_records,
+        pdf=given.pdf,
     )
 
 
@@ -157,14 +161,14 @@ def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None)
     key, max_leakage
         As the command got them.
     """
-    from sordine.workflow.job_runner import JOB, MODIFIER, PAGE
+    from sordine.workflow.job_runner import JOB, MODIFIER
     from sordine.workflow.key_files import beside
 
     lines = []
     if outcome.report is not None:
         verdict = outcome.report.verdict
         lines += [verdict.title, *(f"  {sentence}" for sentence in verdict.sentences)][:VERDICT_LINES]
-        lines.append(f"{outcome.out / PAGE}: the report")
+        lines += [f"{path}: the report" for path in outcome.pages]
     if outcome.released is not None:
         lines.append(f"{outcome.released}: the release; only this folder may be shared")
     else:

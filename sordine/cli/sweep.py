@@ -26,6 +26,7 @@ from sordine.cli.options import (
     Force,
     MethodOptions,
     Names,
+    Pdf,
     Preserve,
     Seed,
     Source,
@@ -73,6 +74,7 @@ class SweepOptions(Common):
     points: Annotated[int, typer.Option("--points", metavar="N", min=1, help="Points of each method, at most.")] = 10
     options: MethodOptions = None
     json: Annotated[Path | None, typer.Option("--json", metavar="SWEEP.json", help="The figures to write.")] = None
+    pdf: Pdf = None
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Write every point's modifier and report here.")
     ] = None
@@ -112,7 +114,7 @@ def sweep(given: SweepOptions) -> None:
         found = _sweep(given, policy, candidates, console)
         for line in curve_lines(found):
             console.say(line)
-        for path, what in ((given.output, "the sweep"), (given.json, "its figures"), (given.keep, "its modifiers")):
+        for path, what in _results(given):
             if path is not None:
                 console.say(f"{path}: {what}")
         if found.failed:
@@ -122,10 +124,16 @@ def sweep(given: SweepOptions) -> None:
         raise SordineError(f"{len(found.failed)} of {len(candidates)} points are missing on {given.output}: {reasons}")
 
 
+def _results(given: SweepOptions) -> tuple[tuple[Path | None, str], ...]:
+    pages = (given.output, "the sweep"), (given.pdf, "the sweep"), (given.json, "its figures")
+    return (*pages, (given.keep, "its modifiers"))
+
+
 def _check_paths(given: SweepOptions) -> None:
     from sordine.workflow.key_files import beside
 
-    places = {"-o": given.output, "--json": given.json, "--keep": given.keep, "--key": given.key}
+    paths.check_pdf(given.pdf)
+    places = {"-o": given.output, "--json": given.json, "--pdf": given.pdf, "--keep": given.keep, "--key": given.key}
     places["the folder for the sweep's work"] = given.work
     if given.key is None:
         places["the sweep's key"] = beside(given.output.with_suffix(""))
@@ -133,11 +141,11 @@ def _check_paths(given: SweepOptions) -> None:
 
 
 def _check_outputs(given: SweepOptions) -> None:
-    for path in (given.output, given.json):
+    for path in (given.output, given.json, given.pdf):
         if path is not None:
             paths.check_output(path, given.force, given.table, given.key)
     if given.keep is not None:
-        inputs = (given.table, given.key, given.output, given.json)
+        inputs = (given.table, given.key, given.output, given.json, given.pdf)
         paths.check_output(given.keep, False, *inputs, directory=True)
     paths.check_table(given.table)
 
@@ -189,14 +197,17 @@ def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Candidate],
 
 def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> None:
     from sordine.data.files import atomic
+    from sordine.evaluation.page.pdf import to_pdf
     from sordine.evaluation.page.tradeoff_plot import comparison_page
 
     if given.keep is not None:
         _keep(given.keep, made)
-    for path, text in ((given.output, comparison_page(found)), (given.json, to_json(found, made))):
+    page = comparison_page(found)
+    texts = (given.output, lambda: page.encode()), (given.json, lambda: to_json(found, made).encode())
+    for path, make in (*texts, (given.pdf, lambda: to_pdf(page))):
         if path is not None:
             with atomic(path, force=given.force) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_bytes(make())
 
 
 def curve_lines(found: Comparison) -> list[str]:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from sordine.data.files import atomic, refuse_existing
 from sordine.errors import SordineError
 from sordine.evaluation.page.page import to_html
+from sordine.evaluation.page.pdf import to_pdf
 from sordine.evaluation.report import SCHEMA, Report
 from sordine.evaluation.sections.registry import SECTIONS
 
@@ -81,21 +83,31 @@ def _section(name: str, found: Any) -> Any:
 
 
 def write_report(
-    report: Report, html: str | Path | None = None, json: str | Path | None = None, *, force: bool = False
+    report: Report,
+    html: str | Path | None = None,
+    json: str | Path | None = None,
+    *,
+    pdf: str | Path | None = None,
+    force: bool = False,
 ) -> None:
-    """Write the page, the JSON file or both. If one fails, neither is written.
+    """Write the page, the JSON file and the PDF, where a path is given. If one fails, none is written.
 
     Raises
     ------
     SordineError
-        If a file exists and `force` is False, or cannot be written.
+        If a file exists and `force` is False, or cannot be written; and for a PDF, if WeasyPrint is missing.
     """
-    wanted = [(Path(path), make) for path, make in ((html, to_html), (json, to_json)) if path is not None]
+    makers: tuple[tuple[str | Path | None, Callable[[Report], bytes]], ...] = (
+        (html, lambda r: to_html(r).encode()),
+        (json, lambda r: to_json(r).encode()),
+        (pdf, lambda r: to_pdf(to_html(r))),
+    )
+    wanted = [(Path(path), make) for path, make in makers if path is not None]
     for path, _ in wanted:
         refuse_existing(path, force)
     with contextlib.ExitStack() as stack:
         for path, make in wanted:
-            stack.enter_context(atomic(path, force=force)).write_text(make(report), encoding="utf-8")
+            stack.enter_context(atomic(path, force=force)).write_bytes(make(report))
 
 
 def read_report(path: str | Path) -> Report:

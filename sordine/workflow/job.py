@@ -88,6 +88,8 @@ class AuditPart(_Part):
     """Largest leakage. Where more is found the job fails (exit code 1) and nothing is released."""
     originals: bool = True
     """Whether the report may show original records."""
+    pdf: bool = False
+    """Whether to write the report as PDF too (report.pdf; needs WeasyPrint)."""
     pretrained: bool = True
     """Whether to test classifiers of the originals that are never retrained. Their failure is not privacy."""
 

@@ -14,6 +14,7 @@ from sordine.data.files import atomic, check_writable
 from sordine.data.layouts.registry import check_layout, open_media
 from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
+from sordine.evaluation.page.pdf import check_pdf
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import read_report, write_report
 from sordine.features.choice import is_media, is_motion, suited_extractor
@@ -61,6 +62,7 @@ OUTPUTS = {
     "audit": (PAGE, REPORT),
     "release": (RELEASE, links_beside(RELEASE).name),
 }
+PDF = "report.pdf"  # the same page, where the job asks for it
 JOB = "job.yaml"  # the job that `protect` writes beside its results
 
 
@@ -90,9 +92,15 @@ class Outcome:
         """Whether the audit found more than the job allows."""
         return self.withheld or (self.report is not None and self.report.passed is False)
 
+    @property
+    def pages(self) -> list[Path]:
+        """The report's page, and its PDF where it was made."""
+        found = [self.out / name for name in (PAGE, PDF)] if self.report is not None else []
+        return [path for path in found if path.name == PAGE or path.exists()]
+
     def places(self) -> list[str]:
         """Return one line for each result: its path, and what it is."""
-        lines = [f"{self.out / PAGE}: the report"] if self.report is not None else []
+        lines = [f"{path}: the report" for path in self.pages]
         if self.withheld:
             lines.append(
                 "Nothing was released because of the findings of the audit. despite_findings: true releases it."
@@ -240,6 +248,7 @@ class Pipeline:
         job, part = self.job, self.job.audit
         if not isinstance(part, AuditPart):
             self.stages.forget("audit")
+            (self.out / PDF).unlink(missing_ok=True)
             return None
         policy = job.policy_of()
         inputs = {
@@ -248,7 +257,7 @@ class Pipeline:
             "transformed": self.stages.hashes[TRANSFORMED],
             "modifier": self.stages.hashes[MODIFIER],
             "policy": asdict(policy),
-            "audit": part.model_dump(exclude={"more"}),
+            "audit": part.model_dump(exclude={"more", "pdf"}),
             "more": None if part.more is None else address(part.more),
             "media": job.media,
             "versions": versions(),
@@ -278,8 +287,18 @@ class Pipeline:
             report = pipeline.audit(pair, policy, options, self.run, modifier=load(self.out / MODIFIER), key=self.key)
             write_report(report, self.out / PAGE, self.out / REPORT, force=True)
 
-        self.stages.do("audit", inputs, work)
-        return read_report(self.out / REPORT)
+        fresh = self.stages.do("audit", inputs, work)
+        report = read_report(self.out / REPORT)
+        self._write_pdf(report, fresh)
+        return report
+
+    def _write_pdf(self, report: Report, fresh: bool) -> None:
+        """Write the PDF where the job asks for it. fresh: the audit was made now, so an earlier PDF is removed."""
+        wanted = isinstance(self.job.audit, AuditPart) and self.job.audit.pdf
+        if fresh:
+            (self.out / PDF).unlink(missing_ok=True)
+        if wanted and not (self.out / PDF).exists():
+            write_report(report, pdf=self.out / PDF)
 
     def withheld(self, report: Report | None) -> bool:
         """Whether the audit's findings prevent the release that the job requests."""
@@ -436,6 +455,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
             budget=options.budget,  # type: ignore[arg-type]
             max_leakage=options.max_leakage,
             max_records=options.max_records,
+            pdf=options.pdf,
         ),
         out=Path(),
     )
@@ -466,6 +486,8 @@ def _check(job: Job, out: Path) -> None:
     check_device(job.device)
     _check_release(job, method)
     if isinstance(job.audit, AuditPart):
+        if job.audit.pdf:
+            check_pdf()
         budget = budget_of(job.audit)
         if job.audit.person is not None and not budget.person:
             raise SordineError(
@@ -508,6 +530,6 @@ def _check_release(job: Job, method: str) -> None:
 def budget_of(part: AuditPart) -> Budget:
     """Return the budget of a job's audit: what the job sets, and the budget's own values for the rest."""
     changes: dict[str, Any] = part.model_dump(
-        exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained"}
+        exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained", "pdf"}
     )
     return Budget.named(part.budget, **{name: value for name, value in changes.items() if value not in ((), None)})

@@ -33,6 +33,8 @@ class ProtectOptions:
         Budget of the audit: quick, standard or paranoid.
     max_records
         Most records of the fit, and most others, that the attacks use; sampled by keyed id where there are more.
+    pdf
+        Whether the report is written as PDF too.
     """
 
     extractor: str | None = None
@@ -47,3 +49,4 @@ class ProtectOptions:
     max_leakage: float | None = None
     budget: str = "standard"
     max_records: int = MAX_RECORDS
+    pdf: bool = False

@@ -29,8 +29,6 @@ LEVELS = {
 }
 ALONE = "Holds for single records"
 SHOWN_CLASSES = 12
-CONTENT = "SHA-256 of ids, records, classes and split; any file with the same content has it"
-FILE = "SHA-256 of the file"
 # Fields of `made` that the page shows as provenance.
 PROVENANCE = ("provenance", "original_sha256", "released_sha256", "versions", "job")
 
@@ -110,23 +108,23 @@ def _officer(report: Report) -> dict[str, Any]:
     }
 
 
-def provenance_rows(report: Report) -> list[tuple[str, str, str]]:
-    """Return what identifies an audit's inputs: the thing, its value, and how to check it."""
+def provenance_rows(report: Report) -> list[tuple[str, str, bool]]:
+    """Return what identifies an audit's inputs: the thing, its value, and whether that is a digest."""
     made = report.made
     found = made.get("provenance") or {}
     weights = (report.modifier or {}).get("weights")
     files = found.get("modifier") or ({"modifier.safetensors": weights} if weights else {})
     rows = [
-        ("Date and time (UTC)", found.get("date", "").replace("T", " ").rstrip("Z"), ""),
-        ("Originals: content", found.get("original"), CONTENT),
-        ("Originals: file", made.get("original_sha256"), FILE),
-        ("Released records: content", found.get("released"), CONTENT),
-        ("Released records: file", made.get("released_sha256"), FILE),
-        *((f"Modifier: {name}", digest, FILE) for name, digest in files.items()),
-        ("Versions", ", ".join(f"{k} {v}" for k, v in (made.get("versions") or {}).items()), ""),
-        ("System", found.get("system"), ""),
+        ("Date and time (UTC)", found.get("date", "").replace("T", " ").rstrip("Z"), False),
+        ("Originals: content", found.get("original"), True),
+        ("Originals: file", made.get("original_sha256"), True),
+        ("Released records: content", found.get("released"), True),
+        ("Released records: file", made.get("released_sha256"), True),
+        *((f"Modifier: {name}", digest, True) for name, digest in files.items()),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in (made.get("versions") or {}).items()), False),
+        ("System", found.get("system"), False),
     ]
-    return [(name, str(value), how) for name, value, how in rows if value]
+    return [(name, str(value), is_digest) for name, value, is_digest in rows if value]
 
 
 def _part(section: Section, report: Report) -> dict[str, Any] | None:
