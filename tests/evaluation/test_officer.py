@@ -166,7 +166,8 @@ def test_figures_are_those_of_the_json() -> None:
 
 def test_what_did_not_run_is_not_tested() -> None:
     found = officer(bare())
-    assert found.risks["linkability"].count("Not tested") == 2
+    wanted = sum(s.risk == "linkability" for s in sections())
+    assert found.risks["linkability"].count("Not tested") == wanted >= 2
     assert found.links["linkability"] == []
     assert "--budget paranoid" in found.risks["linkability"]
     assert all("Not tested" in text for text in found.risks.values())
