@@ -55,6 +55,7 @@ def add_auxiliary_data(
     if not any(name in more.y for name in names):
         raise SordineError(f"{more.source}: none of the attributes is a column; add one of: {', '.join(names)}")
     _require_others(before, more)
+    more = more.with_classes_of(before)
     count = len(more)
     if count > most:
         more = more.take(sample(Key.of_seed(0), "audit more", more.ids, most))

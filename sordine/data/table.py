@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from sordine.data.continuous import QuantileClasses, check_values, quantile_classes, require_variation
 from sordine.data.splits import keyed_ranks, stratified_parts, whole_groups
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
@@ -88,6 +89,11 @@ class Table:
         Columns of an audited release that were left out: (n,) numbers or strings.
     rows_of
         Where the ids are row numbers, a digest of the table that they count (`rows_digest`); "" where ids were given.
+    targets
+        Continuous attributes: name -> (n,) float32, or (n, k) of an embedding, NaN where unlabelled. `y` and `classes`
+        hold their quantile classes under the same name (`with_continuous`).
+    quantiles
+        The quantile classes of each continuous attribute; those of the whole table, also in a part of it.
     """
 
     x: Any
@@ -101,6 +107,8 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     rows_of: str = ""
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+    quantiles: dict[str, QuantileClasses] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -187,7 +195,12 @@ class Table:
 
     @classmethod
     def from_pandas(
-        cls, frame: pd.DataFrame, features: Sequence[str] | None = None, *, source: str = "data frame"
+        cls,
+        frame: pd.DataFrame,
+        features: Sequence[str] | None = None,
+        *,
+        continuous: Sequence[str] = (),
+        source: str = "data frame",
     ) -> Table:
         """Return a table made of a pandas DataFrame.
 
@@ -199,6 +212,8 @@ class Table:
             One row a record.
         features
             Numeric columns that make x; by default every column of floats.
+        continuous
+            Numeric columns that are continuous attributes; they are no features.
         source
             Where the frame came from, for messages.
 
@@ -208,14 +223,14 @@ class Table:
             Where a named column is missing or not numeric, no column is numeric, or a record is wrong.
         """
         if features is None:
-            features = [str(c) for c in frame.columns if frame[c].dtype.kind == "f"]
-        missing = [c for c in features if c not in frame.columns]
+            features = [str(c) for c in frame.columns if frame[c].dtype.kind == "f" and c not in continuous]
+        missing = [c for c in (*features, *continuous) if c not in frame.columns]
         if missing:
             raise SordineError(f"{source}: no column {missing[0]!r}; {nearest(missing[0], map(str, frame.columns))}")
         if not len(features):
             raise SordineError(f"{source}: no column of floats; name the feature columns with features=")
         special = {name: frame[name].tolist() if name in frame.columns else None for name in ("id", "split", "group")}
-        rest = [c for c in frame.columns if c not in {*features, "id", "split", "group"}]
+        rest = [c for c in frame.columns if c not in {*features, *continuous, "id", "split", "group"}]
         attributes = {
             str(c): frame[c].tolist() for c in rest if frame[c].dtype.kind != "f" and frame[c].nunique() <= MAX_CLASSES
         }
@@ -231,6 +246,7 @@ class Table:
             group=special["group"],
             source=source,
         )
+        table = table.with_continuous({c: frame[c].to_numpy(np.float64) for c in continuous})
         table = replace(table, features=tuple(map(str, features)))
         return replace(table, rows_of=table.rows_of and rows_digest(blocks_of(table.x), table.features))
 
@@ -271,6 +287,7 @@ class Table:
             x=x,
             y={name: codes[rows] for name, codes in self.y.items()},
             extra={name: values[rows] for name, values in self.extra.items()},
+            targets={name: values[rows] for name, values in self.targets.items()},
             ids=self.ids[rows],
             split=None if self.split is None else self.split[rows],
             group=None if self.group is None else self.group[rows],
@@ -333,6 +350,41 @@ class Table:
         """Return the same records with another x."""
         return replace(self, x=x)
 
+    def with_continuous(self, targets: Mapping[str, np.ndarray], *, check: bool = True) -> Table:
+        """Return this table with continuous attributes, and their quantile classes as attributes of the same names.
+
+        Parameters
+        ----------
+        targets
+            Name -> (n,) numbers, or (n, k) vectors; NaN means unlabelled.
+        check
+            False accepts infinity, which counts as unlabelled; `require` reports it.
+
+        Raises
+        ------
+        SordineError
+            Where the number of values is not that of the records, or a value is infinite.
+        """
+        found, made = dict(self.targets), dict(self.quantiles)
+        for name, values in targets.items():
+            where = f"{self.source}: column {name!r}"
+            if len(values) != len(self):
+                raise SordineError(f"{where} has {len(values)} values for {len(self)} records")
+            found[name] = check_values(values, where) if check else np.asarray(values, np.float32)
+            made[name] = quantile_classes(found[name])
+        return replace(self, targets=found)._binned(made)
+
+    def with_classes_of(self, other: Table) -> Table:
+        """Return this table with continuous attributes in the quantile classes of another table."""
+        shapes = {name: values.shape[1:] for name, values in other.targets.items()}
+        same = [name for name, values in self.targets.items() if shapes.get(name) == values.shape[1:]]
+        return self._binned({**self.quantiles, **{name: other.quantiles[name] for name in same}})
+
+    def _binned(self, quantiles: dict[str, QuantileClasses]) -> Table:
+        y = {**self.y, **{name: quantiles[name].codes(values) for name, values in self.targets.items()}}
+        classes = {**self.classes, **{name: quantiles[name].names for name in self.targets}}
+        return replace(self, y=y, classes=classes, quantiles=quantiles)
+
     def with_split(self, policy: Policy, key: Key) -> Table:
         """Return this table with its split decided.
 
@@ -378,6 +430,8 @@ class Table:
                 raise SordineError(f"{self.source}: {name!r} cannot be an attribute: {why[0]}")
         resolved = policy.resolve(self.attributes)
         for name in (*resolved.suppress, *resolved.preserve):
+            if name in self.targets:
+                require_variation(self.targets[name], f"{self.source}: attribute {name!r}")
             self._require_classes(name)
         return resolved
 

@@ -325,14 +325,15 @@ def read_table(
 
     x is in memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
     stay uint8; everything else becomes float32. `id`, `split` and `group` are used where present. Every other string,
-    boolean or integer column of at most 100 classes is an attribute. What is left out is in the notes of the table.
+    boolean or integer column of at most 100 classes is an attribute. A column of decimal numbers, or of lists of them,
+    is a continuous attribute where it is named. What is left out is in the notes of the table.
 
     Parameters
     ----------
     path, features
         The file, and the names of the columns that make x; see `TableFile`.
     named
-        Attributes that may have more than 100 classes.
+        Attributes that may have more than 100 classes, or be continuous.
     like
         A table whose order of feature columns is used, where it has the same ones.
     check
@@ -356,7 +357,8 @@ def read_table(
     if check:
         check_ids(ids, source)
     x = _read_x(file, ids, check)
-    attributes, notes, extra = _read_attributes(others, named, keep_all=not check)
+    targets = _read_targets(others, named)
+    attributes, notes, extra = _read_attributes(others.drop_columns(list(targets)), named, keep_all=not check)
     split = others["split"].to_pylist() if "split" in file.other else None
     if not check and set(map(str, split or ())) != {"train", "test"}:
         split = None
@@ -369,6 +371,7 @@ def read_table(
         source=source,
         check=False,
     )
+    table = table.with_continuous(targets, check=check)
     notes += read_note(path, EXTRACT).get("say", ())
     rows_of = file.rows_of(x)
     return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=rows_of)
@@ -435,6 +438,30 @@ def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
         start += len(part)
 
 
+def _read_targets(columns: pa.Table, named: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the continuous attributes by name: (n,) or (n, k) float64, NaN where a value is missing."""
+    found = {}
+    for name in columns.schema.names:
+        column = columns[name].combine_chunks()
+        if name not in named or name in RESERVED:
+            continue
+        if pa.types.is_floating(column.type):
+            found[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        elif is_list(column.type) and pa.types.is_floating(column.type.value_type):
+            found[name] = _vectors(column, name)
+    return found
+
+
+def _vectors(column: pa.Array, name: str) -> np.ndarray:
+    """Return a column of lists as (n, k) float64; a missing list is a row of NaN."""
+    rows = column.to_pylist()
+    lengths = {len(row) for row in rows if row is not None}
+    if len(lengths) > 1:
+        raise SordineError(f"column {name!r} has lists of different lengths; a continuous attribute needs one length")
+    size = max(lengths, default=1)
+    return np.array([[np.nan] * size if row is None else [np.nan if v is None else v for v in row] for row in rows])
+
+
 def _read_attributes(
     columns: pa.Table, named: Sequence[str], keep_all: bool
 ) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
@@ -448,7 +475,10 @@ def _read_attributes(
             column = column.cast(column.type.value_type)
         kind = column.type
         if pa.types.is_floating(kind):
-            notes.append(f"column {name!r} is left out: its values are decimal numbers, not classes")
+            notes.append(
+                f"column {name!r} is left out: its values are decimal numbers, not classes; name it in the policy to use "
+                "it as a continuous attribute"
+            )
             if keep_all:
                 extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif not any(is_a(kind) for is_a in LABELS):
@@ -526,13 +556,19 @@ def _gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
-    """Write a table as one Parquet file: id, split, group, the attributes as strings, and x; see `Table.write`."""
+    """Write a table as one Parquet file: id, split, group, the attributes, and x; see `Table.write`.
+
+    Attributes are strings, continuous ones float32 or lists of float32.
+    """
     columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
     if table.split is not None:
         columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
     if table.group is not None:
         columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1: no group
     for name, codes in table.y.items():
+        if name in table.targets:
+            columns[name] = _target_array(table.targets[name])
+            continue
         names = table.classes[name]
         columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
     x_type = feature_type(table.shape, table.x.dtype)
@@ -546,6 +582,13 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
             yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
 
     write_blocks(path, schema, blocks(), force=force)
+
+
+def _target_array(values: np.ndarray) -> pa.Array:
+    """Return a continuous attribute as an Arrow array: missing where it is unlabelled."""
+    if values.ndim == 1:
+        return pa.array(values, pa.float32(), mask=np.isnan(values))
+    return pa.array([None if np.isnan(v).any() else v.tolist() for v in values], pa.list_(pa.float32()))
 
 
 def rows_note(rows_of: str) -> dict[str, str]:

@@ -64,6 +64,9 @@ class Method:
         Whether `fit` takes `pool`, another table (released in place of the owner's records, or public pictures).
     accepts_views
         Whether `fit` takes `raw_views`, a function of a table that returns pairs of augmented views of its raw media.
+    takes_continuous
+        Whether `fit` uses the numbers of continuous attributes (`Table.targets`), or no labels at all. Other methods
+        use their quantile classes, and the card notes that.
     releases
         What a release can be: `vectors` (of records that are vectors), `pictures` (of records that are pictures),
         `copies` (every released record is a record of some table, so that the media files of these can be released).
@@ -85,6 +88,7 @@ class Method:
     discrete: ClassVar[bool] = False
     accepts_pool: ClassVar[bool] = False
     accepts_views: ClassVar[bool] = False
+    takes_continuous: ClassVar[bool] = False
     releases: ClassVar[frozenset[Output]] = frozenset({"vectors", "pictures"})
     strength: ClassVar[Strength | None] = None
     default_for: ClassVar[Literal["", "records", "copies"]] = ""

@@ -76,12 +76,25 @@ def fit(
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
     modifier.card.key = run.key.fingerprint
     modifier.card.fit |= {"records": len(train)}
+    modifier.card.notes += binned_sentences(method, table, policy)
     if modifier.discrete:
         modifier.card.fit["exact"] = exact_figures(modifier, table, policy, run.seed)
         modifier.card.notes += excess_sentences(modifier.card.fit["exact"])
     for note in modifier.card.notes:
         run.log(note)
     return modifier
+
+
+def binned_sentences(method: Method, table: Table, policy: Policy) -> list[str]:
+    """Return a sentence for each continuous attribute of which the method uses quantile classes only."""
+    if method.takes_continuous:
+        return []
+    names = [n for n in (*policy.suppress, *policy.preserve) if n in table.targets]
+    return [
+        f"`{name}` is continuous. The method {method.name} uses it binned into {len(table.classes[name])} classes of about "
+        "equal size, so differences within a class are not changed on purpose. The audit attacks the numbers too."
+        for name in names
+    ]
 
 
 def _extras(
@@ -91,7 +104,7 @@ def _extras(
     if pool is not None:
         if not method.accepts_pool:
             raise SordineError(f"method {method.name!r} does not accept a pool; remove --pool or choose another method")
-        extras["pool"] = same_columns(pool, table.features, table.source, log=run.log)
+        extras["pool"] = same_columns(pool.with_classes_of(table), table.features, table.source, log=run.log)
     if raw_views is not None:
         if not method.accepts_views:
             raise SordineError(

@@ -29,6 +29,7 @@ class Nothing(Method):
     name: ClassVar[str] = "nothing"
     suppresses: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    takes_continuous: ClassVar[bool] = True
     guarantee: ClassVar[str] = "Nothing is hidden: this is the control."
 
     def fit(self, table: Table, policy: Policy, run: Run) -> Modifier:

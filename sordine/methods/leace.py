@@ -6,7 +6,7 @@ changes x least:
     r(x) = x - W^+ P W (x - E x),   W = (Sigma_XX^1/2)^+,   P the orthogonal projection onto the columns of W Sigma_XZ.
 
 Z holds the one-hot columns of all suppressed attributes, so that several attributes of any number of classes are erased
-at once. The theorem is about linear attackers only; the audit measures the others.
+at once. Of a continuous attribute it holds the standardised numbers. The theorem is about linear attackers only; the audit measures the others.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LeaceFitter:
     shift
         (width,), subtracted from every record first; the mean, or a point near it.
     sizes
-        Number of classes of each attribute.
+        Number of columns of each attribute: its classes, or the numbers of a continuous one.
     """
 
     shift: np.ndarray
@@ -82,7 +82,11 @@ class LeaceFitter:
         self.sum_class = np.zeros((total, width))
 
     def update(self, x: np.ndarray, labels: list[np.ndarray]) -> None:
-        """Add records x (b, width) with their class codes (b,) of each attribute; -1 is ignored for that attribute."""
+        """Add records x (b, width) with their labels of each attribute.
+
+        Labels are class codes (b,), -1 where unlabelled, or numbers (b, k) float, NaN where unlabelled. Unlabelled
+        records are ignored for that attribute.
+        """
         x = x - self.shift
         self.n += len(x)
         self.sum_x += x.sum(0)
@@ -90,9 +94,13 @@ class LeaceFitter:
         first = 0
         for codes, size in zip(labels, self.sizes, strict=True):
             part = slice(first, first + size)
-            known = codes >= 0
             onehot = np.zeros((len(x), size))
-            onehot[known, codes[known]] = 1.0
+            if codes.dtype.kind == "f":
+                known = np.isfinite(codes).all(1)
+                onehot[known] = codes[known]
+            else:
+                known = codes >= 0
+                onehot[known, codes[known]] = 1.0
             self.labelled[part] += known.sum()
             self.count[part] += onehot.sum(0)
             self.sum_labelled[part] += x[known].sum(0)
@@ -122,6 +130,13 @@ class LeaceFitter:
         return self.shift + self.sum_x / self.n, right, left
 
 
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Return a continuous attribute (n,) or (n, k) as (n, k) float64 with mean 0 and deviation 1; NaN stays."""
+    z = values.reshape(len(values), -1).astype(np.float64)
+    scale = np.nanstd(z, axis=0)
+    return np.asarray((z - np.nanmean(z, axis=0)) / np.where(scale > 0, scale, 1.0))
+
+
 @dataclass(frozen=True)
 class Leace(Method):
     """LEACE, a closed form without options.
@@ -132,6 +147,7 @@ class Leace(Method):
     """
 
     name: ClassVar[str] = "leace"
+    takes_continuous: ClassVar[bool] = True
     guarantee: ClassVar[str] = (
         "Proved: on the records of the fit as a whole, no linear predictor of a suppressed attribute has a lower "
         "squared or logistic loss than a constant prediction. This is about an attacker that knows no label of a "
@@ -144,9 +160,11 @@ class Leace(Method):
 
         Memory grows with width^2, and does not depend on the number of records.
         """
-        fitter = LeaceFitter(moments(table.x)[0], [len(table.classes[s]) for s in policy.suppress])
+        labels = [_standardised(table.targets[s]) if s in table.targets else table.y[s] for s in policy.suppress]
+        sizes = [y.shape[1] if y.ndim > 1 else len(table.classes[s]) for s, y in zip(policy.suppress, labels, strict=True)]
+        fitter = LeaceFitter(moments(table.x)[0], sizes)
         for rows, x in blocks(table.x):
-            fitter.update(x, [table.y[s][rows] for s in policy.suppress])
+            fitter.update(x, [y[rows] for y in labels])
         mean, right, left = fitter.solve()
         modifier = LeaceModifier(table.width, right.shape[1])
         modifier.right = torch.from_numpy(right.astype(np.float32)).contiguous()

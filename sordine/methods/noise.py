@@ -63,6 +63,7 @@ class Noise(Method):
     suppresses: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
+    takes_continuous: ClassVar[bool] = True
     strength: ClassVar[Strength | None] = Strength("sigma", (30.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.3))
     guarantee: ClassVar[str] = (
         "Nothing is proved of this release: noise of this size bounds what can be inferred from a record only where "

@@ -16,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from sordine.attacks.budget import Budget
+from sordine.data.continuous import labelled as is_labelled
 from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
@@ -54,6 +55,8 @@ class AttributeSummary:
         Number of classes, and of records that have a label.
     shares
         (class, share of the labelled records), the most frequent first, at most ten.
+    continuous
+        Of a continuous attribute, its range and mean in words; its classes are quantile classes.
     """
 
     name: str
@@ -61,6 +64,7 @@ class AttributeSummary:
     classes: int
     labelled: int
     shares: tuple[tuple[str, float], ...]
+    continuous: str = ""
 
     @property
     def baseline(self) -> float:
@@ -407,7 +411,24 @@ def _summary(table: Table, name: str, policy: Policy | None) -> AttributeSummary
     order = np.argsort(-counts, kind="stable")
     shares = [(str(table.classes[name][k]), float(counts[k] / max(1, len(labelled)))) for k in order if counts[k]]
     roles = {} if policy is None else {a: role for role, names in policy.roles() for a in names}
-    return AttributeSummary(name, roles.get(name, ""), len(shares), len(labelled), tuple(shares[:CLASSES_SHOWN]))
+    return AttributeSummary(
+        name,
+        roles.get(name, ""),
+        len(shares),
+        len(labelled),
+        tuple(shares[:CLASSES_SHOWN]),
+        _range(table.targets[name]) if name in table.targets else "",
+    )
+
+
+def _range(values: np.ndarray) -> str:
+    """The range and mean of a continuous attribute in words."""
+    known = values[is_labelled(values)]
+    if not len(known):
+        return "continuous"
+    if known.ndim > 1:
+        return f"continuous, vectors of {known.shape[1]} numbers"
+    return f"continuous, {known.min():g} to {known.max():g}, mean {known.mean(dtype=np.float64):.4g}"
 
 
 def _with_consequences(found: Inspection, table: Table, policy: Policy | None, run: Run) -> Inspection:
@@ -512,6 +533,9 @@ def _about(attribute: AttributeSummary) -> str:
     shown = ", ".join(f"{name} {percent(share, 0)}" for name, share in attribute.shares[:CLASSES_SHOWN])
     more = ", ..." if attribute.classes > len(attribute.shares) else ""
     role = f" ({attribute.role})" if attribute.role else ""
+    if attribute.continuous:
+        used = f"{attribute.classes} classes of about equal size where classes are needed"
+        return f"`{attribute.name}`{role}: {attribute.labelled:,} labelled records, {attribute.continuous}; {used}"
     classes = "1 class" if attribute.classes == 1 else f"{attribute.classes} classes"
     return f"`{attribute.name}`{role}: {attribute.labelled:,} labelled records, {classes}: {shown}{more}"
 

@@ -109,6 +109,7 @@ def transform(
         x=x,
         y={name: table.y[name] for name in kept},
         classes={name: table.classes[name] for name in kept},
+        targets={name: table.targets[name] for name in kept if name in table.targets},
         group=None,
         features=("x",),
         notes=(),
