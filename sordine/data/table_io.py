@@ -476,8 +476,8 @@ def _read_attributes(
         kind = column.type
         if pa.types.is_floating(kind):
             notes.append(
-                f"column {name!r} is left out: its values are decimal numbers, not classes; name it in the policy to use "
-                "it as a continuous attribute"
+                f"column {name!r} is left out: its values are decimal numbers, not classes; name it in the policy to "
+                "use it as a continuous attribute"
             )
             if keep_all:
                 extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -275,7 +275,16 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
     readings = attack_releases(
         originals, [released], attributes, data.budget, data.run, memory=memory, share_work=False
     )[0]
-    return figures(readings, data.roles, data.original.classes, data.budget)
+    findings, headlines = figures(readings, data.roles, data.original.classes, data.budget)
+    return findings, [_of_classes(h, data.original) for h in headlines]
+
+
+def _of_classes(headline: Headline, table: Table) -> Headline:
+    """The headline, with a word on the classes where the attribute is continuous."""
+    if headline.attribute not in table.targets:
+        return headline
+    note = f"`{headline.attribute}` is continuous; these are its {headline.classes} quantile classes."
+    return replace(headline, sentence=f"{headline.sentence} {note}")
 
 
 def _note_plans(data: AuditData, originals: AttackData) -> None:

@@ -91,8 +91,8 @@ def binned_sentences(method: Method, table: Table, policy: Policy) -> list[str]:
         return []
     names = [n for n in (*policy.suppress, *policy.preserve) if n in table.targets]
     return [
-        f"`{name}` is continuous. The method {method.name} uses it binned into {len(table.classes[name])} classes of about "
-        "equal size, so differences within a class are not changed on purpose. The audit attacks the numbers too."
+        f"`{name}` is continuous. The method {method.name} uses it binned into {len(table.classes[name])} classes of "
+        "about equal size, so differences within a class are not changed on purpose. The audit attacks the numbers too."
         for name in names
     ]
 

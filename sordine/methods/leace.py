@@ -6,7 +6,8 @@ changes x least:
     r(x) = x - W^+ P W (x - E x),   W = (Sigma_XX^1/2)^+,   P the orthogonal projection onto the columns of W Sigma_XZ.
 
 Z holds the one-hot columns of all suppressed attributes, so that several attributes of any number of classes are erased
-at once. Of a continuous attribute it holds the standardised numbers. The theorem is about linear attackers only; the audit measures the others.
+at once. Of a continuous attribute it holds the standardised numbers. The theorem is about linear attackers only; the
+audit measures the others.
 """
 
 from __future__ import annotations
@@ -161,7 +162,9 @@ class Leace(Method):
         Memory grows with width^2, and does not depend on the number of records.
         """
         labels = [_standardised(table.targets[s]) if s in table.targets else table.y[s] for s in policy.suppress]
-        sizes = [y.shape[1] if y.ndim > 1 else len(table.classes[s]) for s, y in zip(policy.suppress, labels, strict=True)]
+        sizes = [
+            y.shape[1] if y.ndim > 1 else len(table.classes[s]) for s, y in zip(policy.suppress, labels, strict=True)
+        ]
         fitter = LeaceFitter(moments(table.x)[0], sizes)
         for rows, x in blocks(table.x):
             fitter.update(x, [y[rows] for y in labels])

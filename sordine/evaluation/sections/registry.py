@@ -8,6 +8,7 @@ from typing import Any
 from sordine.data.registry import Registry
 from sordine.evaluation.sections.attacks import Attacks
 from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.continuous import Continuous
 from sordine.evaluation.sections.distortion import Distortion
 from sordine.evaluation.sections.entanglement import Entangled
 from sordine.evaluation.sections.gallery import GallerySection
@@ -39,6 +40,7 @@ SECTIONS: Registry[Section] = Registry(
         "gallery": GallerySection,
         "flaws": ReleaseFlaws,
         "attacks": Attacks,
+        "continuous": Continuous,
         "tradeoff": Tradeoff,
         "optimal": Optimal,
         "power": Power,
