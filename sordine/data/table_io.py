@@ -325,8 +325,8 @@ def read_table(
 
     x is in memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
     stay uint8; everything else becomes float32. `id`, `split` and `group` are used where present. Every other string,
-    boolean or integer column of at most 100 classes is an attribute. A column of decimal numbers, or of lists of them,
-    is a continuous attribute where it is named. What is left out is in the notes of the table.
+    boolean or integer column of at most 100 classes is an attribute, and a named column of decimal numbers, or of lists
+    of them, is a continuous one. What is left out is in the notes of the table.
 
     Parameters
     ----------
@@ -356,9 +356,7 @@ def read_table(
     ids = read_ids(others, file.rows, source=source, check=check)
     if check:
         check_ids(ids, source)
-    x = _read_x(file, ids, check)
-    targets = _read_targets(others, named)
-    attributes, notes, extra = _read_attributes(others.drop_columns(list(targets)), named, keep_all=not check)
+    attributes, targets, notes, extra = _read_attributes(others, named, keep_all=not check)
     split = others["split"].to_pylist() if "split" in file.other else None
     if not check and set(map(str, split or ())) != {"train", "test"}:
         split = None
@@ -371,10 +369,9 @@ def read_table(
         source=source,
         check=False,
     )
-    table = table.with_continuous(targets, check=check)
+    table, x = table.with_continuous(targets, check=check), _read_x(file, ids, check)
     notes += read_note(path, EXTRACT).get("say", ())
-    rows_of = file.rows_of(x)
-    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=rows_of)
+    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=file.rows_of(x))
 
 
 def read_ids(
@@ -464,9 +461,11 @@ def _vectors(column: pa.Array, name: str) -> np.ndarray:
 
 def _read_attributes(
     columns: pa.Table, named: Sequence[str], keep_all: bool
-) -> tuple[dict[str, list[Any]], list[str], dict[str, np.ndarray]]:
-    """Return the attributes by name, notes on what is left out and, for the audit of a release, what is left out."""
+) -> tuple[dict[str, list[Any]], dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """Return attributes and continuous ones by name, notes on what is left out and, for a release, what is left out."""
     attributes, notes, extra = dict[str, list[Any]](), list[str](), dict[str, np.ndarray]()
+    targets = _read_targets(columns, named)
+    columns = columns.drop_columns(list(targets))
     for name in columns.schema.names:
         if name in RESERVED:
             continue
@@ -494,7 +493,7 @@ def _read_attributes(
                 extra[name] = values.to_numpy(zero_copy_only=False) if number else np.array(values.to_pylist(), object)
         else:
             attributes[name] = column.to_pylist()
-    return attributes, notes, extra
+    return attributes, targets, notes, extra
 
 
 def write_blocks(path: str | Path, schema: pa.Schema, blocks: Iterable[pa.RecordBatch], *, force: bool = False) -> int:

@@ -62,8 +62,7 @@ def fit(
         split lacks the labels that the method learns from or is measured by, or columns of the pool are missing or
         additional.
     """
-    run = run or Run()
-    policy = table.require(policy)
+    run, policy = run or Run(), table.require(policy)
     table = table.with_split(policy, run.key)
     method = default_method(policy) if method is None else method
     method = make(method) if isinstance(method, str) else method
@@ -75,7 +74,7 @@ def fit(
     modifier = method.fit(train, policy, run, **extras)
     modifier.fitted = run.key.digest("fitted", train.ids, 8)
     modifier.card.key = run.key.fingerprint
-    modifier.card.fit |= {"records": len(train)}
+    modifier.card.fit["records"] = len(train)
     modifier.card.notes += binned_sentences(method, table, policy)
     if modifier.discrete:
         modifier.card.fit["exact"] = exact_figures(modifier, table, policy, run.seed)
