@@ -70,7 +70,7 @@ def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:
     """Return the grade in words, in two parts that make one sentence: the protection, and of what against what."""
     names = [f"`{name}`" for name in suppress]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    of = f"of {listed} " if listed else ""
+    of = f"of {listed} " if len(names) == 1 else f"(the worst of {listed}) " if names else ""
     if found == "not established":
         return PROTECTION[found], f"for {listed} by this audit." if listed else "by this audit."
     return PROTECTION[found], f"{of}against the attacks tested, not tested beyond."

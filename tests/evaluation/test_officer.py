@@ -12,7 +12,7 @@ import pytest
 
 from sordine.evaluation.grade import PROTECTION, grade, grade_of
 from sordine.evaluation.page.page import to_html
-from sordine.evaluation.page.risks import RISKS, attacker_rows, risk_headings
+from sordine.evaluation.page.risks import RISKS, attacker_rows, plain_sentences, risk_headings
 from sordine.evaluation.report import Report, Verdict
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.base import Section
@@ -144,6 +144,8 @@ def test_a_suppressed_attribute_without_a_figure_leaves_the_grade_open() -> None
 def test_each_risk_has_a_heading_and_links_to_sections_of_the_page() -> None:
     found = officer(example())
     assert list(found.risks) == [*RISKS, "motivated intruder"]
+    for name, text in found.risks.items():
+        assert text.strip().startswith(RISKS[name][0] if name in RISKS else "Motivated intruder")
     links = [link for name in found.links for link in found.links[name]]
     assert links
     assert all(link[0] == "#" and link[1:] in found.ids for link in links)
@@ -162,6 +164,23 @@ def test_figures_are_those_of_the_json() -> None:
     assert percent(worst["high"]) in found["linkability"]
     person = max(raw["person"], key=lambda f: f["after"])
     assert f"{percent(person['after'])} of cases" in found["inference"]
+
+
+def test_of_many_figures_of_a_section_the_first_stand_at_the_top() -> None:
+    report = example()
+    worst = report.headlines[0]
+    many = tuple(replace(worst, attribute=f"secret {i}") for i in range(7))
+    text = officer(replace(report, headlines=many)).risks["inference"]
+    assert "infers secret 2 correctly" in text
+    assert "infers secret 3 correctly" not in text
+    assert "4 more figures are in the section" in text
+
+
+def test_knowledge_beyond_one_record_is_stated_in_plain_words() -> None:
+    report = example()
+    wider = replace(report, verdict=replace(report.verdict, not_excluded=0.42))
+    assert len(plain_sentences(wider)) == len(plain_sentences(report)) + 1
+    assert "42.0 %" in plain_sentences(wider)[-1]
 
 
 def test_what_did_not_run_is_not_tested() -> None:

@@ -9,8 +9,7 @@ from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import AssumedAttacker, Section
 from sordine.metrics.percent import percent
 
-OPINION = "Article 29 Working Party, Opinion 05/2014"
-INTRUDER = "motivated intruder"
+MOST_LINES = 3  # of one section under one heading
 
 # Risk -> heading, the question, and what tests it where no section did.
 RISKS: dict[str, tuple[str, str, str]] = {
@@ -115,7 +114,11 @@ def _heading(name: str, report: Report, sections: Sequence[Section]) -> RiskHead
         found = section.of(report)
         texts = section.risk_lines(found, report) if found else []
         if texts:
-            lines += [Line(text, section.name, section.menu or section.title) for text in texts]
+            menu, more = section.menu or section.title, len(texts) - MOST_LINES
+            lines += [Line(text, section.name, menu) for text in texts[:MOST_LINES]]
+            if more > 0:
+                are = "figure is" if more == 1 else "figures are"
+                lines.append(Line(f"{more} more {are} in the section.", section.name, menu))
         elif not section.tested(found, report):
             missing.append(Missing(section.menu or section.title, section.how_to_test))
     if not lines and not missing:
@@ -150,7 +153,15 @@ def intruder_sentences(rows: Sequence[Row]) -> list[str]:
 
 def plain_sentences(report: Report) -> list[str]:
     """Return what remains of each suppressed attribute, without a term of the field."""
-    return [_remains(h) for h in report.headlines if h.role == "suppress"]
+    suppressed = [h for h in report.headlines if h.role == "suppress"]
+    sentences = [_remains(h) for h in suppressed]
+    worst, single = report.verdict.not_excluded, max((h.not_excluded for h in suppressed), default=0.0)
+    if suppressed and worst is not None and worst > single + 0.0005:
+        sentences.append(
+            "An attacker that has more than one record, or knows more, can infer more: over all attacks tested, up to "
+            f"{percent(min(worst, 1.0))} cannot be excluded."
+        )
+    return sentences
 
 
 def _remains(h: Headline) -> str:
@@ -162,9 +173,9 @@ def _remains(h: Headline) -> str:
             f"for {percent(h.guess)}."
         )
     if h.overtaken:
-        return f"An attacker can infer {name} from the released records at least as well as from the originals."
-    left = (
-        f"Of what an attacker could infer about {name} from the originals beyond guessing, {percent(min(h.nag, 1.0))}"
+        return f"An attacker can infer {name} from a released record at least as well as from an original."
+    return (
+        f"Of what an attacker could infer about {name} from an original record beyond guessing, "
+        f"{percent(min(h.nag, 1.0))} remains in the released record. With {h.records:,} tested records, up to "
+        f"{percent(min(h.not_excluded, 1.0))} cannot be excluded."
     )
-    most = percent(min(h.not_excluded, 1.0))
-    return f"{left} remains. With {h.records:,} tested records, up to {most} cannot be excluded."
