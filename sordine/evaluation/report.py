@@ -28,6 +28,7 @@ from sordine.metrics.information import Entanglement
 Level = Literal["holds", "leaks", "unclear", "broken"]
 SCHEMA = 1
 LINKS = {"holds": "However", "unclear": "Also"}  # how a title goes on with a clause on several records
+OTHER_RISKS = ". Other risks were found: "  # how a title goes on with the names of risks
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller gives no limit
 
 
@@ -383,10 +384,12 @@ class Verdict:
 
     @property
     def title_lines(self) -> tuple[str, ...]:
-        """The title; with a clause on several records, that clause is a second line."""
+        """The title; a clause on several records and a list of other risks are lines of their own."""
         link = f" {LINKS.get(self.level)}, "
-        first, found, clause = self.title.partition(f".{link}")
-        return (f"{first}.", f"{link[1:]}{clause}.") if self.adds_up and found else (self.title,)
+        whole, named, risks = self.title.partition(OTHER_RISKS)
+        first, found, clause = whole.partition(f".{link}")
+        lines = (f"{first}.", f"{link[1:]}{clause}.") if self.adds_up and found else (whole,)
+        return (*lines[:-1], f"{lines[-1].rstrip('.')}.", f"{OTHER_RISKS[2:]}{risks}.") if named else lines
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess
-from sordine.evaluation.report import LIMIT, LINKS, Flaw, Headline, Level, Verdict
+from sordine.evaluation.report import LIMIT, LINKS, OTHER_RISKS, Flaw, Headline, Level, Verdict
 from sordine.metrics.percent import percent
 
 
@@ -119,7 +119,7 @@ def judge_contributions(
             verdict = replace(verdict, title=title, adds_up=True)
     risks = list(dict.fromkeys(name for c in contributions for name in c.risks))
     if risks and verdict.level in LINKS:
-        verdict = replace(verdict, title=f"{verdict.title}. Other risks were found: {', '.join(risks)}")
+        verdict = replace(verdict, title=f"{verdict.title}{OTHER_RISKS}{', '.join(risks)}")
     return verdict, case.passed
 
 

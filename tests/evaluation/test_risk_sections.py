@@ -101,7 +101,11 @@ def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:
     )
     assert found.verdict.level == "holds"
     assert found.passed
-    assert found.verdict.title.endswith("Other risks were found: singling out, linkability to originals, membership")
+    named = "Other risks were found: singling out, linkability to originals, membership"
+    assert found.verdict.title.endswith(named)
+    assert found.verdict.title_lines[1:] == (f"{named}.",)
+    both = replace(found.verdict, title=f"It holds. However, k records do not. {named}", adds_up=True)
+    assert both.title_lines == ("It holds.", "However, k records do not.", f"{named}.")
 
 
 def _halves(n: int) -> list[str]:

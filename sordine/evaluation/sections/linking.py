@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from sordine.attacks.matching import attempts, to_originals, two_releases
-from sordine.attacks.output_distribution import drawn_outputs, released_under
+from sordine.attacks.output_distribution import drawn_outputs
 from sordine.attacks.risk import Attempt, RiskFinding, findings
 from sordine.attacks.runner import single_threaded
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.risk_sample import LINKED, RiskSample
 from sordine.evaluation.verdict import Contribution
-from sordine.keys import Key
 from sordine.metrics.percent import percent
 
 FEWEST = 20  # records on a side, below which nothing is matched
@@ -110,48 +109,54 @@ class Linking(Section):
         return {"f": found} if found else None
 
 
-def _sides(sample: RiskSample) -> Iterator[tuple[str, np.ndarray]]:
+def _sides(sample: RiskSample, among: np.ndarray | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name of each side, and its sampled rows; of those in `among`, where it is given."""
+    wanted = np.ones(len(sample.x), bool)
+    if among is not None:
+        wanted = np.isin(np.arange(len(sample.x)), among)
     for on, side in (("fitted", sample.fitted), ("unseen", ~sample.fitted)):
-        rows = sample.rows(side, LINKED)
+        rows = sample.rows(side & wanted, LINKED)
         if len(rows) >= FEWEST:
             yield on, rows
 
 
 def _to_originals(sample: RiskSample) -> Iterator[Attempt]:
     outputs = sample.outputs
-    for on, rows in _sides(sample):
+    own = None if outputs is not None else sample.own
+    if own is not None and own[1].shape[2:] != sample.released.shape[1:]:
+        own = None
+    for on, rows in _sides(sample, None if own is None else own[0]):
         known = None if outputs is None else (outputs[0][rows], outputs[1][rows])
-        own = None if outputs is not None or sample.own is None else _of(sample, rows)
-        scores = to_originals(sample.x[rows], sample.after[rows], sample.space, known, own)
+        again = None if own is None else sample.flat(own[1][:, np.searchsorted(own[0], rows)])
+        scores = to_originals(sample.x[rows], sample.after[rows], sample.space, known, again)
         yield from attempts(scores, on)  # type: ignore[arg-type]
 
 
-def _of(sample: RiskSample, rows: np.ndarray) -> np.ndarray | None:
-    """Return the attacker's own releases of some records (keys, n, e); None where they have other numbers."""
-    assert sample.own is not None
-    whose, releases = sample.own
-    if releases.shape[2] != sample.after.shape[1]:
-        return None
-    return releases[:, np.searchsorted(whose, rows)]
-
-
 def _between(sample: RiskSample) -> Iterator[Attempt]:
-    modifier = sample.known
-    if modifier is None:
+    if sample.own is None or sample.known is None:
         return
-    keys = [Key.of_seed(91_000), Key.of_seed(91_001)]
-    for on, rows in _sides(sample):
-        some = sample.before.take(rows)
-        made = released_under(modifier, some, keys)
-        population = outputs = None
-        if sample.distributions is not None:
-            drawn = [drawn_outputs(modifier, some, one, key) for one, key in zip(made, keys, strict=True)]
-            others = sample.distributions[np.setdiff1d(np.arange(len(sample.x)), rows)]
-            # Where several outputs are equal, their codes are not columns of P(output | x).
-            if all(d is not None and same is None for d, same in drawn) and len(others) >= FEWEST:
-                population, outputs = others, (drawn[0][0], drawn[1][0])
-        flat = sample.numbers(made.reshape(-1, *made.shape[2:])).reshape(2, len(rows), -1)
+    whose, releases = sample.own
+    pair = releases[[0, -1 if len(releases) == 1 else 1]]
+    for on, rows in _sides(sample, whose):
+        made = pair[:, np.searchsorted(whose, rows)]
+        outputs = _outputs(sample, rows, made)
+        others = np.setdiff1d(np.arange(len(sample.x)), rows)
+        population = None
+        if sample.distributions is not None and len(others) >= FEWEST:
+            population = sample.distributions[others]
+        flat = sample.flat(made)
         yield from attempts(two_releases(flat[0], flat[1], population, outputs), on)  # type: ignore[arg-type]
+
+
+def _outputs(sample: RiskSample, rows: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which outputs two releases (2, n, *shape) are, (n,) each; None where they are not known."""
+    if sample.known is None or sample.distributions is None:
+        return None
+    some = sample.before.take(rows)
+    drawn = [drawn_outputs(sample.known, some, release, None) for release in made]
+    # Where several outputs are equal, their codes are not columns of P(output | x).
+    first, second = (None if same is not None else codes for codes, same in drawn)
+    return None if first is None or second is None else (first, second)
 
 
 def _worst(rows: tuple[RiskFinding, ...]) -> RiskFinding:

@@ -159,7 +159,8 @@ def _attempts(sample: RiskSample, groups: np.ndarray | None) -> Iterator[Attempt
         yield from attack(scores, "modifier", candidates)
     elif sample.own is not None:
         rows, releases = sample.own
-        scores = scores_of_releases(sample.x[rows], releases, sample.space)
+        several = sample.flat(releases)
+        scores = scores_of_releases(sample.x[rows], several, sample.space)
         yield from attack(scores, "modifier", candidates.take(rows))
 
 

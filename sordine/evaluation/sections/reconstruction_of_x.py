@@ -71,6 +71,7 @@ class ReconstructionOfRecords(Section):
             readers = [
                 infer(goal, best.predicted, name, (sample.before.y[name][own], sample.before.y[name][test]), confidence)
                 for name in data.policy.suppress
+                if name in sample.before.y
             ]
         rows = findings(attempts(goal, found))
         return RegressionFinding(rows, tuple(r for r in readers if r is not None), len(own), on)

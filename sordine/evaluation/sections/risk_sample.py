@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sordine.attacks.output_distribution import accepts, output_distribution, released_under
+from sordine.attacks.output_distribution import accepts, output_distribution
 from sordine.attacks.principal_axes import WIDEST, Axes, principal_axes
 from sordine.attacks.risk import Space
 from sordine.data.splits import sample
@@ -18,8 +18,9 @@ from sordine.models.modifier import Modifier
 
 MOST = 2000  # records on each side of the split
 LINKED = 600  # records on each side that are matched with each other
-RELEASED = 2400  # records that an attacker releases anew, on both sides together
-KEYS = 4  # under which it releases each of them
+RELEASES = 2048  # that an attacker makes itself, of records of both sides together: one block of a modifier
+WIDE_RELEASES = 1024  # of records of more than `WIDEST` numbers
+EACH = 3  # releases of each record, where the modifier draws
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class RiskSample:
         if np.prod(records.shape[1:]) <= WIDEST:
             return np.asarray(records, np.float32).reshape(len(records), -1)
         return (self._axes if records.shape[1:] == self.before.shape else principal_axes(records))(records)
+
+    def flat(self, releases: np.ndarray) -> np.ndarray:
+        """Return `numbers` of several releases (times, m, *shape): (times, m, e)."""
+        found = self.numbers(releases.reshape(-1, *releases.shape[2:]))
+        return found.reshape(*releases.shape[:2], -1)
 
     @cached_property
     def _axes(self) -> Axes:
@@ -131,13 +137,17 @@ class RiskSample:
 
     @cached_property
     def own(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Positions (m,), and their releases (keys, m, e) under the attacker's own keys; None without a modifier.
+        """Positions (m,), and releases (times, m, *shape) that the attacker makes of them; None without a modifier.
 
-        A modifier that draws nothing gives one release.
+        A modifier that draws nothing gives one release. Draws depend on key and id. So other ids under one key draw as
+        other keys do, and all releases are made at once, in one block.
         """
         if self.known is None:
             return None
-        rows = np.sort(np.concatenate([self.rows(s, RELEASED // 2) for s in (self.fitted, ~self.fitted)]))
-        keys = [Key.of_seed(90_000 + k) for k in range(KEYS if self.known.noise else 1)]
-        made = released_under(self.known, self.before.take(rows), keys)
-        return rows, np.stack([self.numbers(release) for release in made])
+        times = EACH if self.known.noise else 1
+        most = (WIDE_RELEASES if np.prod(self.before.shape) > WIDEST else RELEASES) // (2 * times)
+        rows = np.sort(np.concatenate([self.rows(side, most) for side in (self.fitted, ~self.fitted)]))
+        x, ids = np.asarray(self.before.x)[rows], self.before.ids[rows]
+        names = np.array([f"{time} {name}" for time in range(times) for name in ids])
+        made = self.known.release(np.concatenate([x] * times), names, Key.of_seed(90_000), workers=1)[0]
+        return rows, np.asarray(made, np.float32).reshape(times, len(rows), *made.shape[1:])
