@@ -108,6 +108,24 @@ def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:
     assert both.title_lines == ("It holds.", "However, k records do not.", f"{named}.")
 
 
+@pytest.mark.parametrize(("secret", "level"), [("person", "unclear"), ("secret", "holds")])
+def test_a_clear_match_excludes_that_the_verdict_holds_where_the_person_is_suppressed(secret: str, level: str) -> None:
+    """All numbers but the first ones are released as they are. They say nothing of an attribute."""
+    rng = np.random.default_rng(1)
+    n = 900
+    codes = rng.integers(0, 3, n)
+    x = rng.standard_normal((n, 7)).astype(np.float32)
+    x[:, :3] += 6 * np.eye(3)[codes]
+    original = Table.of(x, {secret: codes}, ids=[f"r{i}" for i in range(n)], split=_halves(n))
+    released = x.copy()
+    released[:, :3] = rng.standard_normal((n, 3))
+    options = AuditOptions(pretrained=False, max_leakage=0.3, sections=("linking",))
+    policy = Policy((secret,), (), ())
+    found = audit(original, Table.of(released, {}, ids=original.ids), policy, budget=BUDGET, options=options)
+    assert any(f.clear for f in found.sections["linking"].originals)
+    assert (found.verdict.level, found.passed) == (level, True)
+
+
 def _halves(n: int) -> list[str]:
     return ["train" if i % 2 else "test" for i in range(n)]
 

@@ -73,7 +73,11 @@ class Linking(Section):
         return [] if found is None else [*_about_originals(found), *_about_releases(found)]
 
     def contribution(self, found: LinkingFinding | None, data: AuditData) -> Contribution | None:
-        """Return sentences where matches are surely better than their control."""
+        """Return sentences where matches are surely better than their control.
+
+        Where the policy suppresses the person, a clear match with originals excludes that the verdict holds: an
+        attacker with the originals of named persons learns whose a released record is.
+        """
         if found is None:
             return None
         sentences, risks = [], []
@@ -84,7 +88,15 @@ class Linking(Section):
             if any(f.clear for f in rows):
                 sentences += about(found)
                 risks.append(name)
-        return Contribution(closing=tuple(sentences), risks=tuple(risks)) if risks else None
+        if not risks:
+            return None
+        persons = data.risks.persons
+        identified = any(f.clear for f in found.originals) and persons is not None
+        return Contribution(
+            closing=tuple(sentences),
+            risks=tuple(risks),
+            unclear=identified and persons is not None and persons[0] in data.policy.suppress,
+        )
 
     def risk_lines(self, found: LinkingFinding, report: Report) -> list[str]:
         """Return the figures of the best attacks, with the intervals of their risks."""
