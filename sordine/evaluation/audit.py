@@ -275,6 +275,7 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
     readings = attack_releases(
         originals, [released], attributes, data.budget, data.run, memory=memory, share_work=False
     )[0]
+    data.readings = readings
     findings, headlines = figures(readings, data.roles, data.original.classes, data.budget)
     return findings, [_of_classes(h, data.original) for h in headlines]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sordine.attacks.tail import TailRecords
 from sordine.data.table import Table
 from sordine.run import accepts_old_keywords
 
@@ -36,6 +37,9 @@ class AuditOptions:
         Labelled originals that the attacker alone has. They need the modifier.
     memory
         Cache of predictions on the originals, for further audits of the same table.
+    tail
+        Receives the scores of single records, with their ids, for each suppressed attribute (section `tail`). They are
+        in no report.
     source
         Facts about the inputs that the report repeats in its part `made`.
     """
@@ -50,6 +54,7 @@ class AuditOptions:
     sections: Sequence[str] | None = None
     more: Table | None = None
     memory: MutableMapping[Any, Any] | None = None
+    tail: list[TailRecords] | None = None
     source: Mapping[str, Any] | None = None
 
 

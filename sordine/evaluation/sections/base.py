@@ -11,6 +11,7 @@ import numpy as np
 
 from sordine.attacks.budget import Budget
 from sordine.attacks.results import Role
+from sordine.attacks.runner import Readings
 from sordine.attacks.scenarios import AttackData
 from sordine.data.table import Table
 from sordine.evaluation.options import AuditOptions
@@ -46,6 +47,8 @@ class AuditData:
         What the checks of the whole release found, before any attack.
     headlines
         The results of the attacks on single records.
+    readings
+        Their predictions.
     found
         Findings of the sections that ran earlier, by section name.
     notes
@@ -66,6 +69,7 @@ class AuditData:
     key: Key | None = None
     flaws: tuple[Flaw, ...] = ()
     headlines: tuple[Headline, ...] = ()
+    readings: Readings = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     memory: MutableMapping[Any, Any] = field(default_factory=dict)

@@ -74,7 +74,7 @@ class Persons(Section):
         ]
 
     def contribution(self, found: tuple[PersonFinding, ...], data: AuditData) -> Contribution | None:
-        """Return sentences for attributes that pooled records clearly give away, and a clause for the title."""
+        """Return the leakage from pooled records of one person that was found or cannot be excluded."""
         if not found:
             return None
         return contribution(found, data.headlines, data.limit, data.sample.units_are_persons)
@@ -239,13 +239,49 @@ def contribution(
 ) -> Contribution:
     """Return what pooled records add to the verdict.
 
-    The level is unchanged: it describes single records, and a release does not say which belong together. The title
-    gets a clause where pooled records clearly give away more than the limit. Where units are not persons there is no
-    clause: if records share a class by construction, an attacker may know that class already.
+    Where units are persons, pooled records count like single ones: the release leaks where the corrected lower end of a
+    leakage is above the limit, and the upper ends are leakages that cannot be excluded. Where units are not persons,
+    there are sentences only: records share a class by construction, so an attacker may know that class already.
     """
-    worst = clearly(found, headlines, limit) if units_are_persons else None
+    several = [f for f in found if f.k != 1]
+    said = tuple(sentences(found, headlines, units_are_persons))
+    if not several or not units_are_persons:
+        return Contribution(closing=said)
+    known = [f for f in several if f.nag is not None and f.low is not None]
+    clear = [f for f in known if _lower_end(f, len(known)) > limit]
+    open_ = max(several, key=_not_excluded)
+    largest = _not_excluded(open_)
     return Contribution(
-        closing=tuple(sentences(found, headlines, units_are_persons)), clause=None if worst is None else _clause(worst)
+        sentences=(*said, *([_up_to(open_, largest)] if largest > limit and not clear else [])),
+        gives=tuple((f.nag or 0.0, _phrase(f)) for f in sorted(clear, key=_demand)),
+        unclear=largest > limit,
+        leakage=(largest,),
+    )
+
+
+def _not_excluded(f: PersonFinding) -> float:
+    """The leakage that the figure cannot exclude; where accuracy on originals is too low, as if that were 1."""
+    if f.high is not None:
+        return f.high
+    return max(f.after_interval[1] - f.guess, 0.0) / (1 - f.guess) if f.guess < 1 else 0.0
+
+
+def _demand(f: PersonFinding) -> tuple[bool, float]:
+    # What the attacker needs: of equal leakages, the title states the one that needs least.
+    return f.knows == "channel", f.k or float("inf")
+
+
+def _phrase(f: PersonFinding) -> str:
+    whose = "group" if f.unit == "group" else "person"
+    has = " to an attacker that has the modifier" if f.knows == "channel" else ""
+    return f"`{f.attribute}` from {'all' if f.k == 0 else f'{f.k:,}'} records of one {whose}{has}"
+
+
+def _up_to(f: PersonFinding, largest: float) -> str:
+    which = "all records" if f.k == 0 else f"{f.k:,} records"
+    return (
+        f"From {which} of one `{f.unit}`, a leakage of `{f.attribute}` of up to {percent(largest)} cannot be excluded: "
+        f"there are {f.units:,} units with that many tested records. More of them would make the interval shorter."
     )
 
 
@@ -269,16 +305,8 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
     return result
 
 
-def clearly(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> PersonFinding | None:
-    """Return the largest leakage from pooled records that is clearly larger than from one record, or None.
-
-    Clearly: the lower end of its interval, corrected for the number of figures (Bonferroni), lies above the limit. It
-    also lies above the upper end for one record by the same attacker, or, where that is unknown, above the headline's.
-    """
-    return _worst(_more_than_one(found, headlines, limit))
-
-
 def _more_than_one(found: Sequence[PersonFinding], headlines: Sequence[Headline], limit: float) -> list[PersonFinding]:
+    # Pooled leakages whose corrected lower end is above the limit, and above the upper end from one record.
     heads = {h.attribute: h.high for h in headlines}
     one = {(f.attribute, f.knows, f.setting): f.high for f in found if f.k == 1 and f.high is not None}
     several = [f for f in found if f.k != 1 and f.nag is not None and f.low is not None]
@@ -305,16 +333,6 @@ def _lower_end(f: PersonFinding, among: int) -> float:
 def _worst(found: Sequence[PersonFinding]) -> PersonFinding | None:
     # Of equal figures, the one with the fewest records needs least of the attacker.
     return max(found, key=lambda f: (round(f.nag or 0.0, 3), -(f.k or float("inf"))), default=None)
-
-
-def _clause(f: PersonFinding) -> str:
-    unit = "person" if f.unit == f.attribute else "group" if f.unit == "group" else f"`{f.unit}`"
-    which = f"which records belong to one {unit}" if f.k == 0 else f"that {f.k:,} records belong to one {unit}"
-    knows = "has the modifier and knows" if f.knows == "channel" else "knows"
-    return (
-        f"an attacker that {knows} {which} infers `{f.attribute}` in {percent(f.after)} of cases "
-        f"(baseline: {percent(f.guess)})"
-    )
 
 
 # ------------------------------------------------------------------------------------------------ the page

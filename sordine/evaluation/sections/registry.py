@@ -28,6 +28,7 @@ from sordine.evaluation.sections.reconstruction_of_x import ReconstructionOfReco
 from sordine.evaluation.sections.release_flaws import ReleaseFlaws
 from sordine.evaluation.sections.sheets import Sheets
 from sordine.evaluation.sections.singling_out import SinglingOut
+from sordine.evaluation.sections.tail import Tail
 from sordine.evaluation.sections.tradeoff import Tradeoff
 from sordine.evaluation.sections.utility import Utility
 from sordine.evaluation.sections.verification import Verifications
@@ -42,6 +43,7 @@ SECTIONS: Registry[Section] = Registry(
         "attacks": Attacks,
         "continuous": Continuous,
         "tradeoff": Tradeoff,
+        "tail": Tail,
         "optimal": Optimal,
         "power": Power,
         "guarantees": Guarantees,

@@ -1,0 +1,348 @@
+"""The tail: who is inferred although most records are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sordine.attacks.runner import AttackTask, Predictions
+from sordine.attacks.tail import (
+    BOUND,
+    WORST,
+    Part,
+    Surest,
+    TailRecords,
+    by_class,
+    by_person,
+    by_subgroup,
+    holm,
+    surest,
+    worst,
+)
+from sordine.evaluation.report import Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.sample import Unit, person_of
+from sordine.evaluation.verdict import Contribution
+from sordine.metrics.percent import percent
+
+SHOWN = 8  # parts of each attribute in the report, the clearest first
+LEVEL = 0.05  # of all tests of an attribute together
+MOST_CLASSES = 500  # of an attribute, beyond which its classes are no subgroups
+
+
+@dataclass(frozen=True)
+class TailPart:
+    """A class, a person or a subgroup, and how its records are inferred by one attack.
+
+    Parameters
+    ----------
+    kind
+        "class", "person" or "subgroup".
+    of, name
+        The attribute (or unit) and its class.
+    attacker, setting
+        The attack with the smallest p, and its scenario.
+    records
+        Tested records that count as independent.
+    accuracy, chance
+        Share that is predicted correctly, and the share that chance gives.
+    leakage, low, high
+        How far accuracy lies beyond chance, and its interval, corrected for all tests of the attribute.
+    p
+        Probability of so much by chance, corrected for all tests of the attribute (Holm).
+    clear
+        Whether the leakage is above the limit beyond chance.
+    """
+
+    kind: str
+    of: str
+    name: str
+    attacker: str
+    setting: str
+    records: float
+    accuracy: float
+    chance: float
+    leakage: float
+    low: float
+    high: float
+    p: float
+    clear: bool
+
+
+@dataclass(frozen=True)
+class WorstRecords:
+    """The share of the tested records that is inferred most surely. Each half is chosen by attacks on the other.
+
+    Parameters
+    ----------
+    share, records
+        The share, and the number of records.
+    setting
+        Scenario.
+    accuracy, chance
+        Share that is predicted correctly, and the share of the predicted classes.
+    leakage, low, high
+        Leakage and its interval, corrected for the number of scenarios.
+    """
+
+    share: float
+    records: int
+    setting: str
+    accuracy: float
+    chance: float
+    leakage: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TailFinding:
+    """The tail of one suppressed attribute.
+
+    Parameters
+    ----------
+    attribute
+        The attribute.
+    limit
+        The leakage above which a part counts.
+    tests
+        Number of tests, for which all figures are corrected.
+    parts
+        The clearest parts, one attack each.
+    counted, clear
+        For each kind, the number of parts that were tested, and of those that are clearly inferred.
+    worst
+        The records that are inferred most surely, in the worst scenario.
+    tested, inferred
+        Number of tested records, and of those that are predicted correctly with a score above `bound`.
+    bound
+        See `sordine.attacks.tail.BOUND`.
+    """
+
+    attribute: str
+    limit: float
+    tests: int
+    parts: tuple[TailPart, ...]
+    counted: dict[str, int]
+    clear: dict[str, int]
+    worst: WorstRecords | None
+    tested: int
+    inferred: int
+    bound: float = BOUND
+
+
+class Tail(Section):
+    """Classes, persons, subgroups and records that are inferred although most are not."""
+
+    title = "The tail: who is inferred most"
+    menu = "The tail"
+    finding = tuple[TailFinding, ...]
+    risk = "inference"
+    how_to_test = "Use the budget `standard`."
+
+    def run(self, data: AuditData) -> tuple[TailFinding, ...]:
+        """Return a finding for each suppressed attribute that was attacked."""
+        if not data.budget.tail:
+            return ()
+        found = []
+        for attribute in data.policy.suppress:
+            readings = _readings(data, attribute)
+            if readings:
+                found.append(_finding(data, attribute, readings))
+        return tuple(found)
+
+    def sentences(self, found: tuple[TailFinding, ...]) -> list[str]:
+        """Return what the tail means, for each attribute."""
+        return [s for f in found for s in (_sentences(f) or [_nothing(f)])]
+
+    def contribution(self, found: tuple[TailFinding, ...], data: AuditData) -> Contribution | None:
+        """Return the parts that are clearly inferred, and what else leaves the verdict open."""
+        if not found:
+            return None
+        open_ = [part.high for f in found for part in f.parts if part.p <= LEVEL and part.high > f.limit]
+        open_ += [f.worst.high for f in found if f.worst is not None and f.worst.low > f.limit]
+        return Contribution(
+            sentences=tuple(s for f in found for s in _sentences(f)),
+            gives=tuple(given for f in found for given in _gives(f)),
+            unclear=bool(open_),
+            leakage=tuple(min(high, 1.0) for high in open_),
+        )
+
+    def view(self, found: tuple[TailFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return the table of each attribute."""
+        return {"tails": found} if found else None
+
+
+# ------------------------------------------------------------------------------------------------------- the tests
+
+
+def _readings(data: AuditData, attribute: str) -> dict[AttackTask, Predictions]:
+    seed = data.budget.seeds[0]
+    return {
+        task: predictions
+        for (side, task), predictions in data.readings.items()
+        if side == 1 and task.attribute == attribute and task.seed == seed
+    }
+
+
+def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predictions]) -> TailFinding:
+    person = person_of(data.before, data.options.person)
+    tested = [(task, part) for task, made in readings.items() for part in _parts(data, attribute, made, person)]
+    corrected = holm([part.p for _, part in tested]) if tested else np.empty(0)
+    confidence = 1 - LEVEL / max(len(tested), 1)
+    best: dict[tuple[str, str, int], TailPart] = {}
+    for (task, part), p in zip(tested, corrected, strict=True):
+        shown = _shown(data, part, task, float(p), confidence)
+        key = (part.kind, part.of, part.code)
+        if key not in best or (not shown.clear, shown.p) < (not best[key].clear, best[key].p):
+            best[key] = shown
+    parts = sorted(best.values(), key=lambda part: (not part.clear, part.p, -part.low))
+    names: list[str] = list(dict.fromkeys(task.setting for task in readings))
+    scenarios = {name: _surest(data, attribute, readings, name) for name in names}
+    inferred = _inferred(data, scenarios)
+    if data.options.tail is not None:
+        data.options.tail.append(_records(data, attribute, scenarios, parts, person))
+    return TailFinding(
+        attribute=attribute,
+        limit=data.limit,
+        tests=len(tested),
+        parts=tuple(parts[:SHOWN]),
+        counted={kind: sum(p.kind == kind for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
+        clear={kind: sum(p.kind == kind and p.clear for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
+        worst=_worst(scenarios),
+        tested=int(sum(np.isfinite(inferred[0]))),
+        inferred=int(inferred[1].sum()),
+    )
+
+
+def _parts(data: AuditData, attribute: str, made: Predictions, person: Unit | None) -> Iterator[Part]:
+    itself = person is not None and person[0] == attribute
+    owner = None if person is None or itself else person[1][made.rows]
+    truth, predicted = made.truth, made.predicted
+    for part in by_class(truth, predicted, attribute, owner):
+        yield replace(part, kind="person") if itself else part
+    if owner is not None and person is not None:
+        yield from by_person(truth, predicted, person[0], owner)
+    for other in data.roles:
+        named = other in (attribute, None if person is None else person[0])
+        if not named and len(data.before.classes[other]) <= MOST_CLASSES:
+            yield from by_subgroup(truth, predicted, other, data.before.y[other][made.rows], owner)
+
+
+def _shown(data: AuditData, part: Part, task: AttackTask, p: float, confidence: float) -> TailPart:
+    low, high = part.ends(confidence)
+    unit = person_of(data.before, data.options.person)
+    names = unit[2] if unit is not None and part.of == unit[0] else data.before.classes[part.of]
+    return TailPart(
+        kind=part.kind,
+        of=part.of,
+        name=str(names[part.code]),
+        attacker=task.attacker,
+        setting=task.setting,
+        records=round(float(part.records), 1),
+        accuracy=part.accuracy,
+        chance=part.chance,
+        leakage=part.leakage,
+        low=low,
+        high=high,
+        p=p,
+        clear=p <= LEVEL and low > data.limit,
+    )
+
+
+def _surest(data: AuditData, attribute: str, readings: dict[AttackTask, Predictions], scenario: str) -> Surest:
+    some = {task.attacker: made for task, made in readings.items() if task.setting == scenario}
+    first = next(iter(some.values()))
+    predictions = {name: made.predicted for name, made in some.items()}
+    return surest(first.rows, data.before.ids[first.rows], first.truth, predictions)
+
+
+def _worst(scenarios: dict[str, Surest]) -> WorstRecords | None:
+    found = []
+    for name, some in scenarios.items():
+        if len(some.rows) * WORST < 2:
+            continue
+        part = worst(some)
+        low, high = part.ends(1 - LEVEL / len(scenarios))
+        n = int(part.records)
+        found.append(WorstRecords(WORST, n, name, part.accuracy, part.chance, part.leakage, low, high))
+    return max(found, key=lambda w: w.low, default=None)
+
+
+def _inferred(data: AuditData, scenarios: dict[str, Surest]) -> tuple[np.ndarray, np.ndarray]:
+    """The largest score of each attacked record over the scenarios, NaN where untested; and whether it is inferred."""
+    score, right = np.full(len(data.before), np.nan), np.zeros(len(data.before), bool)
+    for some in scenarios.values():
+        value = np.where(some.right, some.score, -1.0)
+        score[some.rows] = np.fmax(score[some.rows], value)
+        right[some.rows] |= some.right & (some.score > BOUND)
+    return score, right
+
+
+def _records(
+    data: AuditData, attribute: str, scenarios: dict[str, Surest], parts: Sequence[TailPart], person: Unit | None
+) -> TailRecords:
+    """Scores of every original record that was released, and which persons are inferred."""
+    whole = data.original
+    score, record = np.full(len(whole), np.nan), np.zeros(len(whole), bool)
+    row_of = {name: row for row, name in enumerate(whole.ids.tolist())}
+    rows = np.array([row_of[name] for name in data.before.ids.tolist()], np.int64)
+    score[rows], record[rows] = _inferred(data, scenarios)
+    flagged = {part.name for part in parts if part.kind == "person" and part.clear}
+    everyone = person_of(whole, data.options.person)
+    owned = np.zeros(len(whole), bool)
+    if flagged and everyone is not None:
+        _, codes, names = everyone
+        owned = (codes >= 0) & np.isin(np.array([str(n) for n in names])[codes], list(flagged))
+    labels = np.array([*map(str, whole.classes[attribute]), ""])
+    return TailRecords(attribute, whole.ids, score, record, owned, labels[whole.y[attribute]])
+
+
+# ------------------------------------------------------------------------------------------------------- the words
+
+
+def _gives(f: TailFinding) -> Iterator[tuple[float, str]]:
+    for kind, count in f.clear.items():
+        if count:
+            yield max(p.leakage for p in f.parts if p.kind == kind and p.clear), _phrase(f, kind, count)
+
+
+def _phrase(f: TailFinding, kind: str, count: int) -> str:
+    among = f"{count:,} of {f.counted[kind]:,}"
+    if kind == "person":
+        return f"`{f.attribute}` of {among} persons"
+    if kind == "class":
+        return f"`{f.attribute}` for {among} of its classes"
+    return f"`{f.attribute}` within {among} subgroups"
+
+
+def _sentences(f: TailFinding) -> list[str]:
+    found = []
+    for kind, count in f.clear.items():
+        if count:
+            p = next(p for p in f.parts if p.kind == kind and p.clear)
+            found.append(
+                f"An attack infers {_phrase(f, kind, count)}. In the clearest case it predicts {percent(p.accuracy)} "
+                f"of the records correctly, where chance gives {percent(p.chance)}. That is a leakage of at least "
+                f"{percent(p.low)}, corrected for {f.tests:,} tests."
+            )
+    w = f.worst
+    if w is not None and w.low > f.limit:
+        found.append(
+            f"The {percent(w.share)} of the records that an attacker is surest about are inferred with an accuracy of "
+            f"{percent(w.accuracy)}, where chance gives {percent(w.chance)}. That is a leakage of {percent(w.leakage)} "
+            f"({percent(w.low)} to {percent(w.high)})."
+        )
+    return found
+
+
+def _nothing(f: TailFinding) -> str:
+    kinds = {"class": "class", "person": "person", "subgroup": "subgroup"}
+    listed = " or ".join(kinds[kind] for kind in f.counted) or "class"
+    return (
+        f"No {listed} is clearly inferred by `{f.attribute}` beyond the limit of {percent(f.limit)}. All {f.tests:,} "
+        "tests are corrected for their number."
+    )

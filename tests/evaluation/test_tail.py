@@ -1,0 +1,112 @@
+"""The section on the tail: what averages hide decides the verdict, and the scores of records stay with the owner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sordine import Policy, Report, Table, audit
+from sordine.attacks.budget import Budget
+from sordine.attacks.tail import TailRecords
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.page.page import to_html
+from sordine.evaluation.report_json import from_json, to_json
+from sordine.evaluation.sections.tail import Tail, TailFinding
+
+PERSONS, EACH = 20, 40
+BUDGET = Budget(families=("neighbours", "discriminant"), settings=("A",), person=(), cloud=0, known=())
+
+
+def report(readable: bool, sink: list[TailRecords] | None = None, **changes: Any) -> Report:
+    """An audit of noise, in which one person of 20 is readable."""
+    rng = np.random.default_rng(0)
+    who = np.tile(np.arange(PERSONS), EACH)
+    shown = rng.standard_normal((len(who), 4)).astype(np.float32)
+    released = rng.standard_normal((len(who), 4)).astype(np.float32)
+    if readable:
+        released[who == 3] += 9
+    x = np.concatenate([np.eye(PERSONS, dtype=np.float32)[who], shown], 1)
+    y = {"speaker": who, "word": rng.integers(0, 3, len(who))}
+    split = np.where(np.arange(len(who)) < len(who) // 2, "train", "test")
+    original = Table.of(x, y, ids=[f"r{i}" for i in range(len(who))], split=split)
+    after = Table.of(released, {"word": y["word"]}, ids=original.ids)
+    options = AuditOptions(pretrained=False, sections=("tail",), tail=sink, **changes)
+    return audit(original, after, Policy(("speaker",), ("word",)), budget=BUDGET, options=options)
+
+
+@pytest.fixture(scope="module")
+def sink() -> list[TailRecords]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(sink: list[TailRecords]) -> Report:
+    return report(True, sink, max_leakage=0.2)
+
+
+def test_one_readable_person_makes_the_verdict_leak(found: Report) -> None:
+    (tail,) = found.sections["tail"]
+    assert tail.clear["person"] == 1
+    assert tail.counted["person"] == PERSONS
+    assert tail.parts[0].name == "3"
+    assert tail.parts[0].leakage > 0.8
+    assert tail.worst.low > 0.2
+    assert found.headlines[0].low is not None
+    assert found.headlines[0].low < 0.2, "the average hides her"
+    assert (found.verdict.level, found.passed) == ("leaks", False)
+    assert "`speaker` of 1 of 20 persons" in found.verdict.title
+
+
+def test_without_her_nothing_is_found() -> None:
+    none = report(False, max_leakage=0.2)
+    (tail,) = none.sections["tail"]
+    assert not any(tail.clear.values())
+    assert tail.inferred < 0.02 * tail.tested
+    assert none.verdict.level == "holds"
+
+
+def test_it_is_shown_and_stored_without_ids(found: Report) -> None:
+    text = to_json(found)
+    assert from_json(text).sections["tail"] == found.sections["tail"]
+    page = to_html(found)
+    assert 'id="tail"' in page
+    assert "person: speaker 3" in page
+    assert not any(f'"r{i}"' in text or f">r{i}<" in page for i in range(PERSONS * EACH))
+
+
+def test_scores_of_records_go_to_the_owner_alone(found: Report, sink: list[TailRecords]) -> None:
+    (records,) = sink
+    assert records.attribute == "speaker"
+    assert len(records.ids) == PERSONS * EACH
+    assert set(records.label[records.person]) == {"3"}
+    assert records.person.sum() == EACH, "all of her records, also those that were not tested"
+    assert records.record[records.person].sum() >= 0.4 * EACH
+    assert records.record[~records.person].mean() < 0.02
+    assert np.isnan(records.score).sum() == PERSONS * EACH // 2
+
+
+def test_what_it_adds_to_the_verdict(found: Report) -> None:
+    (tail,) = found.sections["tail"]
+    section = Tail()
+    data: Any = None
+    quiet: TailFinding = replace(
+        tail, parts=tuple(replace(p, clear=False, p=1.0) for p in tail.parts), clear={"person": 0}, worst=None
+    )
+    given = section.contribution((quiet,), data)
+    assert given is not None
+    assert not given.unclear
+    assert given.gives == given.leakage == given.sentences == ()
+    # What is significant, but not clearly above the limit, leaves the verdict open.
+    some = replace(quiet, parts=(replace(tail.parts[0], clear=False, p=0.01, high=0.4),))
+    given = section.contribution((some,), data)
+    assert given is not None
+    assert given.unclear
+    assert given.leakage == (0.4,)
+    assert "No person or subgroup" in section.sentences((quiet,))[0] or "No person" in section.sentences((quiet,))[0]
+
+
+def test_it_is_off_in_a_quick_audit() -> None:
+    assert Budget.quick().tail is False
