@@ -40,6 +40,7 @@ from sordine.run import Run, check_device
 
 if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
+    from sordine.attacks.tail import TailRecords
     from sordine.evaluation.inputs import AuditInputs
     from sordine.keys import Key
     from sordine.models.modifier import Modifier
@@ -74,6 +75,14 @@ class AuditOptions(Common):
     ] = None
     json: Annotated[Path | None, typer.Option("--json", metavar="REPORT.json", help="The report as JSON.")] = None
     pdf: Pdf = None
+    tail: Annotated[
+        Path | None,
+        typer.Option(
+            "--tail",
+            metavar="FILE",
+            help="Also write which records are inferred, with their ids (.parquet or .csv). Do not share this file.",
+        ),
+    ] = None
     max_leakage: Annotated[
         float | None,
         typer.Option(
@@ -168,18 +177,23 @@ def audit(given: AuditOptions) -> int:
     options = _options(given)
     from sordine.evaluation.report_json import write_report
     from sordine.workflow import pipeline
+    from sordine.workflow.release.withholding import write_tail
 
     with given.console() as console:
         run = Run(given.device, progress=console.progress, workers=given.workers)
         modifier, key = _modifier(given), _key(given)
         policy, pair = _inputs(given, modifier, run)
-        options = replace(options, source={"command": _command(given, policy, options.budget, pair)})
+        tail: list[TailRecords] | None = None if given.tail is None else []
+        options = replace(options, source={"command": _command(given, policy, options.budget, pair)}, tail=tail)
         report = pipeline.audit(pair, policy, options, run, modifier=modifier, key=key)
         write_report(report, given.html, given.json, pdf=given.pdf, force=given.force)
         console.verdict(report)
         for path in (given.html, given.json, given.pdf):
             if path is not None:
                 console.say(f"{path}: the report")
+        if given.tail is not None and tail is not None:
+            count = write_tail(given.tail, tail, force=given.force)
+            console.say(f"{given.tail}: {count:,} records are listed as inferred; it holds ids, so do not share it")
         return FOUND if report.passed is False else DONE
 
 
@@ -188,16 +202,17 @@ def _check(given: AuditOptions) -> None:
     for option, value in (("--identity", given.identity), ("--verification", given.verification)):
         if value is not None and not given.reconstruct:
             raise SordineError(f"{option} needs --reconstruct; add it")
-    paths.check_distinct({"--json": given.json, "-o": given.html, "--pdf": given.pdf})
+    paths.check_distinct({"--json": given.json, "-o": given.html, "--pdf": given.pdf, "--tail": given.tail})
     paths.check_pdf(given.pdf)
     if given.more is not None:
         if given.modifier is None:
             raise SordineError("--more needs --modifier: the attacker's records are sent through the modifier")
         paths.check_table(given.more)
     inputs = (given.table, given.transformed, given.modifier, given.key, given.media, given.media_after, given.more)
-    for path in (given.html, given.json, given.pdf):
+    for path in (given.html, given.json, given.pdf, given.tail):
         if path is not None:
             paths.check_output(path, given.force, *inputs)
+    _check_tail(given.tail, given.budget)
     if given.extractor is None:
         paths.check_two_tables(given.table, given.transformed)
         if given.media_after is not None and given.media is None:
@@ -213,6 +228,17 @@ def _check(given: AuditOptions) -> None:
             raise SordineError(f"{option} is for two tables, but --extractor compares two media folders")
     if given.match_by_order:
         raise SordineError("--match-by-order is for two tables; files of two folders are matched by name")
+
+
+def _check_tail(path: Path | None, budget: str) -> None:
+    if path is None:
+        return
+    from sordine.attacks.budget import Budget
+    from sordine.workflow.release.withholding import check_format
+
+    check_format(path)
+    if not Budget.named(budget).tail:
+        raise SordineError(f"--tail needs another budget than {budget}; use --budget standard")
 
 
 def _options(given: AuditOptions) -> pipeline.AuditSettings:

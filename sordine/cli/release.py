@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "sordine release transformed.parquet --report report.json -o release",
     "sordine release transformed.parquet --media voices --table voices.parquet -o release",
+    "sordine release transformed.parquet --withhold tail.parquet -o release",
 )
 
 
@@ -49,6 +50,14 @@ class ReleaseOptions(Common):
     despite_findings: Annotated[bool, typer.Option("--despite-findings", help="Release even if the audit failed.")] = (
         False
     )
+    withhold: Annotated[
+        Path | None,
+        typer.Option(
+            "--withhold",
+            metavar="FILE",
+            help="Leave out the records that `sordine audit --tail FILE` lists as inferred.",
+        ),
+    ] = None
     workers: Workers = 2
     force: Force = False
 
@@ -68,6 +77,7 @@ def release(given: ReleaseOptions) -> None:
         parsing.assignments(given.layout_options, "--layout-option"),
         given.pictures,
         given.despite_findings,
+        given.withhold,
     )
     with given.console() as console:
         TableFile(given.transformed)
@@ -78,9 +88,11 @@ def release(given: ReleaseOptions) -> None:
 
 
 def _check(given: ReleaseOptions) -> None:
-    inputs = (given.transformed, given.report, given.key, given.media, given.table)
+    inputs = (given.transformed, given.report, given.key, given.media, given.table, given.withhold)
     paths.check_output(given.output, given.force, *inputs, directory=True)
     paths.check_table(given.transformed)
+    if given.withhold is not None:
+        paths.check_table(given.withhold)
     if given.pictures and (given.media is not None or given.table is not None):
         raise SordineError(
             "--pictures cannot be combined with --media: a release contains transformed pictures or copies of files"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sordine.attacks.budget import Budget
+from sordine.attacks.tail import TailRecords
 from sordine.data.layouts.registry import open_media
 from sordine.data.table import Table
 from sordine.errors import SordineError, nearest
@@ -36,6 +37,7 @@ from sordine.workflow.leakage_limit import fit_under
 from sordine.workflow.release.manifest import Released
 from sordine.workflow.release.media import DrawnFrom, release_media, release_pictures
 from sordine.workflow.release.table import release as release_table
+from sordine.workflow.release.withholding import Source, read_withheld
 from sordine.workflow.transform import Transformed, TransformOptions, transform_file
 
 
@@ -120,6 +122,8 @@ class AuditSettings:
         Whether to train decoders that rebuild pictures; None trains none.
     source
         Facts about the released records for the report: `command` makes the report again.
+    tail
+        Receives the scores of single records with their ids (`sordine.evaluation.options.AuditOptions.tail`).
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -130,6 +134,7 @@ class AuditSettings:
     more: Path | None = None
     reconstruction: Reconstruction | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    tail: list[TailRecords] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ class ReleaseOptions:
         Release transformed pictures as files.
     despite_findings
         Release even what the audit found to leak.
+    withhold
+        File that `release.withholding.write_tail` wrote, which lists records to leave out.
     """
 
     media: Path | None = None
@@ -156,6 +163,7 @@ class ReleaseOptions:
     layout_options: Mapping[str, Any] = field(default_factory=dict)
     pictures: bool = False
     despite_findings: bool = False
+    withhold: Path | None = None
 
 
 def extract(
@@ -374,6 +382,7 @@ def audit(
             originals=options.originals,
             pretrained=options.pretrained,
             more=more,
+            tail=options.tail,
             source={**inputs.about, **options.source},
         ),
         run=run,
@@ -478,11 +487,12 @@ def release(
         "force": force,
         "force_leaky": options.despite_findings,
     }
+    source = Source(transformed, None if options.withhold is None else read_withheld(options.withhold))
     if options.pictures:
-        return release_pictures(transformed, output, **how)
+        return release_pictures(source, output, **how)
     if options.media is None:
-        return release_table(transformed, output, **how)
+        return release_table(source, output, **how)
     if options.table is None:
         raise SordineError("a release of media files needs the folder's table of vectors: name it with --table")
     folder = open_media(options.media, options.layout, dict(options.layout_options))
-    return release_media(transformed, DrawnFrom(folder, options.table), output, **how)
+    return release_media(source, DrawnFrom(folder, options.table), output, **how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ from sordine.data.table_io import TableFile, plain_type, read_ids, read_note
 from sordine.errors import SordineError
 from sordine.evaluation.report import Report
 from sordine.keys import Key
+from sordine.workflow.release.withholding import Source
 
 # Columns that say which file a record came from. They are never released.
 NAMES_OF_FILES = frozenset({"file", "file_name", "filename", "file_path", "filepath", "path"})
@@ -41,6 +42,8 @@ class Working:
         `id` (where there is one) and the kept columns, in the table's order.
     ids
         (n,) record ids.
+    left_out
+        (n,) whether a record is withheld.
     """
 
     file: TableFile
@@ -50,18 +53,34 @@ class Working:
     dropped: tuple[str, ...]
     columns: pa.Table
     ids: np.ndarray
+    left_out: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        """Number of records that are released."""
+        return int((~self.left_out).sum())
+
+    def order(self, key: Key) -> np.ndarray:
+        """Return the positions of the released records, in keyed order."""
+        order = key.order("release order", self.ids)
+        return order[~self.left_out[order]]
+
+    def of_released(self, values: Sequence[str] | np.ndarray) -> list[str]:
+        """Return the values (n,) of the records that are released."""
+        return [str(value) for value, out in zip(values, self.left_out, strict=True) if not out]
 
 
 def check_working(
-    transformed: Path, key: Key, *, report: Report | None, force_leaky: bool, log: Callable[[str], None]
+    source: Source, key: Key, *, report: Report | None, force_leaky: bool, log: Callable[[str], None]
 ) -> Working:
-    """Load everything of a transformed table but x.
+    """Load everything of a transformed table but x, and say which records are left out.
 
     Raises
     ------
     SordineError
         Where it must not be released: see `release`.
     """
+    transformed = source.path
     file = TableFile(transformed)
     note = read_note(transformed, "sordine.transform")
     if not note:
@@ -88,12 +107,16 @@ def check_working(
     columns = _load_columns(file, [*(n for n in ("id",) if n in file.other), *kept])
     ids = read_ids(columns, file.rows)
     check_ids(ids, transformed.name)
+    left_out = source.left_out(ids)
+    if source.withheld is not None:
+        for sentence in source.withheld.changes(ids.tolist(), left_out):
+            log(sentence)
     copies = tuple(n for n in kept if _repeats_ids(columns[n], ids))
     if copies:
         log(f"columns left out because they contain the ids of the records: {', '.join(copies)}")
         kept, dropped = [n for n in kept if n not in copies], (*dropped, *copies)
         columns = columns.drop_columns(list(copies))
-    return Working(file, note, policy, tuple(kept), dropped, columns, ids)
+    return Working(file, note, policy, tuple(kept), dropped, columns, ids, left_out)
 
 
 def _check_columns(file: TableFile, policy: dict[str, list[str]]) -> None:

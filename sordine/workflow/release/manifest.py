@@ -86,9 +86,10 @@ def _is_release(folder: Path) -> bool:
     return files <= listed
 
 
-def write_links(path: Path, **columns: list[str]) -> None:
-    """Write the link table: columns of strings of one length, readable by its owner alone."""
-    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+def write_links(path: Path, found: Working, **columns: list[str]) -> None:
+    """Write the link table of the released records, readable by its owner alone. columns: a string for each record."""
+    released = {name: found.of_released(values) for name, values in columns.items()}
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in released.items()})
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         pq.write_table(table, file)
@@ -123,6 +124,7 @@ def write_manifest(folder: Path, written: dict[str, Any], found: Working, report
     manifest = {
         "schema": SCHEMA,
         **written,
+        **({"withheld": int(found.left_out.sum())} if found.left_out.any() else {}),
         "method": found.note.get("method"),
         "policy": found.policy,
         "audit": "not audited" if report is None else _audit(report),

@@ -41,6 +41,7 @@ from sordine.workflow.release.manifest import (
     write_manifest,
 )
 from sordine.workflow.release.table import rows_in_order, spill
+from sordine.workflow.release.withholding import Source
 
 DATA, METADATA = "data", "metadata.csv"
 WHEN = 315532800  # modification time of every file: 1 January 1980 UTC, the earliest that every archive format holds
@@ -65,7 +66,7 @@ class DrawnFrom:
 
 @accepts_run_keywords
 def release_media(
-    transformed: str | Path,
+    transformed: str | Path | Source,
     source: DrawnFrom,
     output: str | Path,
     *,
@@ -96,18 +97,18 @@ def release_media(
         Where `release` raises it; where a released vector is no record of the table, or every record replaces itself;
         where the table names files that the folder does not hold; for frames of videos. Nothing is written.
     """
-    transformed, output, run, media = Path(transformed), Path(output), run or Run(), source.media
+    output, run, media = Path(output), run or Run(), source.media
     links = check_output(output, force)
     if any(frame is not None for frame in media.frames):
         raise SordineError(f"{media.root}: its records are frames of videos; only whole files are released as media")
-    found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
+    found = check_working(Source.of(transformed), key, report=report, force_leaky=force_leaky, log=run.log)
     _check_origin(found, media, source.table, output)
     names = _substitutes(found, media, source.table)
-    pseudonyms, order = key.pseudonyms(found.ids), key.order("release order", found.ids)
+    pseudonyms, order = key.pseudonyms(found.ids), found.order(key)
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
         (folder / DATA).mkdir(parents=True)
-        write_links(link_table, pseudonym=pseudonyms, id=found.ids.tolist(), substitute=names)
+        write_links(link_table, found, pseudonym=pseudonyms, id=found.ids.tolist(), substitute=names)
         uses: dict[str, list[int]] = {}
         for row in order:
             uses.setdefault(names[row], []).append(int(row))
@@ -115,7 +116,7 @@ def release_media(
         _write_metadata(folder / METADATA, found, files, order)
         written = {
             "files": {METADATA: seal(folder / METADATA), **{files[row]: seals[row] for row in order}},
-            "rows": found.file.rows,
+            "rows": found.rows,
             "media": media.kind,
             "different_files": len(uses),
             "columns": _columns_in_words(found),
@@ -123,7 +124,7 @@ def release_media(
         manifest = write_manifest(folder, written, found, report)
     _announce_substitutes(found, source, names, run)
     announce(links, report, run.log)
-    return Released(output, links, found.file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
+    return Released(output, links, found.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
 
 
 def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], run: Run) -> None:
@@ -131,11 +132,12 @@ def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], r
     media = source.media
     beside = [n for n in found.kept if n != "split"]
     files_of = dict(zip(media.ids, media.files, strict=True))
-    unchanged = sum(files_of.get(i) == name for i, name in zip(found.ids, names, strict=True))
+    ids, names = found.of_released(found.ids), found.of_released(names)
+    unchanged = sum(files_of.get(i) == name for i, name in zip(ids, names, strict=True))
     run.log(
         f"The release contains copies of {len(set(names)):,} real {WORDS[media.kind]}, so the receiver learns which "
         "persons are in the pool. The substitute of a record was drawn at random, with a higher probability for "
-        f"similar ones. The audit reports what the draw reveals about the record. {unchanged:,} of {found.file.rows:,} "
+        f"similar ones. The audit reports what the draw reveals about the record. {unchanged:,} of {found.rows:,} "
         "records are released as themselves. Each file has the record's own "
         f"{', '.join(beside) if beside else 'split and no other column'}."
     )
@@ -150,7 +152,7 @@ def _announce_substitutes(found: Working, source: DrawnFrom, names: list[str], r
 
 @accepts_run_keywords
 def release_pictures(
-    transformed: str | Path,
+    transformed: str | Path | Source,
     output: str | Path,
     *,
     key: Key,
@@ -176,38 +178,38 @@ def release_pictures(
     SordineError
         Where `release` raises it, and where the records are not pictures. Nothing is written.
     """
-    transformed, output, run = Path(transformed), Path(output), run or Run()
+    part, output, run = Source.of(transformed), Path(output), run or Run()
     links = check_output(output, force)
-    found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
+    found = check_working(part, key, report=report, force_leaky=force_leaky, log=run.log)
     file, ids = found.file, found.ids
     size = " x ".join(map(str, file.shape))
     if file.dtype != np.uint8:
         raise SordineError(
-            f"{transformed}: its records are {file.dtype} [{size}], not pictures: release them without --pictures"
+            f"{part.path}: its records are {file.dtype} [{size}], not pictures: release them without --pictures"
         )
-    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+    pseudonyms, order = key.pseudonyms(ids), found.order(key)
 
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
         (folder / DATA).mkdir(parents=True)
-        write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
+        write_links(link_table, found, pseudonym=pseudonyms, id=ids.tolist())
         seals: dict[int, dict[str, Any]] = {}
         with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # without a name: gone with the process
             spill(file, spilled, ids, check=False)  # uint8 holds no NaN
             for rows, x in rows_in_order(spilled, file, order):
                 seals |= _write_pictures(folder, [pseudonyms[row] for row in rows], rows, x, run.workers or WORKERS)
-                run.step("release", len(seals), len(ids))
+                run.step("release", len(seals), found.rows)
         files = {int(row): f"{DATA}/{pseudonyms[row]}.png" for row in order}
         _write_metadata(folder / METADATA, found, files, order)
         written = {
             "files": {METADATA: seal(folder / METADATA), **{files[row]: seals[row] for row in files}},
-            "rows": file.rows,
+            "rows": found.rows,
             "media": "image",
             "size": size,
             "columns": _columns_in_words(found),
         }
         manifest = write_manifest(folder, written, found, report)
     announce(links, report, run.log)
-    return Released(output, links, file.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
+    return Released(output, links, found.rows, (FILE_NAME, *found.kept), found.dropped, manifest)
 
 
 def _write_pictures(

@@ -27,13 +27,14 @@ from sordine.workflow.release.manifest import (
     write_links,
     write_manifest,
 )
+from sordine.workflow.release.withholding import Source
 
 TABLE = "table.parquet"
 
 
 @accepts_run_keywords
 def release(
-    transformed: str | Path,
+    transformed: str | Path | Source,
     output: str | Path,
     *,
     key: Key,
@@ -49,7 +50,7 @@ def release(
     Parameters
     ----------
     transformed
-        What `transform_file` wrote.
+        What `transform_file` wrote; a `Source` leaves records out.
     output
         Directory to write.
     key
@@ -66,28 +67,28 @@ def release(
         `transform_file`, or the report is about other records. Unless `force_leaky`, also where the report found that
         the records leak or are broken, records contain NaN, or columns were added. Nothing is written.
     """
-    transformed, output, run = Path(transformed), Path(output), run or Run()
+    source, output, run = Source.of(transformed), Path(output), run or Run()
     links = check_output(output, force)
-    found = check_working(transformed, key, report=report, force_leaky=force_leaky, log=run.log)
+    found = check_working(source, key, report=report, force_leaky=force_leaky, log=run.log)
     file, kept, ids = found.file, list(found.kept), found.ids
-    pseudonyms, order = key.pseudonyms(ids), key.order("release order", ids)
+    pseudonyms, order = key.pseudonyms(ids), found.order(key)
 
     schema = _schema(found)
     with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
         folder.mkdir()
-        write_links(link_table, pseudonym=pseudonyms, id=ids.tolist())
+        write_links(link_table, found, pseudonym=pseudonyms, id=ids.tolist())
         with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # without a name: gone with the process
             spill(file, spilled, ids, check=not force_leaky)
             blocks = _in_order(spilled, file, found.columns.select(kept), schema, pseudonyms, order)
             write_blocks(folder / TABLE, schema, blocks)
         written = {
             "files": {TABLE: seal(folder / TABLE)},
-            "rows": file.rows,
+            "rows": found.rows,
             "columns": {f.name: type_in_words(f.type, file.shape) for f in schema},
         }
         manifest = write_manifest(folder, written, found, report)
     announce(links, report, run.log)
-    return Released(output, links, file.rows, tuple(schema.names), found.dropped, manifest)
+    return Released(output, links, found.rows, tuple(schema.names), found.dropped, manifest)
 
 
 def _schema(found: Working) -> pa.Schema:
