@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import Store
+from benchmarks.harness import Store, basic_audit
 from benchmarks.overview_page import page, summary
-from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.options import AuditOptions
@@ -127,7 +126,7 @@ def load(case: Case, work: Path) -> Table:
 
 
 def measure(case: Case, work: Path, fresh: bool) -> None:
-    """Measure every configuration on one data set: one split, one key, the standard audit."""
+    """Measure every configuration on one data set: one split, one key, the basic audit."""
     table = load(case, work)
     key = Key.of_seed(SEED)
     memory: dict[Any, Any] = {}
@@ -159,7 +158,7 @@ def measure(case: Case, work: Path, fresh: bool) -> None:
             case.policy,
             modifier=modifier,
             key=key,
-            budget=Budget(max_records=case.max_records),
+            budget=basic_audit(max_records=case.max_records),
             options=AuditOptions(memory=memory),
         )
         unit.write(
@@ -226,7 +225,7 @@ def pooled(case: Case, work: Path, fresh: bool, folds: int = 5, keys: int = 5) -
                 case.policy,
                 modifier=modifier,
                 key=Key.of_seed(0),
-                budget=Budget(cloud=0, settings=("B", "C") if more else ("A",)),
+                budget=basic_audit(cloud=0, settings=("B", "C") if more else ("A",)),
                 options=AuditOptions(memory=memory, pretrained=False),
             )
             unit.write(

@@ -65,7 +65,7 @@ def plain_audit(table: Path, released: Path, modifier: Path, key: Path, report: 
         policy,
         modifier=load(modifier),
         key=Key.read(key),
-        budget=Budget(person=()),
+        budget=Budget(person=(), risks=False, plants=0),
         options=AuditOptions(pretrained=False),
     )
     write_report(found, html=f"{report}.html", json=report)

@@ -55,8 +55,8 @@ PLANTED = """
 ## Planted leaks
 
 Releases of pure noise with a leak of known size: two classes, {records:,} records of {numbers} numbers. *True*: the
-leakage of the best possible attacker. *Audit*: the standard audit. The two attacks in the fifth column take part in the
-budget `paranoid`; here they are made alone. *Simple attacker*: it predicts by the feature, size, product of two
+leakage of the best possible attacker. *Audit*: its basic attacks. The two attacks in the fifth column take part in the
+budget `standard` too; here they are made alone. *Simple attacker*: it predicts by the feature, size, product of two
 features, wave or lowest bit that correlates most with the class in the other half of the records.
 
 """

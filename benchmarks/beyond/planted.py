@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from benchmarks.harness import Store
+from benchmarks.harness import Store, basic_audit
 from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
@@ -21,7 +21,7 @@ from sordine.policy import Policy
 RECORDS, NUMBERS, SEED = 2000, 40, 0
 PERIODS = 50  # of the fine pattern, in the range of one feature from 0 to 1
 WAVES = 64  # frequencies that the simple attacker tries
-FOR_FEW = ("discriminant", "screening")  # attacks of the budget `paranoid`
+FOR_FEW = ("discriminant", "screening")
 
 Plant = Callable[[np.ndarray, np.ndarray, float, np.random.Generator], None]
 
@@ -151,8 +151,8 @@ def measure(store: Store, leak: Leak) -> None:
     low, high = nag_interval(accuracy, 1.0, baseline, len(secret)) or (np.nan, np.nan)
     figures = {
         "leakage": leak.leakage,
-        "audit": _audited(original, released, Budget(person=(), cloud=0)),
-        "for few numbers": _audited(original, released, Budget(families=FOR_FEW, person=(), cloud=0)),
+        "audit": _audited(original, released, basic_audit(person=(), cloud=0)),
+        "for few numbers": _audited(original, released, basic_audit(families=FOR_FEW, person=(), cloud=0)),
         "screened": {"nag": nag(accuracy, 1.0, baseline), "low": low, "high": high},
     }
     store.put(f"planted--{leak.name}", figures)

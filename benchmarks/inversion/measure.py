@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import Store, Unit
+from benchmarks.harness import Store, Unit, basic_audit
 from benchmarks.inversion.cases import (
     ATTACK,
     BASE,
@@ -26,7 +26,6 @@ from benchmarks.inversion.cases import (
     more,
 )
 from benchmarks.paper_measures import lda_score, mean_matthews, within_between
-from sordine.attacks.budget import Budget
 from sordine.attacks.reconstruction.decoder import DecoderOptions, judge, rebuild, train_decoder
 from sordine.attacks.reconstruction.feature_attack import train_feature_attack
 from sordine.attacks.reconstruction.white_box import invert
@@ -227,7 +226,7 @@ def measure_white_box(bench: Bench, what: Fit) -> None:
 
 
 def measure_audit(bench: Bench, what: Fit) -> None:
-    """Run the standard audit of z: every attribute by attackers trained on released records."""
+    """Run the basic audit of z: every attribute by attackers trained on released records."""
     unit = unit_of(bench.case, what, "audit")
     if unit.exists():
         return
@@ -243,7 +242,7 @@ def measure_audit(bench: Bench, what: Fit) -> None:
         policy,
         modifier=modifier,
         key=KEY,
-        budget=Budget(settings=("A",), max_records=1200, cloud=0),
+        budget=basic_audit(settings=("A",), max_records=1200, cloud=0),
         options=AuditOptions(pretrained=False, memory=bench.memory),
         run=Run(workers=1),
     )
@@ -257,5 +256,5 @@ def measure_audit(bench: Bench, what: Fit) -> None:
 
 
 def audited() -> tuple[Fit, Fit]:
-    """Return the encoders of the standard audit."""
+    """Return the encoders of the basic audit."""
     return BASE, OURS

@@ -382,7 +382,7 @@ def white_box(case: Case) -> str:
 
 
 def audited(case: Case) -> str:
-    """Return the standard audit of z, for lambda1 = 0 and 1."""
+    """Return the basic audit of z, for lambda1 = 0 and 1."""
     measured: dict[int, dict[str, Any]] = {}
     for which, fit in enumerate((BASE, OURS)):
         unit = unit_of(case, fit, "audit")
@@ -405,7 +405,7 @@ def audited(case: Case) -> str:
     head = ["attribute", "", "baseline", "pictures", *(f"z, lambda1 = {w}: accuracy; NAG" for w in measured)]
     made = first["made"]
     return (
-        f"\n## The standard audit of z: {case.sentence}\n\nThe worst attacker of each side "
+        f"\n## The audit of z: {case.sentence}\n\nThe worst attacker of each side "
         f"({', '.join(made['families'])}), scenario A, {made['fitted']:,} fitted and {made['unseen']:,} unseen "
         "records. This method suppresses no attribute; the table shows what can still be "
         f"inferred.\n\n{markdown_table(head, lines)}\n"

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import Store, Unit
+from benchmarks.harness import Store, Unit, basic_audit
 from benchmarks.masking.cases import FIELDS, SEED, Case, Row, load
-from sordine.attacks.budget import Budget
 from sordine.data.media.image import read_picture, resize
 from sordine.data.media.obscure.styles import Block, BlurCentre
 from sordine.errors import SordineError
@@ -160,14 +159,14 @@ class Bench:
         return self.table.split
 
     def attacked(self, x: np.ndarray) -> dict[str, Any]:
-        """Run the standard audit of the audited attributes."""
+        """Run the basic audit of the audited attributes."""
         told = dataclasses.replace(self.table, y={a: self.table.y[a] for a in self.case.audited})
         released = dataclasses.replace(self.table, x=x, y={}, classes={}, group=None)
         report = audit(
             told,
             released,
             Policy(),
-            budget=Budget(families=FAMILIES, settings=("A",), max_records=AUDITED, cloud=0),
+            budget=basic_audit(families=FAMILIES, settings=("A",), max_records=AUDITED, cloud=0),
             options=AuditOptions(pretrained=False, memory=self.memory),
             run=Run(workers=1),
         )

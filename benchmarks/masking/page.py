@@ -224,13 +224,13 @@ def table(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
 
 
 def audits(case: Case, rows: list[tuple[Row, dict[str, Any]]]) -> Iterator[str]:
-    """Yield the standard audit of the rows that have one."""
+    """Yield the basic audit of the rows that have one."""
     audited = [(row, f["audit"]) for row, f in rows if "audit" in f]
     if not audited:
         return
     made = audited[0][1]
     yield (
-        f"The standard audit (retrained {' and '.join(FAMILIES)}, scenario A, {made['fitted']:,} training records and "
+        f"The audit (retrained {' and '.join(FAMILIES)}, scenario A, {made['fitted']:,} training records and "
         f"{made['unseen']:,} unseen records): accuracy of the best attacker in per cent, and NAG with its interval.\n"
     )
     yield table_row(["", *(f"{a}: accuracy, NAG" for a in case.audited)])

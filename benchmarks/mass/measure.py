@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from benchmarks.harness import Store, Unit
+from benchmarks.harness import Store, Unit, basic_audit
 from benchmarks.mass.cases import Case, folder_of, paths, views_of
 from benchmarks.mass.paper import Config, Raw
 from benchmarks.paper_measures import cmap, mean_square
-from sordine.attacks.budget import Budget
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.obscure.folder import obscure_folder
 from sordine.data.statistics import identity
@@ -188,7 +187,7 @@ def measure(
         told,
         modifier=modifier,
         key=key if modifier is not None else None,
-        budget=Budget(
+        budget=basic_audit(
             settings=("A", "B", "C") if what == SUBSTITUTION else ("A",), max_records=case.max_records, cloud=0
         ),
         options=AuditOptions(pretrained=False, memory=memory),

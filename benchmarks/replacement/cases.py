@@ -74,7 +74,7 @@ class Fit:
     """One fit on pictures.
 
     data: of DATA. secret: the replaced attribute. start: of STARTS. seed: of the fit. fields: of the method, beyond
-    PICTURE_FIELDS and those of the start. audited: whether the standard audit runs. reversed: whether the real-or-fake
+    PICTURE_FIELDS and those of the start. audited: whether the basic audit runs. reversed: whether the real-or-fake
     attack runs.
     """
 

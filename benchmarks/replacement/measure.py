@@ -1,4 +1,4 @@
-"""Measure one unit: fit, release, the paper's measures, the reversal attack and the standard audit."""
+"""Measure one unit: fit, release, the paper's measures, the reversal attack and the basic audit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from benchmarks.harness import Store, Unit
+from benchmarks.harness import Store, Unit, basic_audit
 from benchmarks.paper_measures import attribute_correlation, privacy_loss, success, utility_score_plane
 from benchmarks.replacement.cases import DATA, PICTURE_FIELDS, PLANE_FIELDS, STARTS, Fit, Plane, load, plane_of
 from benchmarks.replacement.reversal import reverse
 from sordine.attacks import resnet as pictures
 from sordine.attacks.base import Split, Target
-from sordine.attacks.budget import Budget
 from sordine.attacks.logistic import Logistic
 from sordine.attacks.mlp import TRAINING, Task, train_together
 from sordine.attacks.principal_axes import principal_axes
@@ -47,7 +46,7 @@ FIXED_EPOCHS = 10
 VALIDATION = 4
 SHOWN = 8  # records on a sheet
 POINTS = 600  # of a scatter
-COMMON = Budget(families=("logistic", "resnet"), settings=("A",))
+COMMON = basic_audit(families=("logistic", "resnet"), settings=("A",))
 
 
 def unit_of(what: Plane | Fit | str) -> Unit:
@@ -308,7 +307,7 @@ class Bench:
         return {k: v for k, v in dataclasses.asdict(attack).items() if k != "predicted"}
 
     def audited(self, x: np.ndarray, policy: Policy) -> dict[str, Any]:
-        """Return the standard audit's line on the secret."""
+        """Return the basic audit's line on the secret."""
         released = dataclasses.replace(self.table, x=x, y={}, classes={})
         report = audit(
             self.table,

@@ -444,7 +444,7 @@ def reversal(found: Mapping[Fit, Any]) -> str:
 
 
 def audits(found: Mapping[Fit, Any]) -> str:
-    """Return NAG by the standard audit."""
+    """Return NAG by the basic audit."""
     rows = []
     for what, f in found.items():
         if f is None or "audit" not in f:
@@ -463,7 +463,4 @@ def audits(found: Mapping[Fit, Any]) -> str:
     if not rows:
         return ""
     head = ["release", "best attacker before", "best attacker after", "baseline", "NAG"]
-    return (
-        "\n**The standard audit** (logistic regression and residual network, scenario A)\n\n"
-        f"{markdown_table(head, rows)}"
-    )
+    return f"\n**The audit** (logistic regression and residual network, scenario A)\n\n{markdown_table(head, rows)}"

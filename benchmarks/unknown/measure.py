@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Store, Unit
+from benchmarks.harness import Store, Unit, basic_audit
 from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
-from sordine.attacks.budget import Budget
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.options import AuditOptions
@@ -116,7 +115,7 @@ class Bench:
     def release(
         self, group: Group, part: str, side: Table, modifier: Modifier, memory: MutableMapping[Any, Any]
     ) -> dict[str, Any]:
-        """Run the standard audit of one release."""
+        """Run the basic audit of one release."""
         first = part == "key0"  # the exact attack is on the channel, whatever the key: computed once
         released = transform(modifier, side, Key.of_seed(int(part.removeprefix("key"))), run=Run(workers=1))
         report = audit(
@@ -125,7 +124,7 @@ class Bench:
             group.case.policy(group.task),
             modifier=modifier if first else None,
             key=Key.of_seed(FIT_KEY),
-            budget=Budget(settings=self.settings(part), **SINGLE),
+            budget=basic_audit(settings=self.settings(part), **SINGLE),
             options=AuditOptions(memory=memory, pretrained=False, originals=False),
         )
         whole = dataclasses.asdict(report)
@@ -151,7 +150,7 @@ class Bench:
             before=dataclasses.replace(side, x=np.asarray(side.x, np.float32)),
             after=np.asarray(released.x, np.float32),
             policy=group.case.policy(group.task),
-            budget=Budget(settings=("A", "B"), person=COUNTS, queries=queries, max_records=MOST, cloud=0),
+            budget=basic_audit(settings=("A", "B"), person=COUNTS, queries=queries, max_records=MOST, cloud=0),
             options=AuditOptions(person=group.case.unit),
             run=Run(),
             modifier=modifier,

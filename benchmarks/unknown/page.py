@@ -444,8 +444,8 @@ are on both sides of the split.
 **Method.** Fitted once per fold (seed: the fold's number). A method that draws is released under {keys} keys.
 `leace` and `mass` draw nothing and have one release per fold.
 
-**Attackers.** The standard audit: {families}, retrained on released records and on originals, each chosen by
-validation on its own data, at most {most} records a side. Scenario A trains on records that the modifier was fitted
+**Attackers.** The basic attacks of the audit: {families}, retrained on released records and on originals, each chosen
+by validation on its own data, at most {most} records a side. Scenario A trains on records that the modifier was fitted
 on and tests on the others. B and C are cross-validated within the unseen and within the fitted records. Persons and
 many queries: on the release of the first key, at most {several} records a side.
 

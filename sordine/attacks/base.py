@@ -20,6 +20,7 @@ USUAL_RANGES = (2.0**-20, 2.0**40)  # ranges of a number that need no rescaling
 LARGEST = 1 << 29  # bytes of records up to which the input form "numbers" keeps every number of wide ones
 
 InputForm = Literal["vectors", "numbers", "records"]
+PredictReplaced = Callable[[np.ndarray, np.ndarray], np.ndarray]  # numbers (k,), values (n, k) -> classes (m,)
 LogProbabilities = Callable[[np.ndarray], np.ndarray]  # records (m, d) -> log probabilities (m, classes)
 
 
@@ -101,8 +102,12 @@ class Attack(ABC):
         Whether several releases of the same records cost less together than one by one.
     budgets
         The budgets in which the attack takes part without being named.
-    measures_power
-        Whether the attack is fast enough to be repeated on hundreds of planted leaks (`sordine.attacks.plants`).
+    released_only
+        The budgets in which the attack is made on released records of suppressed attributes alone, to save time. Its
+        accuracy is then compared with the best one on originals.
+    finds_plants
+        The planted leaks (`sordine.attacks.plants`) on which the attack is repeated, hundreds of times: those "in few
+        numbers", those "in all numbers", or none ("").
     run_time
         Relative run time. The runner starts long attacks first, so that no worker idles at the end.
     """
@@ -113,7 +118,8 @@ class Attack(ABC):
     shares_work: ClassVar[bool] = True
     joins_releases: ClassVar[bool] = False
     budgets: ClassVar[tuple[Level, ...]] = ()
-    measures_power: ClassVar[bool] = False
+    released_only: ClassVar[tuple[Level, ...]] = ()
+    finds_plants: ClassVar[Literal["", "in few numbers", "in all numbers"]] = ""
     run_time: ClassVar[int] = 1
 
     @classmethod
@@ -170,6 +176,26 @@ class Attack(ABC):
         each other. Its result is that of `fit_predict` up to rounding and the attack's own random draws.
         """
         return [self.fit_predict(x, split, targets, run, on_axes=on_axes) for x in releases]
+
+    def prepare(
+        self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False
+    ) -> PredictReplaced:
+        """Return a function that predicts the test records where some of their numbers have other values.
+
+        An attack that is repeated on many copies of the same records overrides this where it can share their work.
+
+        Parameters
+        ----------
+        x
+            Records (n, d) float32.
+        """
+
+        def predict(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+            changed = x.copy()
+            changed[:, numbers] = values
+            return self.fit_predict(changed, split, [target], run, on_axes=on_axes)[0]
+
+        return predict
 
     def probability_candidates(self) -> Sequence[float]:
         """Return the hyperparameters among which `fit_probabilities` is chosen by its validation loss."""

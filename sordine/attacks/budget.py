@@ -85,14 +85,14 @@ class Budget:
     utility: bool = True
     known: tuple[float, ...] = (0.5, 0.9)
     tail: bool = True
-    plants: int = 0
+    plants: int = 20
     name: Level = "standard"
 
     @classmethod
     def quick(cls) -> Budget:
         """Return two fast attacks on single records: a first look. Chance accuracy here proves little."""
         families = attacks_in("quick")
-        return cls(families, person=(), risks=False, utility=False, known=(), tail=False, name="quick")
+        return cls(families, person=(), risks=False, utility=False, known=(), tail=False, plants=0, name="quick")
 
     @classmethod
     def standard(cls) -> Budget:
@@ -102,7 +102,7 @@ class Budget:
     @classmethod
     def paranoid(cls) -> Budget:
         """Return every attack, with five folds, five releases of each record, linkability, and planted leaks."""
-        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, plants=20, name="paranoid")
+        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, name="paranoid")
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Budget:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cholesky, solve_triangular
 from scipy.special import softmax
 
 from sordine.attacks.base import (
@@ -38,8 +38,9 @@ class Discriminant(Attack):
     within the attacker's own records. Covariances find a leak that moves no mean.
     """
 
-    budgets = ("paranoid",)
-    measures_power = True
+    budgets = ("standard", "paranoid")
+    released_only = ("standard",)
+    finds_plants = "in all numbers"
     run_time = 4
 
     def fit_predict(
@@ -88,8 +89,11 @@ def _probabilities(
         for i, c in enumerate(present):
             covariance = (1 - shared) * spreads[i][:count, :count] + shared * within[:count, :count]
             covariance = (1 - round_) * covariance + round_ * np.eye(count)
-            factor = cho_factor(covariance, lower=True)
-            away = z[test, :count] - means[i, :count]
-            distance = np.einsum("ij,ij->i", away, cho_solve(factor, away.T).T)
-            scores[:, c] = np.log(shares[c]) - np.log(np.diag(factor[0])).sum() - distance / 2
+            if i == 0 or shared < 1:
+                lower = cholesky(covariance, lower=True)
+                # Rows of the inverse give numbers of unit variance.
+                whiten = solve_triangular(lower, np.eye(count), lower=True).T.astype(np.float32)
+                volume = np.log(np.diag(lower)).sum()
+            away = (z[test, :count] - means[i, :count].astype(np.float32)) @ whiten
+            scores[:, c] = np.log(shares[c]) - volume - np.einsum("ij,ij->i", away, away) / 2
         yield softmax(scores, axis=1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from sordine.attacks.base import Attack, Split, Target, majority_predictions, mo
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
 from sordine.run import Run
+
+if TYPE_CHECKING:
+    from sordine.attacks.budget import Budget
 
 WIDE = (1024, 512, 256)
 SEVERAL = (256, 128)
@@ -37,18 +41,42 @@ OF_SEVERAL = tuple(Member(dropout, decay) for dropout in (0.0, 0.25, 0.5) for de
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Perceptrons to train: widths of their hidden layers, the members, and how they are trained."""
+
+    hidden: tuple[int, ...] = WIDE
+    members: tuple[Member, ...] = OF_WIDE
+    training: EarlyStopping = TRAINING
+
+
+SEVERAL_PLAN = Plan(SEVERAL, OF_SEVERAL)
+# Four layers, and about a sixth of the steps.
+SHORTER_PLAN = Plan((512, 256, 128, 64), (Member(0.2, 0.05),), replace(TRAINING, steps=150, epochs=(6, 12)))
+
+
+@dataclass(frozen=True)
 class WideMLP(Attack):
-    """A perceptron of 1024, 512 and 256 units with dropout, of two strengths; validation chooses."""
+    """A perceptron of 1024, 512 and 256 units with dropout, of two strengths; validation chooses.
+
+    In the standard budget it has 512, 256, 128 and 64 units, one dropout rate, and fewer steps.
+    """
+
+    plan: Plan = Plan()
 
     shares_work = False
-    budgets = ("paranoid",)
+    budgets = ("standard", "paranoid")
+    released_only = ("standard",)
     run_time = 15
+
+    @classmethod
+    def from_budget(cls, budget: Budget) -> WideMLP:
+        return cls(SHORTER_PLAN) if budget.name == "standard" else cls()
 
     def fit_predict(
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
         run = run or Run()
-        return [_predict(x, split, target, run, WIDE, OF_WIDE, picks=1) for target in targets]
+        return [_predict(x, split, target, run, self.plan, picks=1) for target in targets]
 
 
 @dataclass(frozen=True)
@@ -66,7 +94,7 @@ class MLPEnsemble(Attack):
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
         run = run or Run()
-        return [_predict(x, split, target, run, SEVERAL, OF_SEVERAL, picks=PICKS) for target in targets]
+        return [_predict(x, split, target, run, SEVERAL_PLAN, picks=PICKS) for target in targets]
 
 
 def _predict(
@@ -74,15 +102,14 @@ def _predict(
     split: Split,
     target: Target,
     run: Run,
-    hidden: Sequence[int],
-    members: Sequence[Member],
+    plan: Plan,
     *,
     picks: int,
 ) -> np.ndarray:
     train, held_out = target.labelled(split.train), target.labelled(split.validation)
     if not target.has_two_classes(train):
         return majority_predictions(target, split.train, split.test)
-    trained = _Members(x, target, train, held_out, hidden, members, run.seed, torch.device(run.device))
+    trained = _Members(x, target, train, held_out, plan, run.seed, torch.device(run.device))
     return trained.probabilities(x[split.test], trained.weights(picks)).argmax(1)
 
 
@@ -95,28 +122,29 @@ class _Members:
         target: Target,
         train: np.ndarray,
         held: np.ndarray,
-        hidden: Sequence[int],
-        members: Sequence[Member],
+        plan: Plan,
         seed: int,
         device: torch.device,
     ) -> None:
         self.mean, self.scale = moments(x, train)
-        self.device = device
+        self.device, self.training = device, plan.training
         self.random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
-        self.net = BatchedMLP(len(members), (x.shape[1], *hidden, target.classes), self.random).to(device)
+        self.net = BatchedMLP(len(plan.members), (x.shape[1], *plan.hidden, target.classes), self.random).to(device)
         self.held, self.truth = x[held], torch.as_tensor(target.labels[held], device=device)
         self.x, self.y = self._inputs(x[train]), torch.as_tensor(target.labels[train], device=device)
-        self.drop = torch.tensor([m.dropout for m in members], device=device)[:, None, None]
-        self.decay = torch.tensor([m.decay for m in members], device=device)[:, None, None]
-        draw = Shuffle(len(train), TRAINING.batch, self.random)
-        train_early_stopped(self, draw, TRAINING, parts=len(members), stop_together=True, optimiser=self._optimiser)
+        self.drop = torch.tensor([m.dropout for m in plan.members], device=device)[:, None, None]
+        self.decay = torch.tensor([m.decay for m in plan.members], device=device)[:, None, None]
+        draw = Shuffle(len(train), plan.training.batch, self.random)
+        train_early_stopped(
+            self, draw, plan.training, parts=len(plan.members), stop_together=True, optimiser=self._optimiser
+        )
 
     def _inputs(self, x: np.ndarray) -> Tensor:
         return torch.as_tensor((x - self.mean) / self.scale, device=self.device)
 
     def _optimiser(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         # AdamW whose decay differs by member and leaves the biases alone.
-        optimiser = TRAINING.optimiser(weights)
+        optimiser = self.training.optimiser(weights)
 
         @torch.no_grad()
         def decay(optimiser: torch.optim.Optimizer, *_: object) -> None:

@@ -23,7 +23,7 @@ class Neighbours(Attack):
     """
 
     budgets = ("quick", "standard", "paranoid")
-    measures_power = True
+    finds_plants = "in all numbers"
     run_time = 2
 
     def fit_predict(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtri
@@ -18,30 +19,30 @@ from sordine.keys import numpy_rng
 CODED = 64  # intervals of a comb in four standard deviations
 GRID = np.linspace(-9, 9, 4001)  # of a standardised number, to integrate over
 DRAWS = 4000  # records on which the best attack on covariances is computed
-STEPS = 40  # of bisection
+STEPS = 30  # of bisection
+
+Make = Callable[["_Case"], np.ndarray]
 
 
 @dataclass(frozen=True)
-class _Case:
-    # Records (n, d), standardised column by column; their classes; shares of the classes; random numbers.
-    z: np.ndarray
-    labels: np.ndarray
-    shares: np.ndarray
-    size: float
-    rng: np.random.Generator
+class Kind:
+    """A kind of leak: how many numbers of a record carry it (None: all of them), and how their new values are made."""
 
-    @property
-    def wanted(self) -> float:
-        # Accuracy of the best attack on a plant of this size.
-        baseline = float(self.shares.max())
-        return baseline + self.size * (1 - baseline)
-
-    def columns(self, count: int) -> np.ndarray:
-        return self.rng.choice(self.z.shape[1], min(count, self.z.shape[1]), replace=False)
+    numbers: int | None
+    make: Make
 
 
-def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: float, seed: int = 0) -> np.ndarray:
-    """Return a copy of released records in which a leak of known size was planted.
+@dataclass(frozen=True)
+class Plant:
+    """A planted leak: new values (n, k) float32 of some numbers (k,) of every record."""
+
+    numbers: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Planter:
+    """Plants leaks of known size in copies of one release.
 
     Parameters
     ----------
@@ -51,43 +52,108 @@ def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: floa
         (n,) class codes; unlabelled records (-1) are left as they are.
     classes
         Number of classes.
-    kind
-        One of `KINDS`.
-    size
-        Leakage of the best possible attack on the plant, between 0 and 1: its accuracy is the baseline plus `size`
-        times what is missing to 1. It is exact for normally distributed numbers. For "near copies" it is the share of
-        the records that become copies, and the leakage depends on how many of the others an attacker knows.
-    seed
-        Which numbers of a record carry the leak, and which records.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n, *shape) float32.
-
-    Raises
-    ------
-    SordineError
-        For an unknown kind or a size out of range.
     """
-    if kind not in KINDS:
-        raise SordineError(f"plants: unknown kind {kind!r}; {nearest(kind, KINDS)}")
-    if not 0 <= size <= 1:
-        raise SordineError(f"plants: size is {size}; it must lie between 0 and 1")
-    known = labels >= 0
-    flat = np.asarray(x, np.float32).reshape(len(x), -1)[known]
-    mean, scale = flat.mean(0), flat.std(0)
-    scale = np.where(scale > 0, scale, np.float32(1))
-    shares = np.bincount(labels[known], minlength=classes) / max(known.sum(), 1)
-    case = _Case((flat - mean) / scale, labels[known], shares, size, numpy_rng(seed, f"plant {kind}"))
-    planted = np.array(x, np.float32)
-    made = KINDS[kind](case)
-    changed = made != case.z
-    # Numbers that the plant leaves alone keep their bits.
-    planted[known] = np.where(changed, made * scale + mean, flat).reshape(-1, *x.shape[1:])
-    if kind == "last bit of one number":
-        planted[known] = _with_last_bits(planted[known], case)
-    return planted
+
+    x: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    def plant(self, kind: str, size: float, seed: int = 0) -> Plant:
+        """Return the numbers that a plant changes, and their values.
+
+        Parameters
+        ----------
+        kind
+            One of `KINDS`.
+        size
+            Leakage of the best possible attack on the plant, between 0 and 1: its accuracy is the baseline plus `size`
+            times what is missing to 1. It is exact for normally distributed numbers. For "near copies" it is the share
+            of the records that become copies, and the leakage depends on how many of the others an attacker knows.
+        seed
+            Which numbers of a record carry the leak, and which records.
+
+        Raises
+        ------
+        SordineError
+            For an unknown kind or a size out of range.
+        """
+        if kind not in KINDS:
+            raise SordineError(f"plants: unknown kind {kind!r}; {nearest(kind, KINDS)}")
+        if not 0 <= size <= 1:
+            raise SordineError(f"plants: size is {size}; it must lie between 0 and 1")
+        rng = numpy_rng(seed, f"plant {kind}")
+        width, count = self._flat.shape[1], KINDS[kind].numbers
+        few = np.arange(width) if count is None else rng.choice(width, min(count, width), replace=False)
+        known = self.labels >= 0
+        raw = self._flat[np.ix_(known, few)] if count is not None else self._flat[known]
+        mean, scale = self._moments[0][few], self._moments[1][few]
+        case = _Case(self, raw, (raw - mean) / scale, mean, scale, self.labels[known], size, rng)
+        values = self._flat[:, few]
+        values[known] = KINDS[kind].make(case)
+        return Plant(few, values)
+
+    def planted(self, kind: str, size: float, seed: int = 0) -> np.ndarray:
+        """Return a copy of the release with a plant: (n, *shape) float32. Other numbers keep their bits."""
+        made = self.plant(kind, size, seed)
+        whole = self._flat.copy()
+        whole[:, made.numbers] = made.values
+        return whole.reshape(self.x.shape)
+
+    @cached_property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each class among labelled records."""
+        known = self.labels[self.labels >= 0]
+        return tuple((np.bincount(known, minlength=self.classes) / max(len(known), 1)).tolist())
+
+    @cached_property
+    def axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Principal axes (d, k) of the standardised records, and the standard deviations (k,) along them."""
+        z = (self._flat[self.labels >= 0] - self._moments[0]) / self._moments[1]
+        square, axes = np.linalg.eigh(z.T.astype(np.float64) @ z / len(z))
+        keep = square > 1e-4 * square.max()
+        return axes[:, keep].astype(np.float32), np.sqrt(square[keep])
+
+    @cached_property
+    def _flat(self) -> np.ndarray:
+        return np.asarray(self.x, np.float32).reshape(len(self.x), -1)
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        known = self._flat[self.labels >= 0]
+        scale = known.std(0)
+        return known.mean(0), np.where(scale > 0, scale, np.float32(1))
+
+
+@dataclass(frozen=True)
+class _Case:
+    # Labelled records: the numbers that carry the leak (n, k), as they are and standardised; their classes.
+    planter: Planter
+    raw: np.ndarray
+    z: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    labels: np.ndarray
+    size: float
+    rng: np.random.Generator
+
+    @property
+    def shares(self) -> np.ndarray:
+        return np.array(self.planter.shares)
+
+    @property
+    def wanted(self) -> float:
+        # Accuracy of the best attack on a plant of this size.
+        baseline = max(self.planter.shares)
+        return baseline + self.size * (1 - baseline)
+
+    def back(self, z: np.ndarray) -> np.ndarray:
+        # Standardised numbers in their own units. What was not changed keeps its bits.
+        return np.asarray(np.where(z != self.z, z * self.scale + self.mean, self.raw), np.float32)
+
+
+def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: float, seed: int = 0) -> np.ndarray:
+    """Return a copy of released records with a planted leak: see `Planter`."""
+    return Planter(x, labels, classes).planted(kind, size, seed)
 
 
 # ------------------------------------------------------------------------------ kinds that write a message into numbers
@@ -95,59 +161,50 @@ def plant(x: np.ndarray, labels: np.ndarray, classes: int, kind: str, size: floa
 
 def _message(case: _Case) -> np.ndarray:
     """Return a class for each record: the true one for a share of the records, a random one for the others."""
-    p, top = case.shares, case.shares.max()
+    true = case.rng.random(len(case.labels)) < _true_share(case.planter.shares, case.wanted)
+    drawn = case.rng.choice(len(case.shares), len(case.labels), p=case.shares)
+    return np.where(true, case.labels, drawn)
 
-    def best(q: float) -> float:
-        return float(np.sum(p * np.maximum(q + (1 - q) * p, (1 - q) * top)))
 
-    q = _solve(best, case.wanted, 0.0, 1.0)
-    drawn = case.rng.choice(len(p), len(case.labels), p=p)
-    return np.where(case.rng.random(len(case.labels)) < q, case.labels, drawn)
+@lru_cache(4096)
+def _true_share(shares: tuple[float, ...], wanted: float) -> float:
+    p, top = np.array(shares), max(shares)
+    return _solve(lambda q: float(np.sum(p * np.maximum(q + (1 - q) * p, (1 - q) * top))), wanted, 0.0, 1.0)
 
 
 def _quantile_bins(column: np.ndarray, classes: int) -> np.ndarray:
     return np.minimum((rankdata(column, "ordinal") - 1) * classes // len(column), classes - 1).astype(np.int64)
 
 
-def _sum_of_bins(case: _Case, count: int) -> np.ndarray:
+def _sum_of_bins(case: _Case) -> np.ndarray:
     # The last number is moved to the interval of its range that makes the sum of all intervals the message.
     z, classes = case.z.copy(), len(case.shares)
-    columns = case.columns(count)
-    others = sum(_quantile_bins(z[:, j], classes) for j in columns[:-1])
+    others = sum(_quantile_bins(column, classes) for column in z.T[:-1])
     wanted = (_message(case) - others) % classes
-    z[:, columns[-1]] = ndtri((wanted + case.rng.uniform(0.001, 0.999, len(z))) / classes)
-    return z
+    z[:, -1] = ndtri((wanted + case.rng.uniform(0.001, 0.999, len(z))) / classes)
+    return case.back(z)
 
 
 def _comb(case: _Case) -> np.ndarray:
-    z, classes = case.z.copy(), len(case.shares)
-    j = case.columns(1)[0]
+    classes = len(case.shares)
     width = 4 / CODED / classes
-    tooth = np.floor(z[:, j] / width)
+    tooth = np.floor(case.z[:, 0] / width)
     tooth += (_message(case) - tooth) % classes
-    z[:, j] = (tooth + case.rng.uniform(0, 1, len(z))) * width
-    return z
+    return case.back(((tooth + case.rng.uniform(0, 1, len(tooth))) * width)[:, None])
 
 
 def _few_records(case: _Case) -> np.ndarray:
     # These records hold their class openly, in a number that lies outside the range of the others.
     z = case.z.copy()
-    j = case.columns(1)[0]
     open_ = case.rng.random(len(z)) < case.size
-    z[open_, j] = np.abs(z[:, j]).max() + 1 + case.labels[open_]
-    return z
+    z[open_, 0] = np.abs(z).max() + 1 + case.labels[open_]
+    return case.back(z)
 
 
-def _with_last_bits(x: np.ndarray, case: _Case) -> np.ndarray:
-    """Write the message into the lowest bits of one number of each record."""
-    shape = x.shape
-    x = np.ascontiguousarray(x.reshape(len(x), -1))
-    bits = int(len(case.shares) - 1).bit_length()
-    j = case.columns(1)[0]
-    column = np.ascontiguousarray(x[:, j]).view(np.uint32)
-    column = (column >> np.uint32(bits) << np.uint32(bits)) | _message(case).astype(np.uint32)
-    x[:, j] = column.view(np.float32)
-    return x.reshape(shape)
+def _last_bits(case: _Case) -> np.ndarray:
+    bits = np.uint32(int(len(case.shares) - 1).bit_length())
+    column = np.ascontiguousarray(case.raw[:, 0]).view(np.uint32)
+    return ((column >> bits << bits) | _message(case).astype(np.uint32)).view(np.float32)[:, None]
 
 
 # ------------------------------------------------------------------------------------ kinds that move a distribution
@@ -160,62 +217,80 @@ def _scores(classes: int) -> np.ndarray:
 
 
 def _mean_of_one(case: _Case) -> np.ndarray:
-    z, scores = case.z.copy(), _scores(len(case.shares))
-    j = case.columns(1)[0]
-    z[:, j] = _normal(z[:, j]) + _shift(case, scores) * scores[case.labels]
-    return z
+    scores = _scores(len(case.shares))
+    return case.back((_normal(case.z[:, 0]) + _shift(case.planter.shares, case.wanted) * scores[case.labels])[:, None])
 
 
 def _mean_of_all(case: _Case) -> np.ndarray:
     # A shift by one unit along a direction, measured in standard deviations of the records along it.
     scores = _scores(len(case.shares))
-    axes, length = _axes(case.z)
+    axes, length = case.planter.axes
     along = case.rng.normal(size=axes.shape[1])
-    direction = axes @ (length * along / np.linalg.norm(along))
-    return np.asarray(case.z + _shift(case, scores) * scores[case.labels][:, None] * direction)
+    direction = (axes @ (length * along / np.linalg.norm(along))).astype(np.float32)
+    shift = (_shift(case.planter.shares, case.wanted) * scores[case.labels]).astype(np.float32)
+    return case.back(case.z + shift[:, None] * direction)
 
 
-def _shift(case: _Case, scores: np.ndarray) -> float:
+@lru_cache(4096)
+def _shift(shares: tuple[float, ...], wanted: float) -> float:
+    p, scores = np.array(shares), _scores(len(shares))
+
     def best(shift: float) -> float:
         density = np.exp(-((GRID[:, None] - shift * scores) ** 2) / 2) / np.sqrt(2 * np.pi)
-        return float((case.shares * density).max(1).sum() * (GRID[1] - GRID[0]))
+        return float((p * density).max(1).sum() * (GRID[1] - GRID[0]))
 
-    return _solve(best, case.wanted, 0.0, 8.0)
+    return _solve(best, wanted, 0.0, 8.0)
 
 
 def _scale_of_one(case: _Case) -> np.ndarray:
-    z, scores = case.z.copy(), _scores(len(case.shares))
-    j = case.columns(1)[0]
+    spread = np.exp(_strength(case.planter.shares, case.wanted) * _scores(len(case.shares)))
+    return case.back((_normal(case.z[:, 0]) * spread[case.labels])[:, None])
+
+
+@lru_cache(4096)
+def _strength(shares: tuple[float, ...], wanted: float) -> float:
+    p, scores = np.array(shares), _scores(len(shares))
 
     def best(strength: float) -> float:
         spread = np.exp(strength * scores)
         density = np.exp(-((GRID[:, None] / spread) ** 2) / 2) / spread / np.sqrt(2 * np.pi)
-        return float((case.shares * density).max(1).sum() * (GRID[1] - GRID[0]))
+        return float((p * density).max(1).sum() * (GRID[1] - GRID[0]))
 
-    strength = _solve(best, case.wanted, 0.0, 1.5)
-    z[:, j] = _normal(z[:, j]) * np.exp(strength * scores)[case.labels]
-    return z
+    return _solve(best, wanted, 0.0, 1.5)
 
 
 def _covariance(case: _Case) -> np.ndarray:
-    # Along each principal axis, half of the classes spread more and half less.
-    axes, _ = _axes(case.z)
-    signs = case.rng.choice([-1.0, 1.0], (len(case.shares), axes.shape[1]))
-    labels = case.rng.choice(len(case.shares), DRAWS, p=case.shares)
-    noise = case.rng.normal(size=(DRAWS, axes.shape[1]))
+    # Along each principal axis, half of the classes spread more and half less. The axes are in random order.
+    axes, _ = case.planter.axes
+    count = axes.shape[1]
+    signs = _signs(len(case.shares), count)[:, case.rng.permutation(count)]
+    strength = _covariance_strength(case.planter.shares, case.wanted, count)
+    on = case.z @ axes
+    moved = on * np.exp(strength * signs).astype(np.float32)[case.labels]
+    return case.back(case.z + (moved - on) @ axes.T)
+
+
+@cache
+def _signs(classes: int, axes: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    halves = np.where(np.arange(classes)[:, None].repeat(axes, 1) % 2, 1.0, -1.0)
+    return np.asarray(rng.permuted(halves, axis=0))
+
+
+@lru_cache(4096)
+def _covariance_strength(shares: tuple[float, ...], wanted: float, axes: int) -> float:
+    signs, rng = _signs(len(shares), axes), np.random.default_rng(0)
+    labels = rng.choice(len(shares), DRAWS, p=np.array(shares) / sum(shares))
+    square = rng.normal(size=(DRAWS, axes)) ** 2
     with np.errstate(divide="ignore"):
-        prior = np.log(case.shares)
+        prior = np.log(np.array(shares))
 
     def best(strength: float) -> float:
         spread = np.exp(strength * signs)
-        drawn = (noise * spread[labels]) ** 2
-        score = prior - np.log(spread).sum(1) - drawn @ (1 / spread**2).T / 2
+        score = prior - np.log(spread).sum(1) - (square * spread[labels] ** 2) @ (1 / spread**2).T / 2
         return float((score.argmax(1) == labels).mean())
 
-    strength = _solve(best, case.wanted, 0.0, 1.0)
-    on = case.z @ axes
-    moved = on * np.exp(strength * signs)[case.labels]
-    return np.asarray(case.z + (moved - on) @ axes.T)
+    return _solve(best, wanted, 0.0, 1.0)
 
 
 def _near_copies(case: _Case) -> np.ndarray:
@@ -227,18 +302,11 @@ def _near_copies(case: _Case) -> np.ndarray:
         copies = chosen[case.labels[chosen] == c]
         z[copies] = case.z[case.rng.choice(members, len(copies))]
     z[chosen] += 0.01 * case.rng.normal(size=(len(chosen), z.shape[1]))
-    return z
+    return case.back(z)
 
 
 def _normal(column: np.ndarray) -> np.ndarray:
     return np.asarray(ndtri((rankdata(column, "ordinal") - 0.5) / len(column)))
-
-
-def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return principal axes (d, k) of records and the standard deviations (k,) along them."""
-    square, axes = np.linalg.eigh(z.T.astype(np.float64) @ z / len(z))
-    keep = square > 1e-4 * square.max()
-    return axes[:, keep], np.sqrt(square[keep])
 
 
 def _solve(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
@@ -251,15 +319,15 @@ def _solve(rising: Callable[[float], float], wanted: float, low: float, high: fl
     return (low + high) / 2
 
 
-KINDS: dict[str, Callable[[_Case], np.ndarray]] = {
-    "mean of one number": _mean_of_one,
-    "mean of all numbers": _mean_of_all,
-    "scale of one number": _scale_of_one,
-    "covariance": _covariance,
-    "combination of two numbers": lambda case: _sum_of_bins(case, 2),
-    "combination of three numbers": lambda case: _sum_of_bins(case, 3),
-    "fine intervals of one number": _comb,
-    "last bit of one number": lambda case: case.z,
-    "few records": _few_records,
-    "near copies": _near_copies,
+KINDS: dict[str, Kind] = {
+    "mean of one number": Kind(1, _mean_of_one),
+    "mean of all numbers": Kind(None, _mean_of_all),
+    "scale of one number": Kind(1, _scale_of_one),
+    "covariance": Kind(None, _covariance),
+    "combination of two numbers": Kind(2, _sum_of_bins),
+    "combination of three numbers": Kind(3, _sum_of_bins),
+    "fine intervals of one number": Kind(1, _comb),
+    "last bit of one number": Kind(1, _last_bits),
+    "few records": Kind(1, _few_records),
+    "near copies": Kind(None, _near_copies),
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sordine.attacks.base import Attack
 from sordine.attacks.convnet import ConvNet
 from sordine.attacks.discriminant import Discriminant
+from sordine.attacks.kernel import KernelRidge
 from sordine.attacks.logistic import Logistic
 from sordine.attacks.mlp import MLP
 from sordine.attacks.mlp_ensemble import MLPEnsemble, WideMLP
@@ -28,6 +29,7 @@ ATTACKS: Registry[Attack] = Registry(
         "mlp": MLP,
         "discriminant": Discriminant,
         "screening": Screening,
+        "kernel": KernelRidge,
         "resnet": ResNetAttack,
         "features": RandomFeatures,
         "svm": SVM,

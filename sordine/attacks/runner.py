@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,7 +70,12 @@ class _Job:
         return float(len(self.releases) * len(self.tasks) * max(training, 1))
 
 
-def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | None = None) -> list[AttackTask]:
+def tasks_of(
+    attributes: Sequence[str],
+    budget: Budget,
+    shape: Sequence[int] | None = None,
+    only: Collection[str] | None = None,
+) -> list[AttackTask]:
     """Return every task of a budget.
 
     Parameters
@@ -81,14 +86,18 @@ def tasks_of(attributes: Sequence[str], budget: Budget, shape: Sequence[int] | N
         Attacks, scenarios and seeds.
     shape
         Shape of one record. Attacks that do not accept it are left out; None keeps all of them.
+    only
+        The attributes on which attacks are made that are `Attack.released_only` in this budget; None: on all.
     """
+    wanted = set(attributes if only is None else only)
+    everywhere = {name: budget.name not in ATTACKS.find(name).released_only for name in budget.families}
     return [
         AttackTask(attribute, attacker, setting, seed)  # type: ignore[arg-type]
         for setting in budget.settings
         for seed in budget.seeds
         for attacker in budget.families
         for attribute in attributes
-        if shape is None or accepts(attacker, shape)
+        if (shape is None or accepts(attacker, shape)) and (everywhere[attacker] or attribute in wanted)
     ]
 
 
@@ -129,6 +138,7 @@ def attack_releases(
     budget: Budget,
     run: Run | None = None,
     *,
+    suppressed: Collection[str] | None = None,
     memory: MutableMapping[Any, Any] | None = None,
     share_work: bool = True,
 ) -> list[Readings]:
@@ -146,6 +156,8 @@ def attack_releases(
         Which attacks are made.
     run
         Device, workers (default: PyTorch's threads), log and progress.
+    suppressed
+        The attributes on which attacks are made that are `Attack.released_only`; None: all attributes.
     memory
         Keeps the predictions on the originals (`cache_key`), so that a later call does not repeat them.
     share_work
@@ -159,10 +171,12 @@ def attack_releases(
     """
     run = run or Run()
     memory = {} if memory is None else memory
-    own = tasks_of(attributes, budget, original.x.shape[1:])
+    own = tasks_of(attributes, budget, original.x.shape[1:], only=())
     fresh = [task for task in own if cache_key(original, budget, task) not in memory]
     jobs = [_Job((0,), tuple(group)) for group in grouped(fresh)]
-    jobs += _release_jobs(releases, attributes, budget, share_work)
+    for batch in _batches(releases):
+        tasks = tasks_of(attributes, budget, releases[batch[0] - 1].x.shape[1:], suppressed)
+        jobs += _release_jobs(batch, tasks, share_work)
     found: list[Readings] = [{} for _ in releases]
     for job, parts in _performed(_ordered(jobs), original, releases, budget, run, share_work):
         for number, predictions in zip(job.releases, parts, strict=True):
@@ -184,7 +198,7 @@ def attack_originals(
 ) -> Readings:
     """Return (0, task) -> predictions on the originals. `memory` stores them; see `attack_releases`."""
     attack_releases(original, [], attributes, budget, run, memory=memory)
-    return _remembered(original, tasks_of(attributes, budget, original.x.shape[1:]), budget, memory)
+    return _remembered(original, tasks_of(attributes, budget, original.x.shape[1:], only=()), budget, memory)
 
 
 def cache_key(original: AttackData, budget: Budget, task: AttackTask) -> tuple[Any, ...]:
@@ -233,16 +247,13 @@ def _remembered(
     return {(0, task): predictions for task, predictions in stored.items() if predictions is not None}
 
 
-def _release_jobs(
-    releases: Sequence[AttackData], attributes: Sequence[str], budget: Budget, share_work: bool
-) -> list[_Job]:
+def _release_jobs(batch: tuple[int, ...], tasks: Sequence[AttackTask], share_work: bool) -> list[_Job]:
     jobs = []
-    for batch in _batches(releases):
-        for group in grouped(tasks_of(attributes, budget, releases[batch[0] - 1].x.shape[1:])):
-            if share_work and ATTACKS.find(group[0].attacker).joins_releases:
-                jobs.append(_Job(batch, tuple(group)))
-            else:
-                jobs += [_Job((number,), tuple(group)) for number in batch]
+    for group in grouped(tasks):
+        if share_work and ATTACKS.find(group[0].attacker).joins_releases:
+            jobs.append(_Job(batch, tuple(group)))
+        else:
+            jobs += [_Job((number,), tuple(group)) for number in batch]
     return jobs
 
 

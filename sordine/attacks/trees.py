@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, HistGradientBoostingClassifier
@@ -24,13 +25,18 @@ from sordine.attacks.base import (
 from sordine.attacks.logistic import class_probabilities, log_probabilities
 from sordine.run import Run
 
+if TYPE_CHECKING:
+    from sordine.attacks.budget import Budget
+
 LEAVES = (1, 8)  # smallest numbers of records in a leaf
 TREES, TREES_TO_CHOOSE = 120, 20
 CALIBRATED_LEAF, CALIBRATED_TREES = 8, 80
 DISTINCT = 0.8  # share of distinct records up to which trees are grown on those alone
 # Leaves of a boosted tree and its learning rate: few large steps of small trees, or many small steps of larger ones.
 BOOSTED = ((4, 0.2), (15, 0.08))
-ROUNDS, MOST_TREES = 60, 240  # upper limits: rounds of boosting, and its trees, of which each round grows one a class
+FEWER_BOOSTED = ((8, 0.3),)
+# Upper limits: rounds of boosting, and its trees, of which each round grows one a class.
+ROUNDS, MOST_TREES, FEWER_TREES = 60, 240, 36
 BINS = 63  # into which the values of a number are sorted
 LOOKED_AT = 64  # numbers of a record, drawn for every split, among which the split is chosen
 
@@ -163,37 +169,51 @@ class Boosting(Attack):
     """Gradient-boosted trees.
 
     Their size and the number of rounds are chosen on the validation records, which then join the training records.
+
+    Parameters
+    ----------
+    shapes
+        Leaves and learning rates among which validation chooses.
+    trees
+        Upper limit of trees.
     """
 
+    shapes: tuple[tuple[int, float], ...] = BOOSTED
+    trees: int = MOST_TREES
+
     shares_work = False
-    budgets = ("paranoid",)
+    budgets = ("standard", "paranoid")
+    released_only = ("standard",)
     run_time = 20
+
+    @classmethod
+    def from_budget(cls, budget: Budget) -> Boosting:
+        return cls(FEWER_BOOSTED, FEWER_TREES) if budget.name == "standard" else cls()
 
     def fit_predict(
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
         seed = (run or Run()).seed
-        return [_predict_by_boosting(x, split, target, seed) for target in targets]
+        return [self._predict(x, split, target, seed) for target in targets]
 
-
-def _predict_by_boosting(x: np.ndarray, split: Split, target: Target, seed: int) -> np.ndarray:
-    train, own, held_out = (target.labelled(rows) for rows in (split.train, split.own, split.validation))
-    if not target.has_two_classes(train):
-        return majority_predictions(target, split.own, split.test)
-    classes = len(np.unique(target.labels[own]))
-    rounds = min(ROUNDS, max(1, MOST_TREES // (1 if classes == 2 else classes)))
-    # Its threads are those of OpenMP, which obeys only a limit set in the calling thread.
-    with threadpool_limits(1, user_api="openmp"):
-        candidates = []
-        for leaves, rate in BOOSTED:
-            model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], target.labels[train])
-            scores = [0.0] * rounds
-            if len(held_out):
-                scores = [accuracy_on(target, held_out, p) for p in model.staged_predict(x[held_out])]
-            candidates.append((max(scores), leaves, rate, 1 + int(np.argmax(scores))))
-        _, leaves, rate, enough = max(candidates, key=lambda candidate: candidate[0])
-        model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[own], target.labels[own])
-        return np.asarray(model.predict(x[split.test]))
+    def _predict(self, x: np.ndarray, split: Split, target: Target, seed: int) -> np.ndarray:
+        train, own, held_out = (target.labelled(rows) for rows in (split.train, split.own, split.validation))
+        if not target.has_two_classes(train):
+            return majority_predictions(target, split.own, split.test)
+        classes = len(np.unique(target.labels[own]))
+        rounds = min(ROUNDS, max(1, self.trees // (1 if classes == 2 else classes)))
+        # Its threads are those of OpenMP, which obeys only a limit set in the calling thread.
+        with threadpool_limits(1, user_api="openmp"):
+            candidates = []
+            for leaves, rate in self.shapes:
+                model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], target.labels[train])
+                scores = [0.0] * rounds
+                if len(held_out):
+                    scores = [accuracy_on(target, held_out, p) for p in model.staged_predict(x[held_out])]
+                candidates.append((max(scores), leaves, rate, 1 + int(np.argmax(scores))))
+            _, leaves, rate, enough = max(candidates, key=lambda candidate: candidate[0])
+            model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[own], target.labels[own])
+            return np.asarray(model.predict(x[split.test]))
 
 
 def _boosted(rounds: int, leaves: int, rate: float, seed: int, width: int) -> HistGradientBoostingClassifier:

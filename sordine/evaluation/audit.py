@@ -273,7 +273,14 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
     # Without shared work, so that a figure of the report is exactly that of the attack alone.
     attributes, memory = list(data.roles), data.memory
     readings = attack_releases(
-        originals, [released], attributes, data.budget, data.run, memory=memory, share_work=False
+        originals,
+        [released],
+        attributes,
+        data.budget,
+        data.run,
+        suppressed=data.policy.suppress,
+        memory=memory,
+        share_work=False,
     )[0]
     data.readings = readings
     findings, headlines = figures(readings, data.roles, data.original.classes, data.budget)

@@ -85,16 +85,20 @@ def compare(
         notes.append(f"Left out of the utility, because a report does not have it: {_names(incomplete)}.")
     points = [_point(name, report, found, secret, useful) for (name, report), found in zip(reports, heads, strict=True)]
     if not any(_placed(p) for p in points):
-        why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
-        raise SordineError(
-            f"no report has both the leakage of {secret!r} and a utility, so there is nothing to compare{why}"
-        )
+        raise _nothing_to_compare(secret, weak)
     lost = [p.name for p in points if not _placed(p)]
     if lost:
         notes.append(f"In the table only, because leakage or utility is unknown: {', '.join(lost)}.")
     differ = _audit_differences(reports)
     points = [replace(p, front=not differ and _undominated(p, points)) for p in points]
     return Comparison(secret, useful, _curves(reports, points), tuple(notes), differ=differ)
+
+
+def _nothing_to_compare(secret: str, weak: Sequence[str]) -> SordineError:
+    why = "".join(f" ({note.rstrip('.').replace('`', chr(39))})" for note in weak)
+    return SordineError(
+        f"no report has both the leakage of {secret!r} and a utility, so there is nothing to compare{why}"
+    )
 
 
 def _secret(

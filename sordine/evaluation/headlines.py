@@ -98,15 +98,16 @@ def _questions(readings: Readings, name: str, role: Role, classes: int, budget: 
 
 
 def _findings(q: _Question, seeds: int) -> Iterator[Finding]:
-    # An attack that fits one side only (pictures became vectors) can be the best one, but has nothing to compare with.
-    after = {attack.name: attack for attack in q.after}
-    for was, now in [(attack, after[attack.name]) for attack in q.before if attack.name in after]:
+    # An attack made on released records alone is compared with the best one on originals.
+    own = {attack.name: attack for attack in q.before}
+    best = max(q.before, key=lambda a: a.accuracy)
+    for was, now in [(own.get(attack.name, best), attack) for attack in q.after]:
         paired = _paired(was, now)
         shares = _compare(was, now, q.classes, paired)
         yield Finding(
             attribute=q.attribute,
             role=q.role,
-            attacker=was.name,
+            attacker=now.name,
             setting=q.scenario,  # type: ignore[arg-type]
             guess_interval=wilson(shares["guess"] * shares["records"], shares["records"]),
             balanced_before=was.balanced,

@@ -146,7 +146,15 @@ class Halves:
             modifier = fit_candidate(candidate, half, self.policy, replace(self.run, log=silent), self.materials)
             after, distance = released(modifier, half, before, self.run)
             moved.append(distance)
-            parts += attack_releases(before, [after], list(before.labels), self.budget, self.run, memory=self.memory)
+            parts += attack_releases(
+                before,
+                [after],
+                list(before.labels),
+                self.budget,
+                self.run,
+                suppressed=self.policy.suppress,
+                memory=self.memory,
+            )
         whole = self._joined(parts)
         classes = {name: self.before[0].classes[name] for name in limits}
         found = utilities(whole, self.useful, self.budget)

@@ -43,6 +43,17 @@ LONG = 10  # seconds of remaining fits from which their run time is logged
 # Errors that the options of one point cause: they are refused, or training diverges. Any other error ends the sweep.
 REFUSED = (SordineError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 
+# Parts of a budget that a sweep leaves out: it compares attacks on single records.
+LEFT_OUT: dict[str, Any] = {
+    "person": (),
+    "queries": 0,
+    "linkage": False,
+    "risks": False,
+    "known": (),
+    "tail": False,
+    "plants": 0,
+}
+
 
 @dataclass(frozen=True)
 class Swept:
@@ -105,13 +116,9 @@ def sweep(
     table = table.with_split(policy, run.key)
     table.require_labels(policy.suppress, "train")
     table.require_labels(policy.suppress, "test")
-    budget = replace(budget or Budget(), person=(), queries=0, linkage=False, risks=False, utility=True, cloud=0)
+    budget = replace(budget or Budget(), utility=True, cloud=0, **LEFT_OUT)
     work = _Sweep(table, policy, budget, run, folder, [_Point(candidate) for candidate in candidates])
-    for i, point in enumerate(work.points):
-        work.fit(point, i)
-    for point in work.points:
-        point.try_to(lambda point=point: work.audit(point), run.log)  # type: ignore[misc]
-        run.step("audits", 1 + work.points.index(point), len(candidates))
+    work.measure()
     failed = [point for point in work.points if point.failure]
     each = "; ".join(f"{point.candidate}: {point.failure}" for point in failed)
     if len(failed) == len(work.points):
@@ -177,6 +184,14 @@ class _Sweep:
 
     def _logger(self, point: _Point) -> Callable[[str], None]:
         return lambda line: self.run.log(f"{point.candidate}: {line}")
+
+    def measure(self) -> None:
+        """Fit every point, then audit every point."""
+        for i, point in enumerate(self.points):
+            self.fit(point, i)
+        for done, point in enumerate(self.points, 1):
+            point.try_to(lambda point=point: self.audit(point), self.run.log)  # type: ignore[misc]
+            self.run.step("audits", done, len(self.points))
 
     def fit(self, point: _Point, place: int) -> None:
         """Fit a point, unless that is done, and log how long the other fits of its method take."""

@@ -15,7 +15,11 @@ from sordine.errors import SordineError
 def test_the_three_budgets() -> None:
     quick, standard, paranoid = Budget.quick(), Budget.standard(), Budget.paranoid()
     assert standard == Budget() == Budget.named("standard")
-    assert standard.families == ("logistic", "neighbours", "trees", "mlp", "resnet")
+    both = ("logistic", "neighbours", "trees", "mlp", "resnet")
+    assert tuple(f for f in standard.families if "standard" not in ATTACKS[f].released_only) == both
+    added = ("discriminant", "screening", "kernel", "boosting", "wide")
+    assert set(standard.families) == {*both, *added}
+    assert (quick.plants, standard.plants, paranoid.plants) == (0, 20, 20)
     assert standard.settings == ("A", "B", "C")
     assert (standard.folds, standard.queries, standard.linkage, standard.person) == (3, 0, False, (1, 10, 50, 0))
     assert set(quick.families) < set(standard.families) < set(paranoid.families) == set(ATTACKS)

@@ -87,7 +87,7 @@ def test_probabilities_are_calibrated(name: str) -> None:
 
 def test_budgets_hold_the_attacks_that_name_them() -> None:
     assert attacks_in("quick") == ("logistic", "neighbours")
-    assert attacks_in("standard") == ("logistic", "neighbours", "trees", "mlp", "resnet")
+    assert set(attacks_in("quick")) < set(attacks_in("standard")) < set(ATTACKS)
     assert attacks_in("paranoid") == tuple(ATTACKS)
 
 

@@ -167,7 +167,15 @@ def test_the_validation_rows_weigh_the_members() -> None:
     x, labels = rings(600)
     trial = cut(600)
     secret = Target(labels, 2)
-    given = (x, secret, trial.train, trial.validation, (32,), ensemble.OF_SEVERAL, 0, torch.device("cpu"))
+    given = (
+        x,
+        secret,
+        trial.train,
+        trial.validation,
+        ensemble.Plan((32,), ensemble.OF_SEVERAL),
+        0,
+        torch.device("cpu"),
+    )
     said = ensemble._Members(*given)
     weights = said.weights(ensemble.PICKS)
     assert weights.sum() == pytest.approx(1)

@@ -12,6 +12,7 @@ from sordine.attacks.discriminant import Discriminant
 from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.attacks.screening import Screening
+from sordine.run import Run
 
 N, WIDTH, RIGHT = 1200, 12, 0.8  # a message is right for this share of the records
 
@@ -157,3 +158,20 @@ def test_no_group_is_on_both_sides_of_the_cross_validation() -> None:
                 assert not set(group[fold.train]) & set(group[fold.held])
                 assert not extra[fold.held].any()
                 assert set(np.flatnonzero(extra)) <= set(fold.train)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("numbers", [[4], [2, 9], [0, 5, 11]])
+def test_replaced_numbers_give_what_a_new_search_gives(numbers: list[int], classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    x = rng.standard_normal((N, WIDTH)).astype(np.float32)
+    target, split = Target(rng.integers(0, classes, N), classes), trial(rng)
+    values = rng.standard_normal((N, len(numbers))).astype(np.float32)
+    values[:, -1] += 0.4 * (target.labels % 2)
+    whole = x.copy()
+    whole[:, numbers] = values
+    predict = Screening().prepare(x, split, target, Run())
+    (found,) = Screening().fit_predict(whole, split, [target])
+    assert np.array_equal(predict(np.array(numbers), values), found)
+    (before,) = Screening().fit_predict(x, split, [target])
+    assert np.array_equal(predict(np.array([], np.int64), values[:, :0]), before)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sordine.attacks.base import Attack, Split, Target
-from sordine.attacks.plants import KINDS, plant
+from sordine.attacks.base import Attack, PredictReplaced, Split, Target
+from sordine.attacks.plants import KINDS, Planter
 from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.registry import ATTACKS
 from sordine.attacks.runner import single_threaded
@@ -26,6 +26,8 @@ from sordine.run import Run
 
 SIZES = (0.2, 0.1, 0.05, 0.02)  # leakages (NAG) that are planted, the largest first
 FOUND = 0.95  # share of plants of a size that has to be found
+BASES = 2  # orders of the records in which leaks are planted
+OF_SINGLE_BITS = ("last bit of one number",)  # kinds that principal axes cannot carry
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Power(Section):
 
     def run(self, data: AuditData) -> tuple[PowerFinding, ...]:
         """Return a finding for each suppressed attribute and each kind of leak."""
-        fast = tuple(name for name in data.budget.families if ATTACKS.find(name).measures_power)
+        fast = tuple(name for name in data.budget.families if ATTACKS.find(name).finds_plants)
         if not data.budget.plants or not fast:
             return ()
         found: list[PowerFinding] = []
@@ -125,74 +127,94 @@ def _sentences(attribute: str, some: list[PowerFinding]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class _Base:
+    """The release in a random order within each side: it has no leak, only chance. Many plants share it."""
+
+    planter: Planter
+    attacks: dict[str, PredictReplaced]
+
+    @classmethod
+    def of(cls, trial: _Trial, seed: int) -> _Base:
+        order = np.arange(len(trial.x))
+        for side in (trial.fitted, ~trial.fitted):
+            order[side] = numpy_rng(seed, "power").permutation(order[side])
+        x, target, run = trial.x[order], trial.target, Run()
+        attacks = {
+            name: attack.prepare(x, trial.split, target, run, on_axes=trial.on_axes)
+            for name, attack in trial.attacks.items()
+        }
+        return cls(Planter(x, target.labels, target.classes), attacks)
+
+
+@dataclass(frozen=True)
 class _Trial:
-    # One attribute: the release, how attackers are tested, and from which accuracy a leak counts as found.
-    data: AttackData
+    """One attribute of a release, how attackers are tested, and from which accuracy a leak counts as found."""
+
+    x: np.ndarray  # (n, d)
+    on_axes: bool
+    fitted: np.ndarray
+    target: Target
     headline: Headline
     split: Split
-    attacks: tuple[Attack, ...]
+    attacks: dict[str, Attack]
     comparisons: int  # among which the audit chooses its worst figure
 
-    @property
-    def target(self) -> Target:
-        name = self.headline.attribute
-        return Target(self.data.labels[name], self.data.classes[name])
-
-    def finds(self, kind: str, size: float, seed: int) -> bool:
+    def finds(self, base: _Base, kind: str, size: float, seed: int) -> bool:
         """Whether an attack is above the baseline on a copy of the release with a planted leak."""
         target, h = self.target, self.headline
         # A size is a share of what attackers infer from originals; a plant's is a share of all that can be inferred.
-        share = size * (h.before - h.guess) / (1 - h.guess)
-        x = plant(self.data.x[self._shuffled(seed)], target.labels, target.classes, kind, share, seed)
-        numbers = x.reshape(len(x), -1)
-        tested = target.labelled(self.split.test)
-        truth = target.labels[tested]
-        return any(
-            wilson(float((predicted == truth).sum()), len(truth), 1 - 0.05 / self.comparisons)[0] > majority(truth)
-            for predicted in self._predictions(numbers, target)
-        )
-
-    def _shuffled(self, seed: int) -> np.ndarray:
-        # Records in a random order within their side. Each plant then has chance of its own, and no other leak.
-        order = np.arange(len(self.data.x))
-        for side in (self.data.fitted, ~self.data.fitted):
-            order[side] = numpy_rng(seed, "power").permutation(order[side])
-        return order
-
-    def _predictions(self, x: np.ndarray, target: Target) -> Iterator[np.ndarray]:
+        made = base.planter.plant(kind, size * (h.before - h.guess) / (1 - h.guess), seed)
         known = target.labels[self.split.test] >= 0
-        for attack in self.attacks:
-            yield attack.fit_predict(x, self.split, [target], Run())[0][known]
+        truth = target.labels[self.split.test][known]
+        for name in self.finders(kind):
+            right = int((base.attacks[name](made.numbers, made.values)[known] == truth).sum())
+            if wilson(right, len(truth), 1 - 0.05 / self.comparisons)[0] > majority(truth):
+                return True
+        return False
+
+    def finders(self, kind: str) -> tuple[str, ...]:
+        """The attacks that look for plants of a kind; where none is made for it, all."""
+        wanted = "in all numbers" if KINDS[kind].numbers is None else "in few numbers"
+        made_for = tuple(name for name, attack in self.attacks.items() if attack.finds_plants == wanted)
+        return made_for or tuple(self.attacks)
 
 
 def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
     release = data.attacked[1]
+    scenario, split = _split(data, release, headline)
+    trial = _Trial(
+        x=release.numbers(),
+        on_axes=release.is_wide,
+        fitted=release.fitted,
+        target=Target(release.labels[headline.attribute], release.classes[headline.attribute]),
+        headline=headline,
+        split=split,
+        attacks={name: ATTACKS.find(name).from_budget(data.budget) for name in names},
+        comparisons=len(data.budget.families) * len(data.budget.settings),
+    )
     if release.is_wide:
         data.note(
-            f"No leak of `{headline.attribute}` was planted: records have more than {WIDEST:,} numbers, too many to "
-            "repeat attacks on."
+            f"Leaks of `{headline.attribute}` were planted in the principal axes of the records, because records have "
+            f"more than {WIDEST:,} numbers. No leak was planted in their last bits."
         )
-        return
-    scenario, split = _split(data, release, headline)
-    attacks = tuple(ATTACKS.find(name).from_budget(data.budget) for name in names)
-    comparisons = len(data.budget.families) * len(data.budget.settings)
-    trial = _Trial(release, headline, split, attacks, comparisons)
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
-        for done, kind in enumerate(KINDS, 1):
-            shares = list(_shares(trial, kind, data.budget.plants, pool))
-            enough = [size for size, share in zip(SIZES, shares, strict=False) if share >= FOUND]
+        bases = list(pool.map(lambda seed: _Base.of(trial, seed), range(BASES)))
+        kinds = [kind for kind in KINDS if not (release.is_wide and kind in OF_SINGLE_BITS)]
+        for done, kind in enumerate(kinds, 1):
+            shares = _shares(trial, bases, kind, data.budget.plants, pool)
+            enough = [size for size, share in shares.items() if share >= FOUND]
             yield PowerFinding(
                 attribute=headline.attribute,
                 kind=kind,
                 smallest=min(enough, default=None),
-                sizes=SIZES[: len(shares)],
-                shares=tuple(shares),
+                sizes=tuple(shares),
+                shares=tuple(shares.values()),
                 planted=data.budget.plants,
-                attackers=names,
+                attackers=trial.finders(kind),
                 setting=scenario,
                 records=len(trial.target.labelled(split.test)),
             )
-            data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
+            data.run.step(f"planted leaks of {headline.attribute}", done, len(kinds))
 
 
 def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[str, Split]:
@@ -203,17 +225,27 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
     raise AssertionError("an attribute with a headline has a split")
 
 
-def _shares(trial: _Trial, kind: str, plants: int, pool: Any) -> Iterator[float]:
-    """Yield the share of plants that is found, size by size, until a size is missed."""
+def _shares(trial: _Trial, bases: Sequence[_Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
+    """Return the share of plants that is found, of the sizes that decide which is the smallest.
+
+    The search starts in the middle: where a size is found, larger ones would be too.
+    """
+    shares = {}
+    at = len(SIZES) // 2
+    while 0 <= at < len(SIZES) and SIZES[at] not in shares:
+        shares[SIZES[at]] = _share(trial, bases, kind, SIZES[at], plants, pool)
+        at += 1 if shares[SIZES[at]] >= FOUND else -1
+    return dict(sorted(shares.items(), reverse=True))
+
+
+def _share(trial: _Trial, bases: Sequence[_Base], kind: str, size: float, plants: int, pool: Any) -> float:
+    # Plants are made a few at a time, until so many are missed that the others could not matter.
     most_missed = int(plants * (1 - FOUND) + 1e-9)
-    for size in SIZES:
-        found = missed = 0
-        for start in range(0, plants, 2 * (most_missed + 1)):
-            seeds = range(start, min(start + 2 * (most_missed + 1), plants))
-            hits = sum(pool.map(lambda seed, size=size: trial.finds(kind, size, seed), seeds))
-            found, missed = found + hits, missed + len(seeds) - hits
-            if missed > most_missed:
-                break
-        yield found / (found + missed)
+    found = missed = 0
+    for start in range(0, plants, 2 * (most_missed + 1)):
+        seeds = range(start, min(start + 2 * (most_missed + 1), plants))
+        hits = sum(pool.map(lambda seed: trial.finds(bases[seed % BASES], kind, size, seed), seeds))
+        found, missed = found + hits, missed + len(seeds) - hits
         if missed > most_missed:
-            return
+            break
+    return found / (found + missed)
