@@ -50,10 +50,12 @@ def attempts(originals: np.ndarray, released: np.ndarray, others: np.ndarray, sp
         "one number: a value that occurs once": (rare_values(originals, released), rare_values(originals, others)),
         "several numbers: all at least as extreme as the record's": (corners(x, own), corners(x, other)),
         f"{COLUMNS} numbers: a small interval of each": (intervals(x, own), intervals(x, other)),
-        "all numbers: the neighbourhood of a released record": (
+        "all numbers: the neighbourhood of a released record": (neighbourhoods(x, own), neighbourhoods(x, other)),
+        "all numbers: the same, whitened": (
             neighbourhoods(whitened[0], whitened[1]),
             neighbourhoods(whitened[0], whitened[2]),
         ),
+        "all numbers: nearer to a released record than to any other one": (cells(x, own), cells(x, other)),
     }
     return [_attempt(name, *both) for name, both in ways.items() if both[0].made and both[1].made]
 
@@ -166,3 +168,12 @@ def neighbourhoods(originals: np.ndarray, released: np.ndarray) -> Isolated:
     slack = 1e-5 * (distinct**2).sum(1)
     inside = (squared_distances(distinct, originals) <= (radius + slack)[:, None]).sum(1)
     return Isolated(int((inside == 1).sum()), len(distinct))
+
+
+def cells(originals: np.ndarray, released: np.ndarray) -> Isolated:
+    """Try "the record is nearer to this released record than to any other one"."""
+    distinct = np.unique(released, axis=0)
+    if len(distinct) < 2:
+        return Isolated(0, 0)
+    nearest = squared_distances(originals, distinct).argmin(1)
+    return Isolated(int((np.bincount(nearest, minlength=len(distinct)) == 1).sum()), len(distinct))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from sordine.metrics.risk import Share, normal
 
@@ -145,9 +146,11 @@ def explained_variance(x: np.ndarray, y: np.ndarray) -> Share:
     """
     fold = np.random.default_rng(0).permutation(len(x)) % FOLDS
     errors, total = np.zeros((len(PENALTIES), len(x))), np.zeros(len(x))
+    x = x - x.mean(0)
+    axes = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :EXPLAINED]
     for part in range(FOLDS):
         train, test = fold != part, fold == part
-        predicted, goal, rest = _ridge(x, y, train, test)
+        predicted, goal, rest = _ridge((x, axes), y, train, test)
         total[test] = (goal**2).sum(1) + rest
         for i, some in enumerate(predicted):
             errors[i, test] = ((goal - some) ** 2).sum(1) + rest
@@ -165,17 +168,16 @@ def ratio(errors: np.ndarray, total: np.ndarray, confidence: float = 0.95) -> Sh
 
 
 def _ridge(
-    x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
+    x: tuple[np.ndarray, np.ndarray], y: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    # Predictions for each penalty, what was to be predicted, and the squared length of what no axis holds.
-    centre, mean = x[train].mean(0), y[train].mean(0)
-    z = x[train] - centre
-    axes = np.linalg.eigh(z.T @ z)[1][:, ::-1][:, :EXPLAINED]
-    moved = x[test] - centre
-    goal = moved @ axes
+    # x: originals (n, d) and their axes (d, k) -> predictions for each penalty, what was to be predicted, and the
+    # squared length of what no axis holds.
+    centre, mean = x[0][train].mean(0), y[train].mean(0)
+    moved = x[0][test] - centre
+    goal = moved @ x[1]
     rest = np.maximum((moved**2).sum(1) - (goal**2).sum(1), 0)
     given, new = y[train] - mean, y[test] - mean
-    length, along = np.linalg.eigh(given.T @ given)
-    cross, new = along.T @ (given.T @ (z @ axes)), new @ along
-    unit = max(float(length.mean()), 1e-12)
-    return [new @ (cross / (np.maximum(length, 0) + p * unit)[:, None]) for p in PENALTIES], goal, rest
+    gram, cross = given.T @ given, given.T @ ((x[0][train] - centre) @ x[1])
+    unit = max(float(np.trace(gram)) / len(gram), 1e-12)
+    made = [cho_solve(cho_factor(gram + p * unit * np.eye(len(gram))), cross) for p in PENALTIES]
+    return [new @ weights for weights in made], goal, rest
