@@ -183,6 +183,14 @@ def test_knowledge_beyond_one_record_is_stated_in_plain_words() -> None:
     assert "42.0 %" in plain_sentences(wider)[-1]
 
 
+def test_what_does_not_apply_is_not_listed_as_untested() -> None:
+    vectors = bare()
+    pictures = replace(vectors, table={**vectors.table, "shape": [3, 8, 8]})
+    assert "--reconstruct" in officer(pictures).risks["inference"]
+    assert "--reconstruct" not in officer(vectors).risks["inference"]
+    assert len(officer(pictures).rows) == len(officer(vectors).rows) + 1
+
+
 def test_what_did_not_run_is_not_tested() -> None:
     found = officer(bare())
     wanted = sum(s.risk == "linkability" for s in sections())

@@ -101,7 +101,7 @@ def _officer(report: Report) -> dict[str, Any]:
     return {
         "grade": found,
         "grade_words": grade_words(found, report.policy.get("suppress", ())),
-        "plain": plain_sentences(report),
+        "plain": plain_sentences(report, registered),
         "risks": risk_headings(report, registered),
         "attackers": rows,
         "intruder": intruder_sentences(rows),

@@ -119,7 +119,7 @@ def _heading(name: str, report: Report, sections: Sequence[Section]) -> RiskHead
             if more > 0:
                 are = "figure is" if more == 1 else "figures are"
                 lines.append(Line(f"{more} more {are} in the section.", section.name, menu))
-        elif not section.tested(found, report):
+        elif section.applies(report) and not section.tested(found, report):
             missing.append(Missing(section.menu or section.title, section.how_to_test))
     if not lines and not missing:
         missing.append(Missing("", how))
@@ -131,6 +131,7 @@ def attacker_rows(report: Report, sections: Sequence[Section]) -> list[Row]:
     rows = [
         Row(attacker, attacker.anchor or section.name, section.menu or section.title)
         for section in sections
+        if section.applies(report)
         for attacker in section.attackers(section.of(report), report)
     ]
     rows += [Row(attacker, "", "") for attacker in OUTSIDE]
@@ -151,10 +152,21 @@ def intruder_sentences(rows: Sequence[Row]) -> list[str]:
 # ------------------------------------------------------------------------------------------------- in plain words
 
 
-def plain_sentences(report: Report) -> list[str]:
-    """Return what remains of each suppressed attribute, without a term of the field."""
+def plain_sentences(report: Report, sections: Sequence[Section] = ()) -> list[str]:
+    """Return what remains of each suppressed attribute, without a term of the field.
+
+    Parameters
+    ----------
+    report
+        The report.
+    sections
+        The registered sections, for attributes without a headline.
+    """
     suppressed = [h for h in report.headlines if h.role == "suppress"]
     sentences = [_remains(h) for h in suppressed]
+    for section in sections:
+        found = section.of(report)
+        sentences += section.plain_lines(found, report) if found else []
     worst, single = report.verdict.not_excluded, max((h.not_excluded for h in suppressed), default=0.0)
     if suppressed and worst is not None and worst > single + 0.0005:
         sentences.append(

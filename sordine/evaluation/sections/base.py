@@ -218,6 +218,14 @@ class Section:
         """
         return self.sentences(found)
 
+    def applies(self, report: Report) -> bool:
+        """Return whether the section can say anything about such records; else it does not count as untested."""
+        return True
+
+    def plain_lines(self, found: Any, report: Report) -> list[str]:
+        """Return what remains of a suppressed attribute that has no headline, in a sentence without technical terms."""
+        return []
+
     def tested(self, found: Any, report: Report) -> bool:
         """Return whether the audit tested what the section is about; by default, whether it found anything."""
         return bool(found)

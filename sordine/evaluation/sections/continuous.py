@@ -127,6 +127,10 @@ class Continuous(Section):
         """Return true: without a continuous attribute there is nothing to test."""
         return True
 
+    def plain_lines(self, found: tuple[ContinuousFinding, ...], report: Report) -> list[str]:
+        """Return what remains of each suppressed attribute."""
+        return [_plain(f) for f in worst_of(found) if f.role == "suppress"]
+
     def risk_lines(self, found: tuple[ContinuousFinding, ...], report: Report) -> list[str]:
         """Return how much of each suppressed attribute's variance the best attack explains."""
         return [f.sentence for f in worst_of(found) if f.role == "suppress"]
@@ -159,6 +163,16 @@ class Continuous(Section):
         names = dict.fromkeys(f.attribute for f in found or ())
         tables = {name: [f for f in found if f.attribute == name] for name in names}
         return {"tables": tables, "scenarios": SETTINGS} if tables else None
+
+
+def _plain(f: ContinuousFinding) -> str:
+    if f.share is None:
+        return f"An attacker could hardly predict `{f.attribute}` from the originals either: nothing to compare with."
+    return (
+        f"Of what an attacker could predict of the differences in `{f.attribute}` from the originals, "
+        f"{percent(min(f.share, 1.0))} can be predicted from the released records. With {f.records:,} tested records, "
+        f"up to {percent(min(f.not_excluded, 1.0))} cannot be excluded."
+    )
 
 
 def worst_of(found: Sequence[ContinuousFinding]) -> list[ContinuousFinding]:

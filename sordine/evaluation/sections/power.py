@@ -70,6 +70,8 @@ class Power(Section):
 
     title = "Planted leaks: what these attacks would have found"
     menu = "Planted leaks"
+    risk = "inference"
+    how_to_test = "Use `--budget paranoid`."
     finding = tuple[PowerFinding, ...]
 
     def run(self, data: AuditData) -> tuple[PowerFinding, ...]:

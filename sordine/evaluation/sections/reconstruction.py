@@ -47,6 +47,10 @@ class Reconstructions(Section):
     attacker = "Original pictures beside the released ones; it wants to rebuild other pictures"
     how_to_test = "Needs pictures and `--reconstruct`."
 
+    def applies(self, report: Report) -> bool:
+        """Return whether the records are pictures."""
+        return len(report.table.get("shape") or ()) == 3
+
     def sentences(self, found: tuple[ReconstructionFinding, ...]) -> list[str]:
         """Return one sentence for each attack."""
         return [above(f) for f in found]
