@@ -296,16 +296,25 @@ def contribution(found: Sequence[PartialKnowledgeFinding], limit: float) -> Cont
     counted = [f for f in found if f.counts]
     if not counted:
         return None
-    clear = [f for f in counted if _is_clear(f, limit)]
     names = dict.fromkeys(f.attribute for f in counted)
-    sentences = [s for name in names for s in _sentences([f for f in counted if f.attribute == name])]
-    upper = [_not_excluded(f) for f in counted]
-    return Contribution(
-        sentences=tuple(sentences),
-        gives=tuple((1.0 if f.nag is None else f.nag, _phrase(f)) for f in sorted(clear, key=_demand)),
-        unclear=max(upper) > limit,
-        leakage=(max(upper),),
-    )
+    sentences: list[str] = []
+    gives: list[tuple[float, str]] = []
+    for name in names:
+        some = [f for f in counted if f.attribute == name]
+        sentences += _sentences(some)
+        clear = [f for f in some if _is_clear(f, limit)]
+        gives += [(1.0 if f.nag is None else f.nag, _phrase(f)) for f in (_surest(clear),) if f is not None]
+    upper = max(_not_excluded(f) for f in counted)
+    return Contribution(sentences=tuple(sentences), gives=tuple(gives), unclear=upper > limit, leakage=(upper,))
+
+
+def _surest(found: Sequence[PartialKnowledgeFinding]) -> PartialKnowledgeFinding | None:
+    """The finding with the largest corrected lower end; of equal ones, that of the attacker that needs least."""
+    return max(sorted(found, key=_demand), key=_lower_end, default=None)
+
+
+def _lower_end(f: PartialKnowledgeFinding) -> float:
+    return -1.0 if f.low_corrected is None else round(f.low_corrected, 3)
 
 
 def _is_clear(f: PartialKnowledgeFinding, limit: float) -> bool:
@@ -340,7 +349,8 @@ def _sentences(found: list[PartialKnowledgeFinding]) -> Iterator[str]:
     for some in ([f for f in found if f.k == 1], [f for f in found if f.k != 1]):
         if not some:
             continue
-        worst = max(sorted(some, key=_demand), key=lambda f: round(f.nag or 0.0, 3))
+        worst = _surest(some)
+        assert worst is not None
         yield _sentence(worst)
 
 

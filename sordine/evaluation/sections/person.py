@@ -248,15 +248,21 @@ def contribution(
     if not several or not units_are_persons:
         return Contribution(closing=said)
     known = [f for f in several if f.nag is not None and f.low is not None]
-    clear = [f for f in known if _lower_end(f, len(known)) > limit]
+    clear = [f for f in sorted(known, key=_demand) if _lower_end(f, len(known)) > limit]
     open_ = max(several, key=_not_excluded)
     largest = _not_excluded(open_)
     return Contribution(
         sentences=(*said, *([_up_to(open_, largest)] if largest > limit and not clear else [])),
-        gives=tuple((f.nag or 0.0, _phrase(f)) for f in sorted(clear, key=_demand)),
+        gives=tuple((f.nag or 0.0, _phrase(f)) for f in _surest(clear, len(known))),
         unclear=largest > limit,
         leakage=(largest,),
     )
+
+
+def _surest(found: Sequence[PersonFinding], among: int) -> Iterator[PersonFinding]:
+    """Yield, for each attribute, the finding with the largest corrected lower end."""
+    for name in dict.fromkeys(f.attribute for f in found):
+        yield max((f for f in found if f.attribute == name), key=lambda f: round(_lower_end(f, among), 3))
 
 
 def _not_excluded(f: PersonFinding) -> float:
