@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sordine.attacks.budget import Budget
@@ -40,3 +42,25 @@ def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> 
     assert report.verdict.level == ("holds" if speaker.not_excluded <= 0.05 else "unclear")
     unseen = next(e for e in report.exact if e.on == "unseen" and not e.kept)
     assert unseen.accuracy <= unseen.permuted_high + 0.03  # no more than label-permuted data show
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(not DATA, reason="SORDINE_DATA does not name the folder of the real data sets")
+def test_linear_erasure_of_age_hides_it_from_linear_attackers_only(tmp_path: Path) -> None:
+    adult = pq.read_table(Path(str(DATA)) / "adult" / "adult.parquet").slice(0, 6000)
+    numbers = adult["age"].cast(pa.float64())
+    pq.write_table(adult.set_column(adult.column_names.index("age"), "age", numbers), tmp_path / "adult.parquet")
+    extract(tmp_path / "adult.parquet", "columns", tmp_path / "t.parquet", {"labels": "age,income"})
+    table, key = Table.read(tmp_path / "t.parquet", named=("age",)), Key.of_seed(0)
+    policy = Policy(("age",), ("income",), ())
+    modifier = fit(table, policy, "leace", run=Run(key=key))
+    budget = Budget(families=("logistic",), settings=("A",), person=(), cloud=0)
+    report = audit(table, transform(modifier, table, key), policy, modifier=modifier, key=key, budget=budget)
+    (age,) = (f for f in report.sections["continuous"] if f.attribute == "age")
+    others = {kind: (before, after) for kind, before, after in age.others}
+    assert 0.3 < others["ridge"][0] < 0.6
+    assert abs(others["ridge"][1]) < 0.05
+    assert age.after > 0.3
+    assert age.attacker_after in ("kernel", "trees")
+    assert report.verdict.level == "leaks"

@@ -17,7 +17,8 @@ PENALTIES = tuple(10.0**k for k in range(-5, 3))  # of ridge, relative to the me
 FEATURES = 256  # random features of a kernel exp(-|a - b|^2 / (2 d)) on d standardised numbers
 SIZES = (48, 8)  # numbers that narrower kernels use
 CHOSEN = 48  # numbers that the trees use
-TREES = 80
+TREES = 60
+FAR = 10.0  # standard deviations
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -65,7 +66,12 @@ def regressors(width: int, targets: int) -> tuple[Regressor, ...]:
 
 
 def predictions(
-    x: np.ndarray, target: np.ndarray, split: Split, attacks: Sequence[Regressor] | None = None
+    x: np.ndarray,
+    target: np.ndarray,
+    split: Split,
+    attacks: Sequence[Regressor] | None = None,
+    *,
+    best_only: bool = False,
 ) -> list[Prediction]:
     """Return the predictions of the attacks, the best one on the validation records first.
 
@@ -79,6 +85,8 @@ def predictions(
         The attacker's own records, and the test records.
     attacks
         Which attacks; None: all, of which the best of each kind is kept.
+    best_only
+        Whether only the best one predicts.
     """
     known = np.isfinite(target).all(1)
     train, validation = (rows[known[rows]] for rows in (split.train, split.validation))
@@ -89,7 +97,7 @@ def predictions(
         score, make = _trees(data, attack.size) if attack.kind == "trees" else _ridge(data, attack)
         if attack.kind not in best or score > best[attack.kind][0]:
             best[attack.kind] = (score, attack, make)
-    ordered = sorted(best.values(), key=lambda b: -b[0])
+    ordered = sorted(best.values(), key=lambda b: -b[0])[: 1 if best_only else None]
     return [Prediction(attack, score, data.clipped(make(test))) for score, attack, make in ordered]
 
 
@@ -128,13 +136,13 @@ class _Own:
         rows = np.concatenate([train, validation])
         y = target[rows].astype(np.float64)
         centre, spread = y[: len(train)].mean(0), np.maximum(y[: len(train)].std(0), 1e-12)
-        z = np.clip((x[rows] - mean) / scale, -10, 10)
+        z = np.asarray((x[rows] - mean) / scale, np.float32)
         own = (y - centre) / spread
         order = np.argsort(-_telling(z[: len(train)], own[: len(train)]), kind="stable")
         return cls(z, own, len(train), mean, scale, centre, spread, y.min(0), y.max(0), order)
 
     def standardised(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(np.clip((x - self.mean) / self.scale, -10, 10))
+        return np.asarray((x - self.mean) / self.scale, np.float32)
 
     def clipped(self, predicted: np.ndarray) -> np.ndarray:
         return np.asarray(np.clip(predicted * self.spread + self.centre, self.low, self.high))
@@ -147,7 +155,8 @@ class _Own:
 def _telling(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How much each feature, its square and its size tell of the target: the largest squared correlation (d,)."""
     found = np.zeros(z.shape[1])
-    for shape in (z, z**2, np.abs(z)):
+    near = np.clip(z, -FAR, FAR)
+    for shape in (z, near, near**2, np.abs(near)):
         centred = shape - shape.mean(0)
         size = np.sqrt((centred**2).mean(0))
         r = (centred.T @ (y - y.mean(0))) / len(y) / np.maximum(size, 1e-6)[:, None]
@@ -164,7 +173,8 @@ def _features(data: _Own, attack: Regressor) -> Predictor:
     along = rng.standard_normal((len(columns), FEATURES)) / np.sqrt(len(columns))
     phase = rng.uniform(0, 2 * np.pi, FEATURES)
     along, phase = along.astype(np.float32), phase.astype(np.float32)
-    return lambda z: np.sqrt(2 / FEATURES, dtype=np.float32) * np.cos(z[:, columns] @ along + phase)
+    # One far number would hide all others from the kernel.
+    return lambda z: np.sqrt(2 / FEATURES, dtype=np.float32) * np.cos(np.clip(z[:, columns], -FAR, FAR) @ along + phase)
 
 
 def _ridge(data: _Own, attack: Regressor) -> tuple[float, Predictor]:

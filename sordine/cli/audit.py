@@ -300,9 +300,10 @@ def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[P
     note = _note(given)
     asked = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
     policy = parsing.policy_to_audit(asked, modifier, note)
-    pair = _pair(given, policy, run)
+    of_fit = not parsing.names(given.suppress) and not parsing.names(given.preserve)
+    pair = _pair(given, (*policy.named, *(parsing.watched(modifier, note) if of_fit else ())), run)
     known = pair.original.attributes
-    if not parsing.names(given.suppress) and not parsing.names(given.preserve):
+    if of_fit:
         policy = parsing.with_watched(policy, known, modifier, note)
         left = [a for a in known if a not in policy.named]
         if policy.watch != ALL_OTHERS and left:
@@ -310,7 +311,7 @@ def _inputs(given: AuditOptions, modifier: Modifier | None, run: Run) -> tuple[P
     return policy.resolve(known), pair
 
 
-def _pair(given: AuditOptions, policy: Policy, run: Run) -> AuditInputs:
+def _pair(given: AuditOptions, named: Sequence[str], run: Run) -> AuditInputs:
     from sordine.evaluation.inputs import MediaFolders, extract_pair, read_pair
     from sordine.features.extract import ExtractOptions
 
@@ -323,7 +324,7 @@ def _pair(given: AuditOptions, policy: Policy, run: Run) -> AuditInputs:
             given.table,
             given.transformed,
             features=parsing.names(given.features),
-            named=policy.named,
+            named=named,
             media=media,
             match_by_order=given.match_by_order,
             run=run,
@@ -339,7 +340,7 @@ def _pair(given: AuditOptions, policy: Policy, run: Run) -> AuditInputs:
             layout_options=layout_options,
             skip_bad=given.skip_bad,
         ),
-        named=policy.named,
+        named=named,
         run=replace(run, device=check_device(given.device), workers=given.workers),
     )
 

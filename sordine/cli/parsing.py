@@ -107,11 +107,16 @@ def policy_to_audit(asked: Policy, modifier: Modifier | None, note: Mapping[str,
     return Policy(suppress, preserve, asked.watch)
 
 
+def watched(modifier: Modifier | None, note: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the watched attributes of the fit: of the modifier, else of the transformed file's note."""
+    written = (modifier.card.policy if modifier is not None else note.get("policy")) or {}
+    return tuple(written.get("watch", ()))
+
+
 def with_watched(policy: Policy, known: Sequence[str], modifier: Modifier | None, note: Mapping[str, Any]) -> Policy:
     """Return the policy with the watched attributes of the fit, unless -w was given or none of those is `known`."""
-    written = (modifier.card.policy if modifier is not None else note.get("policy")) or {}
     named = (*policy.suppress, *policy.preserve)
-    of_fit = tuple(a for a in written.get("watch", ()) if a in known and a not in named)
+    of_fit = tuple(a for a in watched(modifier, note) if a in known and a not in named)
     if policy.watch != ALL_OTHERS or not of_fit:
         return policy
     return Policy(policy.suppress, policy.preserve, of_fit)

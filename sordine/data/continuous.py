@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from sordine.errors import SordineError
 
@@ -103,6 +102,8 @@ def _names(edges: np.ndarray, known: np.ndarray) -> tuple[str, ...]:
 
 
 def _clusters(known: np.ndarray, wanted: int) -> QuantileClasses:
+    from sklearn.cluster import KMeans  # slow to import, and rarely needed
+
     scale = known.std(0)
     scale = np.where(scale > 0, scale, 1.0)
     known = known[np.lexsort(known.T[::-1])]

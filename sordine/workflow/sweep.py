@@ -285,6 +285,8 @@ def _digest(table: Table) -> str:
     for name in sorted(table.y):
         hashed.update(json.dumps([name, [str(c) for c in table.classes[name]]]).encode())
         hashed.update(table.y[name].astype(np.int64).tobytes())
+    for name in sorted(table.targets):
+        hashed.update(np.ascontiguousarray(table.targets[name]).tobytes())
     for part in (table.split, table.group):
         hashed.update(b"-" if part is None else part.astype(np.int64).tobytes())
     for start in range(0, len(table), BLOCK):  # x may be a mapped file

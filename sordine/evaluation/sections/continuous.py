@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.regression import predictions
+from sordine.attacks.regression import Regressor, predictions
 from sordine.attacks.results import Role
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import SETTINGS, AttackData, Setting, splits
@@ -146,7 +146,7 @@ class Continuous(Section):
             return None
         states = [state_of(f, data.limit) for f in suppressed]
         gives = tuple(
-            (f.after if f.share is None else f.share, f"`{f.attribute}`, of whose variance attacks explain a part")
+            (f.after if f.share is None else f.share, f"`{f.attribute}`")
             for f, (state, _) in zip(suppressed, states, strict=True)
             if state == "leaks"
         )
@@ -231,11 +231,13 @@ def _groups(sample: ReleaseSample) -> np.ndarray | None:
 def _predicted(x: np.ndarray, side: AttackData, target: np.ndarray, name: str, found: list[Any]) -> _Side:
     """Predictions of all test records of a scenario: the attack is chosen in the first fold, on validation records."""
     truth, predicted = [], []
-    chosen, others = None, {}
+    chosen: Regressor | None = None
+    others: dict[str, float] = {}
     for split in found:
-        results = predictions(x, target, split, None if chosen is None else [chosen])
+        attacks, alone = None if chosen is None else [chosen], len(found) == 1
+        results = predictions(x, target, split, attacks, best_only=not alone)
         known = side.labels[name][split.test] >= 0
-        if chosen is None and len(found) == 1:
+        if alone:
             for p in results:
                 others[p.attack.kind] = float(r_squared(target[split.test][known], p.predicted[known])[0])
         chosen = results[0].attack

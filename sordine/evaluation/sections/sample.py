@@ -124,7 +124,7 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Unit | None:
 
     It is the attribute `person`. Without one it is the table's groups, if they hold two or more records on average.
     Else it is an attribute named like a person (`PERSONS`), or the suppressed attribute with the most classes.
-    None where nothing is suppressed.
+    None where nothing is suppressed, or continuous attributes only.
 
     Raises
     ------
@@ -136,7 +136,10 @@ def unit_of(table: Table, policy: Policy, person: str | None) -> Unit | None:
         return None
     if found is not None:
         return found
-    most = max(policy.suppress, key=lambda name: len(table.classes[name]))
+    named = [name for name in policy.suppress if name not in table.targets]
+    if not named:
+        return None
+    most = max(named, key=lambda name: len(table.classes[name]))
     return most, table.y[most], table.classes[most]
 
 
