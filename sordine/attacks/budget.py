@@ -74,7 +74,7 @@ class Budget:
     settings: tuple[str, ...] = ("A", "B", "C")
     seeds: tuple[int, ...] = (0,)
     folds: int = 3
-    max_records: int = 20000
+    max_records: int = 5000
     permutations: int = 20
     cloud: int = 600
     resnet_size: Size = "small"
@@ -102,7 +102,9 @@ class Budget:
     @classmethod
     def paranoid(cls) -> Budget:
         """Return every attack, with five folds, five releases of each record, linkability, and planted leaks."""
-        return cls(families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, name="paranoid")
+        return cls(
+            families=attacks_in("paranoid"), folds=5, queries=5, linkage=True, max_records=20000, name="paranoid"
+        )
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Budget:

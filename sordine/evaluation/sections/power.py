@@ -129,14 +129,14 @@ def _sentences(attribute: str, some: list[PowerFinding]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class _Base:
+class Base:
     """The release in a random order within each side: it has no leak, only chance. Many plants share it."""
 
     planter: Planter
     attacks: dict[str, PredictReplaced]
 
     @classmethod
-    def of(cls, trial: _Trial, seed: int) -> _Base:
+    def of(cls, trial: Trial, seed: int) -> Base:
         order = np.arange(len(trial.x))
         for side in (trial.fitted, ~trial.fitted):
             order[side] = numpy_rng(seed, "power").permutation(order[side])
@@ -149,30 +149,29 @@ class _Base:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """One attribute of a release, how attackers are tested, and from which accuracy a leak counts as found."""
 
     x: np.ndarray  # (n, d)
     on_axes: bool
     fitted: np.ndarray
     target: Target
-    headline: Headline
+    revealed: float  # by the originals: a size is a share of it, and a plant's a share of all that can be inferred
     split: Split
     attacks: dict[str, Attack]
     comparisons: int  # among which the audit chooses its worst figure
 
-    def finds(self, base: _Base, kind: str, size: float, seed: int) -> bool:
+    def finds(self, base: Base, kind: str, size: float, seed: int) -> bool:
         """Whether an attack is above the baseline on a copy of the release with a planted leak."""
-        target, h = self.target, self.headline
-        # A size is a share of what attackers infer from originals; a plant's is a share of all that can be inferred.
-        made = base.planter.plant(kind, size * (h.before - h.guess) / (1 - h.guess), seed)
-        known = target.labels[self.split.test] >= 0
-        truth = target.labels[self.split.test][known]
-        for name in self.finders(kind):
-            right = int((base.attacks[name](made.numbers, made.values)[known] == truth).sum())
-            if wilson(right, len(truth), 1 - 0.05 / self.comparisons)[0] > majority(truth):
-                return True
-        return False
+        made = base.planter.plant(kind, size * self.revealed, seed)
+        return any(self.is_found(base.attacks[name](made.numbers, made.values)) for name in self.finders(kind))
+
+    def is_found(self, predicted: np.ndarray) -> bool:
+        """Whether predictions of the test records are above the baseline, beyond the luck of so many attacks."""
+        truth = self.target.labels[self.split.test]
+        known = truth >= 0
+        right, records = int((predicted[known] == truth[known]).sum()), int(known.sum())
+        return wilson(right, records, 1 - 0.05 / self.comparisons)[0] > majority(truth[known])
 
     def finders(self, kind: str) -> tuple[str, ...]:
         """The attacks that look for plants of a kind; where none is made for it, all."""
@@ -184,12 +183,12 @@ class _Trial:
 def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
     release = data.attacked[1]
     scenario, split = _split(data, release, headline)
-    trial = _Trial(
+    trial = Trial(
         x=release.numbers(),
         on_axes=release.is_wide,
         fitted=release.fitted,
         target=Target(release.labels[headline.attribute], release.classes[headline.attribute]),
-        headline=headline,
+        revealed=(headline.before - headline.guess) / (1 - headline.guess),
         split=split,
         attacks={name: ATTACKS.find(name).from_budget(data.budget) for name in names},
         comparisons=len(data.budget.families) * len(data.budget.settings),
@@ -200,7 +199,7 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
             f"more than {WIDEST:,} numbers. No leak was planted in their last bits."
         )
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
-        bases = list(pool.map(lambda seed: _Base.of(trial, seed), range(BASES)))
+        bases = list(pool.map(lambda seed: Base.of(trial, seed), range(BASES)))
         kinds = [kind for kind in KINDS if not (release.is_wide and kind in OF_SINGLE_BITS)]
         for done, kind in enumerate(kinds, 1):
             shares = _shares(trial, bases, kind, data.budget.plants, pool)
@@ -227,7 +226,7 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
     raise AssertionError("an attribute with a headline has a split")
 
 
-def _shares(trial: _Trial, bases: Sequence[_Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
+def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
     """Return the share of plants that is found, of the sizes that decide which is the smallest.
 
     The search starts in the middle: where a size is found, larger ones would be too.
@@ -240,7 +239,7 @@ def _shares(trial: _Trial, bases: Sequence[_Base], kind: str, plants: int, pool:
     return dict(sorted(shares.items(), reverse=True))
 
 
-def _share(trial: _Trial, bases: Sequence[_Base], kind: str, size: float, plants: int, pool: Any) -> float:
+def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: int, pool: Any) -> float:
     # Plants are made a few at a time, until so many are missed that the others could not matter.
     most_missed = int(plants * (1 - FOUND) + 1e-9)
     found = missed = 0

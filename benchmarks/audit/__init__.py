@@ -1,0 +1,1 @@
+"""What the standard audit finds: on releases, on planted leaks, and for how many seconds."""

@@ -1,0 +1,96 @@
+"""Leaks planted in noise: how often the attacks find them, and what verdict the audit gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.harness import Store
+from sordine.attacks.base import Target
+from sordine.attacks.budget import Budget
+from sordine.attacks.plants import KINDS, plant
+from sordine.attacks.registry import ATTACKS
+from sordine.attacks.runner import single_threaded
+from sordine.attacks.scenarios import AttackData, splits
+from sordine.data.table import Table
+from sordine.evaluation.audit import audit
+from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.sections.power import SIZES, Base, Trial
+from sordine.policy import Policy
+from sordine.run import Run
+
+SEEDS = 20
+RECORDS, WIDTHS = (600, 2000, 10000), (40, 512)
+TRIALS = 100  # audits with a planted leak, and as many without
+LIMIT = 0.25  # of these audits: plants are smaller, so that the verdict can be that the release holds
+NUMBERS = 40
+
+
+def found(store: Store, n: int, d: int) -> None:
+    """Store how many of `SEEDS` plants of each kind and size the attacks find in n records of d numbers."""
+    counts = {kind: dict.fromkeys(SIZES, 0) for kind in KINDS}
+    chance = 0
+    with single_threaded():
+        for seed in range(SEEDS):
+            trial = _trial(n, d, seed)
+            base = Base.of(trial, seed)
+            nothing = np.empty((n, 0), np.float32)
+            chance += any(trial.is_found(predict(np.arange(0), nothing)) for predict in base.attacks.values())
+            for kind in KINDS:
+                for size in SIZES:
+                    counts[kind][size] += trial.finds(base, kind, size, seed)
+    figures = {kind: {str(size): count / SEEDS for size, count in sizes.items()} for kind, sizes in counts.items()}
+    store.put(f"found--{n:05}--{d:03}", {"shares": figures, "without": chance / SEEDS})
+
+
+def _trial(n: int, d: int, seed: int) -> Trial:
+    rng = np.random.default_rng([seed, n, d])
+    labels, fitted = rng.permutation(np.arange(n) % 2), np.arange(n) < 3 * n // 4
+    x = rng.standard_normal((n, d)).astype(np.float32)
+    data = AttackData(x, np.arange(n).astype(str), {"secret": labels}, {"secret": 2}, fitted)
+    plan = splits(data, "secret", "A", 0, 3)
+    assert not isinstance(plan, str)
+    budget = Budget()
+    attacks = {name: ATTACKS.find(name) for name in budget.families if ATTACKS.find(name).finds_plants}
+    return Trial(
+        x=x,
+        on_axes=False,
+        fitted=fitted,
+        target=Target(labels, 2),
+        revealed=1.0,
+        split=plan[0],
+        attacks={name: attack.from_budget(budget) for name, attack in attacks.items()},
+        comparisons=len(budget.families) * len(budget.settings),
+    )
+
+
+def verdicts(store: Store, size: float) -> None:
+    """Store the verdicts of audits of noise in which a leak of this size was planted; 0: without a leak."""
+    kinds = list(KINDS)
+    rows = []
+    for trial in range(TRIALS):
+        kind = kinds[trial % len(kinds)]
+        n = 600 if size == 0 else 2000
+        rng = np.random.default_rng([trial, n])
+        secret = rng.permutation(np.arange(n) % 2)
+        shown = (rng.standard_normal((n, NUMBERS)) + 2 * secret[:, None]).astype(np.float32)
+        x = rng.standard_normal((n, NUMBERS)).astype(np.float32)
+        if size:
+            x = plant(x, secret, 2, kind, size, trial)
+        original = Table.of(shown, {"secret": np.array(["a", "b"])[secret]}, ids=[f"r{i}" for i in range(n)])
+        original = replace(original, split=np.arange(n) < 3 * n // 4)
+        budget = replace(Budget(), person=(), risks=False, utility=False, known=(), tail=False, cloud=0)
+        budget = replace(budget, settings=("A",)) if size else replace(budget, plants=0)
+        report = audit(
+            original,
+            Table.of(x, {}, ids=original.ids),
+            Policy(("secret",)),
+            budget=budget,
+            options=AuditOptions(pretrained=False, max_leakage=LIMIT),
+            run=Run(workers=1),
+        )
+        power = {f.kind: f.smallest for f in report.sections.get("power") or ()}
+        head = report.headlines[0]
+        rows.append([kind if size else "", report.verdict.level, head.nag, head.high, head.not_excluded, power])
+    store.put(f"verdicts--{size}", {"trials": rows})
