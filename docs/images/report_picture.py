@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 WIDTH, HEIGHT, COLOURS = 1100, 1790, 48
-LEFT_OUT = "<style>nav, #reading { display: none }</style>"  # so that the bars follow the verdict
+LEFT_OUT = "<style>nav, #risks, #attackers, #reading { display: none }</style>"  # so that the bars follow the verdict
 
 
 def main(page: Path, picture: Path) -> None:

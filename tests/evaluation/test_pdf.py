@@ -73,6 +73,18 @@ def test_nothing_outside_the_page_is_fetched(tmp_path: Path, monkeypatch: pytest
     assert str(picture) not in opened
 
 
+@needs_weasyprint
+def test_reports_and_comparisons_are_written_as_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_report(example(), json="a.json")
+    write_report(example(level="leaks"), json="b.json")
+    assert main(["report", "a.json", "-o", "a.html", "--pdf", "a.pdf"]) == 0
+    assert main(["compare", "a.json", "b.json", "--pdf", "c.pdf"]) == 0
+    for name in ("a.pdf", "c.pdf"):
+        assert Path(name).read_bytes().startswith(b"%PDF")
+    assert main(["report", "a.json", "--pdf", "a.pdf"]) == 2  # without --force nothing is replaced
+
+
 def without_weasyprint(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     real = builtins.__import__
 

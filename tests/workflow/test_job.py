@@ -271,3 +271,22 @@ def test_a_job_is_described_without_folders_and_keys(tmp_path: Path) -> None:
         "method": "substitution",
         "settings": {"pool": "pool.parquet", "epochs": 3},
     }
+
+
+def test_a_pdf_is_made_without_another_audit_and_removed_with_an_old_one(folder: Path) -> None:
+    pytest.importorskip("weasyprint")
+    single = {**QUICK, "budget": "quick"}
+
+    def run(**audit: Any) -> None:
+        assert main(["run", str(write(folder, plain(audit={**single, **audit})))]) == 0
+
+    run()
+    page, pdf = folder / "out" / "report.json", folder / "out" / "report.pdf"
+    before = sha256(page)
+    assert not pdf.exists()
+    run(pdf=True)
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert sha256(page) == before
+    run(seeds=[1])
+    assert sha256(page) != before
+    assert not pdf.exists()

@@ -71,7 +71,7 @@ class Power(Section):
     title = "Planted leaks: what these attacks would have found"
     menu = "Planted leaks"
     risk = "inference"
-    how_to_test = "Use `--budget paranoid`."
+    how_to_test = "Use the budget `standard` or `paranoid`."
     finding = tuple[PowerFinding, ...]
 
     def run(self, data: AuditData) -> tuple[PowerFinding, ...]:
