@@ -201,3 +201,16 @@ def test_few_groups_are_unclear() -> None:
     nothing = replace(unknown, after=0.0, after_interval=(-0.02, 0.01), at_chance=True)
     assert state_of(nothing, 0.05)[0] == "holds"
     assert state_of(replace(nothing, after_interval=(-0.02, 0.2)), 0.05)[0] == "unclear"
+
+
+def test_a_scenario_that_leaks_decides_before_one_that_is_unclear() -> None:
+    table = people(900)
+    (f,) = found_on(table, table.x)
+    clear = replace(f, setting="A", share=0.4, low=0.3, high=0.5)
+    vague = replace(f, setting="B", share=0.6, low=-0.1, high=1.2)
+    data = AuditData(table, table, table, table.x, AGE, FAST, AuditOptions(), Run())
+    added = Continuous().contribution((vague, clear), data)
+    assert added is not None
+    assert added.gives == ((0.4, "`age`"),)
+    assert max(added.leakage) == 1.2
+    assert not added.unclear

@@ -141,7 +141,8 @@ class Continuous(Section):
 
     def contribution(self, found: tuple[ContinuousFinding, ...], data: AuditData) -> Contribution | None:
         """Return whether suppressed attributes leak, hold or stay unclear: the rule for classes, with R^2."""
-        suppressed = [f for f in worst_of(found) if f.role == "suppress"]
+        names = dict.fromkeys(f.attribute for f in found if f.role == "suppress")
+        suppressed = [_clearest([f for f in found if f.attribute == name], data.limit) for name in names]
         if not suppressed:
             return None
         states = [state_of(f, data.limit) for f in suppressed]
@@ -154,7 +155,7 @@ class Continuous(Section):
             sentences=tuple(sentence for _, sentence in states),
             unclear=any(state == "unclear" for state, _ in states),
             over=any((f.share or 0.0) > data.limit for f in suppressed),
-            leakage=tuple(f.not_excluded for f in suppressed),
+            leakage=tuple(f.not_excluded for f in found if f.role == "suppress"),
             gives=gives,
         )
 
@@ -185,6 +186,12 @@ def worst_of(found: Sequence[ContinuousFinding]) -> list[ContinuousFinding]:
         else:
             result.append(min(mine, key=lambda f: f.setting))
     return result
+
+
+def _clearest(mine: Sequence[ContinuousFinding], limit: float) -> ContinuousFinding:
+    """The scenario of one attribute that decides: one that leaks before one that is unclear, then the largest share."""
+    order = ("holds", "unclear", "leaks")
+    return max(mine, key=lambda f: (order.index(state_of(f, limit)[0]), f.share or 0.0, f.after))
 
 
 def state_of(f: ContinuousFinding, limit: float) -> tuple[str, str]:
