@@ -45,6 +45,8 @@ def test_an_assessment_has_the_figures_of_the_report_and_no_open_place() -> None
     for value in (report.verdict.title, report.made["provenance"]["original"], report.made["command"]):
         assert value in text
     assert "[name, role, date, signature]" in text
+    assert "The limit is 10.0 %" in text
+    assert not re.search(r"−\d", text)  # a leakage below 0 is chance
     assert "**Not tested**" in text
 
 

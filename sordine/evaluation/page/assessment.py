@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sordine.evaluation.grade import PROTECTION, grade
-from sordine.evaluation.page.charts import percent, span
+from sordine.evaluation.page.charts import clipped, percent, span
 from sordine.evaluation.page.risks import RiskHeading, attacker_rows, risk_headings
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.registry import sections
@@ -29,6 +29,7 @@ def assessment(report: Report, raw: str) -> str:
         Its JSON text (`to_json`). A place such as <verdict.level> is the path of a field in it.
     """
     fields = json.loads(raw)
+    fields["max_leakage"] = report.limit
     fields["verdict"]["grade"] = PROTECTION[grade(report)].lower()
     parts = {f"risk: {risk.name}": _risk(risk) for risk in risk_headings(report, sections())}
     parts |= {"headlines": _headlines(report), "attackers": _attackers(report)}
@@ -78,7 +79,7 @@ def _headlines(report: Report) -> str:
             percent(h.before),
             percent(h.after),
             percent(h.guess),
-            percent(h.nag),
+            clipped(h.nag),
             span(h.low, h.high),
         ]
         for h in report.headlines
