@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from scipy.sparse import csr_array
 
-from sordine.attacks.persons import MOST, Units, draw
+from sordine.attacks.persons import MOST, Units, draw, independent_records
 from sordine.keys import Key, numpy_rng
 
 Knows = Literal["outputs", "modifier"]
@@ -336,12 +336,18 @@ class Known:
     choices: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, ids: np.ndarray, secret: np.ndarray, share: float) -> Known:
+    def of(cls, ids: np.ndarray, secret: np.ndarray, share: float, group: np.ndarray | None = None) -> Known:
         """Return choices of a share of the records of each class, by keyed orders of their ids.
 
         Within one order the unknown parts cover all records, alike where 1 / (1 - share) is a whole number. So each
-        record counts once for an interval. Classes are chosen alike, so that their numbers tell nothing.
+        record counts once for an interval. Classes are chosen alike, so that their numbers tell nothing. Records of one
+        group are known or unknown together, where each class has two groups or more.
         """
+        if group is not None:
+            names, first, code = np.unique(group, return_index=True, return_inverse=True)
+            if all(count >= 2 for count in np.bincount(secret[first])[np.unique(secret)]) and len(names) < len(ids):
+                by_group = cls.of(names.astype(str), secret[first], share)
+                return cls(tuple(choice[code.ravel()] for choice in by_group.choices))
         n = len(ids)
         size = min(max(1, round((1 - share) * n)), n - 1)
         parts = -(-n // size)
@@ -370,6 +376,7 @@ def infer(
     units: Units,
     counts: Sequence[int],
     known: Known,
+    group: np.ndarray | None = None,
 ) -> Mapping[int, Inferred]:
     """Return what an attacker infers of unknown records, from each number k of pooled records of one unit.
 
@@ -388,13 +395,15 @@ def infer(
         Values of k: 1 for single records, 0 for all records of a unit.
     known
         Choices of the known records.
+    group
+        (n,) codes of groups whose records are predicted alike; None: records are independent.
 
     Returns
     -------
     dict
         k -> result; a k is left out where units with so many unknown records belong to fewer than two classes.
     """
-    tallies = {k: _Tally(units, k) for k in counts}
+    tallies = {k: _Tally(units, k, group) for k in counts}
     for number, choice in enumerate(known.choices):
         readings = dict(pair for source in sources for pair in source.readings(choice, secret))
         merits = _merits(readings, choice, secret, units, counts, number)
@@ -453,10 +462,10 @@ def _log_prior(units: Units, classes: int) -> np.ndarray:
 class _Tally:
     # Correct predictions for one k, over the choices of known records.
 
-    def __init__(self, units: Units, k: int) -> None:
-        self.units, self.k = units, k
+    def __init__(self, units: Units, k: int, group: np.ndarray | None) -> None:
+        self.units, self.k, self.group = units, k, group
         self.names: list[str] = []
-        self.single: list[np.ndarray] = []
+        self.right, self.tested = np.zeros(len(units.codes)), np.zeros(len(units.codes))
         self.by_unit: dict[int, list[float]] = {}
 
     def add(self, name: str, scores: np.ndarray, rows: np.ndarray, secret: np.ndarray, number: int) -> None:
@@ -464,7 +473,8 @@ class _Tally:
         if self.k == 1:
             # The sizes of the classes, not how many of each are unknown: the baseline is of all records, too.
             prior = np.log(sizes_of(secret) + TINY)
-            self.single.append((scores + prior).argmax(1) == secret[rows])
+            self.right[rows] += (scores + prior).argmax(1) == secret[rows]
+            self.tested[rows] += 1
             return
         codes, rng = self.units.codes[rows], numpy_rng(number, "groups of unknown labels")
         prior = _log_prior(self.units, scores.shape[1])
@@ -480,8 +490,10 @@ class _Tally:
     def result(self, secret: np.ndarray) -> Inferred | None:
         names = tuple(sorted(set(self.names), key=lambda name: (-self.names.count(name), name)))
         if self.k == 1:
-            n = len(secret)
-            return Inferred(float(np.concatenate(self.single).mean()), n, sizes_of(secret).max() / n, n, names)
+            n, rates = len(secret), self.right / np.maximum(self.tested, 1)
+            apart = n if self.group is None else round(independent_records(rates, self.group))
+            accuracy = float(self.right.sum() / self.tested.sum())
+            return Inferred(accuracy, apart, float(sizes_of(secret).max() / n), n, names)
         present = sorted(self.by_unit)
         owner = self.units.classes[present]
         if len(np.unique(owner)) < 2:

@@ -210,6 +210,26 @@ def sums(values: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.concatenate(parts)
 
 
+def independent_records(hit: np.ndarray, owner: np.ndarray) -> float:
+    """Return how many records count as independent, where those of one person are right or wrong together.
+
+    Parameters
+    ----------
+    hit
+        (n,) how often each record is predicted correctly, 0 to 1.
+    owner
+        (n,) the person of each record.
+    """
+    off = hit - hit.mean()
+    alone = float((off**2).sum())
+    _, code = np.unique(owner, return_inverse=True)
+    persons = int(code.max()) + 1 if len(code) else 0
+    if persons < 2 or alone == 0:
+        return float(persons)
+    together = float((np.bincount(code.ravel(), off) ** 2).sum()) * persons / (persons - 1)
+    return min(max(len(hit) * alone / max(together, alone), 1.0), float(len(hit)))
+
+
 @dataclass(frozen=True)
 class Share:
     """Accuracies before and after, baseline and NAG with their intervals; and accuracy after by class and by unit."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import betabinom, binom, hypergeom
 
+from sordine.attacks.persons import independent_records
 from sordine.keys import Key
 from sordine.metrics.nag import wilson
 
-FEWEST = 8  # records of a part, below which it is not tested
+FEWEST = 5  # records of a part, below which it is not tested
 FEWEST_PERSONS = 8  # other persons by which the predictions for one person are judged, at least
 WORST = 0.05  # share of the records that are inferred most surely
 BOUND = 0.2  # share of what is missing to certainty, above which a record counts as inferred
@@ -108,8 +109,8 @@ def by_class(truth: np.ndarray, predicted: np.ndarray, of: str, owner: np.ndarra
         if own.sum() < FEWEST or own.all():
             continue
         # A weight below 1 for all records alike keeps the shares, and leaves as many as are independent.
-        weight = 1.0 if owner is None else _independent(hit[own], owner[own]) / own.sum()
-        rest = 1.0 if owner is None else _independent(hit[~own], owner[~own]) / (~own).sum()
+        weight = 1.0 if owner is None else independent_records(hit[own], owner[own]) / own.sum()
+        rest = 1.0 if owner is None else independent_records(hit[~own], owner[~own]) / (~own).sum()
         weight = min(weight, rest)
         accuracy, chance = float(hit[own].mean()), float(hit[~own].mean())
         p = 1.0
@@ -153,21 +154,9 @@ def by_subgroup(
         if len(t) < FEWEST or shares.max() == 1:
             continue
         chance = float(shares @ np.bincount(predicted[own], minlength=classes) / len(t))
-        n = len(t) if owner is None else _independent(right, owner[own])
+        n = len(t) if owner is None else independent_records(right, owner[own])
         p = float(binom.sf(np.ceil(right.mean() * n - 1e-9) - 1, round(n), chance))
         yield Part("subgroup", of, int(g), n, float(right.mean()), chance, p)
-
-
-def _independent(hit: np.ndarray, owner: np.ndarray) -> float:
-    """How many records count as independent, where those of one person are predicted alike."""
-    off = hit - hit.mean()
-    alone = float((off**2).sum())
-    _, code = np.unique(owner, return_inverse=True)
-    persons = int(code.max()) + 1 if len(code) else 0
-    if persons < 2 or alone == 0:
-        return float(persons)
-    together = float((np.bincount(code.ravel(), off) ** 2).sum()) * persons / (persons - 1)
-    return min(max(len(hit) * alone / max(together, alone), 1.0), float(len(hit)))
 
 
 def _beta(rates: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
@@ -201,6 +190,8 @@ class Surest:
         (m,) the share of the predicted class.
     first
         (m,) which half a record belongs to.
+    owner
+        (m,) the person of each record, where persons share classes; None: records are independent.
     """
 
     rows: np.ndarray
@@ -208,9 +199,16 @@ class Surest:
     score: np.ndarray
     chance: np.ndarray
     first: np.ndarray
+    owner: np.ndarray | None = None
 
 
-def surest(rows: np.ndarray, ids: np.ndarray, truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Surest:
+def surest(
+    rows: np.ndarray,
+    ids: np.ndarray,
+    truth: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    owner: np.ndarray | None = None,
+) -> Surest:
     """Return the surest prediction of each record.
 
     Parameters
@@ -223,26 +221,37 @@ def surest(rows: np.ndarray, ids: np.ndarray, truth: np.ndarray, predictions: Ma
         (m,) their classes.
     predictions
         Of each attack, (m,) predicted classes. How many attacks agree counts as one more attack.
+    owner
+        (m,) the person of each record, where persons share classes. Then a half has whole persons.
     """
     classes = 1 + max(int(truth.max()), *(int(p.max()) for p in predictions.values()))
     sources = [(p, np.zeros(len(p), np.int64)) for p in predictions.values()]
     if len(sources) > 1:
         sources.append(_votes(np.stack([p for p, _ in sources]), classes))
-    first = np.zeros(len(rows), bool)
-    first[Key.of_seed(0).order("halves of the tail", ids)[: len(rows) // 2]] = True
+    first = _first_half(ids if owner is None else owner.astype(str))
     best, predicted = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64)
     chance = np.zeros(len(rows))
     confidence = 1 - 0.1 / len(sources)  # one-sided 5 %, corrected for the best of the attacks
     for half in (first, ~first):
         shares = np.bincount(truth[half], minlength=classes) / max(half.sum(), 1)
         for codes, cell in sources:
-            lift = _lifts(truth[half], codes[half], cell[half], (classes, int(cell.max()) + 1), confidence)
+            persons = None if owner is None else owner[half]
+            size = (classes, int(cell.max()) + 1)
+            lift = _lifts(truth[half], codes[half], cell[half], size, confidence, persons)
             value = lift[codes[~half], cell[~half]]
             at = np.flatnonzero(~half)
             better = value > best[at]
             best[at[better]], predicted[at[better]] = value[better], codes[at[better]]
         chance[~half] = shares[predicted[~half]]
-    return Surest(rows, predicted == truth, best, chance, first)
+    return Surest(rows, predicted == truth, best, chance, first, owner)
+
+
+def _first_half(names: np.ndarray) -> np.ndarray:
+    """Whether a record is in the first half, by keyed order of names; equal names stay together."""
+    every, code = np.unique(names, return_inverse=True)
+    chosen = np.zeros(len(every), bool)
+    chosen[Key.of_seed(0).order("halves of the tail", every)[: len(every) // 2]] = True
+    return np.asarray(chosen[code.ravel()])
 
 
 def _votes(predictions: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +261,12 @@ def _votes(predictions: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _lifts(
-    truth: np.ndarray, predicted: np.ndarray, cell: np.ndarray, size: tuple[int, int], confidence: float
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    cell: np.ndarray,
+    size: tuple[int, int],
+    confidence: float,
+    owner: np.ndarray | None = None,
 ) -> np.ndarray:
     """By how much a prediction raises the probability of its class, at least: (classes, cells)."""
     shares = np.bincount(truth, minlength=size[0]) / max(len(truth), 1)
@@ -261,7 +275,11 @@ def _lifts(
     np.add.at(right, (predicted, cell), truth == predicted)
     found = np.full(size, -1.0)
     for at in np.argwhere(made > 0):
-        low, share = wilson(right[tuple(at)], made[tuple(at)], confidence)[0], shares[at[0]]
+        n, correct, share = made[tuple(at)], right[tuple(at)], shares[at[0]]
+        if owner is not None:  # records of one person are predicted alike, so persons count
+            persons = len(np.unique(owner[(predicted == at[0]) & (cell == at[1])]))
+            n, correct = persons, correct / n * persons
+        low = wilson(correct, n, confidence)[0]
         found[tuple(at)] = (low - share) / (1 - share) if share < 1 else 0.0
     return found
 
@@ -274,9 +292,11 @@ def worst(found: Surest, share: float = WORST) -> Part:
         count = max(1, round(share * len(at)))
         chosen.append(at[np.argsort(-found.score[at], kind="stable")[:count]])
     rows = np.concatenate(chosen)
-    n, accuracy, chance = len(rows), float(found.right[rows].mean()), float(found.chance[rows].mean())
-    p = float(binom.sf(found.right[rows].sum() - 1, n, min(chance, 1.0)))
-    return Part("records", "", 0, float(n), accuracy, chance, p)
+    right = found.right[rows]
+    n = float(len(rows) if found.owner is None else independent_records(right, found.owner[rows]))
+    accuracy, chance = float(right.mean()), float(found.chance[rows].mean())
+    p = float(binom.sf(np.ceil(accuracy * n - 1e-9) - 1, round(n), min(chance, 1.0)))
+    return Part("records", "", 0, n, accuracy, chance, p)
 
 
 @dataclass(frozen=True)

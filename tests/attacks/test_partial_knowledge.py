@@ -146,6 +146,30 @@ def test_every_record_is_unknown_equally_often() -> None:
         assert (~np.array(Known.of(IDS[:7], secret[:7], share).choices)).any(0).all()
 
 
+def test_records_of_one_group_are_known_together() -> None:
+    group = np.arange(N) // 10
+    secret = group % 2
+    for choice in Known.of(IDS, secret, 0.9, group).choices:
+        assert np.unique(group[choice]).size + np.unique(group[~choice]).size == 60
+        assert choice.sum() == pytest.approx(0.9 * N, abs=10)
+    # A class with one group cannot be known and unknown: then records are chosen.
+    assert any(np.isin(group[~c], group[c]).any() for c in Known.of(IDS, (group == 0).astype(int), 0.9, group).choices)
+
+
+def test_groups_that_are_predicted_alike_count_once() -> None:
+    rng = np.random.default_rng(0)
+    group = np.arange(N) // 20
+    sex = group % 2
+    x = (3 * rng.standard_normal((30, 8)))[group] + rng.standard_normal((N, 8))
+    names = [f"p{i}" for i in range(30)]
+    of = Units.of("person", group, names, sex, ["a", "b"])
+    apart = infer(views(x), sex, of, (1,), Known.of(IDS, sex, 0.5, group), group)[1]
+    together = infer(views(x), sex, of, (1,), Known.of(IDS, sex, 0.5))[1]
+    assert together.accuracy > 0.6, "other records of the same persons are known"
+    assert apart.accuracy < 0.65
+    assert apart.groups < 200
+
+
 def test_the_remainder_is_what_is_left() -> None:
     secret, index = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     known = np.array([True, False, True, False])

@@ -108,5 +108,24 @@ def test_what_it_adds_to_the_verdict(found: Report) -> None:
     assert "No person or subgroup" in section.sentences((quiet,))[0] or "No person" in section.sentences((quiet,))[0]
 
 
+def test_a_rare_class_that_leaks_entirely_is_found() -> None:
+    rng = np.random.default_rng(0)
+    rare = np.arange(1600) % 80 == 0
+    x = rng.standard_normal((1600, 6)).astype(np.float32)
+    released = rng.standard_normal((1600, 6)).astype(np.float32)
+    released[rare] += 6
+    x[:, 0] += 6 * rare
+    ids = [f"r{i}" for i in range(1600)]
+    original = Table.of(x, {"illness": np.where(rare, "rare", "none")}, ids=ids)
+    options = AuditOptions(pretrained=False, sections=("tail",))
+    budget = replace(BUDGET, settings=("C",))
+    after = Table.of(released, {}, ids=ids)
+    whole = audit(original, after, Policy(("illness",)), budget=budget, options=options)
+    (tail,) = whole.sections["tail"]
+    assert tail.parts[0].clear
+    assert "rare" in {part.name for part in tail.parts if part.clear}
+    assert whole.verdict.level == "leaks"
+
+
 def test_it_is_off_in_a_quick_audit() -> None:
     assert Budget.quick().tail is False

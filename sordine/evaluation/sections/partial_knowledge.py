@@ -216,9 +216,9 @@ def _of_attribute(case: _Case, attribute: str) -> Iterator[PartialKnowledgeFindi
     head = next((h.before for h in data.headlines if h.attribute == attribute), 0.0)
     found = []
     for share in data.budget.known:
-        known = Known.of(fitted.ids, secret, share)
+        known = Known.of(fitted.ids, secret, share, fitted.group)
         for knows, sources in case.sources.items():
-            inferred = infer([_taken(s, use) for s in sources], secret, units, counts, known)
+            inferred = infer([_taken(s, use) for s in sources], secret, units, counts, known, fitted.group)
             for k, result in inferred.items():
                 best = max(head, before[k].accuracy if k in before else before[1].accuracy)
                 found.append((share, knows, k, result, best))

@@ -16,6 +16,7 @@ from sordine.attacks.persons import Evidence, Units, compare, pooled
 from sordine.attacks.results import PersonFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
+from sordine.attacks.tail import FEWEST_PERSONS
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
 from sordine.evaluation.sections.sample import ReleaseSample, Unit
@@ -248,7 +249,7 @@ def contribution(
     if not several or not units_are_persons:
         return Contribution(closing=said)
     known = [f for f in several if f.nag is not None and f.low is not None]
-    clear = [f for f in sorted(known, key=_demand) if _lower_end(f, len(known)) > limit]
+    clear = [f for f in sorted(known, key=_demand) if _lower_end(f, len(known)) > limit and _enough(f)]
     open_ = max(several, key=_not_excluded)
     largest = _not_excluded(open_)
     return Contribution(
@@ -263,6 +264,11 @@ def _surest(found: Sequence[PersonFinding], among: int) -> Iterator[PersonFindin
     """Yield, for each attribute, the finding with the largest corrected lower end."""
     for name in dict.fromkeys(f.attribute for f in found):
         yield max((f for f in found if f.attribute == name), key=lambda f: round(_lower_end(f, among), 3))
+
+
+def _enough(f: PersonFinding) -> bool:
+    """Whether there are enough persons to know how much persons of one class differ."""
+    return f.unit == f.attribute or f.units >= FEWEST_PERSONS
 
 
 def _not_excluded(f: PersonFinding) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from sordine.attacks.runner import AttackTask, Predictions
 from sordine.attacks.tail import (
     BOUND,
+    FEWEST_PERSONS,
     WORST,
     Part,
     Surest,
@@ -79,7 +80,7 @@ class WorstRecords:
     Parameters
     ----------
     share, records
-        The share, and the number of records.
+        The share, and the number of records that count as independent.
     setting
         Scenario.
     accuracy, chance
@@ -201,7 +202,7 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
             best[key] = shown
     parts = sorted(best.values(), key=lambda part: (not part.clear, part.p, -part.low))
     names: list[str] = list(dict.fromkeys(task.setting for task in readings))
-    scenarios = {name: _surest(data, attribute, readings, name) for name in names}
+    scenarios = {name: _surest(data, attribute, readings, name, person) for name in names}
     inferred = _inferred(data, scenarios)
     if data.options.tail is not None:
         data.options.tail.append(_records(data, attribute, scenarios, parts, person))
@@ -222,6 +223,8 @@ def _parts(data: AuditData, attribute: str, made: Predictions, person: Unit | No
     itself = person is not None and person[0] == attribute
     owner = None if person is None or itself else person[1][made.rows]
     truth, predicted = made.truth, made.predicted
+    if owner is not None and len(np.unique(owner)) < FEWEST_PERSONS:  # too few to know how much persons differ
+        return
     for part in by_class(truth, predicted, attribute, owner):
         yield replace(part, kind="person") if itself else part
     if owner is not None and person is not None:
@@ -253,11 +256,18 @@ def _shown(data: AuditData, part: Part, task: AttackTask, p: float, confidence: 
     )
 
 
-def _surest(data: AuditData, attribute: str, readings: dict[AttackTask, Predictions], scenario: str) -> Surest:
+def _surest(
+    data: AuditData,
+    attribute: str,
+    readings: dict[AttackTask, Predictions],
+    scenario: str,
+    person: Unit | None,
+) -> Surest:
     some = {task.attacker: made for task, made in readings.items() if task.setting == scenario}
     first = next(iter(some.values()))
     predictions = {name: made.predicted for name, made in some.items()}
-    return surest(first.rows, data.before.ids[first.rows], first.truth, predictions)
+    owner = None if person is None or person[0] == attribute else person[1][first.rows]
+    return surest(first.rows, data.before.ids[first.rows], first.truth, predictions, owner)
 
 
 def _worst(scenarios: dict[str, Surest]) -> WorstRecords | None:
@@ -267,7 +277,7 @@ def _worst(scenarios: dict[str, Surest]) -> WorstRecords | None:
             continue
         part = worst(some)
         low, high = part.ends(1 - LEVEL / len(scenarios))
-        n = int(part.records)
+        n = round(part.records)
         found.append(WorstRecords(WORST, n, name, part.accuracy, part.chance, part.leakage, low, high))
     return max(found, key=lambda w: w.low, default=None)
 
