@@ -22,7 +22,7 @@ from sordine.metrics.verification import (
     min_cllr,
 )
 
-PAIRS = 20_000  # most pairs of one unit, and of two units
+PAIRS = 10_000  # most pairs of one unit, and of two units
 EVERY_PAIR = 3000  # records up to which all pairs are formed before some are drawn
 TESTED = 3000  # tested records, at most
 CALIBRATION = 1500  # records of each half of the attacker's units by which scores are calibrated, at most
