@@ -32,6 +32,7 @@ from sordine.evaluation.sections.tail import Tail
 from sordine.evaluation.sections.tradeoff import Tradeoff
 from sordine.evaluation.sections.utility import Utility
 from sordine.evaluation.sections.verification import Verifications
+from sordine.evaluation.sections.warm_start import WarmStart
 
 SECTIONS: Registry[Section] = Registry(
     "report section",
@@ -49,6 +50,7 @@ SECTIONS: Registry[Section] = Registry(
         "guarantees": Guarantees,
         "person": Persons,
         "partial_knowledge": PartialKnowledge,
+        "warm_start": WarmStart,
         "queries": Queries,
         "singling_out": SinglingOut,
         "linking": Linking,

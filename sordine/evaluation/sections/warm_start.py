@@ -1,0 +1,183 @@
+"""What an attacker infers that starts from a model of the originals and has few labelled released records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sordine.attacks.base import Target
+from sordine.attacks.principal_axes import principal_axes
+from sordine.attacks.runner import single_threaded
+from sordine.attacks.scenarios import splits
+from sordine.attacks.warm_start import SHARES, warm_start
+from sordine.evaluation.report import Report
+from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.verdict import Contribution
+from sordine.metrics.accuracy import accuracy, majority
+from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
+from sordine.metrics.percent import percent
+from sordine.run import Run
+
+
+@dataclass(frozen=True)
+class WarmStartFinding:
+    """The accuracy of a model of the originals that learns on from a share of the labelled released records.
+
+    Parameters
+    ----------
+    attribute
+        The suppressed attribute.
+    share
+        Share of the attacker's own labels that it has for released records; 0: it learns from none.
+    before
+        Accuracy of the model on originals.
+    after
+        Accuracy on released records.
+    guess
+        Baseline.
+    nag, low, high
+        NAG and its interval; None where the accuracy on originals is too close to the baseline.
+    low_corrected
+        The lower end, corrected for the best of all shares.
+    at_chance
+        Whether the corrected interval of `after` reaches down to the baseline.
+    after_interval
+        Interval of `after`.
+    records
+        Number of test records (scenario A).
+    """
+
+    attribute: str
+    share: float
+    before: float
+    after: float
+    guess: float
+    nag: float | None
+    low: float | None
+    high: float | None
+    low_corrected: float | None
+    at_chance: bool
+    after_interval: tuple[float, float]
+    records: int
+
+
+class WarmStart(Section):
+    """Attacks that start from a model of the originals."""
+
+    title = "An attacker that starts from a model of the originals"
+    menu = "Model of the originals"
+    finding = tuple[WarmStartFinding, ...]
+    risk = "inference"
+    attacker = "A model that was trained on originals, and few labelled released records"
+    how_to_test = "Use the budget `standard`, and records whose originals have the same number of features."
+
+    def run(self, data: AuditData) -> tuple[WarmStartFinding, ...]:
+        """Return a finding for each suppressed attribute and share of labels."""
+        original, release = data.attacked
+        if not data.budget.risks or original.x.shape[1:] != release.x.shape[1:]:
+            return ()
+        if not (data.policy.suppress and "A" in data.budget.settings):
+            return ()
+        # Both sides need the same coordinates.
+        axes = principal_axes(original.scaled) if original.is_wide else None
+        x, z = (axes(side.scaled) if axes else side.flat() for side in (original, release))
+        found: list[WarmStartFinding] = []
+        with single_threaded():
+            for name in data.policy.suppress:
+                if name in original.labels:
+                    found += _of_attribute(data, name, x, z)
+        return tuple(found)
+
+    def sentences(self, found: tuple[WarmStartFinding, ...]) -> list[str]:
+        """Return the worst case of each attribute in words."""
+        return [_sentence(worst) for worst in _worst(found)]
+
+    def risk_lines(self, found: tuple[WarmStartFinding, ...], report: Report) -> list[str]:
+        """Return the worst case of each attribute in words."""
+        return self.sentences(found)
+
+    def contribution(self, found: tuple[WarmStartFinding, ...], data: AuditData) -> Contribution | None:
+        """Return the leakage that was found or cannot be excluded."""
+        known = [f for f in found if f.low_corrected is not None and f.high is not None]
+        if not known:
+            return None
+        surest = [f for f in known if (f.low_corrected or 0.0) > data.limit and not f.at_chance]
+        above = [f for f in known if (f.nag or 0.0) > data.limit and not f.at_chance]
+        return Contribution(
+            sentences=tuple(_sentence(f) for f in _worst(tuple(above))),
+            leaks=bool(surest),
+            over=bool(above),
+            leakage=tuple(f.high or 0.0 for f in _worst(tuple(known))),
+            attributes=tuple(dict.fromkeys(f.attribute for f in surest)),
+        )
+
+    def view(self, found: tuple[WarmStartFinding, ...], report: Report) -> dict[str, Any] | None:
+        """Return a row for each attribute."""
+        if not found:
+            return None
+        names = dict.fromkeys(f.attribute for f in found)
+        rows = [{"attribute": n, "cells": {f.share: f for f in found if f.attribute == n}} for n in names]
+        return {"rows": rows, "shares": (0.0, *SHARES)}
+
+
+def _of_attribute(data: AuditData, name: str, x: np.ndarray, z: np.ndarray) -> Iterator[WarmStartFinding]:
+    original = data.attacked[0]
+    plan = splits(original, name, "A", data.budget.seeds[0], data.budget.folds)
+    if isinstance(plan, str):
+        data.note(f"No model of the originals was used to infer `{name}`: {plan}")
+        return
+    split, target = plan[0], Target(original.labels[name], original.classes[name])
+    run = Run(device=data.run.device, seed=data.budget.seeds[0])
+    predicted = warm_start(x, z, target, split, run=run)
+    known = target.labels[split.test] >= 0
+    truth = target.labels[split.test][known]
+    before = predicted.originals[known]
+    for share, after in {0.0: predicted.untuned, **predicted.tuned}.items():
+        yield _finding(name, share, truth, before, after[known], target.classes, 1 + len(predicted.tuned))
+
+
+def _finding(
+    name: str, share: float, truth: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, shares: int
+) -> WarmStartFinding:
+    was, now, guess, n = accuracy(truth, before), accuracy(truth, after), majority(truth), len(truth)
+    defined, corrected = nag_is_defined(was, guess, n), 1 - 0.05 / shares
+    paired = correlations(truth, after, before)
+    ends = [
+        nag_interval(now, was, guess, n, confidence=c, correlation=paired, classes=classes) if defined else None
+        for c in (0.95, corrected)
+    ]
+    return WarmStartFinding(
+        attribute=name,
+        share=share,
+        before=was,
+        after=now,
+        guess=guess,
+        nag=nag(now, was, guess) if defined else None,
+        low=ends[0][0] if ends[0] else None,
+        high=ends[0][1] if ends[0] else None,
+        low_corrected=ends[1][0] if ends[1] else None,
+        at_chance=wilson(now * n, n, corrected)[0] <= guess,
+        after_interval=wilson(now * n, n),
+        records=n,
+    )
+
+
+def _worst(found: tuple[WarmStartFinding, ...]) -> list[WarmStartFinding]:
+    names = dict.fromkeys(f.attribute for f in found)
+    return [max((f for f in found if f.attribute == n), key=lambda f: f.after) for n in names]
+
+
+def _sentence(f: WarmStartFinding) -> str:
+    learnt = (
+        f"and {percent(f.share)} of the labelled released records" if f.share else "and no labelled released record"
+    )
+    text = (
+        f"An attacker that has a model of the originals {learnt} infers `{f.attribute}` for {percent(f.after)} of "
+        f"{f.records:,} unseen records (baseline: {percent(f.guess)})."
+    )
+    if f.nag is None or f.low is None or f.high is None:
+        return text
+    return f"{text} That is a leakage of {percent(f.nag)} ({percent(f.low)} to {percent(f.high)})."
