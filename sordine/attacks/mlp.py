@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Attack, LogProbabilities, Split, Target
+from sordine.attacks.base import Attack, LogProbabilities, Split, Target, choose_candidate, class_shares, pick_class
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
 from sordine.run import Run
@@ -226,7 +226,10 @@ class MLP(Attack):
     ) -> list[np.ndarray]:
         run = run or Run()
         tasks = [Task(t.labels, t.classes, split.train, split.validation, run.seed) for t in targets]
-        return [trained(x[split.test]) for trained in train_together(x, tasks, run=run)]
+        return [
+            _predict(trained, x, target, split)
+            for trained, target in zip(train_together(x, tasks, run=run), targets, strict=True)
+        ]
 
     def fit_predict_releases(
         self,
@@ -246,8 +249,8 @@ class MLP(Attack):
         rows = _Rows(releases, owner, tasks, torch.device(run.device))
         nets = _train(rows, tasks, HIDDEN, TRAINING)
         codes = [
-            TrainedMLP(net, rows.mean[i, 0], rows.scale[i, 0])(releases[i][split.test])
-            for i, net in zip(owner, nets, strict=True)
+            _predict(TrainedMLP(net, rows.mean[i, 0], rows.scale[i, 0]), releases[i], target, split)
+            for i, net, target in zip(owner, nets, [*targets] * len(releases), strict=True)
         ]
         return [codes[i : i + len(targets)] for i in range(0, len(codes), len(targets))]
 
@@ -257,3 +260,11 @@ class MLP(Attack):
         task = Task(target.labels, target.classes, split.train, split.validation, run.seed)
         trained = train_together(x, [task], hidden=CALIBRATED_HIDDEN, options=CALIBRATED, run=run)[0]
         return lambda some: np.asarray(log_softmax(trained.logits(some).cpu().numpy().astype(np.float64), axis=1))
+
+
+def _predict(trained: TrainedMLP, x: np.ndarray, target: Target, split: Split) -> np.ndarray:
+    """Return the likeliest classes of the test records, or the least likely ones where validation asks for them."""
+    shares = class_shares(target, split.train)
+    probabilities = [trained.logits(x[rows]).softmax(1).cpu().numpy() for rows in (split.validation, split.test)]
+    _, least = choose_candidate(probabilities[:1], shares, target, split.validation)
+    return pick_class(probabilities[1], shares, least)

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Attack, Split, Target, majority_predictions, moments
+from sordine.attacks.base import (
+    Attack,
+    Split,
+    Target,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    moments,
+    pick_class,
+)
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
 from sordine.models.networks.mlp import BatchedMLP
 from sordine.run import Run
@@ -110,7 +119,9 @@ def _predict(
     if not target.has_two_classes(train):
         return majority_predictions(target, split.train, split.test)
     trained = _Members(x, target, train, held_out, plan, run.seed, torch.device(run.device))
-    return trained.probabilities(x[split.test], trained.weights(picks)).argmax(1)
+    weights, shares = trained.weights(picks), class_shares(target, train)
+    _, least = choose_candidate([trained.probabilities(x[split.validation], weights)], shares, target, split.validation)
+    return pick_class(trained.probabilities(x[split.test], weights), shares, least)
 
 
 class _Members:

@@ -207,13 +207,17 @@ class Boosting(Attack):
             candidates = []
             for leaves, rate in self.shapes:
                 model = _boosted(rounds, leaves, rate, seed, x.shape[1]).fit(x[train], target.labels[train])
-                scores = [0.0] * rounds
-                if len(held_out):
-                    scores = [accuracy_on(target, held_out, p) for p in model.staged_predict(x[held_out])]
-                candidates.append((max(scores), leaves, rate, 1 + int(np.argmax(scores))))
-            _, leaves, rate, enough = max(candidates, key=lambda candidate: candidate[0])
+                stages = list(model.staged_predict_proba(x[held_out])) if len(held_out) else [np.zeros((0, 1))]
+                scores = [accuracy_on(target, held_out, model.classes_[p.argmax(1)]) for p in stages]
+                best = int(np.argmax(scores))
+                held = np.zeros((len(held_out), target.classes))
+                held[:, model.classes_] = stages[best]
+                candidates.append((scores[best], leaves, rate, 1 + best, held))
+            _, leaves, rate, enough, held = max(candidates, key=lambda candidate: candidate[0])
+            _, least = choose_candidate([held], class_shares(target, train), target, held_out)
             model = _boosted(enough, leaves, rate, seed, x.shape[1]).fit(x[own], target.labels[own])
-            return np.asarray(model.predict(x[split.test]))
+            probabilities = class_probabilities(model, x[split.test], target.classes)
+            return pick_class(probabilities, class_shares(target, own), least)
 
 
 def _boosted(rounds: int, leaves: int, rate: float, seed: int, width: int) -> HistGradientBoostingClassifier:
