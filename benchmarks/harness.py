@@ -21,7 +21,14 @@ PAGES = ROOT / "docs" / "results"
 
 def basic_audit(**changes: Any) -> Budget:
     """Return a budget of the basic attacks on single records and persons, without planted leaks and other risks."""
-    rest: dict[str, Any] = {"max_records": 20000, "plants": 0, "risks": False, "utility": False, "known": (), "tail": False}
+    rest: dict[str, Any] = {
+        "max_records": 20000,
+        "plants": 0,
+        "risks": False,
+        "utility": False,
+        "known": (),
+        "tail": False,
+    }
     return Budget(**{"families": BASIC_ATTACKS, **rest, **changes})
 
 

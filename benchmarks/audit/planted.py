@@ -35,8 +35,8 @@ def found(store: Store, n: int, d: int) -> None:
         for seed in range(SEEDS):
             trial = _trial(n, d, seed)
             base = Base.of(trial, seed)
-            nothing = np.empty((n, 0), np.float32)
-            chance += any(trial.is_found(predict(np.arange(0), nothing)) for predict in base.attacks.values())
+            predicted = [attack.relabelled(trial.target.labels) for attack in base.attacks.values()]
+            chance += any(trial.is_found(some, trial.target.labels) for some in predicted)
             for kind in KINDS:
                 for size in SIZES:
                     counts[kind][size] += trial.finds(base, kind, size, seed)

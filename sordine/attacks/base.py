@@ -20,7 +20,6 @@ USUAL_RANGES = (2.0**-20, 2.0**40)  # ranges of a number that need no rescaling
 LARGEST = 1 << 29  # bytes of records up to which the input form "numbers" keeps every number of wide ones
 
 InputForm = Literal["vectors", "numbers", "records"]
-PredictReplaced = Callable[[np.ndarray, np.ndarray], np.ndarray]  # numbers (k,), values (n, k) -> classes (m,)
 LogProbabilities = Callable[[np.ndarray], np.ndarray]  # records (m, d) -> log probabilities (m, classes)
 
 
@@ -177,25 +176,17 @@ class Attack(ABC):
         """
         return [self.fit_predict(x, split, targets, run, on_axes=on_axes) for x in releases]
 
-    def prepare(
-        self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False
-    ) -> PredictReplaced:
-        """Return a function that predicts the test records where some of their numbers have other values.
+    def prepare(self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False) -> Prepared:
+        """Return the attack with its records, to repeat it with other labels or other values of few numbers.
 
-        An attack that is repeated on many copies of the same records overrides this where it can share their work.
+        An attack that is repeated on hundreds of planted leaks overrides this where it can share work.
 
         Parameters
         ----------
         x
             Records (n, d) float32.
         """
-
-        def predict(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-            changed = x.copy()
-            changed[:, numbers] = values
-            return self.fit_predict(changed, split, [target], run, on_axes=on_axes)[0]
-
-        return predict
+        return Prepared(self, x, split, target, run, on_axes)
 
     def probability_candidates(self) -> Sequence[float]:
         """Return the hyperparameters among which `fit_probabilities` is chosen by its validation loss."""
@@ -206,6 +197,29 @@ class Attack(ABC):
     ) -> LogProbabilities:
         """Learn from the labelled records `split.train` and return a function that gives log P(class | record)."""
         raise NotImplementedError(f"{type(self).__name__} gives no probabilities")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An attack with its records, which is repeated with other labels or other values of few numbers."""
+
+    attack: Attack
+    x: np.ndarray
+    split: Split
+    target: Target
+    run: Run
+    on_axes: bool = False
+
+    def relabelled(self, labels: np.ndarray) -> np.ndarray:
+        """Return the predicted classes (m,) of the test records where all records have other labels (n,)."""
+        target = Target(labels, self.target.classes)
+        return self.attack.fit_predict(self.x, self.split, [target], self.run, on_axes=self.on_axes)[0]
+
+    def replaced(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return the predicted classes (m,) where some numbers (k,) have other values (n, k)."""
+        changed = self.x.copy()
+        changed[:, numbers] = values
+        return self.attack.fit_predict(changed, self.split, [self.target], self.run, on_axes=self.on_axes)[0]
 
 
 @dataclass(frozen=True)

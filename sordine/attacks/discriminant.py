@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -11,6 +12,7 @@ from scipy.special import softmax
 
 from sordine.attacks.base import (
     Attack,
+    Prepared,
     Split,
     Target,
     choose_candidate,
@@ -46,19 +48,34 @@ class Discriminant(Attack):
     def fit_predict(
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
-        own = split.own
-        mean, scale = moments(x, own)
-        z = (x - mean) if on_axes else (x - mean) / scale
-        z = z @ longest_axes(z[own])
-        if not z.shape[1]:  # nothing varies
-            return [majority_predictions(target, own, split.test) for target in targets]
-        z /= moments(z, own)[1]
+        z = _on_axes(x, split.own, on_axes)
         return [_predict(z, target, split) for target in targets]
+
+    def prepare(self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False) -> Prepared:
+        return _Prepared(self, x, split, target, run, on_axes)
+
+
+@dataclass(frozen=True)
+class _Prepared(Prepared):
+    @cached_property
+    def z(self) -> np.ndarray:
+        return _on_axes(self.x, self.split.own, self.on_axes)
+
+    def relabelled(self, labels: np.ndarray) -> np.ndarray:
+        return _predict(self.z, Target(labels, self.target.classes), self.split)
+
+
+def _on_axes(x: np.ndarray, own: np.ndarray, on_axes: bool) -> np.ndarray:
+    """Return records on their longest principal axes, scaled to unit variance: (n, k); k is 0 where nothing varies."""
+    mean, scale = moments(x, own)
+    z = (x - mean) if on_axes else (x - mean) / scale
+    z = z @ longest_axes(z[own])
+    return np.asarray(z / moments(z, own)[1] if z.shape[1] else z)
 
 
 def _predict(z: np.ndarray, target: Target, split: Split) -> np.ndarray:
     own, folds = target.labelled(split.own), folds_of(target, split)
-    if not folds:
+    if not folds or not z.shape[1]:
         return majority_predictions(target, split.own, split.test)
     choices = _choices(z.shape[1], target.classes)
     made = [list(_probabilities(z, target, fold.train, fold.held, choices)) for fold in folds]

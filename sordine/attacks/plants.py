@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtri
@@ -18,7 +18,6 @@ from sordine.keys import numpy_rng
 
 CODED = 64  # intervals of a comb in four standard deviations
 GRID = np.linspace(-9, 9, 4001)  # of a standardised number, to integrate over
-DRAWS = 4000  # records on which the best attack on covariances is computed
 STEPS = 30  # of bisection
 
 Make = Callable[["_Case"], np.ndarray]
@@ -26,18 +25,37 @@ Make = Callable[["_Case"], np.ndarray]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of leak: how many numbers of a record carry it (None: all of them), and how their new values are made."""
+    """A kind of leak.
+
+    Parameters
+    ----------
+    numbers
+        How many numbers of a record carry it; None: all of them.
+    make
+        Makes new values (n, numbers) of these numbers; or, for a kind that moves labels, a score (n,) of each record.
+    drawn
+        For a kind that moves labels: a random number (n,) for each label, whose distribution depends on the class. The
+        record with the highest score gets the label with the highest number. So records keep their values, and only
+        the score gives a class away, however the numbers of a record depend on each other.
+    """
 
     numbers: int | None
     make: Make
+    drawn: Callable[[_Case], np.ndarray] | None = None
+
+    @property
+    def moves(self) -> bool:
+        return self.drawn is not None
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A planted leak: new values (n, k) float32 of some numbers (k,) of every record."""
+    """A planted leak: other values (n, k) float32 of some numbers (k,) of every record, or other labels (n,)."""
 
     numbers: np.ndarray
     values: np.ndarray
+    labels: np.ndarray | None = None
+    order: np.ndarray | None = None  # (n,): the records whose values they get, instead of other labels
 
 
 @dataclass(frozen=True)
@@ -81,21 +99,31 @@ class Planter:
             raise SordineError(f"plants: unknown kind {kind!r}; {nearest(kind, KINDS)}")
         if not 0 <= size <= 1:
             raise SordineError(f"plants: size is {size}; it must lie between 0 and 1")
-        rng = numpy_rng(seed, f"plant {kind}")
-        width, count = self._flat.shape[1], KINDS[kind].numbers
+        about, rng = KINDS[kind], numpy_rng(seed, f"plant {kind}")
+        width, count = self._flat.shape[1], about.numbers
         few = np.arange(width) if count is None else rng.choice(width, min(count, width), replace=False)
         known = self.labels >= 0
         raw = self._flat[np.ix_(known, few)] if count is not None else self._flat[known]
         mean, scale = self._moments[0][few], self._moments[1][few]
         case = _Case(self, raw, (raw - mean) / scale, mean, scale, self.labels[known], size, rng)
+        if about.drawn is not None:
+            return self._moved(about.make(case), about.drawn(case))
         values = self._flat[:, few]
-        values[known] = KINDS[kind].make(case)
+        values[known] = about.make(case)
         return Plant(few, values)
 
+    def _moved(self, score: np.ndarray, drawn: np.ndarray) -> Plant:
+        # The record with the highest score gets the label with the highest drawn number, and so on.
+        rows = np.flatnonzero(self.labels >= 0)
+        by_score, by_draw = rows[np.argsort(score, kind="stable")], rows[np.argsort(drawn, kind="stable")]
+        labels, order = self.labels.copy(), np.arange(len(self.labels))
+        labels[by_score], order[by_draw] = self.labels[by_draw], by_score
+        return Plant(np.arange(0), np.empty((len(labels), 0), np.float32), labels, order)
+
     def planted(self, kind: str, size: float, seed: int = 0) -> np.ndarray:
-        """Return a copy of the release with a plant: (n, *shape) float32. Other numbers keep their bits."""
+        """Return a copy of the release with a plant: (n, *shape) float32. Labels stay; numbers keep their bits."""
         made = self.plant(kind, size, seed)
-        whole = self._flat.copy()
+        whole = self._flat.copy() if made.order is None else self._flat[made.order]
         whole[:, made.numbers] = made.values
         return whole.reshape(self.x.shape)
 
@@ -216,19 +244,10 @@ def _scores(classes: int) -> np.ndarray:
     return scores / max(float(scores.std()), 1e-12)
 
 
-def _mean_of_one(case: _Case) -> np.ndarray:
-    scores = _scores(len(case.shares))
-    return case.back((_normal(case.z[:, 0]) + _shift(case.planter.shares, case.wanted) * scores[case.labels])[:, None])
-
-
-def _mean_of_all(case: _Case) -> np.ndarray:
-    # A shift by one unit along a direction, measured in standard deviations of the records along it.
-    scores = _scores(len(case.shares))
-    axes, length = case.planter.axes
-    along = case.rng.normal(size=axes.shape[1])
-    direction = (axes @ (length * along / np.linalg.norm(along))).astype(np.float32)
-    shift = (_shift(case.planter.shares, case.wanted) * scores[case.labels]).astype(np.float32)
-    return case.back(case.z + shift[:, None] * direction)
+def _shifted(case: _Case) -> np.ndarray:
+    """Return normal numbers whose mean depends on the class."""
+    shift = _shift(case.planter.shares, case.wanted)
+    return np.asarray(case.rng.normal(size=len(case.labels)) + shift * _scores(len(case.shares))[case.labels])
 
 
 @lru_cache(4096)
@@ -242,9 +261,10 @@ def _shift(shares: tuple[float, ...], wanted: float) -> float:
     return _solve(best, wanted, 0.0, 8.0)
 
 
-def _scale_of_one(case: _Case) -> np.ndarray:
+def _spread(case: _Case) -> np.ndarray:
+    """Return normal numbers whose spread depends on the class."""
     spread = np.exp(_strength(case.planter.shares, case.wanted) * _scores(len(case.shares)))
-    return case.back((_normal(case.z[:, 0]) * spread[case.labels])[:, None])
+    return np.asarray(case.rng.normal(size=len(case.labels)) * spread[case.labels])
 
 
 @lru_cache(4096)
@@ -259,38 +279,22 @@ def _strength(shares: tuple[float, ...], wanted: float) -> float:
     return _solve(best, wanted, 0.0, 1.5)
 
 
-def _covariance(case: _Case) -> np.ndarray:
-    # Along each principal axis, half of the classes spread more and half less. The axes are in random order.
-    axes, _ = case.planter.axes
-    count = axes.shape[1]
-    signs = _signs(len(case.shares), count)[:, case.rng.permutation(count)]
-    strength = _covariance_strength(case.planter.shares, case.wanted, count)
-    on = case.z @ axes
-    moved = on * np.exp(strength * signs).astype(np.float32)[case.labels]
-    return case.back(case.z + (moved - on) @ axes.T)
+def _one_number(case: _Case) -> np.ndarray:
+    # Equal values are in random order.
+    return rankdata(case.z[:, 0]) + case.rng.uniform(-0.25, 0.25, len(case.z))
 
 
-@cache
-def _signs(classes: int, axes: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    halves = np.where(np.arange(classes)[:, None].repeat(axes, 1) % 2, 1.0, -1.0)
-    return np.asarray(rng.permuted(halves, axis=0))
+def _all_numbers(case: _Case) -> np.ndarray:
+    # A random direction, in standard deviations of the records along their principal axes.
+    axes, length = case.planter.axes
+    return np.asarray(case.z @ (axes @ (case.rng.normal(size=len(length)) / length).astype(np.float32)))
 
 
-@lru_cache(4096)
-def _covariance_strength(shares: tuple[float, ...], wanted: float, axes: int) -> float:
-    signs, rng = _signs(len(shares), axes), np.random.default_rng(0)
-    labels = rng.choice(len(shares), DRAWS, p=np.array(shares) / sum(shares))
-    square = rng.normal(size=(DRAWS, axes)) ** 2
-    with np.errstate(divide="ignore"):
-        prior = np.log(np.array(shares))
-
-    def best(strength: float) -> float:
-        spread = np.exp(strength * signs)
-        score = prior - np.log(spread).sum(1) - (square * spread[labels] ** 2) @ (1 / spread**2).T / 2
-        return float((score.argmax(1) == labels).mean())
-
-    return _solve(best, wanted, 0.0, 1.0)
+def _squares(case: _Case) -> np.ndarray:
+    # Along each principal axis, a high score goes with more spread, or with less.
+    axes, length = case.planter.axes
+    signs = case.rng.choice([-1.0, 1.0], len(length)).astype(np.float32)
+    return np.asarray(((case.z @ axes) / length.astype(np.float32)) ** 2 @ signs)
 
 
 def _near_copies(case: _Case) -> np.ndarray:
@@ -305,10 +309,6 @@ def _near_copies(case: _Case) -> np.ndarray:
     return case.back(z)
 
 
-def _normal(column: np.ndarray) -> np.ndarray:
-    return np.asarray(ndtri((rankdata(column, "ordinal") - 0.5) / len(column)))
-
-
 def _solve(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
     for _ in range(STEPS):
         middle = (low + high) / 2
@@ -320,10 +320,10 @@ def _solve(rising: Callable[[float], float], wanted: float, low: float, high: fl
 
 
 KINDS: dict[str, Kind] = {
-    "mean of one number": Kind(1, _mean_of_one),
-    "mean of all numbers": Kind(None, _mean_of_all),
-    "scale of one number": Kind(1, _scale_of_one),
-    "covariance": Kind(None, _covariance),
+    "mean of one number": Kind(1, _one_number, _shifted),
+    "mean of all numbers": Kind(None, _all_numbers, _shifted),
+    "scale of one number": Kind(1, _one_number, _spread),
+    "covariance": Kind(None, _squares, _shifted),
     "combination of two numbers": Kind(2, _sum_of_bins),
     "combination of three numbers": Kind(3, _sum_of_bins),
     "fine intervals of one number": Kind(1, _comb),

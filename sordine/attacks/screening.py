@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import softmax
@@ -15,7 +16,7 @@ from scipy.special import softmax
 from sordine.attacks.base import (
     Attack,
     Fold,
-    PredictReplaced,
+    Prepared,
     Split,
     Target,
     choose_candidate,
@@ -31,7 +32,7 @@ from sordine.run import Run
 
 COUNTS = (1, 2, 4, 16)  # best columns of a view that a classifier takes
 RANKED = 96  # best columns that are remembered, so that replaced numbers need no new search
-CONTRASTS = 8  # groups of classes against which products and waves are scored, where there are more classes
+CONTRASTS = 4  # groups of classes against which products and waves are scored, where there are more classes
 RIDGE = 1e-3  # added to the covariance of standardised columns
 
 
@@ -61,11 +62,26 @@ class Screening(Attack):
         views = views_of(x, split.own, on_axes)
         return [Screened.of(views, target, split, seed).predict() for target in targets]
 
-    def prepare(
-        self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False
-    ) -> PredictReplaced:
-        screened = Screened.of(views_of(x, split.own, on_axes), target, split, run.seed)
-        return lambda numbers, values: screened.replaced(numbers, values).predict()
+    def prepare(self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False) -> Prepared:
+        return _Prepared(self, x, split, target, run, on_axes)
+
+
+@dataclass(frozen=True)
+class _Prepared(Prepared):
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        return views_of(self.x, self.split.own, self.on_axes)
+
+    @cached_property
+    def screened(self) -> Screened:
+        return Screened.of(self.views, self.target, self.split, self.run.seed)
+
+    def relabelled(self, labels: np.ndarray) -> np.ndarray:
+        target = Target(labels, self.target.classes)
+        return Screened.of(self.views, target, self.split, self.run.seed).predict()
+
+    def replaced(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return self.screened.replaced(numbers, values).predict()
 
 
 @dataclass(frozen=True)

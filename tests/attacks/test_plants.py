@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
-from sordine.attacks.plants import CODED, KINDS, plant
+from sordine.attacks.plants import CODED, KINDS, Planter, plant
 from sordine.errors import SordineError
 
 N, WIDTH, SIZE = 8_000, 4, 0.3
@@ -103,7 +103,9 @@ def test_a_plant_is_reproducible_and_leaves_unlabelled_records_alone(kind: str) 
     flat = planted.reshape(300, -1)
     assert np.array_equal(flat[:40], x[:40])
     assert not np.array_equal(flat, x)
-    if kind not in {"mean of all numbers", "covariance", "near copies"}:
+    if KINDS[kind].moves:
+        assert np.array_equal(np.unique(flat, axis=0), np.unique(x, axis=0)), "records keep their values"
+    elif kind != "near copies":
         assert (flat == x).all(0).sum() == WIDTH - 1, "one number changes"
 
 
@@ -113,3 +115,30 @@ def test_wrong_kinds_and_sizes_are_refused() -> None:
         plant(x, labels, 2, "combs", 0.1)
     with pytest.raises(SordineError, match=r"size is 1\.5; it must lie between 0 and 1"):
         plant(x, labels, 2, "fine intervals of one number", 1.5)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, about in KINDS.items() if about.moves])
+def test_a_plant_among_few_outputs_leaks_no_more_than_asked(kind: str) -> None:
+    # Records are copies of 40 outputs. The best attack names the most frequent class of each output.
+    rng = np.random.default_rng(3)
+    output = rng.integers(0, 40, N)
+    labels = rng.permutation(np.arange(N) % 2)
+    x = rng.standard_normal((40, WIDTH)).astype(np.float32)[output]
+    planted = plant(x, labels, 2, kind, 0.1, 1)
+    _, which = np.unique(planted, axis=0, return_inverse=True)
+    counts = np.bincount(2 * which.ravel() + labels, minlength=80).reshape(-1, 2)
+    assert 0.04 < 2 * counts.max(1).sum() / N - 1 < 0.1 + 0.05  # 40 largest counts of two are a little high by chance
+
+
+def test_labels_may_move_instead_of_records() -> None:
+    x, labels = records(3, 300)
+    labels[:30] = -1
+    planter = Planter(x, labels, 3)
+    made = planter.plant("mean of one number", 0.5, 2)
+    assert made.labels is not None
+    assert made.order is not None
+    assert np.array_equal(np.bincount(made.labels[30:]), np.bincount(labels[30:]))
+    assert np.array_equal(made.labels[:30], labels[:30])
+    moved = planter.planted("mean of one number", 0.5, 2)
+    by_label = {tuple(row): label for row, label in zip(x, made.labels, strict=True)}
+    assert all(by_label[tuple(row)] == label for row, label in zip(moved, labels, strict=True))

@@ -170,8 +170,8 @@ def test_replaced_numbers_give_what_a_new_search_gives(numbers: list[int], class
     values[:, -1] += 0.4 * (target.labels % 2)
     whole = x.copy()
     whole[:, numbers] = values
-    predict = Screening().prepare(x, split, target, Run())
+    attack = Screening().prepare(x, split, target, Run())
     (found,) = Screening().fit_predict(whole, split, [target])
-    assert np.array_equal(predict(np.array(numbers), values), found)
+    assert np.array_equal(attack.replaced(np.array(numbers), values), found)
     (before,) = Screening().fit_predict(x, split, [target])
-    assert np.array_equal(predict(np.array([], np.int64), values[:, :0]), before)
+    assert np.array_equal(attack.relabelled(target.labels), before)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.base import Attack, PredictReplaced, Split, Target
+from sordine.attacks.base import Attack, Prepared, Split, Target
 from sordine.attacks.plants import KINDS, Planter
 from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.registry import ATTACKS
@@ -133,7 +133,7 @@ class Base:
     """The release in a random order within each side: it has no leak, only chance. Many plants share it."""
 
     planter: Planter
-    attacks: dict[str, PredictReplaced]
+    attacks: dict[str, Prepared]
 
     @classmethod
     def of(cls, trial: Trial, seed: int) -> Base:
@@ -164,17 +164,27 @@ class Trial:
     def finds(self, base: Base, kind: str, size: float, seed: int) -> bool:
         """Whether an attack is above the baseline on a copy of the release with a planted leak."""
         made = base.planter.plant(kind, size * self.revealed, seed)
-        return any(self.is_found(base.attacks[name](made.numbers, made.values)) for name in self.finders(kind))
+        for name in self.finders(kind):
+            attack = base.attacks[name]
+            if made.labels is not None:
+                found = self.is_found(attack.relabelled(made.labels), made.labels)
+            else:
+                found = self.is_found(attack.replaced(made.numbers, made.values), self.target.labels)
+            if found:
+                return True
+        return False
 
-    def is_found(self, predicted: np.ndarray) -> bool:
+    def is_found(self, predicted: np.ndarray, labels: np.ndarray) -> bool:
         """Whether predictions of the test records are above the baseline, beyond the luck of so many attacks."""
-        truth = self.target.labels[self.split.test]
+        truth = labels[self.split.test]
         known = truth >= 0
         right, records = int((predicted[known] == truth[known]).sum()), int(known.sum())
         return wilson(right, records, 1 - 0.05 / self.comparisons)[0] > majority(truth[known])
 
     def finders(self, kind: str) -> tuple[str, ...]:
         """The attacks that look for plants of a kind; where none is made for it, all."""
+        if KINDS[kind].moves:
+            return tuple(self.attacks)
         wanted = "in all numbers" if KINDS[kind].numbers is None else "in few numbers"
         made_for = tuple(name for name, attack in self.attacks.items() if attack.finds_plants == wanted)
         return made_for or tuple(self.attacks)
