@@ -240,6 +240,9 @@ class Finding:
     correlation
         Correlations between correct predictions after and before, after and by the baseline, before and by the
         baseline (`metrics.nag.correlations`). The interval needs them, and so does a summary of several audits.
+    independent
+        Where tested records belong to persons or groups that the attacker has no record of: independent records that
+        the predictions on released records and on originals are worth.
     """
 
     attribute: str
@@ -261,6 +264,7 @@ class Finding:
     records: int = 0
     seeds: int = 1
     correlation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    independent: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -25,6 +25,7 @@ SETTINGS: dict[str, str] = {
 }
 VALIDATION = 4  # one in so many of an attacker's own records chooses its hyperparameters
 FEWEST = 20  # labelled records on either side, below which no attack is made
+FOLLOWS = 0.9  # share of the uncertainty about a class that the group settles, above which the class follows from it
 _computing_axes = Lock()
 
 
@@ -106,8 +107,10 @@ def splits(data: AttackData, attribute: str, setting: Setting, seed: int, folds:
     """Return the splits of one attribute in one scenario, or a sentence with the reason why there are none.
 
     A has one split; B and C have one a fold. They are stratified over all attributes, in an order that depends on ids
-    and seed only. Groups stay whole, unless a fold would then have classes that the attacker cannot learn. Records that
-    only the attacker has are training records of every split in A and B.
+    and seed only. Groups stay whole, unless a fold would then have classes that the attacker cannot learn. Where all
+    records of a group have one class, and classes are not the groups themselves, folds have whole groups in any case:
+    an attacker that has labelled records of a group would recognise the group. Records that only the attacker has are
+    training records of every split in A and B.
     """
     labels = data.labels[attribute]
     unseen = ~data.fitted & ~data.auxiliary
@@ -131,10 +134,50 @@ def splits(data: AttackData, attribute: str, setting: Setting, seed: int, folds:
     counts = np.bincount(labels[rows][labels[rows] >= 0])
     if (counts >= folds).sum() < 2:
         return f"fewer than two classes have {folds} records or more"
-    fold = _deal(data, rows, labels, folds, f"folds {seed}")
+    fold = _folds(data, attribute, rows, folds, seed)
+    if isinstance(fold, str):
+        return fold
     return [
         _split(data, rows[fold != k], rows[fold == k], labels, seed, extra) for k in range(folds) if (fold == k).any()
     ]
+
+
+def units_apart(data: AttackData, attribute: str, plan: list[Split], owners: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return the unit of each record that is tested, where records of one unit are not independent tests.
+
+    A unit is a group or person that the attacker has no labelled record of. What the attacker infers of one of its
+    records, it may infer of all. Where the attacker has labelled records of the same unit, as where the attribute is
+    the person, the record is the unit. A few units that have all their records in one fold by chance do not count.
+
+    Parameters
+    ----------
+    data
+        The records.
+    attribute
+        The attribute that is inferred.
+    plan
+        The splits of one scenario.
+    owners
+        Codes (n,) of what records belong to, -1 for unknown: the smallest units first. A later one counts where it is
+        apart from the attacker's records.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (n,) codes; None where every tested record is a unit.
+    """
+    unit = np.arange(len(data.ids))
+    labelled = data.labels[attribute] >= 0
+    tested = np.concatenate([split.test for split in plan])
+    tested = tested[labelled[tested]]
+    for number, codes in enumerate(owners, 1):
+        apart = np.zeros(len(unit), bool)
+        for split in plan:
+            known = codes[split.own[labelled[split.own]]]
+            apart[split.test] = (codes[split.test] >= 0) & ~np.isin(codes[split.test], known)
+        if 2 * apart[tested].sum() >= len(tested):
+            unit[apart] = number << 40 | codes[apart]
+    return None if len(np.unique(unit[tested])) == len(tested) else unit
 
 
 def unknown_classes(data: AttackData, attribute: str) -> str | None:
@@ -152,6 +195,50 @@ def unknown_classes(data: AttackData, attribute: str) -> str | None:
         f"record to learn from, so no attacker can predict them: {int(new.sum()):,} of {len(test):,} test records "
         "belong to them"
     )
+
+
+def _folds(data: AttackData, attribute: str, rows: np.ndarray, folds: int, seed: int) -> np.ndarray | str:
+    # The fold of each row: (m,), or a sentence with the reason why there are none.
+    labels = data.labels[attribute]
+    purpose = f"folds {seed}"
+    fold = _deal(data, rows, labels, folds, purpose)
+    if data.group is None or not _follows_groups(labels, data.group):
+        return fold
+    group = data.group[rows]
+    if _stay_whole(fold, group):
+        return fold
+    names, first, code = np.unique(group, return_index=True, return_inverse=True)
+    owner = np.array([_most_frequent(labels[rows][code.ravel() == g]) for g in range(len(names))])
+    counts = np.bincount(owner[owner >= 0], minlength=1)
+    if (counts >= 2).sum() < 2:
+        return (
+            f"records of one group have one class of `{attribute}`, and fewer than two classes have two groups or more "
+            "to cross-validate over"
+        )
+    rank = keyed_ranks(Key.of_seed(0), purpose, data.ids[rows])[first]
+    return np.asarray(stratified_parts(rank, [owner], min(folds, int(counts[counts >= 2].min())))[code.ravel()])
+
+
+def _follows_groups(labels: np.ndarray, group: np.ndarray) -> bool:
+    # Whether the class of a record follows from its group, and most records belong to classes of several groups.
+    known = (labels >= 0) & (group >= 0)
+    if not known.any():
+        return False
+    table = np.zeros((int(group.max()) + 1, int(labels.max()) + 1))
+    np.add.at(table, (group[known], labels[known]), 1)
+    total, most = table.sum(), table.sum(0).max()
+    follows = table.max(1).sum() - most >= FOLLOWS * (total - most) > 0
+    several = (table > 0).sum(0) >= 2
+    return bool(follows and 2 * table[:, several].sum() >= total)
+
+
+def _most_frequent(labels: np.ndarray) -> int:
+    known = labels[labels >= 0]
+    return int(np.bincount(known).argmax()) if len(known) else -1
+
+
+def _stay_whole(fold: np.ndarray, group: np.ndarray) -> bool:
+    return len(np.unique(np.stack([group, fold]), axis=1).T) == len(np.unique(group))
 
 
 def _split(

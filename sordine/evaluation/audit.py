@@ -14,7 +14,7 @@ from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS, accepts, suited
 from sordine.attacks.results import Finding
 from sordine.attacks.runner import attack_releases
-from sordine.attacks.scenarios import FEWEST, AttackData, splits, unknown_classes
+from sordine.attacks.scenarios import FEWEST, AttackData, splits, units_apart, unknown_classes
 from sordine.data.matching import same_columns, same_records
 from sordine.data.splits import sample
 from sordine.data.table import Table
@@ -28,7 +28,7 @@ from sordine.evaluation.release_checks import Match, columns, contents, match, n
 from sordine.evaluation.report import Flaw, Headline, Report, Verdict
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.registry import sections
-from sordine.evaluation.sections.sample import unit_of
+from sordine.evaluation.sections.sample import person_of, unit_of
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
 from sordine.models.modifier import Modifier
@@ -283,8 +283,23 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
         share_work=False,
     )[0]
     data.readings = readings
-    findings, headlines = figures(readings, data.roles, data.original.classes, data.budget)
+    findings, headlines = figures(readings, data.roles, data.original.classes, data.budget, _units(data, originals))
     return findings, [_of_classes(h, data.original) for h in headlines]
+
+
+def _units(data: AuditData, originals: AttackData) -> dict[tuple[str, str], np.ndarray]:
+    """Attribute and scenario to the units (n,) of the attacked records, where not each tested record is one."""
+    person = person_of(data.before, data.options.person)
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for name in data.roles:
+        owners = [data.before.group, None if person is None or person[0] == name else person[1]]
+        known = [np.pad(o, (0, len(originals.ids) - len(o)), constant_values=-1) for o in owners if o is not None]
+        for scenario in data.budget.settings if known else ():
+            plan = splits(originals, name, scenario, data.budget.seeds[0], data.budget.folds)  # type: ignore[arg-type]
+            unit = None if isinstance(plan, str) else units_apart(originals, name, plan, known)
+            if unit is not None:
+                found[name, scenario] = unit
+    return found
 
 
 def _of_classes(headline: Headline, table: Table) -> Headline:

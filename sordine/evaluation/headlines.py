@@ -15,10 +15,12 @@ from sordine.attacks.results import ExactFinding, Finding, Role
 from sordine.attacks.runner import AttackTask, Predictions, Readings
 from sordine.evaluation.report import Headline
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
+from sordine.metrics.design_effect import effective_records
 from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
 from sordine.metrics.percent import percent
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
+WIDEST_INTERVAL = 2.0  # NAG at the upper end of an interval of persons or groups, above which the interval says nothing
 UNSUITED = (
     "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, "
     "from originals and from released records, so the leakage given here means little. "
@@ -46,20 +48,29 @@ class _Attack:
     def balanced(self) -> float:
         return float(np.mean([balanced_accuracy(r.truth, r.predicted) for r in self.results]))
 
+    def independent(self, unit: np.ndarray) -> float:
+        """The independent records that the predictions are worth, the mean over seeds. unit: (n,), of all records."""
+        return float(np.mean([effective_records(r.truth, r.predicted, unit[r.rows]) for r in self.results]))
+
 
 @dataclass(frozen=True)
 class _Question:
-    # One attribute in one scenario: the attacks on the originals and on the release.
+    # One attribute in one scenario: the attacks on the originals and on the release, and the units of all records.
     attribute: str
     role: Role
     classes: int
     scenario: str
     before: list[_Attack]
     after: list[_Attack]
+    unit: np.ndarray | None = None
 
 
 def figures(
-    readings: Readings, roles: Mapping[str, Role], classes: Mapping[str, Sequence[str]], budget: Budget
+    readings: Readings,
+    roles: Mapping[str, Role],
+    classes: Mapping[str, Sequence[str]],
+    budget: Budget,
+    units: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> tuple[list[Finding], list[Headline]]:
     """Return the finding of each attack in each scenario, and the headline of each attribute.
 
@@ -73,11 +84,17 @@ def figures(
         Attribute to names of its classes.
     budget
         The attacks that were wanted.
+    units
+        Attribute and scenario to the units (n,) of all records, where not each tested record is one (`units_apart`).
+        Intervals then count as many records as are independent (`effective_records`).
     """
     findings: list[Finding] = []
     headlines: list[Headline] = []
     for name, role in roles.items():
-        questions = list(_questions(readings, name, role, len(classes[name]), budget))
+        questions = [
+            replace(q, unit=(units or {}).get((name, q.scenario)))
+            for q in _questions(readings, name, role, len(classes[name]), budget)
+        ]
         for question in questions:
             findings += _findings(question, len(budget.seeds))
         if questions:
@@ -103,7 +120,7 @@ def _findings(q: _Question, seeds: int) -> Iterator[Finding]:
     best = max(q.before, key=lambda a: a.accuracy)
     for was, now in [(own.get(attack.name, best), attack) for attack in q.after]:
         paired = _paired(was, now)
-        shares = _compare(was, now, q.classes, paired)
+        shares = _compare(was, now, q, paired)
         yield Finding(
             attribute=q.attribute,
             role=q.role,
@@ -121,9 +138,10 @@ def _findings(q: _Question, seeds: int) -> Iterator[Finding]:
 def _headline(q: _Question, scenarios: int) -> Headline:
     """The best attack on the release against the best attack on the originals."""
     before, after = (max(side, key=lambda a: a.accuracy) for side in (q.before, q.after))
-    shares = _compare(before, after, q.classes, _paired(before, after))
+    shares = _compare(before, after, q, _paired(before, after))
     # The luckiest of many attacks is above the baseline even without leakage. So all of them share the 5 %.
-    tested = after.results[0].truth.size
+    worth: tuple[float, float] | None = shares["independent"]
+    tested = after.results[0].truth.size if worth is None else worth[0]
     luck = wilson(after.accuracy * tested, tested, 1 - 0.05 / (len(q.after) * scenarios))
     shares["balanced_nag"] = _balanced_nag(*(max(side, key=lambda a: a.balanced) for side in (q.before, q.after)))
     headline = Headline(
@@ -133,19 +151,26 @@ def _headline(q: _Question, scenarios: int) -> Headline:
         setting=q.scenario,  # type: ignore[arg-type]
         attacker_before=before.name,
         attacker_after=after.name,
-        resolvable=resolvable(shares["before"], shares["guess"], shares["records"]),
+        resolvable=resolvable(shares["before"], shares["guess"], shares["records"], independent=worth),
         at_chance=luck[0] <= shares["guess"],
         uneven=shares["guess"] > UNEVEN / q.classes,
+        units=None if q.unit is None else len(np.unique(q.unit[after.results[0].rows])),
         **shares,
     )
     return replace(headline, sentence=sentence(headline, len(q.after)))
 
 
 def _worst(candidates: list[Headline], role: Role) -> Headline:
-    """The worst scenario of a suppressed attribute. Of another one, the first: A, which tests on unseen records."""
+    """The worst scenario of a suppressed attribute. Of another one, the first: A, which tests on unseen records.
+
+    Where persons count, a scenario with few of them may have a large leakage by chance. It must not hide another one.
+    """
     if role != "suppress":
         return min(candidates, key=lambda h: h.setting)
-    return max(candidates, key=lambda h: (h.nag is not None, h.nag or 0.0, h.after - h.guess))
+    by_person = any(h.units is not None for h in candidates)
+    return max(
+        candidates, key=lambda h: (by_person and not h.at_chance, h.nag is not None, h.nag or 0.0, h.after - h.guess)
+    )
 
 
 def _paired(before: _Attack, after: _Attack) -> tuple[float, float, float]:
@@ -155,12 +180,16 @@ def _paired(before: _Attack, after: _Attack) -> tuple[float, float, float]:
     return r[0], r[1], r[2]
 
 
-def _compare(before: _Attack, after: _Attack, classes: int, paired: tuple[float, float, float]) -> dict[str, Any]:
+def _compare(before: _Attack, after: _Attack, q: _Question, paired: tuple[float, float, float]) -> dict[str, Any]:
     """The fields that a finding and a headline share."""
     truth = before.results[0].truth
     n, baseline = len(truth), majority(truth)
     was, now = before.accuracy, after.accuracy
-    interval = nag_interval(now, was, baseline, n, correlation=paired, classes=classes)
+    worth = None if q.unit is None else (after.independent(q.unit), before.independent(q.unit))
+    interval = nag_interval(now, was, baseline, n, correlation=paired, classes=q.classes, independent=worth)
+    if worth is not None and interval is not None and interval[1] > WIDEST_INTERVAL:
+        interval = None
+    many, earlier = worth or (n, n)
     share = nag(now, was, baseline) if nag_is_defined(was, baseline, n) else None
     return {
         "before": was,
@@ -169,10 +198,11 @@ def _compare(before: _Attack, after: _Attack, classes: int, paired: tuple[float,
         "nag": share,
         "low": None if interval is None else interval[0],
         "high": None if interval is None else interval[1],
-        "before_interval": wilson(was * n, n),
-        "after_interval": wilson(now * n, n),
+        "before_interval": wilson(was * earlier, earlier),
+        "after_interval": wilson(now * many, many),
         "balanced_nag": _balanced_nag(before, after),
         "records": n,
+        "independent": worth,
     }
 
 
@@ -196,7 +226,8 @@ def sentence(h: Headline, attacks: int) -> str:
         return f"{base} Accuracy on originals is too close to the baseline, so the leakage cannot be computed."
     what = "leakage" if h.role == "suppress" else "utility"
     if h.low is None or h.high is None:
-        return f"{base} That is a {what} of {percent(h.nag)}, on too few records for an interval."
+        few = "records" if h.units is None else "persons or groups"
+        return f"{base} That is a {what} of {percent(h.nag)}, on too few {few} for an interval."
     if h.overtaken:
         return f"{base} Accuracy is higher than on originals, so these attacks are too weak to state a {what}."
     return f"{base} That is a {what} of {percent(h.nag)} (95 % interval: {percent(h.low)} to {percent(h.high)})."

@@ -63,6 +63,12 @@ class Headline:
         Number of tested records.
     sentence
         This headline in words.
+    units
+        Persons or groups that the tested records belong to, where the attacker has no record of them; a record apart
+        from all of them counts as one. None: every record is a unit.
+    independent
+        Where there are such units: independent records that the predictions on released records and on originals are
+        worth (`metrics.design_effect`).
     """
 
     attribute: str
@@ -85,6 +91,19 @@ class Headline:
     uneven: bool = False
     records: int = 0
     sentence: str = ""
+    units: int | None = None
+    independent: tuple[float, float] | None = None
+
+    @property
+    def tested(self) -> str:
+        """The tested records in words, with the persons or groups that they belong to."""
+        if self.units is None or self.independent is None:
+            return f"{self.records:,} tested records"
+        worth = min(max(round(self.independent[0]), 1), self.records)
+        few = f"{self.units:,} persons or groups"
+        return (
+            f"{self.records:,} tested records of {few} (worth {worth:,} independent record{'' if worth == 1 else 's'})"
+        )
 
     @property
     def not_excluded(self) -> float:

@@ -228,15 +228,17 @@ def _case(
 
 def _state(h: Headline, limit: float) -> tuple[str, str]:
     """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
-    left = f"With {h.records:,} tested records, {_up_to(h.not_excluded)}"
+    left = f"With {h.tested}, {_up_to(h.not_excluded)}"
     if h.beyond_interval:
-        left += ": this number of records cannot certify less, however short the interval is"
+        few = "records" if h.units is None else "persons or groups"
+        left += f": this number of {few} cannot certify less, however short the interval is"
     if h.nag is None or h.low is None or h.high is None:
         if h.after_interval[0] > h.guess:
             return "leaks", h.sentence
         if h.not_excluded <= limit:
             return "holds", f"{h.sentence} Accuracy on released records is not above the baseline either. {left}."
-        return "unclear", f"{h.sentence} {h.records:,} records are too few to conclude more."
+        few = f"{h.records:,} records" if h.units is None else f"{h.units:,} persons or groups"
+        return "unclear", f"{h.sentence} {few} are too few to conclude more."
     if h.low > limit:
         return "leaks", h.sentence
     if h.not_excluded <= limit:
@@ -317,9 +319,8 @@ def _over_limit(case: _Case) -> str:
     # A limit below what so many records can show is met by chance only.
     if above and all(h.at_chance and (h.resolvable or 0.0) > case.limit for h in above):
         few = max(above, key=lambda h: h.resolvable or 0.0)
-        title += (
-            f", possibly by chance: {few.records:,} records cannot certify less than {percent(few.resolvable or 0.0)}"
-        )
+        many = f"{few.records:,} records" if few.units is None else f"{few.units:,} persons or groups"
+        title += f", possibly by chance: {many} cannot certify less than {percent(few.resolvable or 0.0)}"
     return title
 
 
@@ -328,7 +329,7 @@ def _open(case: _Case) -> str:
 
 
 def _up_to(share: float) -> str:
-    return f"a leakage of up to {percent(share)} cannot be excluded"
+    return f"a leakage of up to {percent(min(share, 1.0))} cannot be excluded"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -61,10 +61,16 @@ def balanced_nag(after: float, before: float, classes: int) -> float:
     return nag(after, before, 1 / classes)
 
 
-def nag_is_defined(before: float, baseline: float, n: float) -> bool:
-    """Return whether `before` exceeds the baseline by two standard errors on n distinct records; NAG needs that."""
+def nag_is_defined(before: float, baseline: float, n: float, independent: float | None = None) -> bool:
+    """Return whether `before` exceeds the baseline by two standard errors on n distinct records; NAG needs that.
+
+    `before` may be worth fewer independent records; None: n.
+    """
     if n <= 0 or before <= baseline:
         return False
+    if independent is not None:
+        variance = before * (1 - before) / independent + baseline * (1 - baseline) / n
+        return before - baseline >= 2 * math.sqrt(variance)
     return before - baseline >= 2 * math.sqrt((before * (1 - before) + baseline * (1 - baseline)) / n)
 
 
@@ -102,6 +108,7 @@ def nag_interval(
     confidence: float = 0.95,
     correlation: tuple[float, float, float] = (0.0, 0.0, 0.0),
     classes: int | None = None,
+    independent: tuple[float, float] | None = None,
 ) -> tuple[float, float] | None:
     """Return the interval of NAG, unclipped, from three shares measured on the same n distinct records.
 
@@ -132,16 +139,21 @@ def nag_interval(
         attackers err on the same records, and too narrow for an attacker that is correct on rare classes only.
     classes
         Number of classes of the attribute; the corrected baseline is then at least 1 / classes.
+    independent
+        Independent records that `after` and `before` are worth (`effective_records`); None: n. The baseline is that of
+        the tested records themselves, and predictions that carry no information are expected not to exceed it. So its
+        error stays that of n records.
 
     Returns
     -------
     tuple of float or None
         (low, high); None where `nag_is_defined` is false, or so nearly false that no finite interval exists.
     """
-    if not nag_is_defined(before, baseline, n):
+    if not nag_is_defined(before, baseline, n, None if independent is None else independent[1]):
         return None
     baselines = (baseline, corrected_baseline(baseline, n, classes))
-    intervals = [_interval(after, before, b, n, confidence, correlation) for b in baselines]
+    numbers = (*(independent or (n, n)), n)
+    intervals = [_interval((after, before, b), numbers, confidence, correlation) for b in baselines]
     found = [i for i in intervals if i is not None]
     if len(found) < len(intervals):
         return None
@@ -178,10 +190,12 @@ def corrected_baseline(baseline: float, n: float, classes: int | None = None) ->
 
 
 def _interval(
-    after: float, before: float, baseline: float, n: float, confidence: float, correlation: tuple[float, float, float]
+    shares: tuple[float, float, float],
+    numbers: tuple[float, float, float],
+    confidence: float,
+    correlation: tuple[float, float, float],
 ) -> tuple[float, float] | None:
-    shares = (after, before, baseline)
-    limits = [wilson(share * n, n, confidence) for share in shares]
+    limits = [wilson(share * n, n, confidence) for share, n in zip(shares, numbers, strict=True)]
     outside = _outside(shares, limits, correlation)
     low, high = _edge(outside, nag(*shares), -1.0), _edge(outside, nag(*shares), 1.0)
     return None if low is None or high is None else (low, high)
@@ -227,7 +241,13 @@ def _edge(outside: Callable[[float], float], inside: float, direction: float) ->
     return (near + far) / 2
 
 
-def resolvable(before: float, baseline: float, n: float, confidence: float = 0.95) -> float | None:
+def resolvable(
+    before: float,
+    baseline: float,
+    n: float,
+    confidence: float = 0.95,
+    independent: tuple[float, float] | None = None,
+) -> float | None:
     """Return the smallest leakage that n distinct records can show.
 
     It is the upper limit of the interval of NAG for an attacker whose accuracy equals the baseline.
@@ -242,13 +262,16 @@ def resolvable(before: float, baseline: float, n: float, confidence: float = 0.9
         Number of distinct tested records.
     confidence
         Between 0 and 1.
+    independent
+        As in `nag_interval`.
 
     Returns
     -------
     float or None
         An upper bound on NAG; None where `nag_is_defined` is false.
     """
-    if not nag_is_defined(before, baseline, n):
+    if not nag_is_defined(before, baseline, n, None if independent is None else independent[1]):
         return None
-    interval = _interval(baseline, before, baseline, n, confidence, (0.0, 0.0, 0.0))
+    numbers = (*(independent or (n, n)), n)
+    interval = _interval((baseline, before, baseline), numbers, confidence, (0.0, 0.0, 0.0))
     return None if interval is None else interval[1]

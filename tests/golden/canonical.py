@@ -26,6 +26,9 @@ VOLATILE = frozenset(
 # What follows from numbers by a judgement: a repair of the verdict may change it, and no method's bits.
 STATES = frozenset({"verdict", "passed", "at_chance", "uneven", "flaws", "proved", "schema"})
 
+# Added after the values were recorded: left out where there is nothing to state, and a difference otherwise.
+LATER = frozenset({"independent", "units"})
+
 
 def rounded(value: float) -> float:
     """To 6 digits after the point; never minus 0."""
@@ -36,7 +39,8 @@ def numbers(value: Any, *, volatile: bool = False) -> Any:
     """JSON without sentences, its floats rounded. volatile: also without the members named in VOLATILE and STATES."""
     left_out = VOLATILE | STATES if volatile else frozenset()
     if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if k not in left_out and not _is_prose(v)}
+        stated = {k: v for k, v in value.items() if v is not None or k not in LATER}
+        kept = {k: v for k, v in stated.items() if k not in left_out and not _is_prose(v)}
         return {k: numbers(v, volatile=volatile) for k, v in sorted(kept.items())}
     if isinstance(value, list):
         return [numbers(v, volatile=volatile) for v in value if not _is_prose(v)]

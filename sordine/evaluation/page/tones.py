@@ -49,7 +49,8 @@ def not_excluded(found: Headline | Finding) -> float:
         return found.not_excluded
     if found.high is None:
         return 1.0
-    return max(found.high, resolvable(found.before, found.guess, found.records / max(found.seeds, 1)) or 0.0)
+    records = found.records / max(found.seeds, 1)
+    return max(found.high, resolvable(found.before, found.guess, records, independent=found.independent) or 0.0)
 
 
 def is_shaky(report: Report, headline: Headline) -> bool:

@@ -175,7 +175,11 @@ class Trial:
         return False
 
     def is_found(self, predicted: np.ndarray, labels: np.ndarray) -> bool:
-        """Whether predictions of the test records are above the baseline, beyond the luck of so many attacks."""
+        """Whether predictions of the test records are above the baseline, beyond the luck of so many attacks.
+
+        Every record counts, also where records belong to persons: `Base` shuffles the records of each side, so those
+        of one person have nothing in common but the plant.
+        """
         truth = labels[self.split.test]
         known = truth >= 0
         right, records = int((predicted[known] == truth[known]).sum()), int(known.sum())
