@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import betabinom, binom, hypergeom
+from scipy.stats import beta, betabinom, binom, hypergeom
 
 from sordine.attacks.persons import independent_records
 from sordine.keys import Key
@@ -45,7 +45,10 @@ class Part:
     p
         Probability of so many by chance, one-sided.
     others
-        Number of records behind `chance`; None where it is exact.
+        Number of records behind `chance`; None where it is exact, or where `spread` says how it varies.
+    spread
+        The two parameters of the beta distribution of that share among persons. Even by chance, records of one person
+        are predicted alike, so this person's share by chance may be anywhere in it.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Part:
     chance: float
     p: float
     others: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def leakage(self) -> float:
@@ -63,11 +67,16 @@ class Part:
         return self._scaled(self.accuracy - self.chance)
 
     def ends(self, confidence: float) -> tuple[float, float]:
-        """Return the interval of the leakage, from the intervals of both shares (Newcombe, 1998)."""
+        """Return the interval of the leakage, from the intervals of both shares (Newcombe, 1998).
+
+        For a person among others, the interval of chance is the range of its shares among the others.
+        """
         low, high = wilson(self.accuracy * self.records, self.records, confidence)
         least, most = self.chance, self.chance
         if self.others is not None:
             least, most = wilson(self.chance * self.others, self.others, confidence)
+        if self.spread is not None:
+            least, most = beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], *self.spread)
         gain, a, c = self.accuracy - self.chance, self.accuracy, self.chance
         down, up = np.hypot(a - low, most - c), np.hypot(high - a, c - least)
         return self._scaled(float(gain - down)), self._scaled(float(gain + up))
@@ -139,7 +148,7 @@ def by_person(truth: np.ndarray, predicted: np.ndarray, of: str, owner: np.ndarr
             if own.sum() >= FEWEST:
                 accuracy, chance = float(hit[own].mean()), a / (a + b)
                 p = float(betabinom.sf(hit[own].sum() - 1, own.sum(), a, b)) if accuracy > chance else 1.0
-                yield Part("person", of, int(u), float(own.sum()), accuracy, chance, p)
+                yield Part("person", of, int(u), float(own.sum()), accuracy, chance, p, spread=(a, b))
 
 
 def by_subgroup(

@@ -72,6 +72,21 @@ def test_persons_who_are_predicted_alike_by_chance_are_not_inferred() -> None:
     assert found(list(by_person(sex, predicted, "person", owner))) == [4]
 
 
+def test_the_interval_of_a_person_allows_for_how_much_persons_differ() -> None:
+    """Persons are predicted alike by chance: some shares are far from the mean of all, although nothing is inferred."""
+    above = tested = 0
+    owner = np.repeat(np.arange(30), 40)
+    sex = (np.arange(30) % 2)[owner]
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        predicted = (rng.random(len(owner)) < rng.beta(5, 5, 30)[owner]).astype(np.int64)
+        parts = list(by_person(sex, predicted, "person", owner))
+        tested += len(parts)
+        above += sum(part.ends(0.9)[0] > 0 for part in parts)
+    assert tested == 300
+    assert above <= 0.05 * tested
+
+
 def test_a_subgroup_that_is_inferred_is_found() -> None:
     rng = np.random.default_rng(0)
     truth, predicted, group = (rng.integers(0, 3, 900) for _ in range(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sordine.attacks.tail import TailRecords
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report_json import from_json, to_json
-from sordine.evaluation.sections.tail import Tail, TailFinding
+from sordine.evaluation.sections.tail import SHOWN, Tail, TailFinding, _shortened
 
 PERSONS, EACH = 20, 40
 BUDGET = Budget(families=("neighbours", "discriminant"), settings=("A",), person=(), cloud=0, known=())
@@ -105,7 +106,49 @@ def test_what_it_adds_to_the_verdict(found: Report) -> None:
     assert given is not None
     assert given.unclear
     assert given.leakage == (0.4,)
-    assert "No person or subgroup" in section.sentences((quiet,))[0] or "No person" in section.sentences((quiet,))[0]
+    assert section.sentences((quiet,))[0].startswith("`speaker` is not clearly inferred for any person or subgroup")
+    untested = replace(quiet, parts=(), counted={}, clear={}, tests=0)
+    assert len(section.sentences((untested,))) == 1
+
+
+def test_each_kind_that_is_clear_keeps_a_part() -> None:
+    """Nine classes are inferred entirely, and so are the subgroups: more than the report shows."""
+    rng = np.random.default_rng(0)
+    secret, word = rng.integers(0, 9, 1800), rng.integers(0, 12, 1800)
+    x = np.concatenate([np.eye(9)[secret], 0.1 * rng.standard_normal((1800, 2))], 1).astype(np.float32)
+    split = np.where(np.arange(1800) % 2 > 0, "train", "test")
+    table = Table.of(x, {"secret": secret, "word": word}, ids=[f"r{i}" for i in range(1800)], split=split)
+    options = AuditOptions(pretrained=False, sections=("tail",))
+    whole = audit(table, table, Policy(("secret",), ("word",)), budget=BUDGET, options=options)
+    (tail,) = whole.sections["tail"]
+    assert tail.clear == {"class": 9, "subgroup": 12}
+    assert len(tail.parts) == SHOWN
+    assert {part.kind for part in tail.parts if part.clear} == {"class", "subgroup"}
+    section = Tail()
+    added = section.contribution((tail,), None)  # type: ignore[arg-type]
+    assert added is not None
+    assert len(added.gives) == 2
+    assert whole.verdict.level == "leaks"
+
+
+def test_of_each_kind_the_part_that_leaves_most_open_is_kept(found: Report) -> None:
+    (tail,) = found.sections["tail"]
+    part = replace(tail.parts[0], clear=False, low=0.01, high=0.02, p=0.001)
+    wide = replace(part, p=0.01, high=0.4)
+    other = replace(part, kind="subgroup", p=0.02, high=0.3)
+    data: Any = SimpleNamespace(options=AuditOptions())
+    assert _shortened([*[part] * 12, wide, other], data) == (*[part] * 6, wide, other)
+    assert len(_shortened([part] * 3, data)) == 3
+
+
+def test_without_originals_no_class_and_no_person_is_named() -> None:
+    sink: list[TailRecords] = []
+    shown = report(True, sink, max_leakage=0.2, originals=False)
+    (tail,) = shown.sections["tail"]
+    assert tail.clear["person"] == 1
+    assert {part.name for part in tail.parts} == {""}
+    assert "person: speaker 3" not in to_html(shown)
+    assert set(sink[0].label[sink[0].person]) == {"3"}, "the owner's file has it"
 
 
 def test_a_rare_class_that_leaks_entirely_is_found() -> None:

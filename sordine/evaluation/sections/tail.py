@@ -1,4 +1,4 @@
-"""The tail: who is inferred although most records are not."""
+"""The tail: the parts that are inferred although most records are not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sordine.evaluation.sections.sample import Unit, person_of
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.percent import percent
 
-SHOWN = 8  # parts of each attribute in the report, the clearest first
+SHOWN = 8  # parts of each attribute in the report, the clearest first; at least 6, for two of each kind
 LEVEL = 0.05  # of all tests of an attribute together
 MOST_CLASSES = 500  # of an attribute, beyond which its classes are no subgroups
 
@@ -43,7 +43,7 @@ class TailPart:
     kind
         "class", "person" or "subgroup".
     of, name
-        The attribute (or unit) and its class.
+        The attribute (or unit) and its class. `name` is empty under --no-originals.
     attacker, setting
         The attack with the smallest p, and its scenario.
     records
@@ -112,7 +112,7 @@ class TailFinding:
     tests
         Number of tests, for which all figures are corrected.
     parts
-        The clearest parts, one attack each.
+        The clearest parts, one attack each: see `_shortened`.
     counted, clear
         For each kind, the number of parts that were tested, and of those that are clearly inferred.
     worst
@@ -138,7 +138,7 @@ class TailFinding:
 class Tail(Section):
     """Classes, persons, subgroups and records that are inferred although most are not."""
 
-    title = "The tail: who is inferred most"
+    title = "The tail: the parts that are inferred most"
     menu = "The tail"
     finding = tuple[TailFinding, ...]
     risk = "inference"
@@ -210,13 +210,29 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         attribute=attribute,
         limit=data.limit,
         tests=len(tested),
-        parts=tuple(parts[:SHOWN]),
+        parts=_shortened(parts, data),
         counted={kind: sum(p.kind == kind for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
         clear={kind: sum(p.kind == kind and p.clear for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
         worst=_worst(scenarios),
         tested=int(sum(np.isfinite(inferred[0]))),
         inferred=int(inferred[1].sum()),
     )
+
+
+def _shortened(parts: Sequence[TailPart], data: AuditData) -> tuple[TailPart, ...]:
+    """Return the first parts, and those that the verdict and its sentences need; without names under --no-originals.
+
+    Of each kind these are the first clear part, and the significant one with the largest leakage that agrees with it.
+    """
+    needed: list[int] = []
+    for kind in dict.fromkeys(part.kind for part in parts):
+        clear = [i for i, part in enumerate(parts) if part.kind == kind and part.clear]
+        significant = [i for i, part in enumerate(parts) if part.kind == kind and part.p <= LEVEL]
+        needed += clear[:1]
+        needed += sorted(significant, key=lambda i: -parts[i].high)[:1]
+    chosen = list(dict.fromkeys([*needed, *range(len(parts))]))[:SHOWN]
+    shown = [parts[i] for i in sorted(chosen)]
+    return tuple(shown if data.options.originals else [replace(part, name="") for part in shown])
 
 
 def _parts(data: AuditData, attribute: str, made: Predictions, person: Unit | None) -> Iterator[Part]:
@@ -350,9 +366,9 @@ def _sentences(f: TailFinding) -> list[str]:
 
 
 def _nothing(f: TailFinding) -> str:
-    kinds = {"class": "class", "person": "person", "subgroup": "subgroup"}
-    listed = " or ".join(kinds[kind] for kind in f.counted) or "class"
+    if not f.counted:
+        return f"No class of `{f.attribute}` has enough tested records to be tested on its own."
     return (
-        f"No {listed} is clearly inferred by `{f.attribute}` beyond the limit of {percent(f.limit)}. All {f.tests:,} "
-        "tests are corrected for their number."
+        f"`{f.attribute}` is not clearly inferred for any {' or '.join(f.counted)} beyond the limit of "
+        f"{percent(f.limit)}. The figures are corrected for the number of tests ({f.tests:,})."
     )
