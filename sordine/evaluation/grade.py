@@ -38,7 +38,7 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
     Parameters
     ----------
     verdict
-        Its level, and the largest leakage that cannot be excluded.
+        Its level, the largest leakage that cannot be excluded, and whether its title names other risks.
     flawed
         Whether the released table itself gives a suppressed attribute away, for example in a column.
     trial
@@ -48,9 +48,9 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
     -------
     str
         "strong", "moderate" or "weak" where at most 5, 20 or 50 % leakage cannot be excluded. A verdict that is
-        unclear is "moderate" at best; one that leaks, or that holds for single records only, is "weak" at best. "none"
-        where more than half leaks, or where the table itself gives an attribute away. "not established" where the
-        figures are unreliable, unknown or too imprecise.
+        unclear, or that names other risks such as singling out, is "moderate" at best. One that leaks, or that holds
+        for single records only, is "weak" at best. "none" where more than half leaks, or where the table itself gives
+        an attribute away. "not established" where the figures are unreliable, unknown or too imprecise.
     """
     figure = verdict.not_excluded
     if verdict.level == "broken":
@@ -63,7 +63,7 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
         return "not established"
     if figure > MODERATE or verdict.adds_up:
         return "weak"
-    return "moderate" if figure > STRONG or verdict.level == "unclear" else "strong"
+    return "moderate" if figure > STRONG or verdict.level == "unclear" or verdict.has_other_risks else "strong"
 
 
 def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:

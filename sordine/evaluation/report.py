@@ -402,6 +402,11 @@ class Verdict:
     grade: str = ""
 
     @property
+    def has_other_risks(self) -> bool:
+        """Whether the title names other risks that were clearly found."""
+        return OTHER_RISKS in self.title
+
+    @property
     def title_lines(self) -> tuple[str, ...]:
         """The title; a clause on several records and a list of other risks are lines of their own."""
         link = f" {LINKS.get(self.level)}, "

@@ -13,7 +13,7 @@ import pytest
 from sordine.evaluation.grade import PROTECTION, grade, grade_of
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.page.risks import RISKS, attacker_rows, plain_sentences, risk_headings
-from sordine.evaluation.report import Report, Verdict
+from sordine.evaluation.report import OTHER_RISKS, Report, Verdict
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.base import Section
 from sordine.evaluation.sections.registry import SECTIONS, sections
@@ -106,6 +106,20 @@ def test_grade_of_a_verdict(level: Any, figure: float | None, options: dict[str,
 
 def test_a_verdict_on_single_records_only_is_weak() -> None:
     assert grade_of(Verdict("holds", "", (), adds_up=True, not_excluded=0.01)) == "weak"
+
+
+@pytest.mark.parametrize(
+    ("level", "figure", "wanted"),
+    [
+        ("holds", 0.01, "moderate"),
+        ("holds", 0.3, "weak"),
+        ("unclear", 0.01, "moderate"),
+        ("holds", 0.6, "not established"),
+    ],
+)
+def test_another_risk_makes_a_verdict_moderate_at_best(level: Any, figure: float, wanted: str) -> None:
+    title = f"Nothing is inferred{OTHER_RISKS}singling out, linkability"
+    assert grade_of(Verdict(level, title, (), not_excluded=figure)) == wanted
 
 
 @pytest.mark.parametrize("level", ["holds", "unclear", "leaks", "broken"])

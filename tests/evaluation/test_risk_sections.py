@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from sordine.data.synthetic.gaussians import gaussians
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.sections.registry import SECTIONS, sections
+from sordine.evaluation.verdict import judge_contributions
 from sordine.keys import Key
 from sordine.methods.registry import make
 from sordine.run import Run
@@ -64,6 +67,20 @@ def test_copies_are_found_in_every_way_and_the_title_names_it() -> None:
     assert any("single out the originals" in s for s in found.verdict.sentences)
 
 
+def test_an_attribute_that_is_inferred_from_reconstructed_records_leaks() -> None:
+    section = SECTIONS.make("reconstruction_of_x")
+    found = report("nothing", known=False).sections["reconstruction_of_x"]
+    data: Any = SimpleNamespace(limit=0.05)
+    added = section.contribution(found, data)
+    assert added is not None
+    assert [what for _, what in added.gives] == ["`secret` from reconstructed records"]
+    assert added.gives[0][0] > 0.8
+    verdict, passed = judge_contributions((), (added,), ("secret",), 0.05)
+    assert (verdict.level, passed) == ("leaks", False)
+    vague = replace(found, readers=tuple(replace(r, low=0.04) for r in found.readers))
+    assert section.contribution(vague, data) is None
+
+
 def test_a_modifier_that_draws_nothing_is_linked_to_itself() -> None:
     found = report("nothing").sections["linking"]
     assert found.repeats
@@ -101,6 +118,7 @@ def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:
     )
     assert found.verdict.level == "holds"
     assert found.passed
+    assert found.verdict.grade == "moderate"
     named = "Other risks were found: singling out, linkability to originals, membership"
     assert found.verdict.title.endswith(named)
     assert found.verdict.title_lines[1:] == (f"{named}.",)

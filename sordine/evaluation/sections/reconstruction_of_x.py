@@ -88,13 +88,16 @@ class ReconstructionOfRecords(Section):
         return sentences + [_about(reader) for reader in found.readers]
 
     def contribution(self, found: RegressionFinding | None, data: AuditData) -> Contribution | None:
-        """Return sentences where reconstructed records surely disclose more of an attribute than the limit."""
+        """Return the attributes of which reconstructed records clearly disclose more than the limit."""
         if found is None:
             return None
-        clear = [r for r in found.readers if r.low is not None and r.low > data.limit]
+        clear = [r for r in found.readers if r.nag is not None and r.low is not None and r.low > data.limit]
         if not clear:
             return None
-        return Contribution(closing=tuple(_about(reader) for reader in clear), risks=("reconstruction of records",))
+        return Contribution(
+            sentences=tuple(_about(reader) for reader in clear),
+            gives=tuple((r.nag, f"`{r.attribute}` from reconstructed records") for r in clear if r.nag is not None),
+        )
 
     def risk_lines(self, found: RegressionFinding, report: Report) -> list[str]:
         """Return what the best reconstruction explains and discloses, with intervals."""
