@@ -373,6 +373,7 @@ def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, A
     return {
         "budget": budget.name,
         "families": [f for f in budget.families if f in fits],
+        "released_only": [f for f in budget.families if f in fits and budget.name in ATTACKS.find(f).released_only],
         "settings": list(budget.settings),
         "seeds": list(budget.seeds),
         "folds": budget.folds,

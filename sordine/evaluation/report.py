@@ -420,8 +420,8 @@ class Verdict:
 class Report:
     """Everything that an audit found.
 
-    A section of the report fills the field that it declares as its key. Sections from outside the package fill
-    `sections`.
+    A section of the report fills the field that it declares as its key. The other sections
+    fill `sections`.
 
     Parameters
     ----------
@@ -474,7 +474,7 @@ class Report:
     schema
         Version of the JSON schema.
     sections
-        Findings of sections from outside the package, by the section's name.
+        Findings of the sections that have no field of their own here, by the section's name.
     """
 
     verdict: Verdict

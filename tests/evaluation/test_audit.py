@@ -299,6 +299,17 @@ def test_unlabelled_records_are_not_tried() -> None:
     assert h.nag == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("standard", ["discriminant"]), ("quick", [])])
+def test_the_audit_states_which_attacks_saw_released_records_alone(name: str, wanted: list[str]) -> None:
+    t = table(200)
+    budget = replace(FAST, families=("logistic", "discriminant"), settings=("A",), name=name)  # type: ignore[arg-type]
+    found = audit(t, release(t), POLICY, budget=budget, options=AuditOptions(pretrained=False))
+    assert found.made["released_only"] == wanted
+    assert {f.attacker for f in found.findings if f.role == "suppress"} == {"logistic", "discriminant"}
+    others = {f.attacker for f in found.findings if f.role != "suppress"}
+    assert ("discriminant" in others) == (name == "quick")
+
+
 @pytest.mark.slow
 def test_more_records_than_the_budget() -> None:
     t = table(600)

@@ -370,6 +370,38 @@ def test_the_page_colours_a_suppressed_attribute_by_the_rule_of_the_verdict(
     assert certified == [max(high, resolvable) <= 0.05, True]
 
 
+def tile(page: str, heading: str) -> str:
+    """The text of one tile of the page."""
+    found = re.search(rf'<div class="tile[^"]*"><h2>{heading}</h2>(.*?)</div>', page, re.DOTALL)
+    assert found is not None
+    return " ".join(re.sub(r"<[^>]+>", "", found[1]).replace("&nbsp;", " ").split())
+
+
+def test_the_tiles_state_the_leakage_of_the_title_and_not_that_of_single_records() -> None:
+    report = example()
+    wide = replace(report, verdict=replace(report.verdict, level="unclear", not_excluded=0.2))
+    page = to_html(wide)
+    assert max(h.not_excluded for h in report.headlines if h.role == "suppress") < 0.1 == report.max_leakage
+    assert "up to 20.0 % cannot be excluded" in tile(page, "Worst leakage of one record")
+    assert tile(page, "Limit on leakage").endswith("not certified.")
+    assert tile(to_html(report), "Limit on leakage").endswith("Met.")
+
+
+def test_a_verdict_that_does_not_hold_certifies_no_limit() -> None:
+    report = example()
+    open_ = replace(report, verdict=replace(report.verdict, level="unclear", not_excluded=0.04), passed=True)
+    assert tile(to_html(open_), "Limit on leakage").endswith("not certified.")
+
+
+def test_the_page_marks_attacks_that_were_made_on_released_records_alone() -> None:
+    report = example()
+    marked = replace(report, made={**report.made, "released_only": ["neighbours"]})
+    pages = [to_html(r) for r in (report, marked)]
+    rows = [set(re.findall(r'<th scope="row">(\w+) <span class="fine">released only</span>', page)) for page in pages]
+    assert rows == [set(), {"neighbours"}]
+    assert ["Each attack was trained twice" in page for page in pages] == [True, False]
+
+
 def test_the_scatter_goes_beyond_100_per_cent() -> None:
     worst = replace(headline("who", "suppress", 2, 0.9, 0.6, 0.5), nag=1.8, low=1.2, high=2.4)
     other = replace(headline("a", "watch", 2, 0.9, 0.6, 0.5), nag=1.4, low=1.3, high=1.5)

@@ -64,6 +64,8 @@ def context(report: Report) -> dict[str, Any]:
     by_role = {role: [h for h in report.headlines if h.role == role] for role in ROLES}
     shaky = shaky_attributes(report)
     shown = [part for section in sections() if (part := _part(section, report)) is not None]
+    single = max((h.not_excluded for h in by_role["suppress"]), default=None)
+    not_excluded = single if report.verdict.not_excluded is None else report.verdict.not_excluded
     return {
         "r": report,
         "style": style(),
@@ -75,7 +77,9 @@ def context(report: Report) -> dict[str, Any]:
         ],
         **_officer(report),
         "worst": worst_suppressed(report),
-        "not_excluded": max((h.not_excluded for h in by_role["suppress"]), default=None),
+        "not_excluded": not_excluded,
+        "beyond_single": not_excluded is not None and single is not None and not_excluded > single,
+        "certified": report.verdict.level == "holds" and not_excluded is not None and not_excluded <= report.limit,
         **_utility(report, by_role),
         "shaky": shaky,
         "unsuited": _unsuited(report),
@@ -85,7 +89,7 @@ def context(report: Report) -> dict[str, Any]:
         "images": bool(report.sheets),
         "about": report.table.get("source") or report.table.get("name"),
         "modifier": _filled(report.modifier or {}, without=("policy", "schema")),
-        "made": _filled(report.made, without=("command", "notes", *PROVENANCE)),
+        "made": _filled(report.made, without=("command", "notes", "released_only", *PROVENANCE)),
         "provenance": provenance_rows(report),
         "command": report.made.get("command"),
         "job": report.made.get("job"),

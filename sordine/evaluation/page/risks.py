@@ -21,7 +21,7 @@ RISKS: dict[str, tuple[str, str, str]] = {
     "linkability": (
         "Linkability",
         "Can someone connect two records of one person, here or with another data set?",
-        "Use `--budget paranoid`.",
+        "Use the budget `standard` or `paranoid`.",
     ),
     "inference": (
         "Inference",
@@ -169,9 +169,10 @@ def plain_sentences(report: Report, sections: Sequence[Section] = ()) -> list[st
         sentences += section.plain_lines(found, report) if found else []
     worst, single = report.verdict.not_excluded, max((h.not_excluded for h in suppressed), default=0.0)
     if suppressed and worst is not None and worst > single + 0.0005:
+        planted = " and leaks planted" if report.sections.get("power") else ""
         sentences.append(
-            "An attacker that has more than one record, or knows more, can infer more: over all attacks tested, up to "
-            f"{percent(min(worst, 1.0))} cannot be excluded."
+            "An attacker can have several records or know more, and attacks can miss small leaks. Over all attacks "
+            f"tested{planted}, up to {percent(min(worst, 1.0))} cannot be excluded."
         )
     return sentences
 

@@ -44,6 +44,7 @@ class Attacks(Section):
             return None
         return {
             "tables": tables,
+            "released_only": report.made.get("released_only", ()),
             "scenarios": {s: SETTINGS[s] for s in SETTINGS if any(f.setting == s for f in found)},
         }
 
