@@ -182,7 +182,8 @@ class VerificationFinding:
         Means of the equal error rate, the linkability and the minimum of Cllr on releases whose units are permuted:
         what chance gives on so many records.
     risk, risk_interval
-        Linkability of the releases beyond that of the control: (D - control) / (1 - control), at least 0.
+        Linkability of the releases beyond that of the control: (D - control) / (1 - control), at least 0. The interval
+        allows for how much D varies over resampled units and how much the control varies over permutations.
     chance
         Share of permutations in which the best of all attackers has an equal error rate as low as `after`.
     """
@@ -204,6 +205,12 @@ class VerificationFinding:
     risk: float | None = None
     risk_interval: tuple[float, float] | None = None
     chance: float | None = None
+
+    @property
+    def after_corrected(self) -> tuple[float, float]:
+        """Interval of the equal error rate on releases, corrected for the number of attackers where that is known."""
+        found = None if self.after_measures is None else self.after_measures.equal_error_corrected
+        return self.after_interval if found is None else found
 
 
 Role = Literal["suppress", "preserve", "watch"]

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import stdtrit
 
 from sordine.attacks.base import moments
 from sordine.attacks.principal_axes import WIDEST, longest_axes
 from sordine.attacks.results import VerificationFinding
 from sordine.keys import numpy_rng
+from sordine.metrics.risk import Share, risk
 from sordine.metrics.verification import (
     VerificationMeasures,
     affine_calibration,
@@ -136,7 +138,8 @@ def verify(
     attackers = [(name, originals[name], releases[name]) for name in names]
     if "discriminant" in names and before.shape[1:] == after.shape[1:]:
         attackers.append(("ignorant", originals["discriminant"], originals["discriminant"]))
-    results = [(s, *_attack((before[rows], after[rows]), (was, now), trials)) for s, was, now in attackers]
+    records, count = (before[rows], after[rows]), len(attackers)
+    results = [(s, *_attack(records, (was, now), trials, count)) for s, was, now in attackers]
     lowest = np.min([controls[:, 0] for *_, controls in results], axis=0)
     shared = {"unit": name, "new_to_fit": new, "units": int(codes.max()) + 1}
     return [_finding(*result, lowest, trials, shared) for result in results]
@@ -166,13 +169,13 @@ def _trials(codes: np.ndarray) -> _Trials:
 
 
 def _attack(
-    records: tuple[np.ndarray, np.ndarray], spaces: tuple[_Space, _Space], trials: _Trials
+    records: tuple[np.ndarray, np.ndarray], spaces: tuple[_Space, _Space], trials: _Trials, attackers: int
 ) -> tuple[VerificationMeasures, VerificationMeasures, np.ndarray]:
     """Measures on originals and on releases, and the controls on releases."""
     found, scores = [], np.empty((0, 0))
     for x, space in zip(records, spaces, strict=True):
         scores = space.scores(np.asarray(x, np.float32).reshape(len(x), -1))
-        found.append(measures(trials.of(scores), trials.same, trials.weight, space.calibration))
+        found.append(measures(trials.of(scores), trials.same, trials.weight, space.calibration, attackers))
     return found[0], found[1], trials.controls(scores)
 
 
@@ -215,10 +218,7 @@ def _finding(
     mated = int(trials.same.sum())
     non_mated = len(trials.same) - mated
     control = controls.mean(0).tolist()
-    risk, low, high = (
-        float(max((d - control[1]) / max(1 - control[1], 1e-12), 0))
-        for d in (now.linkability, *now.linkability_interval)
-    )
+    beyond = risk(Share(now.linkability, *now.linkability_interval), control_share(controls[:, 1]))
     return VerificationFinding(
         space=name,  # type: ignore[arg-type]
         before=was.equal_error,
@@ -231,11 +231,21 @@ def _finding(
         before_measures=was,
         after_measures=now,
         control=(control[0], control[1], control[2]),
-        risk=risk,
-        risk_interval=(low, high),
+        risk=None if beyond is None else float(max(beyond.value, 0)),
+        risk_interval=None if beyond is None else (float(max(beyond.low, 0)), float(max(beyond.high, 0))),
         chance=float((1 + (lowest <= now.equal_error).sum()) / (1 + len(lowest))),
         **shared,  # type: ignore[arg-type]
     )
+
+
+def control_share(values: np.ndarray) -> Share:
+    """Return the mean of a figure over permutations, with the 95 % interval of the figure of one more permutation.
+
+    The control of these very records is one such figure, so the interval is that of a figure and not of the mean.
+    """
+    n, mean = len(values), float(values.mean())
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) * np.sqrt(1 + 1 / n))
+    return Share(mean, max(mean - half, 0.0), min(mean + half, 1.0))
 
 
 def _spaces(x: np.ndarray, unit: np.ndarray, own: np.ndarray) -> dict[str, _Space]:

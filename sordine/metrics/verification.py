@@ -212,6 +212,8 @@ class VerificationMeasures:
     cllr, cllr_interval
         Cllr in bits as the attacker calibrated the scores on its own pairs; above 1 where that misleads. None where the
         attacker has no pairs to calibrate on.
+    equal_error_corrected
+        Interval of the equal error rate, corrected for the number of attackers. None in reports of earlier versions.
     """
 
     equal_error: float
@@ -222,10 +224,15 @@ class VerificationMeasures:
     min_cllr_interval: Interval
     cllr: float | None = None
     cllr_interval: Interval | None = None
+    equal_error_corrected: Interval | None = None
 
 
 def measures(
-    score: np.ndarray, same: np.ndarray, weight: np.ndarray, calibration: tuple[float, float] | None = None
+    score: np.ndarray,
+    same: np.ndarray,
+    weight: np.ndarray,
+    calibration: tuple[float, float] | None = None,
+    attackers: int = 1,
 ) -> VerificationMeasures:
     """Return all measures of scores, with 95 % intervals over bootstrap samples.
 
@@ -235,12 +242,15 @@ def measures(
         As in `equal_error`.
     calibration
         Slope and offset that make log-likelihood ratios of scores (`affine_calibration`). None: no Cllr.
+    attackers
+        Number of attackers, of which the best counts.
     """
     exact, one, samples = binned(score, same, bins=0), binned(score, same), binned(score, same, weight)
     bins = linkability_bins(int(same.sum()), int((~same).sum()))
     every = Binned(np.vstack([one.mated, samples.mated]), np.vstack([one.other, samples.other]))
     linked = linkabilities(every.merged(bins))
     rate, least = float(equal_error_rates(exact)[0]), float(min_cllr(exact)[0])
+    rates = equal_error_rates(samples)
     bits = bits_interval = None
     if calibration is not None:
         llr = np.clip(score * calibration[0] + calibration[1], -_SURE, _SURE)
@@ -248,16 +258,17 @@ def measures(
         bits_interval = _interval(cllr(llr, same, weight), bits)
     return VerificationMeasures(
         equal_error=rate,
-        equal_error_interval=_interval(equal_error_rates(samples), rate),
+        equal_error_interval=_interval(rates, rate),
         linkability=float(linked[0]),
         linkability_interval=_interval(linked[1:], float(linked[0])),
         min_cllr=least,
         min_cllr_interval=_interval(min_cllr(samples), least),
         cllr=bits,
         cllr_interval=bits_interval,
+        equal_error_corrected=_interval(rates, rate, 0.05 / attackers),
     )
 
 
-def _interval(samples: np.ndarray, value: float) -> Interval:
-    low, high = np.quantile(samples, (0.025, 0.975))
+def _interval(samples: np.ndarray, value: float, level: float = 0.05) -> Interval:
+    low, high = np.quantile(samples, (level / 2, 1 - level / 2))
     return float(min(low, value)), float(max(high, value))

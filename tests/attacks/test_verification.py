@@ -73,15 +73,32 @@ def test_the_semi_informed_attacker_undoes_what_the_ignorant_one_cannot() -> Non
 
 
 def test_nothing_is_recognised_by_chance_alone() -> None:
-    clear = 0
+    clear = beyond = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
         unit = np.repeat(np.arange(40), 6)
         x = rng.standard_normal((240, 8)).astype(np.float32)
         found = verify(x, x, unit, unit < 25, "speaker")
         clear += any(f.after_interval[1] < 0.45 and f.chance == 1 / 20 for f in found)
-        assert all(f.risk is not None and f.risk < 0.1 for f in found)
+        for f in found:
+            assert f.risk is not None
+            assert f.risk_interval is not None
+            assert f.risk_interval[0] <= f.risk < 0.1
+            assert f.after_corrected[1] >= f.after_interval[1]
+            beyond += f.risk_interval[0] > 0
     assert clear == 0
+    assert beyond <= 0.05 * 20 * 4
+
+
+def test_the_interval_of_a_control_is_that_of_one_more_permutation() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        values = rng.normal(0.2, 0.02, 20)
+        control = verification.control_share(values[:19])
+        assert control.value == pytest.approx(values[:19].mean())
+        inside += control.low <= values[19] <= control.high
+    assert 0.92 <= inside / 400 <= 0.98
 
 
 def test_the_likelihood_ratio_is_that_of_the_two_covariance_model() -> None:

@@ -196,18 +196,38 @@ def test_few_groups_are_unclear() -> None:
     table = people(900)
     (f,) = found_on(table, table.x)
     assert state_of(replace(f, groups=5), 0.05)[0] == "unclear"
-    unknown = replace(f, share=None, low=None, high=None, resolvable=None)
+    unknown = replace(f, share=None, low=None, high=None, low_corrected=None, resolvable=None)
     assert state_of(unknown, 0.05)[0] == "leaks"
     nothing = replace(unknown, after=0.0, after_interval=(-0.02, 0.01), at_chance=True)
     assert state_of(nothing, 0.05)[0] == "holds"
     assert state_of(replace(nothing, after_interval=(-0.02, 0.2)), 0.05)[0] == "unclear"
 
 
+def test_the_lower_end_is_corrected_for_the_number_of_scenarios() -> None:
+    table = people(900)
+    after = table.x.copy()
+    after[:, 0] += 2 * np.random.default_rng(2).standard_normal(900).astype(np.float32)
+    (alone,) = found_on(table, after)
+    first = found_on(table, after, budget=replace(FAST, settings=("A", "B", "C")))[0]
+    for f in (alone, first):
+        assert f.low is not None
+        assert f.low_corrected is not None
+        assert f.after_low_corrected is not None
+    assert (alone.low_corrected, alone.after_low_corrected) == (alone.low, alone.after_interval[0])
+    assert first.low == alone.low
+    assert first.low_corrected < first.low
+    assert first.after_low_corrected < first.after_interval[0]
+    between = (first.low_corrected + first.low) / 2
+    assert state_of(alone, between)[0] == "leaks"
+    assert state_of(first, between)[0] == "unclear"
+    assert state_of(replace(first, low_corrected=None), between)[0] == "leaks", "a report of an earlier version"
+
+
 def test_a_scenario_that_leaks_decides_before_one_that_is_unclear() -> None:
     table = people(900)
     (f,) = found_on(table, table.x)
-    clear = replace(f, setting="A", share=0.4, low=0.3, high=0.5)
-    vague = replace(f, setting="B", share=0.6, low=-0.1, high=1.2)
+    clear = replace(f, setting="A", share=0.4, low=0.3, high=0.5, low_corrected=0.25)
+    vague = replace(f, setting="B", share=0.6, low=-0.1, high=1.2, low_corrected=-0.2)
     data = AuditData(table, table, table, table.x, AGE, FAST, AuditOptions(), Run())
     added = Continuous().contribution((vague, clear), data)
     assert added is not None

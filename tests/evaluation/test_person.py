@@ -276,6 +276,12 @@ def test_clear_recognition_of_suppressed_persons_cannot_hold() -> None:
             assert contribution.unclear
             assert contribution.over
             assert not contribution.leaks
+            assert is_clear(found[0])
+            measured = found[0].after_measures
+            assert measured is not None
+            assert measured.equal_error_corrected == found[0].after_corrected
+            wide = replace(measured, equal_error_corrected=(0.1, 0.46))
+            assert not is_clear(replace(found[0], after_measures=wide)), "the best of four attackers is corrected"
     few = tuple(replace(f, units=7) for f in found)
     assert not any(map(is_clear, few))
     assert "Only 7 persons" in verification_sentence(few)

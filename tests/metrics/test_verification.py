@@ -108,6 +108,10 @@ def test_intervals_of_samples_contain_the_measures_and_grow_with_fewer_units() -
         assert m.equal_error_interval[0] <= m.equal_error <= m.equal_error_interval[1]
         assert m.min_cllr_interval[0] <= m.min_cllr <= m.min_cllr_interval[1]
         assert m.linkability_interval[0] <= m.linkability <= m.linkability_interval[1]
+    corrected = measures(score, same, weight, attackers=4).equal_error_corrected
+    assert narrow.equal_error_corrected == narrow.equal_error_interval
+    assert corrected is not None
+    assert corrected[0] < narrow.equal_error_interval[0] < narrow.equal_error_interval[1] < corrected[1]
     spans = [m.equal_error_interval[1] - m.equal_error_interval[0] for m in (narrow, wide)]
     assert 0.02 < spans[0] < 0.05
     assert spans[1] > 3 * spans[0]

@@ -51,8 +51,11 @@ class ContinuousFinding:
     chance
         That R^2.
     at_chance
-        Whether the predictions on releases are within chance: by the same permutations, or because the interval of
-        `after` reaches down to 0.
+        Whether the predictions on releases are within chance: by the same permutations, or because the corrected
+        interval of `after` reaches down to 0.
+    low_corrected, after_low_corrected
+        Lower ends of `share` and `after`, corrected for the number of scenarios. The attack needs no correction: it is
+        chosen on validation records. None in reports of earlier versions.
     rank_before, rank_after, rank_before_interval, rank_after_interval
         Spearman's rank correlation of predictions and truth; the mean over the numbers of an embedding.
     others
@@ -87,6 +90,8 @@ class ContinuousFinding:
     records: int = 0
     groups: int = 0
     sentence: str = ""
+    low_corrected: float | None = None
+    after_low_corrected: float | None = None
 
     @property
     def not_excluded(self) -> float:
@@ -198,7 +203,11 @@ def state_of(f: ContinuousFinding, limit: float) -> tuple[str, str]:
     """Return the state of a suppressed attribute (leaks, holds or unclear), and a sentence."""
     left = f"A leakage of the variance of `{f.attribute}` of up to {percent(f.not_excluded)} cannot be excluded."
     few = 0 < f.groups < FEWEST_GROUPS
-    above = f.after_interval[0] > 0 if f.low is None else f.low > limit
+    low, after = (
+        end if corrected is None else corrected
+        for end, corrected in ((f.low, f.low_corrected), (f.after_interval[0], f.after_low_corrected))
+    )
+    above = (after or 0.0) > 0 if low is None else low > limit
     if above and not f.at_chance and not few:
         return "leaks", f.sentence
     if few:
@@ -271,10 +280,13 @@ def _finding(
     at_random, p_after = chance_r_squared(truth, after.predicted, group, level)
     chance = max(smallest, at_random)
     was_interval, now_interval = interval(drawn[0], was), interval(drawn[1], now)
-    share = low = high = None
+    share = low = high = least = None
+    at_least = interval(drawn[1], now, 1 - level)[0]
     if p_before <= level and was_interval[0] > 0:
         share = now / was
-        low, high = interval(drawn[1] / np.maximum(drawn[0], 1e-12), share)
+        shares = drawn[1] / np.maximum(drawn[0], 1e-12)
+        low, high = interval(shares, share)
+        least = interval(shares, share, 1 - level)[0]
     ranks = [float(rank_correlation(truth, side.predicted)[0]) for side in (before, after)]
     rank_intervals = [
         interval(rank_correlation(truth, side.predicted, weights), rank)
@@ -297,7 +309,7 @@ def _finding(
         resolvable=None if share is None else chance / was,
         chance=chance,
         # Predictions of a cross-validation depend on each other, so that permutations alone find too much.
-        at_chance=p_after > level or now_interval[0] <= 0,
+        at_chance=p_after > level or at_least <= 0,
         rank_before=ranks[0],
         rank_after=ranks[1],
         rank_before_interval=rank_intervals[0],
@@ -306,6 +318,8 @@ def _finding(
         dimensions=truth.shape[1],
         records=len(truth),
         groups=0 if group is None else len(np.unique(units_of(group))),
+        low_corrected=least,
+        after_low_corrected=at_least,
     )
     return _with_sentence(made)
 

@@ -69,7 +69,7 @@ class Verifications(Section):
     def risk_lines(self, found: tuple[VerificationFinding, ...], report: Report) -> list[str]:
         """Return the lowest error at which an attack recognises that two records belong to one person."""
         worst = min(found, key=lambda f: f.after)
-        low, high = worst.after_interval
+        low, high = worst.after_corrected
         return [
             f"Deciding whether two released records are of one `{worst.unit}`, the best attack errs in "
             f"{percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; guessing: 50 %; originals: "
@@ -83,7 +83,7 @@ class Verifications(Section):
             return None
         worst = min(clear, key=lambda f: f.after)
         before = worst.before_interval[0]
-        least = (0.5 - worst.after_interval[1]) / max(0.5 - before, 1e-12)
+        least = (0.5 - worst.after_corrected[1]) / max(0.5 - before, 1e-12)
         return Contribution(
             sentences=tuple(self.sentences(found)),
             unclear=True,
@@ -98,9 +98,9 @@ class Verifications(Section):
 
 
 def is_clear(f: VerificationFinding) -> bool:
-    """Whether a finding recognises persons beyond chance and beyond its interval, on enough persons."""
+    """Whether a finding recognises persons beyond chance and beyond its corrected interval, on enough persons."""
     lucky = f.chance is not None and f.chance > BY_LUCK
-    return f.after_interval[1] < CLEAR and f.units >= FEWEST_UNITS and not lucky
+    return f.after_corrected[1] < CLEAR and f.units >= FEWEST_UNITS and not lucky
 
 
 def verification_sentence(found: Sequence[VerificationFinding]) -> str:
@@ -109,7 +109,7 @@ def verification_sentence(found: Sequence[VerificationFinding]) -> str:
         return ""
     worst = min(found, key=lambda f: f.after)
     lucky = worst.chance is not None and worst.chance > BY_LUCK
-    recognise = "did not recognise" if worst.after_interval[1] >= CHANCE or lucky else "recognise"
+    recognise = "did not recognise" if worst.after_corrected[1] >= CHANCE or lucky else "recognise"
     new = (
         "The modifier was not fitted on any record of these persons"
         if worst.new_to_fit
