@@ -26,6 +26,10 @@ from sordine.run import Run
 
 SIZES = (0.2, 0.1, 0.05, 0.02)  # leakages (NAG) that are planted, the largest first
 FOUND = 0.95  # share of plants of a size that has to be found
+NOT_MEASURED = (
+    "No leak of {} was planted in this audit, so it is unknown how small a leak its attacks find. Such an audit cannot "
+    "show that a release holds. Use the budget `standard` with its own attacks."
+)
 BASES = 2  # orders of the records in which leaks are planted
 OF_SINGLE_BITS = ("last bit of one number",)  # kinds that principal axes cannot carry
 
@@ -94,7 +98,15 @@ class Power(Section):
         return [sentence for name, some in _by_attribute(found).items() for sentence in _sentences(name, some)]
 
     def contribution(self, found: tuple[PowerFinding, ...], data: AuditData) -> Contribution | None:
-        """Return the largest power against the kinds that are found, and which kinds are not."""
+        """Return the largest power against the kinds that are found, and which kinds are not.
+
+        Where no leak of an attribute was planted, its verdict cannot be that it holds.
+        """
+        tested = {f.attribute for f in found}
+        suppressed = [h for h in data.headlines if h.role == "suppress" and h.nag is not None]
+        untested = [f"`{h.attribute}`" for h in suppressed if h.attribute not in tested]
+        if untested:
+            return Contribution(unclear=True, closing=(NOT_MEASURED.format(" and ".join(untested)),))
         if not found:
             return None
         covered = [[f.smallest for f in some if f.smallest is not None] for some in _by_attribute(found).values()]
