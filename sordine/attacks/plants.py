@@ -17,7 +17,9 @@ from sordine.errors import SordineError, nearest
 from sordine.keys import numpy_rng
 
 CODED = 64  # intervals of a comb in four standard deviations
-GRID = np.linspace(-9, 9, 4001)  # of a standardised number, to integrate over
+AT = np.linspace(-9, 9, 6001)
+GRID, WIDTHS = np.sinh(AT), np.cosh(AT) * (AT[1] - AT[0])  # of a standardised number, to integrate over: fine near 0
+FARTHEST, WIDEST_SPREAD = 60.0, 6.0  # largest shift between classes, and logarithm of their spreads
 STEPS = 30  # of bisection
 
 Make = Callable[["_Case"], np.ndarray]
@@ -85,8 +87,8 @@ class Planter:
             One of `KINDS`.
         size
             Leakage of the best possible attack on the plant, between 0 and 1: its accuracy is the baseline plus `size`
-            times what is missing to 1. It is exact for normally distributed numbers. For "near copies" it is the share
-            of the records that become copies, and the leakage depends on how many of the others an attacker knows.
+            times what is missing to 1. For "near copies" it is the share of the records in pairs that are
+            nearly equal: the leakage for an attacker that knows the other record of every pair.
         seed
             Which numbers of a record carry the leak, and which records.
 
@@ -94,6 +96,8 @@ class Planter:
         ------
         SordineError
             For an unknown kind or a size out of range.
+        OutOfReach
+            Where records of so many classes cannot carry such a leak.
         """
         if kind not in KINDS:
             raise SordineError(f"plants: unknown kind {kind!r}; {nearest(kind, KINDS)}")
@@ -256,9 +260,9 @@ def _shift(shares: tuple[float, ...], wanted: float) -> float:
 
     def best(shift: float) -> float:
         density = np.exp(-((GRID[:, None] - shift * scores) ** 2) / 2) / np.sqrt(2 * np.pi)
-        return float((p * density).max(1).sum() * (GRID[1] - GRID[0]))
+        return float((p * density).max(1) @ WIDTHS)
 
-    return _solve(best, wanted, 0.0, 8.0)
+    return _solve(best, wanted, 0.0, FARTHEST)
 
 
 def _spread(case: _Case) -> np.ndarray:
@@ -274,9 +278,9 @@ def _strength(shares: tuple[float, ...], wanted: float) -> float:
     def best(strength: float) -> float:
         spread = np.exp(strength * scores)
         density = np.exp(-((GRID[:, None] / spread) ** 2) / 2) / spread / np.sqrt(2 * np.pi)
-        return float((p * density).max(1).sum() * (GRID[1] - GRID[0]))
+        return float((p * density).max(1) @ WIDTHS)
 
-    return _solve(best, wanted, 0.0, 1.5)
+    return _solve(best, wanted, 0.0, WIDEST_SPREAD)
 
 
 def _one_number(case: _Case) -> np.ndarray:
@@ -298,18 +302,23 @@ def _squares(case: _Case) -> np.ndarray:
 
 
 def _near_copies(case: _Case) -> np.ndarray:
-    # A share of the records become near copies of another record of their class.
+    # Pairs of records of one class that are nearly equal.
     z = case.z.copy()
-    chosen = np.flatnonzero(case.rng.random(len(z)) < case.size)
-    for c in np.unique(case.labels[chosen]):
-        members = np.flatnonzero(case.labels == c)
-        copies = chosen[case.labels[chosen] == c]
-        z[copies] = case.z[case.rng.choice(members, len(copies))]
-    z[chosen] += 0.01 * case.rng.normal(size=(len(chosen), z.shape[1]))
+    for c in range(len(case.shares)):
+        members = case.rng.permutation(np.flatnonzero(case.labels == c))
+        pairs = round(case.size * len(members) / 2)
+        one, other = members[:pairs], members[pairs : 2 * pairs]
+        z[other] = z[one] + 0.01 * case.rng.normal(size=(pairs, z.shape[1]))
     return case.back(z)
 
 
+class OutOfReach(SordineError):
+    """Records of so many classes cannot carry a leak of this kind and size."""
+
+
 def _solve(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+    if rising(high) < wanted - 1e-6:
+        raise OutOfReach("plants: so many classes cannot carry a leak of this kind and size; make it smaller")
     for _ in range(STEPS):
         middle = (low + high) / 2
         if rising(middle) < wanted:

@@ -13,7 +13,7 @@ from sordine.attacks.budget import Budget
 from sordine.attacks.registry import made_for_pictures
 from sordine.attacks.results import ExactFinding, Finding, Role
 from sordine.attacks.runner import AttackTask, Predictions, Readings
-from sordine.evaluation.report import Headline
+from sordine.evaluation.report import Headline, OtherScenario
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
 from sordine.metrics.design_effect import effective_records
 from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
@@ -168,9 +168,16 @@ def _worst(candidates: list[Headline], role: Role) -> Headline:
     if role != "suppress":
         return min(candidates, key=lambda h: h.setting)
     by_person = any(h.units is not None for h in candidates)
-    return max(
+    worst = max(
         candidates, key=lambda h: (by_person and not h.at_chance, h.nag is not None, h.nag or 0.0, h.after - h.guess)
     )
+    also = [
+        OtherScenario(h.setting, h.low, h.not_excluded)
+        for h in candidates
+        if h is not worst
+        and (h.not_excluded > worst.not_excluded or (h.low is not None and h.low > max(worst.low or 0.0, 0.0)))
+    ]
+    return replace(worst, also=tuple(also))
 
 
 def _paired(before: _Attack, after: _Attack) -> tuple[float, float, float]:

@@ -33,6 +33,25 @@ LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the
 
 
 @dataclass(frozen=True)
+class OtherScenario:
+    """A scenario that is not the worst one by its NAG, but surer of a leakage, or less sure that there is none.
+
+    Parameters
+    ----------
+    setting
+        The scenario.
+    low
+        Lower end of its interval of NAG; None where there is none.
+    not_excluded
+        The leakage (NAG) that it cannot exclude.
+    """
+
+    setting: Setting
+    low: float | None
+    not_excluded: float
+
+
+@dataclass(frozen=True)
 class Headline:
     """The worst case of one attribute: the best attack on the release against the best attack on the originals.
 
@@ -69,6 +88,8 @@ class Headline:
     independent
         Where there are such units: independent records that the predictions on released records and on originals are
         worth (`metrics.design_effect`).
+    also
+        Of a suppressed attribute: other scenarios that are surer of a leakage, or less sure that there is none.
     """
 
     attribute: str
@@ -93,6 +114,7 @@ class Headline:
     sentence: str = ""
     units: int | None = None
     independent: tuple[float, float] | None = None
+    also: tuple[OtherScenario, ...] = ()
 
     @property
     def tested(self) -> str:
@@ -115,8 +137,10 @@ class Headline:
         """
         if self.nag is None or self.low is None or self.high is None:
             above = self.after_interval[1] - self.guess
-            return max(above, 0.0) / (1 - self.guess) if self.guess < 1 else 0.0
-        return max(self.high, self.resolvable or 0.0)
+            own = max(above, 0.0) / (1 - self.guess) if self.guess < 1 else 0.0
+        else:
+            own = max(self.high, self.resolvable or 0.0)
+        return max([own, *(other.not_excluded for other in self.also)])
 
     @property
     def beyond_interval(self) -> bool:

@@ -208,7 +208,9 @@ def _case(
     over = bool(any(above) or gives or any(c.over for c in contributions))
     broken = any(c.broken for c in contributions)
     flawed = any(c.leaks and not c.attributes for c in contributions)
+    unclear = bool(unmeasured) or any(s == "unclear" for s, _ in states) or any(c.unclear for c in contributions)
     figures = [*(h.not_excluded for h in suppressed), *(v for c in contributions for v in c.leakage)]
+    largest = max(figures, default=0.0)
     return _Case(
         suppressed=suppressed,
         states=states,
@@ -217,10 +219,10 @@ def _case(
         optimal=tuple(dict.fromkeys(a for c in contributions for a in c.attributes)),
         gives=gives,
         limit=limit,
-        largest=max(figures, default=0.0),
+        largest=largest,
         broken=broken,
         flawed=flawed,
-        unclear=bool(unmeasured) or any(s == "unclear" for s, _ in states) or any(c.unclear for c in contributions),
+        unclear=unclear or largest > limit,
         over=over,
         passed=None if max_leakage is None else not (flawed or broken or over or unmeasured),
     )
@@ -229,7 +231,15 @@ def _case(
 def _state(h: Headline, limit: float) -> tuple[str, str]:
     """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
     left = f"With {h.tested}, {_up_to(h.not_excluded)}"
-    if h.beyond_interval:
+    surer = [other for other in h.also if (other.low or 0.0) > limit]
+    if surer:
+        low = max(other.low or 0.0 for other in surer)
+        return "leaks", f"{h.sentence} In scenario {surer[0].setting}, the interval starts at {percent(low)}."
+    if h.also:
+        widest = max(h.also, key=lambda other: other.not_excluded)
+        if widest.not_excluded == h.not_excluded:
+            left = f"With the records of scenario {widest.setting}, {_up_to(h.not_excluded)}"
+    elif h.beyond_interval:
         few = "records" if h.units is None else "persons or groups"
         left += f": this number of {few} cannot certify less, however short the interval is"
     if h.nag is None or h.low is None or h.high is None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
-from sordine.attacks.plants import CODED, KINDS, Planter, plant
+from sordine.attacks.plants import CODED, KINDS, OutOfReach, Planter, plant
 from sordine.errors import SordineError
 
 N, WIDTH, SIZE = 8_000, 4, 0.3
@@ -142,3 +142,34 @@ def test_labels_may_move_instead_of_records() -> None:
     moved = planter.planted("mean of one number", 0.5, 2)
     by_label = {tuple(row): label for row, label in zip(x, made.labels, strict=True)}
     assert all(by_label[tuple(row)] == label for row, label in zip(moved, labels, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mean of one number", "scale of one number"])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_plant_among_many_classes_has_its_size(kind: str, uneven: bool) -> None:
+    classes, size = 24, 0.2
+    shares = np.full(classes, 0.2 / (classes - 1)) if uneven else np.full(classes, 1 / classes)
+    if uneven:
+        shares[3] = 0.8
+    rng = np.random.default_rng(0)
+    labels = rng.choice(classes, 40_000, p=shares)
+    x = rng.standard_normal((len(labels), 1)).astype(np.float32)
+    planted = plant(x, labels, classes, kind, size, 1)[:, 0]
+    # The best attack looks at one number: the most frequent class in each of many intervals of it.
+    interval = bins(planted, 400)
+    counts = np.bincount(interval * classes + labels, minlength=400 * classes).reshape(400, classes)
+    baseline = np.bincount(labels).max() / len(labels)
+    assert (counts.max(1).sum() / len(labels) - baseline) / (1 - baseline) == pytest.approx(size, abs=0.05)
+
+
+def test_pairs_of_near_copies_have_the_share_that_was_asked() -> None:
+    x, labels = records(2, 2000)
+    planted = plant(x, labels, 2, "near copies", 0.2, 1)
+    near = np.sort(np.linalg.norm(planted[:, None] - planted, axis=2) + 9 * np.eye(len(x)), axis=1)[:, 0] < 0.06
+    assert near.mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_what_cannot_be_planted_is_refused() -> None:
+    x, labels = records(2, 300)
+    with pytest.raises(OutOfReach):
+        plant(x, labels, 2, "scale of one number", 1.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sordine import Policy, Report, Table, audit, read_report, write_report
+from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.plants import KINDS
 from sordine.errors import SordineError
@@ -49,7 +51,7 @@ def test_large_plants_are_found_and_small_ones_are_not(found: Report) -> None:
     for kind in SOME:
         assert findings[kind].smallest == 0.8
         assert findings[kind].shares[0] == 1
-        assert findings[kind].shares[1] < 1
+        assert findings[kind].sizes == (0.8,)  # of 2 % nothing can be found among so few records
     assert all(f.records == 150 and f.planted == 5 for f in findings.values())
 
 
@@ -85,29 +87,56 @@ def test_what_is_missed_is_named() -> None:
     some = (finding("fine intervals of one number", None), finding("last bit of one number", 0.1))
     covered, missed = Power().sentences(some)
     assert "last bit of one number (10.0 %)" in covered
-    assert missed.startswith("The verdict does not cover")
     assert missed.endswith(": fine intervals of one number.")
 
 
-@pytest.mark.parametrize(("smallest", "leakage", "unclear"), [(0.05, 0.05, False), (0.1, 0.1, True), (None, 0.2, True)])
-def test_what_it_adds_to_the_verdict(smallest: float | None, leakage: float, unclear: bool) -> None:
-    class Data:
-        limit = 0.05
+class Data:
+    """An audit with one suppressed attribute, at a limit of 5 %."""
 
-    added = Power().contribution((finding("fine intervals of one number", smallest),), Data())  # type: ignore[arg-type]
+    limit = 0.05
+    headlines = (SimpleNamespace(role="suppress", nag=0.0, attribute="secret"),)
+
+
+CORE = dict.fromkeys(power.CORE, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("found", "leakage", "unclear", "not_covered"),
+    [
+        ({**CORE, "few records": 0.02}, (0.05,), False, []),
+        ({**CORE, "few records": 0.1}, (0.05,), False, ["few records"]),
+        ({**CORE, "few records": None}, (0.05,), False, ["few records"]),
+        ({**CORE, "covariance": 0.1}, (0.05,), True, ["covariance"]),
+        ({**CORE, "covariance": None}, (0.05,), True, ["covariance"]),
+        ({"mean of one number": 0.2}, (), True, ["mean of one number"]),
+    ],
+)
+def test_what_it_adds_to_the_verdict(
+    found: dict[str, float | None], leakage: tuple[float, ...], unclear: bool, not_covered: list[str]
+) -> None:
+    added = Power().contribution(tuple(finding(*some) for some in found.items()), Data())  # type: ignore[arg-type]
     assert added is not None
-    assert added.leakage == (leakage,)
+    assert added.leakage == leakage
     assert added.unclear is unclear
+    named = [s for s in added.closing if s.startswith("The verdict does not cover")]
+    assert [kind for kind in found if any(kind in s for s in named)] == not_covered
 
 
-def test_an_attribute_without_a_covered_kind_makes_the_verdict_unclear() -> None:
-    class Data:
-        limit = 0.05
-
-    other = replace(finding("fine intervals of one number", None), attribute="other")
-    added = Power().contribution((finding("fine intervals of one number", 0.05), other), Data())  # type: ignore[arg-type]
+def test_without_plants_the_verdict_is_never_that_it_holds() -> None:
+    added = Power().contribution((), Data())  # type: ignore[arg-type]
     assert added is not None
     assert added.unclear
+    assert "`secret`" in added.closing[0]
+
+
+@pytest.mark.parametrize(("records", "found"), [(600, False), (20_000, True)])
+def test_no_attack_is_made_where_there_are_too_few_records(records: int, found: bool) -> None:
+    labels, x = np.arange(records) % 2, np.zeros((records, 1), np.float32)
+    split = Split(np.arange(records // 4), np.arange(records // 4, records // 2), np.arange(records // 2, records))
+    trial = power.Trial(x, False, np.ones(records, bool), Target(labels, 2), 1.0, split, {}, 27)
+    assert trial.can_be_found(0.05) is found
+    assert trial.can_be_found(0.9)
+    assert not replace(trial, revealed=0.01).can_be_found(0.9)
 
 
 def test_too_few_plants_are_refused() -> None:

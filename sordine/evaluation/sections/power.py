@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
 from sordine.attacks.base import Attack, Prepared, Split, Target
-from sordine.attacks.plants import KINDS, Planter
+from sordine.attacks.plants import KINDS, OutOfReach, Planter
 from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.registry import ATTACKS
 from sordine.attacks.runner import single_threaded
@@ -30,6 +31,9 @@ NOT_MEASURED = (
     "No leak of {} was planted in this audit, so it is unknown how small a leak its attacks find. Such an audit cannot "
     "show that a release holds. Use the budget `standard` with its own attacks."
 )
+# Kinds of which leaks as large as the limit have to be found: else the verdict cannot be that the release holds.
+CORE = ("mean of one number", "mean of all numbers", "covariance")
+REACHABLE = 0.9  # chance that a perfect attack finds a plant, below which no attack is made: there are too few records
 BASES = 2  # orders of the records in which leaks are planted
 OF_SINGLE_BITS = ("last bit of one number",)  # kinds that principal axes cannot carry
 
@@ -67,6 +71,10 @@ class PowerFinding:
     attackers: tuple[str, ...]
     setting: str
     records: int
+
+    def covered(self, limit: float) -> bool:
+        """Whether a leak of this kind that is as large as the limit would have been found."""
+        return self.smallest is not None and self.smallest <= limit
 
 
 class Power(Section):
@@ -109,10 +117,11 @@ class Power(Section):
             return Contribution(unclear=True, closing=(NOT_MEASURED.format(" and ".join(untested)),))
         if not found:
             return None
-        covered = [[f.smallest for f in some if f.smallest is not None] for some in _by_attribute(found).values()]
-        largest = max((size for sizes in covered for size in sizes), default=SIZES[0])
-        unclear = largest > data.limit or not all(covered)
-        return Contribution(closing=tuple(self.sentences(found)), leakage=(largest,), unclear=unclear)
+        covered = [f for f in found if f.covered(data.limit)]
+        largest = max((f.smallest or 0.0 for f in covered), default=0.0)
+        core = all(f.covered(data.limit) for f in found if f.kind in CORE)
+        closing = (*self.sentences(found), *_not_covered(found, data.limit))
+        return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=not core)
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the table of each attribute."""
@@ -125,19 +134,32 @@ def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFindin
 
 
 def _sentences(attribute: str, some: list[PowerFinding]) -> Iterator[str]:
-    covered = {f.kind: f.smallest for f in some if f.smallest is not None}
+    found = {f.kind: f.smallest for f in some if f.smallest is not None}
     missed = [f.kind for f in some if f.smallest is None]
-    if covered:
-        kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in covered.items())
+    enough = max((f"{_most_missed(f.planted)}", f"{f.planted}") for f in some)
+    if found:
+        kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in found.items())
         yield (
-            f"Leaks of `{attribute}` were planted in copies of the release. The attacks found at least 19 in 20 leaks "
-            f"of these kinds and sizes: {kinds}."
+            f"Leaks of `{attribute}` were planted in copies of the release. Of {enough[1]} plants, the attacks missed "
+            f"at most {enough[0]} of these kinds and sizes: {kinds}."
         )
     if missed:
-        yield (
-            f"The verdict does not cover these kinds of leak, of which the attacks missed some of {percent(SIZES[0])}: "
-            f"{', '.join(missed)}."
-        )
+        kinds = ", ".join(missed)
+        yield f"The attacks miss even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
+
+
+def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:
+    for attribute, some in _by_attribute(found).items():
+        kinds = [f.kind for f in some if not f.covered(limit)]
+        if kinds:
+            yield (
+                f"The verdict does not cover these kinds of leak of `{attribute}`, because leaks of {percent(limit)} "
+                f"would not have been found: {', '.join(kinds)}."
+            )
+
+
+def _most_missed(planted: int) -> int:
+    return int(planted * (1 - FOUND) + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -146,6 +168,7 @@ class Base:
 
     planter: Planter
     attacks: dict[str, Prepared]
+    seed: int
 
     @classmethod
     def of(cls, trial: Trial, seed: int) -> Base:
@@ -157,7 +180,7 @@ class Base:
             name: attack.prepare(x, trial.split, target, run, on_axes=trial.on_axes)
             for name, attack in trial.attacks.items()
         }
-        return cls(Planter(x, target.labels, target.classes), attacks)
+        return cls(Planter(x, target.labels, target.classes), attacks, seed)
 
 
 @dataclass(frozen=True)
@@ -175,7 +198,10 @@ class Trial:
 
     def finds(self, base: Base, kind: str, size: float, seed: int) -> bool:
         """Whether an attack is above the baseline on a copy of the release with a planted leak."""
-        made = base.planter.plant(kind, size * self.revealed, seed)
+        try:
+            made = base.planter.plant(kind, size * self.revealed, base.seed + seed)
+        except OutOfReach:
+            return False
         for name in self.finders(kind):
             attack = base.attacks[name]
             if made.labels is not None:
@@ -196,6 +222,16 @@ class Trial:
         known = truth >= 0
         right, records = int((predicted[known] == truth[known]).sum()), int(known.sum())
         return wilson(right, records, 1 - 0.05 / self.comparisons)[0] > majority(truth[known])
+
+    def can_be_found(self, size: float) -> bool:
+        """Whether a perfect attack would be above the baseline beyond luck, on nearly every plant of this size."""
+        truth = self.target.labels[self.split.test]
+        truth = truth[truth >= 0]
+        baseline, records = majority(truth), len(truth)
+        wanted = baseline + size * self.revealed * (1 - baseline)
+        right = np.arange(records + 1)
+        low = np.array([wilson(int(k), records, 1 - 0.05 / self.comparisons)[0] for k in right])
+        return bool(binom.sf(np.searchsorted(low, baseline, "right") - 1, records, wanted) >= REACHABLE)
 
     def finders(self, kind: str) -> tuple[str, ...]:
         """The attacks that look for plants of a kind; where none is made for it, all."""
@@ -222,13 +258,14 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
     if release.is_wide:
         data.note(
             f"Leaks of `{headline.attribute}` were planted in the principal axes of the records, because records have "
-            f"more than {WIDEST:,} numbers. No leak was planted in their last bits."
+            f"more than {WIDEST:,} numbers, and the attacks on them use these axes. No leak was planted in last bits."
         )
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
-        bases = list(pool.map(lambda seed: Base.of(trial, seed), range(BASES)))
-        kinds = [kind for kind in KINDS if not (release.is_wide and kind in OF_SINGLE_BITS)]
-        for done, kind in enumerate(kinds, 1):
-            shares = _shares(trial, bases, kind, data.budget.plants, pool)
+        first = 1000 * data.budget.seeds[0]
+        bases = list(pool.map(lambda i: Base.of(trial, first + i), range(BASES)))
+        for done, kind in enumerate(KINDS, 1):
+            carried = not (release.is_wide and kind in OF_SINGLE_BITS)
+            shares = _shares(trial, bases, kind, data.budget.plants, pool) if carried else {}
             enough = [size for size, share in shares.items() if share >= FOUND]
             yield PowerFinding(
                 attribute=headline.attribute,
@@ -241,7 +278,7 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
                 setting=scenario,
                 records=len(trial.target.labelled(split.test)),
             )
-            data.run.step(f"planted leaks of {headline.attribute}", done, len(kinds))
+            data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
 
 
 def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[str, Split]:
@@ -255,19 +292,21 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
 def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
     """Return the share of plants that is found, of the sizes that decide which is the smallest.
 
-    The search starts in the middle: where a size is found, larger ones would be too.
+    The search starts in the middle: where a size is found, larger ones would be too. Sizes that not even a perfect
+    attack would find among so few records are left out.
     """
-    shares = {}
-    at = len(SIZES) // 2
-    while 0 <= at < len(SIZES) and SIZES[at] not in shares:
-        shares[SIZES[at]] = _share(trial, bases, kind, SIZES[at], plants, pool)
-        at += 1 if shares[SIZES[at]] >= FOUND else -1
+    sizes = [size for size in SIZES if trial.can_be_found(size)]
+    shares: dict[float, float] = {}
+    at = min(len(SIZES) // 2, len(sizes) - 1)
+    while 0 <= at < len(sizes) and sizes[at] not in shares:
+        shares[sizes[at]] = _share(trial, bases, kind, sizes[at], plants, pool)
+        at += 1 if shares[sizes[at]] >= FOUND else -1
     return dict(sorted(shares.items(), reverse=True))
 
 
 def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: int, pool: Any) -> float:
     # Plants are made a few at a time, until so many are missed that the others could not matter.
-    most_missed = int(plants * (1 - FOUND) + 1e-9)
+    most_missed = _most_missed(plants)
     found = missed = 0
     for start in range(0, plants, 2 * (most_missed + 1)):
         seeds = range(start, min(start + 2 * (most_missed + 1), plants))

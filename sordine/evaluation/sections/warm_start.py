@@ -21,6 +21,8 @@ from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined,
 from sordine.metrics.percent import percent
 from sordine.run import Run
 
+ATTACKER = "an attacker that has a model of the originals"
+
 
 @dataclass(frozen=True)
 class WarmStartFinding:
@@ -101,17 +103,17 @@ class WarmStart(Section):
 
     def contribution(self, found: tuple[WarmStartFinding, ...], data: AuditData) -> Contribution | None:
         """Return the leakage that was found or cannot be excluded."""
-        known = [f for f in found if f.low_corrected is not None and f.high is not None]
-        if not known:
+        if not found:
             return None
-        surest = [f for f in known if (f.low_corrected or 0.0) > data.limit and not f.at_chance]
-        above = [f for f in known if (f.nag or 0.0) > data.limit and not f.at_chance]
+        sure = [f for f in found if (f.low_corrected or 0.0) > data.limit and not f.at_chance]
+        # Without a leakage, because originals hardly reveal the attribute, any accuracy above the baseline counts.
+        sure += [f for f in found if f.nag is None and not f.at_chance]
+        above = [f for f in found if (f.nag or 0.0) > data.limit and not f.at_chance]
         return Contribution(
             sentences=tuple(_sentence(f) for f in _worst(tuple(above))),
-            leaks=bool(surest),
+            gives=tuple((f.nag or 0.0, f"`{f.attribute}` to {ATTACKER}") for f in sure),
             over=bool(above),
-            leakage=tuple(f.high or 0.0 for f in _worst(tuple(known))),
-            attributes=tuple(dict.fromkeys(f.attribute for f in surest)),
+            leakage=tuple(max(f.high for f in some if f.high is not None) for some in _known(found)),
         )
 
     def view(self, found: tuple[WarmStartFinding, ...], report: Report) -> dict[str, Any] | None:
@@ -163,6 +165,12 @@ def _finding(
         after_interval=wilson(now * n, n),
         records=n,
     )
+
+
+def _known(found: tuple[WarmStartFinding, ...]) -> list[list[WarmStartFinding]]:
+    """Return the findings of each attribute that has an interval."""
+    names = dict.fromkeys(f.attribute for f in found if f.high is not None)
+    return [[f for f in found if f.attribute == name and f.high is not None] for name in names]
 
 
 def _worst(found: tuple[WarmStartFinding, ...]) -> list[WarmStartFinding]:
