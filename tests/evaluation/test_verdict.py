@@ -47,3 +47,10 @@ def test_the_title_has_no_figure_where_attacks_are_too_weak_for_one() -> None:
     weaker = replace(head, nag=0.8, low=0.7, high=0.9)
     titles = [judge_contributions([h], [], ("speaker",), None)[0].title for h in (head, weaker)]
     assert titles == ["The release still gives away `speaker`", f"{titles[0]}: a leakage of 80.0 %"]
+
+
+@pytest.mark.parametrize(("left", "level"), [(0.05, "holds"), (0.06, "unclear")])
+def test_no_verdict_holds_where_a_section_leaves_more_than_the_limit(left: float, level: str) -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.01, high=0.01, at_chance=True)
+    verdict, _ = judge_contributions([head], [Contribution(leakage=(left,))], ("speaker",), 0.05)
+    assert (verdict.level, verdict.not_excluded) == (level, left)
