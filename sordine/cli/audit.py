@@ -22,6 +22,7 @@ from sordine.cli.options import (
     Features,
     Force,
     KeyFile,
+    Known,
     Layout,
     LayoutOptions,
     Names,
@@ -106,6 +107,7 @@ class AuditOptions(Common):
             "--max-records", metavar="N", min=20, help="Use at most this many fitted records, and as many unseen ones."
         ),
     ] = None
+    known: Known = None
     more: Annotated[
         Path | None,
         typer.Option(
@@ -252,9 +254,13 @@ def _options(given: AuditOptions) -> pipeline.AuditSettings:
         "folds": given.folds,
         "max_records": given.max_records,
     }
+    changed = {k: v for k, v in asked.items() if v not in ((), None)}
+    known = parsing.shares(given.known, "--known")
+    if known is not None:
+        changed["known"] = known
     rebuild = pipeline.Reconstruction(given.identity, given.verification) if given.reconstruct else None
     return pipeline.AuditSettings(
-        Budget.named(given.budget, **{k: v for k, v in asked.items() if v not in ((), None)}),
+        Budget.named(given.budget, **changed),
         given.max_leakage,
         given.person,
         given.originals,
@@ -383,4 +389,5 @@ def command_line(
     for option, values in (("--attack", budget.families), ("--scenario", budget.settings), ("--seed", budget.seeds)):
         words += [option, ",".join(map(str, values))]
     words += ["--folds", str(budget.folds), "--max-records", str(budget.max_records)]
+    words += ["--known", ",".join(map(str, budget.known)) or "none"]
     return shlex.join([*words, *extra])

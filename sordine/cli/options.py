@@ -81,6 +81,14 @@ KeyFile = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", metavar="N", min=1, help="Number of threads. It does not change the result.")
 ]
+Known = Annotated[
+    Names,
+    typer.Option(
+        "--known",
+        metavar="SHARES",
+        help="Shares of the classes of fitted records that an attacker knows; none leaves it out. [default: 0.5,0.9]",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda or cuda:N.")]
 Pdf = Annotated[
     Path | None,

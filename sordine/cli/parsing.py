@@ -57,6 +57,16 @@ def integers(values: Sequence[str] | None, option: str) -> tuple[int, ...]:
         raise SordineError(f"{option} needs whole numbers, not {' '.join(values or ())!r}") from None
 
 
+def shares(values: Sequence[str] | None, option: str) -> tuple[float, ...] | None:
+    """Return shares, given as names are; None where nothing was given, and an empty tuple for `none`."""
+    if values is None:
+        return None
+    try:
+        return tuple(float(n) for n in names(values))
+    except ValueError:
+        raise SordineError(f"{option} needs shares such as 0.5,0.9, or none, not {' '.join(values)!r}") from None
+
+
 def assignments(values: Sequence[str] | None, option: str = "--option") -> dict[str, str]:
     """Return NAME=VALUE, repeated, as a mapping. A `-` in a name counts as `_`.
 

@@ -16,6 +16,7 @@ from sordine.cli.options import (
     Common,
     Device,
     Features,
+    Known,
     Layout,
     LayoutOptions,
     MethodName,
@@ -96,6 +97,7 @@ class ProtectCommandOptions(Common):
             "--max-records", metavar="N", min=20, help="Attack at most this many records of the fit, and of the others."
         ),
     ] = MAX_RECORDS
+    known: Known = None
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Also write the report as PDF (needs pip install 'sordine[pdf]').")
     ] = False
@@ -147,6 +149,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         max_leakage=given.max_leakage,
         budget=parsing.budget(given.budget).name,
         max_records=given.max_records,
+        known=parsing.shares(given.known, "--known"),
         pdf=given.pdf,
     )
 

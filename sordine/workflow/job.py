@@ -79,6 +79,9 @@ class AuditPart(_Part):
     """Folds of the cross-validation."""
     max_records: Annotated[int, Field(ge=20)] | None = None
     """Largest number of records that an attack is trained on."""
+    known: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
+    """Shares of the classes of fitted records that an attacker knows; `[]` leaves this attacker out. Default: those of
+    the budget."""
     more: Path | None = None
     """A table of labelled original records that only the attacker has, as further training records."""
     person: str | None = None

@@ -455,6 +455,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
             budget=options.budget,  # type: ignore[arg-type]
             max_leakage=options.max_leakage,
             max_records=options.max_records,
+            known=options.known,
             pdf=options.pdf,
         ),
         out=Path(),
@@ -530,6 +531,9 @@ def _check_release(job: Job, method: str) -> None:
 def budget_of(part: AuditPart) -> Budget:
     """Return the budget of a job's audit: what the job sets, and the budget's own values for the rest."""
     changes: dict[str, Any] = part.model_dump(
-        exclude={"budget", "more", "person", "max_leakage", "originals", "pretrained", "pdf"}
+        exclude={"budget", "known", "more", "person", "max_leakage", "originals", "pretrained", "pdf"}
     )
-    return Budget.named(part.budget, **{name: value for name, value in changes.items() if value not in ((), None)})
+    wanted = {name: value for name, value in changes.items() if value not in ((), None)}
+    if part.known is not None:  # an empty list leaves the attacker out
+        wanted["known"] = part.known
+    return Budget.named(part.budget, **wanted)

@@ -33,6 +33,8 @@ class ProtectOptions:
         Budget of the audit: quick, standard or paranoid.
     max_records
         Most records of the fit, and most others, that the attacks use; sampled by keyed id where there are more.
+    known
+        Shares of the classes of fitted records that an attacker knows; None: those of the budget, (): no such attacker.
     pdf
         Whether the report is written as PDF too.
     """
@@ -49,4 +51,5 @@ class ProtectOptions:
     max_leakage: float | None = None
     budget: str = "standard"
     max_records: int = MAX_RECORDS
+    known: tuple[float, ...] | None = None
     pdf: bool = False

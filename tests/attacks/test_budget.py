@@ -10,6 +10,8 @@ import pytest
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS
 from sordine.errors import SordineError
+from sordine.workflow.job import AuditPart
+from sordine.workflow.job_runner import budget_of
 
 
 def test_the_three_budgets() -> None:
@@ -62,3 +64,9 @@ def test_a_budget_refuses_what_it_does_not_know() -> None:
         Budget(seeds=())
     with pytest.raises(SordineError, match="did you mean 'paper'"):
         Budget(resnet_size="papers")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("given", "known"), [(None, (0.5, 0.9)), ([], ()), ([0.25], (0.25,))])
+def test_a_job_says_which_classes_an_attacker_knows(given: list[float] | None, known: tuple[float, ...]) -> None:
+    part = AuditPart() if given is None else AuditPart(known=tuple(given))
+    assert budget_of(part).known == known
