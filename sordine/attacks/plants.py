@@ -16,7 +16,8 @@ from scipy.stats import rankdata
 from sordine.errors import SordineError, nearest
 from sordine.keys import numpy_rng
 
-CODED = 64  # intervals of a comb in four standard deviations
+CODED = (16, 256)  # how often the classes follow each other in a comb, in four standard deviations
+LOWEST = 2  # a message lies in the lowest bits, or up to so many bits higher
 AT = np.linspace(-9, 9, 6001)
 GRID, WIDTHS = np.sinh(AT), np.cosh(AT) * (AT[1] - AT[0])  # of a standardised number, to integrate over: fine near 0
 FARTHEST, WIDEST_SPREAD = 60.0, 6.0  # largest shift between classes, and logarithm of their spreads
@@ -219,10 +220,16 @@ def _sum_of_bins(case: _Case) -> np.ndarray:
 
 def _comb(case: _Case) -> np.ndarray:
     classes = len(case.shares)
-    width = 4 / CODED / classes
+    width = 4 / _teeth(case.rng) / classes
     tooth = np.floor(case.z[:, 0] / width)
     tooth += (_message(case) - tooth) % classes
     return case.back(((tooth + case.rng.uniform(0, 1, len(tooth))) * width)[:, None])
+
+
+def _teeth(rng: np.random.Generator) -> float:
+    # How often the classes follow each other in four standard deviations.
+    low, high = np.log(CODED)
+    return float(np.exp(rng.uniform(low, high)))
 
 
 def _few_records(case: _Case) -> np.ndarray:
@@ -234,9 +241,10 @@ def _few_records(case: _Case) -> np.ndarray:
 
 
 def _last_bits(case: _Case) -> np.ndarray:
-    bits = np.uint32(int(len(case.shares) - 1).bit_length())
+    bits, lowest = int(len(case.shares) - 1).bit_length(), int(case.rng.integers(LOWEST + 1))
     column = np.ascontiguousarray(case.raw[:, 0]).view(np.uint32)
-    return ((column >> bits << bits) | _message(case).astype(np.uint32)).view(np.float32)[:, None]
+    mask, message = np.uint32((2**bits - 1) << lowest), _message(case).astype(np.uint32) << np.uint32(lowest)
+    return ((column & ~mask) | message).view(np.float32)[:, None]
 
 
 # ------------------------------------------------------------------------------------ kinds that move a distribution
@@ -336,7 +344,7 @@ KINDS: dict[str, Kind] = {
     "combination of two numbers": Kind(2, _sum_of_bins),
     "combination of three numbers": Kind(3, _sum_of_bins),
     "fine intervals of one number": Kind(1, _comb),
-    "last bit of one number": Kind(1, _last_bits),
+    "last bits of one number": Kind(1, _last_bits),
     "few records": Kind(1, _few_records),
     "near copies": Kind(None, _near_copies),
 }

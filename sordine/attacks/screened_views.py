@@ -17,7 +17,7 @@ BINS = 2048  # of a number's range, for its periods
 # Steps of a period count: the range is padded with empty bins up to so many times its length, unless there are many.
 FINER, WIDE = 4, 128
 PERIODS = (8, 512)  # fewest and most periods in a number's range
-BITS = 3  # lowest bits of a number
+BITS = 4  # lowest bits of a number
 DIGITS = 6  # most decimal places
 SAMPLE = 64  # records that rule out decimal places of a column
 

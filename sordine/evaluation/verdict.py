@@ -243,10 +243,12 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
         few = "records" if h.units is None else "persons or groups"
         left += f": this number of {few} cannot certify less, however short the interval is"
     if h.nag is None or h.low is None or h.high is None:
-        if h.after_interval[0] > h.guess:
+        # The best of many attacks is above the baseline even by chance, so the corrected interval decides.
+        if h.after_interval[0] > h.guess and not h.at_chance:
             return "leaks", h.sentence
-        if h.not_excluded <= limit:
-            return "holds", f"{h.sentence} Accuracy on released records is not above the baseline either. {left}."
+        if h.nag is None:
+            why = "Attacks hardly infer it from originals, so their failure on released records shows little."
+            return "unclear", f"{h.sentence} {why}"
         few = f"{h.records:,} records" if h.units is None else f"{h.units:,} persons or groups"
         return "unclear", f"{h.sentence} {few} are too few to conclude more."
     if h.low > limit:

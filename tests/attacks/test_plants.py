@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
-from sordine.attacks.plants import CODED, KINDS, OutOfReach, Planter, plant
+from sordine.attacks import plants
+from sordine.attacks.plants import KINDS, OutOfReach, Planter, plant
 from sordine.errors import SordineError
 
 N, WIDTH, SIZE = 8_000, 4, 0.3
+TEETH = 64
 
 Codes = Callable[[np.ndarray, int], list[np.ndarray]]  # records, classes -> class codes that an attacker may try
 
@@ -28,7 +30,7 @@ def sums(count: int) -> Codes:
 
 
 def combs(x: np.ndarray, classes: int) -> list[np.ndarray]:
-    return [np.floor(column / (4 / CODED / classes)).astype(int) % classes for column in x.T]
+    return [np.floor(column / (4 / TEETH / classes)).astype(int) % classes for column in x.T]
 
 
 def last_bits(x: np.ndarray, classes: int) -> list[np.ndarray]:
@@ -40,7 +42,7 @@ MESSAGES: dict[str, Codes] = {
     "combination of two numbers": sums(2),
     "combination of three numbers": sums(3),
     "fine intervals of one number": combs,
-    "last bit of one number": last_bits,
+    "last bits of one number": last_bits,
 }
 
 
@@ -55,7 +57,9 @@ def leakage(predicted: np.ndarray, labels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("kind", "classes"), product(MESSAGES, (2, 3)))
-def test_a_message_is_as_often_right_as_asked(kind: str, classes: int) -> None:
+def test_a_message_is_as_often_right_as_asked(kind: str, classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plants, "CODED", (TEETH, TEETH))
+    monkeypatch.setattr(plants, "LOWEST", 0)
     x, labels = records(classes)
     planted = plant(x, labels, classes, kind, SIZE, 1)
     if kind == "fine intervals of one number":  # its teeth are those of standardised numbers

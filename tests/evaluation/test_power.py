@@ -33,7 +33,7 @@ def report(leak: bool = False, limit: float | None = None) -> Report:
     return audit(original, Table.of(x, {}, ids=original.ids), Policy(("secret",)), budget=budget, options=options)
 
 
-SOME = ("mean of one number", "combination of two numbers", "last bit of one number", "few records")
+SOME = ("mean of one number", "combination of two numbers", "last bits of one number", "few records")
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def finding(kind: str, smallest: float | None) -> PowerFinding:
 
 
 def test_what_is_missed_is_named() -> None:
-    some = (finding("fine intervals of one number", None), finding("last bit of one number", 0.1))
+    some = (finding("fine intervals of one number", None), finding("last bits of one number", 0.1))
     covered, missed = Power().sentences(some)
-    assert "last bit of one number (10.0 %)" in covered
+    assert "last bits of one number (10.0 %)" in covered
     assert missed.endswith(": fine intervals of one number.")
 
 
@@ -118,6 +118,7 @@ def test_what_it_adds_to_the_verdict(
     assert added is not None
     assert added.leakage == leakage
     assert added.unclear is unclear
+    assert added.closing[-1] == power.OTHERS
     named = [s for s in added.closing if s.startswith("The verdict does not cover")]
     assert [kind for kind in found if any(kind in s for s in named)] == not_covered
 

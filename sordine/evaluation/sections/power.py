@@ -31,11 +31,12 @@ NOT_MEASURED = (
     "No leak of {} was planted in this audit, so it is unknown how small a leak its attacks find. Such an audit cannot "
     "show that a release holds. Use the budget `standard` with its own attacks."
 )
+OTHERS = "Leaks of other kinds were not planted, so the verdict says nothing about them."
 # Kinds of which leaks as large as the limit have to be found: else the verdict cannot be that the release holds.
 CORE = ("mean of one number", "mean of all numbers", "covariance")
 REACHABLE = 0.9  # chance that a perfect attack finds a plant, below which no attack is made: there are too few records
 BASES = 2  # orders of the records in which leaks are planted
-OF_SINGLE_BITS = ("last bit of one number",)  # kinds that principal axes cannot carry
+OF_SINGLE_BITS = ("last bits of one number",)  # kinds that principal axes cannot carry
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Power(Section):
         covered = [f for f in found if f.covered(data.limit)]
         largest = max((f.smallest or 0.0 for f in covered), default=0.0)
         core = all(f.covered(data.limit) for f in found if f.kind in CORE)
-        closing = (*self.sentences(found), *_not_covered(found, data.limit))
+        closing = (*self.sentences(found), *_not_covered(found, data.limit), OTHERS)
         return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=not core)
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
