@@ -301,7 +301,7 @@ def test_without_a_share_the_interval_of_what_is_predicted_decides() -> None:
     unread = replace(HEAD, nag=None, low=None, high=None, resolvable=None, guess=0.5)
     narrow, wide = replace(unread, after_interval=(0.49, 0.52)), replace(unread, after_interval=(0.4, 0.6))
     assert narrow.not_excluded == pytest.approx(0.04)
-    assert [judge([h], [], [], ("speaker",), None)[0].level for h in (narrow, wide)] == ["holds", "unclear"]
+    assert [judge([h], [], [], ("speaker",), None)[0].level for h in (narrow, wide)] == ["unclear", "unclear"]
     assert replace(unread, guess=1.0, after_interval=(0.9, 1.0)).not_excluded == 0.0
 
 
