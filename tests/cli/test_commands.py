@@ -38,7 +38,8 @@ def test_fit_transform_audit_and_release(made: Path, tmp_path: Path, capsys: pyt
     assert report["policy"]["suppress"] == ["speaker"]
     assert report["policy"]["watch"] == ["room"]
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
-    assert main(["release", x, "-o", str(tmp_path / "out"), "--report", str(data)]) == 0
+    # The voices are few, and an attacker that knows some of them infers the others.
+    assert main(["release", x, "-o", str(tmp_path / "out"), "--report", str(data), "--despite-findings"]) == 0
     assert any((tmp_path / "out").iterdir())
 
 

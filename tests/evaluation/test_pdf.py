@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ImageFile
 
 from sordine.cli.app import main
 from sordine.errors import SordineError
@@ -36,6 +37,12 @@ def pages(made: bytes) -> int:
         if b"/ObjStm" in made[max(0, found.start() - 200) : found.end()]
     ]
     return sum(len(re.findall(rb"/Type\s*/Page\b", part)) for part in (made, *streams))
+
+
+@needs_weasyprint
+def test_damaged_pictures_are_still_refused() -> None:
+    to_pdf("<html><head></head><body>text</body></html>")
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 @needs_weasyprint

@@ -7,6 +7,8 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from PIL import ImageFile
+
 from sordine.errors import SordineError
 
 FOLDER = Path(__file__).parent
@@ -39,10 +41,14 @@ def to_pdf(page: str) -> bytes:
 
 def check_pdf() -> None:
     """Raise SordineError where a PDF cannot be made. Commands call this before any work."""
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         import weasyprint
     except (ImportError, OSError):  # OSError: Pango is missing
         raise SordineError(MISSING) from None
+    finally:
+        # The import lets Pillow read damaged pictures, everywhere in the process.
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
     del weasyprint
     for name in ("weasyprint", "fontTools"):  # they warn of style that a PDF does not need
         logging.getLogger(name).setLevel(logging.ERROR)
