@@ -365,7 +365,7 @@ def _sentence(f: PartialKnowledgeFinding) -> str:
         return f"{base} So few units allow no statement on leakage."
     chance = " This cannot be distinguished from the baseline." if f.at_chance else ""
     few = "" if f.k == 1 or f.high - f.low < 0.2 else f" The interval is wide: there are {f.units:,} units."
-    return f"{base} That is a leakage of {percent(f.nag)} ({percent(f.low)} to {percent(f.high)}).{chance}{few}"
+    return f"{base} That is a leakage of {_clipped(f.nag)} ({_clipped(f.low)} to {_clipped(f.high)}).{chance}{few}"
 
 
 def _table(found: list[PartialKnowledgeFinding], counts: Sequence[int]) -> dict[str, Any]:
@@ -378,3 +378,7 @@ def _table(found: list[PartialKnowledgeFinding], counts: Sequence[int]) -> dict[
 
 def _listed(shares: Sequence[float]) -> str:
     return " and ".join(percent(share) for share in shares)
+
+
+def _clipped(share: float) -> str:
+    return percent(min(max(share, 0.0), 1.0))

@@ -104,7 +104,7 @@ class Power(Section):
 
     def sentences(self, found: tuple[PowerFinding, ...]) -> list[str]:
         """Return what the plants mean, in sentences."""
-        return [sentence for name, some in _by_attribute(found).items() for sentence in _sentences(name, some)]
+        return [*_found_sentences(found), *_missed_sentences(found)]
 
     def contribution(self, found: tuple[PowerFinding, ...], data: AuditData) -> Contribution | None:
         """Return the largest power against the kinds that are found, and which kinds are not.
@@ -121,7 +121,7 @@ class Power(Section):
         covered = [f for f in found if f.covered(data.limit)]
         largest = max((f.smallest or 0.0 for f in covered), default=0.0)
         core = all(f.covered(data.limit) for f in found if f.kind in CORE)
-        closing = (*self.sentences(found), *_not_covered(found, data.limit), OTHERS)
+        closing = (*_found_sentences(found), *_not_covered(found, data.limit), OTHERS)
         return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=not core)
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
@@ -134,19 +134,23 @@ def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFindin
     return {name: [f for f in found if f.attribute == name] for name in names}
 
 
-def _sentences(attribute: str, some: list[PowerFinding]) -> Iterator[str]:
-    found = {f.kind: f.smallest for f in some if f.smallest is not None}
-    missed = [f.kind for f in some if f.smallest is None]
-    enough = max((f"{_most_missed(f.planted)}", f"{f.planted}") for f in some)
-    if found:
-        kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in found.items())
-        yield (
-            f"Leaks of `{attribute}` were planted in copies of the release. Of {enough[1]} plants, the attacks missed "
-            f"at most {enough[0]} of these kinds and sizes: {kinds}."
-        )
-    if missed:
-        kinds = ", ".join(missed)
-        yield f"The attacks miss even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
+def _found_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
+    for attribute, some in _by_attribute(found).items():
+        sizes = {f.kind: f.smallest for f in some if f.smallest is not None}
+        planted = max(f.planted for f in some)
+        kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in sizes.items())
+        if kinds:
+            yield (
+                f"Leaks of `{attribute}` were planted in copies of the release. The attacks missed at most "
+                f"{_most_missed(planted)} of {planted} of these kinds and sizes: {kinds}."
+            )
+
+
+def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
+    for attribute, some in _by_attribute(found).items():
+        kinds = ", ".join(f.kind for f in some if f.smallest is None)
+        if kinds:
+            yield f"The attacks miss even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
 
 
 def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:

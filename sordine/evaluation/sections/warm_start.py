@@ -188,4 +188,5 @@ def _sentence(f: WarmStartFinding) -> str:
     )
     if f.nag is None or f.low is None or f.high is None:
         return text
-    return f"{text} That is a leakage of {percent(f.nag)} ({percent(f.low)} to {percent(f.high)})."
+    shares = [percent(min(max(share, 0.0), 1.0)) for share in (f.nag, f.low, f.high)]
+    return f"{text} That is a leakage of {shares[0]} ({shares[1]} to {shares[2]})."
