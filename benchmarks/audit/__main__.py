@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.audit import families
+from benchmarks.audit import families, limits
 from benchmarks.audit.page import page
 from benchmarks.audit.planted import RECORDS, WIDTHS, found, verdicts
 from benchmarks.audit.releases import METHODS, SCENES, WORK, measure
@@ -31,6 +31,8 @@ def units() -> Iterator[tuple[str, Callable[[], None]]]:
     for n in RECORDS:
         for d in WIDTHS:
             yield f"found--{n:05}--{d:03}", partial(found, STORE, n, d)
+    for name in limits.CASES:
+        yield f"limits--{name}", partial(limits.measure, STORE, name)
     yield "families--seconds", partial(families.seconds, STORE)
     yield "families--plants", partial(families.plants, STORE)
     for size in PLANTED:

@@ -125,9 +125,7 @@ def summary(report: Report) -> dict[str, Any]:
         "leakage": [head.nag, head.low, head.high],
         "attack": head.attacker_after,
         "scenario": head.setting,
-        "not_excluded": max(
-            [head.not_excluded, *(f.smallest for f in _section(report, "power") if f.smallest is not None)]
-        ),
+        "not_excluded": report.verdict.not_excluded,
         "utility": {h.attribute: h.nag for h in others},
         "power": {f.kind: f.smallest for f in _section(report, "power")},
         "findings": [[f.attacker, f.setting, f.after, f.guess, f.nag] for f in report.findings if f.role == "suppress"],
