@@ -117,11 +117,17 @@ def test_nothing_listed_leaves_nothing_out(tmp_path: Path) -> None:
 
 def test_bad_files_are_one_line(tmp_path: Path, tail: list[TailRecords]) -> None:
     damaged, other, text, wrong = (tmp_path / name for name in ("a.parquet", "b.parquet", "c.txt", "d.csv"))
+    gap, unknown = tmp_path / "e.csv", tmp_path / "f.parquet"
+    gap.write_text("id,attribute,class,withhold\na,b,c,true\nd,b,c,\n", encoding="utf-8")
+    one = pa.array(["a"])
+    pq.write_table(
+        pa.table({"id": one, "attribute": one, "class": one, "withhold": pa.array([None], pa.bool_())}), unknown
+    )
     damaged.write_bytes(b"no table")
     pq.write_table(pa.table({"id": ["a"]}), other)
     text.write_text("id", encoding="utf-8")
     wrong.write_text("id,attribute,class,withhold\na,b,c,perhaps\n", encoding="utf-8")
-    for path in (tmp_path / "missing.parquet", damaged, other, text, wrong):
+    for path in (tmp_path / "missing.parquet", damaged, other, text, wrong, gap, unknown):
         with pytest.raises(SordineError) as error:
             read_withheld(path)
         assert "\n" not in str(error.value)

@@ -144,7 +144,8 @@ def read_withheld(path: Path) -> Withheld:
     missing = [name for name in ("id", "attribute", "class", "withhold") if name not in table.column_names]
     if missing:
         raise SordineError(f"{path}: column {missing[0]!r} is missing; give the file that `sordine audit --tail` wrote")
-    if table.num_rows and not pa.types.is_boolean(table.schema.field("withhold").type):
+    column = table["withhold"]
+    if table.num_rows and (not pa.types.is_boolean(column.type) or column.null_count):
         raise SordineError(f"{path}: column 'withhold' must contain true and false only")
     ids, attributes, classes, out = (table[name].to_pylist() for name in ("id", "attribute", "class", "withhold"))
     of: dict[str, dict[str, str]] = {}
