@@ -430,10 +430,14 @@ class Table:
                 raise SordineError(f"{self.source}: {name!r} cannot be an attribute: {why[0]}")
         resolved = policy.resolve(self.attributes)
         for name in (*resolved.suppress, *resolved.preserve):
-            if name in self.targets:
-                require_variation(self.targets[name], f"{self.source}: attribute {name!r}")
+            self.require_variation(name)
             self._require_classes(name)
         return resolved
+
+    def require_variation(self, name: str) -> None:
+        """Raise SordineError where an attribute is continuous, and infinite, without labels or of one value only."""
+        if name in self.targets:
+            require_variation(self.targets[name], f"{self.source}: attribute {name!r}")
 
     def _require_classes(self, name: str) -> None:
         """Raise SordineError where an attribute has fewer than two classes, or a class of one record."""

@@ -143,6 +143,8 @@ def _match(original: Table, released: Table, policy: Policy, known: _Release, op
     for note in notes:
         run.log(note)
     policy = policy.resolve(original.attributes)
+    for name in (*policy.suppress, *policy.preserve):
+        original.require_variation(name)
     unit_of(original, policy, options.person)  # refuses an unknown person before any work
     rows = match(original, released)
     looked = contents(original, released, rows)
@@ -168,7 +170,8 @@ def _same_columns(
 ) -> tuple[Table, Table, Table | None]:
     """The tables with their feature columns in one order: the modifier's where known, else the original's."""
     card = getattr(modifier, "card", None)
-    if card is not None:
+    if card is not None and modifier is not None:
+        modifier.check_input(original.shape, original.source, str(original.x.dtype))
         original = same_columns(
             original, card.input.get("features", ()), "the table of the fit", widths=True, log=run.log
         )

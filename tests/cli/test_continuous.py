@@ -80,12 +80,18 @@ def test_fit_transform_and_audit_of_a_table_of_vectors(tmp_path: Path) -> None:
 def test_what_cannot_be_suppressed_is_refused_in_one_line(
     tmp_path: Path, refused: Callable[..., str], values: np.ndarray
 ) -> None:
-    table = pa.table({"a": np.arange(500) / 7, "b": np.sin(np.arange(500)), "size": pa.array(values, pa.float64())})
+    columns = {"id": [str(i) for i in range(500)], "a": np.arange(500) / 7, "b": np.sin(np.arange(500))}
+    table = pa.table({**columns, "sex": np.arange(500) % 2, "size": pa.array(values, pa.float64())})
     pq.write_table(table, tmp_path / "t.parquet")
     line = refused(
         "fit", tmp_path / "t.parquet", "--features", "a,b", "-s", "size", "-m", "leace", "-o", tmp_path / "m"
     )
     assert "'size'" in line
+    pq.write_table(table.drop_columns(["size"]), tmp_path / "x.parquet")
+    tables = (tmp_path / "t.parquet", tmp_path / "x.parquet")
+    for role in (("-s", "size"), ("-s", "sex", "-p", "size")):
+        line = refused("audit", *tables, "--features", "a,b", *role, "--budget", "quick", "-o", tmp_path / "r.html")
+        assert "'size'" in line
 
 
 def test_inspect_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,5 +155,16 @@ def test_audit_and_release_refuse_a_call(made: Path, refused: Refused, tmp_path:
     assert "no.json" in refused("release", x, "-o", tmp_path / "out", "--report", tmp_path / "no.json")
 
 
+def test_audit_refuses_a_modifier_of_another_shape(made: Path, refused: Refused, tmp_path: Path) -> None:
+    wide = voices()
+    wide = wide.with_x(np.concatenate([wide.x, wide.x[:, :3]], 1))
+    wide.write(tmp_path / "t.parquet")
+    wide.write(tmp_path / "x.parquet")
+    tables = (tmp_path / "t.parquet", tmp_path / "x.parquet")
+    line = refused("audit", *tables, "--modifier", made / "m", "--budget", "quick", "-o", tmp_path / "r.html")
+    assert "(11,)" in line
+    assert "(8,)" in line
+
+
 def test_sweep_refuses_a_method_that_does_not_suit_the_policy(table: Path, refused: Refused, tmp_path: Path) -> None:
     assert "(-p)" in refused("sweep", table, "-s", "speaker", "-m", "masking", "-o", tmp_path / "s.html")
