@@ -25,6 +25,7 @@ from sordine.models.modifier import one_thread_each
 from sordine.run import Run, duration
 
 JOINED = 1 << 29  # bytes of releases that one job holds together
+MANY_CLASSES = "The number of unique classes is greater than 50%"  # scikit-learn's warning begins with it
 WORTH_A_LINE = 10  # seconds left, below which no estimate is reported
 
 
@@ -210,13 +211,15 @@ def cache_key(original: AttackData, budget: Budget, task: AttackTask) -> tuple[A
 def single_threaded() -> Iterator[int]:
     """Compute each matrix product in one thread, because several attacks run side by side.
 
-    Hides scikit-learn's warnings about descents that are cut short on purpose. Gives the previous number of threads.
+    Hides scikit-learn's warnings about descents that are cut short on purpose, and about classes with few records.
+    Gives the previous number of threads.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             yield threads
     finally:
         torch.set_num_threads(threads)

@@ -51,6 +51,13 @@ def releases(table: Table) -> list[np.ndarray]:
     return [flat + s * rng.normal(size=flat.shape).astype(np.float32) for s in (0.5, 2.0)] + [copies]
 
 
+def test_classes_with_few_records_give_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    n = 90
+    data = replace(scene(people(n)), labels={"who": np.arange(n) * 2 // 3}, classes={"who": 60})
+    attack_releases(data, [data], ["who"], Budget(families=("logistic", "boosting"), settings=("A",)))
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)]
+
+
 @pytest.mark.slow
 def test_several_releases_give_the_same_predictions_as_each_alone() -> None:
     table = people(160)
