@@ -136,8 +136,7 @@ class TableFile:
             raise SordineError(f"{path}: column {repeated[0]!r} occurs twice; rename or remove one")
         if self.rows == 0:
             raise SordineError(f"{path}: the table has no records; at least one is needed")
-        named = [n for f in features for n in (fnmatch.filter(self.schema.names, f) if "*" in f else [f]) or [f]]
-        self.features, self.shape = self._find_features(tuple(named), lenient)
+        self.features, self.shape = self._find_features(named_columns(features, self.schema.names), lenient)
         if 0 in self.shape:
             raise SordineError(f"{path}: the records of column {self.features[0]!r} have no numbers; choose another")
         pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
@@ -310,6 +309,19 @@ def is_vector(kind: pa.DataType) -> bool:
 
 def _is_pictures(kind: pa.DataType) -> bool:
     return isinstance(kind, pa.FixedShapeTensorType) and are_pictures(kind.shape, kind.value_type.to_pandas_dtype())
+
+
+def named_columns(named: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return columns that are named one by one or by patterns such as `f*`; a pattern without a match stays as it is.
+
+    Parameters
+    ----------
+    named
+        Names and patterns.
+    names
+        The columns that a pattern may match.
+    """
+    return tuple(n for f in named for n in (fnmatch.filter(names, f) if "*" in f else [f]) or [f])
 
 
 def read_table(

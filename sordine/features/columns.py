@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from sordine.data.table_io import named_columns
 from sordine.errors import SordineError, nearest
 from sordine.features.base import Blocks, TableExtractor, TableMap
 
@@ -73,6 +74,7 @@ class Columns(TableExtractor):
 
     def _names(self, schema: pa.Schema, features: tuple[str, ...], where: str) -> tuple[str, ...]:
         labels = tuple(name.strip() for name in self.labels.split(",") if name.strip())
+        features = named_columns(features, [name for name in schema.names if name not in (*NEVER, *labels)])
         for what, names in (("label", labels), ("feature", features)):
             for name in names:
                 if name not in schema.names:

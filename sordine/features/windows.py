@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from sordine.data.table_io import is_list
+from sordine.data.table_io import is_list, named_columns
 from sordine.errors import SordineError, nearest
 from sordine.features.base import Blocks, TableExtractor, TableMap
 from sordine.features.logmel import pooling
@@ -144,6 +144,7 @@ def _band_weights(bins: int, bands: int) -> np.ndarray:
 
 def _channels(schema: pa.Schema, features: tuple[str, ...], where: str) -> tuple[str, ...]:
     lists = tuple(field.name for field in schema if is_list(field.type))
+    features = named_columns(features, lists)
     for name in features:
         if name not in schema.names:
             raise SordineError(f"{where}: unknown column {name!r}; {nearest(name, lists or schema.names)}")

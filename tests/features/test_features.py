@@ -205,6 +205,24 @@ def test_windows_names_the_row_and_column_that_is_wrong(tmp_path):
         extract(source, "windows", out, ExtractOptions(features=["who"]))
     with pytest.raises(SordineError, match="did you mean 'acc_x'"):
         extract(source, "windows", out, ExtractOptions(features=["acc_xx"]))
+    with pytest.raises(SordineError, match="unknown column"):
+        extract(source, "windows", out, ExtractOptions(features=["none*"]))
+
+
+def test_patterns_name_columns_but_no_label_and_no_id(tmp_path):
+    source = sensors(tmp_path / "s.parquet", n=3)
+    extract(source, "windows", tmp_path / "w.parquet", ExtractOptions(features=["acc_*"]))
+    assert set(named(tmp_path / "w.parquet")) >= {"acc_x.max", "acc_y.max", "|acc|.mean"}
+    assert not any("temp" in name for name in named(tmp_path / "w.parquet"))
+    rng = np.random.default_rng(0)
+    names = ("ida", "idb", "idle", "other")
+    table = {"id": [str(i) for i in range(9)], **{name: rng.normal(size=9) for name in names}}
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    chosen = ExtractOptions({"labels": "idle"}, features=["id*"])
+    extract(tmp_path / "t.parquet", "columns", tmp_path / "c.parquet", chosen)
+    assert list(named(tmp_path / "c.parquet")) == ["ida", "idb"]
+    with pytest.raises(SordineError, match="unknown column"):
+        extract(tmp_path / "t.parquet", "columns", tmp_path / "d.parquet", ExtractOptions(features=["none*"]))
 
 
 # columns
