@@ -47,6 +47,8 @@ def report(given: ReportOptions) -> None:
         raise SordineError("nothing to write: give -o REPORT.html, --pdf FILE.pdf or --assessment FILE.md")
     paths.check_distinct(outputs)
     paths.check_pdf(given.pdf)
+    if given.assessment is not None and given.assessment.suffix.lower() != ".md":
+        raise SordineError(f"--assessment: {given.assessment} is not a Markdown file; give a name that ends with .md")
     for path in outputs.values():
         if path is not None:
             paths.check_output(path, given.force, given.report)

@@ -36,6 +36,12 @@ def test_outputs_must_be_given_and_differ(more: list[str], tmp_path: Path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_an_assessment_is_a_markdown_file(tmp_path: Path) -> None:
+    write_report(example(), json=tmp_path / "r.json")
+    assert main(["report", str(tmp_path / "r.json"), "--assessment", str(tmp_path / "a.txt")]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
 def test_an_assessment_has_the_figures_of_the_report_and_no_open_place() -> None:
     report = example()
     text = assessment(report, to_json(report)).replace("\u00a0", " ")
