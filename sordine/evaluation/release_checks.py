@@ -54,21 +54,31 @@ def match(original: Table, released: Table) -> Match:
     flaws = []
     missing = original.ids[rows < 0]
     if len(missing):
-        flaws.append(_broken("missing", "original records are missing from the release", missing))
+        flaws.append(
+            _broken("missing", ("original record is", "original records are"), "missing from the release", missing)
+        )
     if extra:
-        flaws.append(_broken("extra", "released records are not in the original table", extra))
+        flaws.append(
+            _broken("extra", ("released record is", "released records are"), "not in the original table", extra)
+        )
     if repeated:
-        flaws.append(_broken("duplicate", "released records repeat an id", repeated))
+        flaws.append(_broken("duplicate", ("released record repeats", "released records repeat"), "an id", repeated))
     matched = np.flatnonzero(rows >= 0)
     if (np.diff(rows[matched]) < 0).any():
         flaws.append(Flaw("order", "note", "The released records have another order. They were matched by id."))
     return Match(matched, rows[matched], tuple(flaws))
 
 
-def _broken(code: str, what: str, ids: Iterable[str], then: str = "the audit uses the records that match") -> Flaw:
-    # The id is a field of its own: the sentence may be released, the id may not.
+def _broken(
+    code: str,
+    forms: tuple[str, str],
+    what: str,
+    ids: Iterable[str],
+    then: str = "the audit uses the records that match",
+) -> Flaw:
+    # Forms: of one record, and of several. The id is a field of its own: the sentence may be released, the id may not.
     ids = list(ids)
-    return Flaw(code, "broken", f"{len(ids):,} {what}; {then}.", example=str(ids[0]))
+    return Flaw(code, "broken", f"{len(ids):,} {forms[len(ids) > 1]} {what}; {then}.", example=str(ids[0]))
 
 
 @dataclass(frozen=True)
@@ -107,8 +117,10 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
     flaws = []
     bad = rows.released[~finite]
     if len(bad):
-        what = "released records contain NaN, infinity or numbers too large to compute with"
-        flaws.append(_broken("finite", what, released.ids[bad], "they are left out"))
+        forms = ("released record contains", "released records contain")
+        what = "NaN, infinity or numbers too large to compute with"
+        left = "it is left out" if len(bad) == 1 else "they are left out"
+        flaws.append(_broken("finite", forms, what, released.ids[bad], left))
     if not same_width:
         message = f"Released records have {released.width} numbers, the originals {original.width}."
         flaws.append(Flaw("width", "note", message))
@@ -120,7 +132,7 @@ def contents(original: Table, released: Table, rows: Match) -> Contents:
         message = f"{count} released columns have one value (the first: column {first})."
         flaws.append(Flaw("constant-column", "note", message))
     if equal.any():
-        message = f"{equal.sum():,} of {n:,} records are released unchanged."
+        message = f"{equal.sum():,} of {n:,} records {'is' if equal.sum() == 1 else 'are'} released unchanged."
         flaws.append(Flaw("untouched", "note", message))
     return Contents(tuple(flaws), finite, equal)
 

@@ -59,6 +59,18 @@ def test_missing_extra_duplicate_and_turned_records() -> None:
     assert np.array_equal(turned.ids[rows.released], original.ids[rows.original])
 
 
+def test_one_record_is_singular() -> None:
+    original, released = pair()
+    x = released.x.copy()
+    x[5, 2] = np.nan
+    (missing,) = match(original, released.take(np.arange(1, 400))).flaws
+    (several,) = match(original, released.take(np.arange(2, 400))).flaws
+    (finite,) = contents(original, replace(released, x=x), match(original, released)).flaws
+    assert missing.message.startswith("1 original record is missing ")
+    assert several.message.startswith("2 original records are missing ")
+    assert finite.message.startswith("1 released record contains ")
+
+
 def test_nothing_matches() -> None:
     original, released = pair()
     other = replace(released, ids=np.array([f"other{i}" for i in range(400)], dtype=object))

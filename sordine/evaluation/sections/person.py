@@ -286,14 +286,14 @@ def _demand(f: PersonFinding) -> tuple[bool, float]:
 def _phrase(f: PersonFinding) -> str:
     whose = "group" if f.unit == "group" else "person"
     has = " to an attacker that has the modifier" if f.knows == "channel" else ""
-    return f"`{f.attribute}` from {'all' if f.k == 0 else f'{f.k:,}'} records of one {whose}{has}"
+    return f"`{f.attribute}` from {many_records(f.k)} of one {whose}{has}"
 
 
 def _up_to(f: PersonFinding, largest: float) -> str:
-    which = "all records" if f.k == 0 else f"{f.k:,} records"
     return (
-        f"From {which} of one `{f.unit}`, a leakage of `{f.attribute}` of up to {percent(largest)} cannot be excluded: "
-        f"there are {f.units:,} units with that many tested records. More of them would make the interval shorter."
+        f"From {many_records(f.k)} of one `{f.unit}`, a leakage of `{f.attribute}` of up to {percent(largest)} "
+        f"cannot be excluded: there are {f.units:,} units with that many tested records. More of them would make the "
+        "interval shorter."
     )
 
 
@@ -309,7 +309,7 @@ def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], uni
         unit = "of one person" if units_are_persons else f"with the same `{worst.unit}`"
         result.append(
             f"Several records {unit} give away more than one record: an attacker that {ATTACKERS[worst.knows]} "
-            f"infers `{attribute}` from {many(worst.k)} released records with the same `{worst.unit}` in "
+            f"infers `{attribute}` from {many_records(worst.k, 'released record')} with the same `{worst.unit}` in "
             f"{percent(worst.after)} of cases"
             + "".join(f", and from one record in {percent(f.after)}" for f in single)
             + f" (baseline: {percent(worst.guess)}). {ADVICE}"
@@ -355,6 +355,11 @@ def many(k: int) -> str:
     return "all" if k == 0 else f"{k:,}"
 
 
+def many_records(k: int, noun: str = "record") -> str:
+    """A number of pooled records with the noun: 0 stands for all."""
+    return f"{many(k)} {noun}{'' if k == 1 else 's'}"
+
+
 def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     """Return what pooled records mean for the owner of the data."""
     clear = [f for f in found if f.low is not None and f.low > 0]
@@ -364,7 +369,7 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     if most is not None and all(f.k == 1 or f.after <= most.after for f in clear):
         return (
             "These records are too few to settle whether small leaks add up. An attacker that "
-            f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many(most.k)} records with the same "
+            f"{ATTACKERS[most.knows]} inferred `{most.attribute}` from {many_records(most.k)} with the same "
             f"`{most.unit}` in {percent(most.after)} of cases (baseline: {percent(most.guess)}). {ADVICE}"
         )
     if not clear:
@@ -381,7 +386,7 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
         )
     return (
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
-        f"{many(worst.k)} records with the same `{worst.unit}` in {rate}. This is the highest of many figures, "
+        f"{many_records(worst.k)} with the same `{worst.unit}` in {rate}. This is the highest of many figures, "
         f"so it can be high by chance. The verdict mentions it only if chance is excluded. {ADVICE}"
     )
 
@@ -390,7 +395,7 @@ def _risk_line(found: Sequence[PersonFinding]) -> str:
     worst = max(found, key=lambda f: (f.after - f.guess, -(f.k or float("inf"))))
     low, high = worst.after_interval
     return (
-        f"From {many(worst.k)} records of one `{worst.unit}`, an attacker that {ATTACKERS[worst.knows]} infers "
+        f"From {many_records(worst.k)} of one `{worst.unit}`, an attacker that {ATTACKERS[worst.knows]} infers "
         f"`{worst.attribute}` in {percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; "
         f"guessing: {percent(worst.guess)}). This is the highest of {len(found)} figures."
     )
