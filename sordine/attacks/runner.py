@@ -208,18 +208,25 @@ def cache_key(original: AttackData, budget: Budget, task: AttackTask) -> tuple[A
 
 
 @contextlib.contextmanager
+def many_classes_expected() -> Iterator[None]:
+    """Hide scikit-learn's warning that classes are so many that they may be numbers; they are classes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
+        yield
+
+
+@contextlib.contextmanager
 def single_threaded() -> Iterator[int]:
     """Compute each matrix product in one thread, because several attacks run side by side.
 
-    Hides scikit-learn's warnings about descents that are cut short on purpose, and about classes with few records.
-    Gives the previous number of threads.
+    Hides scikit-learn's warnings about descents that are cut short on purpose, and about many classes. Gives the
+    previous number of threads.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), warnings.catch_warnings():
+        with threadpool_limits(1), many_classes_expected():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             yield threads
     finally:
         torch.set_num_threads(threads)

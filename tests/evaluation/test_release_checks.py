@@ -59,6 +59,14 @@ def test_missing_extra_duplicate_and_turned_records() -> None:
     assert np.array_equal(turned.ids[rows.released], original.ids[rows.original])
 
 
+def test_many_classes_give_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    original, released = pair()
+    many = np.array([f"c{i * 2 // 3}" for i in range(400)])
+    original = Table.of(original.x, {"sex": many, "word": many}, ids=original.ids)
+    names_and_order(original, released, match(original, released), Policy(("sex",)), final=True)
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)]
+
+
 def test_one_record_is_singular() -> None:
     original, released = pair()
     x = released.x.copy()
