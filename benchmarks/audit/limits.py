@@ -1,4 +1,4 @@
-"""Seconds and memory of a standard audit in a process of its own, on every core: `python -m benchmarks.audit.limits`."""
+"""Seconds and memory of a standard audit in a process of its own, on all cores: `python -m benchmarks.audit.limits`."""
 
 from __future__ import annotations
 
