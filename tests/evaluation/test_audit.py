@@ -97,7 +97,7 @@ def test_nothing_left() -> None:
     assert h.resolvable is not None
     assert abs(h.nag) < 0.12
     assert h.at_chance
-    assert found.verdict.level == "holds"
+    assert found.verdict.level == "unclear", "so few records show no small leak"
     assert found.passed is True
     assert "baseline" in h.sentence
     assert headline(found, "word").nag < 0.12  # type: ignore[operator]
@@ -233,8 +233,8 @@ def test_exact_findings() -> None:
     p = np.full((4, 8), 0.5 / 8)
     p[np.arange(4), np.arange(4)] += 0.5
     original, released, modifier = drawn(p)
-    policy = Policy(("speaker", "sex"), ("word",))
-    found = audit(original, released, policy, modifier=modifier, budget=FAST, options=AuditOptions(max_leakage=0.1))
+    policy, budget = Policy(("speaker", "sex"), ("word",)), replace(FAST, risks=False)  # it cannot release anew
+    found = audit(original, released, policy, modifier=modifier, budget=budget, options=AuditOptions(max_leakage=0.1))
     exact = {(f.attributes, f.kept, f.on): f for f in found.exact}
     joint, kept = ("speaker", "sex"), ("word",)
     assert set(exact) == {
@@ -392,7 +392,8 @@ def test_progress_and_unknown_attributes() -> None:
         options=AuditOptions(pretrained=False),
         run=Run(progress=lambda *a: steps.append(a)),
     )
-    assert [s[1] for s in steps] == list(range(1, len(steps) + 1))
-    assert {s[2] for s in steps} == {len(steps)}
+    attacks = [s for s in steps if s[0] == "attacks"]
+    assert [s[1] for s in attacks] == list(range(1, len(attacks) + 1))
+    assert {s[2] for s in attacks} == {len(attacks)}
     with pytest.raises(SordineError, match="did you mean 'speaker'"):
         audit(t, release(t), Policy(("speakers",)), budget=FAST, options=AuditOptions(pretrained=False))

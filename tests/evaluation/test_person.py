@@ -147,7 +147,7 @@ def test_pooled_records_of_a_person_decide_the_verdict() -> None:
     limit = {"modifier": modifier, "options": AuditOptions(pretrained=False, max_leakage=0.5)}
     plain = audit(t, r, POLICY, budget=replace(ASKED, person=()), **limit)  # type: ignore[arg-type]
     found = audit(t, r, POLICY, budget=ASKED, **limit)  # type: ignore[arg-type]
-    assert (plain.verdict.level, plain.passed) == ("holds", True)
+    assert (plain.verdict.level, plain.passed) == ("unclear", True), "no leak was planted"
     assert (found.verdict.level, found.verdict.adds_up, found.passed) == ("leaks", False, False)
     assert found.verdict.title.startswith("The release still gives away `speaker` from ")
     assert "records of one person" in found.verdict.title
@@ -476,7 +476,7 @@ def test_records_that_share_only_the_secret_are_no_person() -> None:
     alone = audit(t, r, policy, **given)  # type: ignore[arg-type]
     assert alone.person[0].unit == "emotion"
     assert contribution(alone.person, alone.headlines, 0.5, True).gives
-    assert (alone.verdict.level, alone.verdict.adds_up) == ("holds", False)
+    assert (alone.verdict.level, alone.verdict.adds_up) == ("unclear", False), "no leak was planted"
     assert "records belong" not in alone.verdict.title
     assert not any("one person" in s for s in alone.verdict.sentences)
     named = audit(t, r, policy, options=AuditOptions(person="emotion"), **given)  # type: ignore[arg-type]
