@@ -248,7 +248,7 @@ def test_exact_findings() -> None:
     assert found.verdict.level == "leaks"
     assert any("optimal attacker" in s for s in found.verdict.sentences)
     assert found.pretrained == (), "a released record of another width cannot be shown to it"
-    quiet = audit(*drawn(np.full((4, 8), 1 / 8))[:2], policy, modifier=drawn(np.full((4, 8), 1 / 8))[2], budget=FAST)
+    quiet = audit(*drawn(np.full((4, 8), 1 / 8))[:2], policy, modifier=drawn(np.full((4, 8), 1 / 8))[2], budget=budget)
     assert all(f.accuracy <= f.permuted_high + 0.02 for f in quiet.exact)
 
 

@@ -157,7 +157,7 @@ def test_pooled_records_of_a_person_decide_the_verdict() -> None:
     page = to_html(found)
     assert "Holds for single records" not in page
     assert "This counts for the verdict" in page
-    assert "<b>Holds</b>" in to_html(plain)
+    assert "<b>Unclear</b>" in to_html(plain)
 
 
 def test_what_pooled_records_add_to_the_verdict() -> None:
