@@ -31,7 +31,7 @@ def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> 
     policy = Policy(("speaker",), ("digit",), ())
     modifier = fit(table, policy, run=Run(key=key))  # the method is Sordine's own choice
     assert modifier.card.method == "transport"
-    budget = Budget(families=("logistic", "trees", "mlp"), settings=("A",))
+    budget = Budget(families=("logistic", "trees", "mlp"), settings=("A",), person=(), known=())
     report = audit(table, transform(modifier, table, key), policy, modifier=modifier, key=key, budget=budget)
     speaker, digit = report.headlines
     assert speaker.before > 0.98
@@ -39,7 +39,7 @@ def test_spoken_digits_lose_their_speaker_and_keep_the_digit(tmp_path: Path) -> 
     assert speaker.nag <= 0.05
     assert digit.nag is not None
     assert digit.nag >= 0.95
-    assert report.verdict.level == ("holds" if speaker.not_excluded <= 0.05 else "unclear")
+    assert report.verdict.level == "unclear", "none of these attacks looks for planted leaks"
     unseen = next(e for e in report.exact if e.on == "unseen" and not e.kept)
     assert unseen.accuracy <= unseen.permuted_high + 0.03  # no more than label-permuted data show
 

@@ -80,16 +80,27 @@ A whole standard audit with every section, in a process of its own, on all cores
 
 
 def page(store: Store) -> str:
-    """Return the page as Markdown."""
+    """Return the page as Markdown; a part that has not been measured is left out."""
     head = ["data", "method", "basic: leakage", "cannot be excluded", "verdict"]
     head += ["standard: leakage", "cannot be excluded", "verdict"]
-    parts = [HEAD, RELEASES, markdown_table(head, list(_releases(store))), TOLD, *_told(store), FOUND, *_found(store)]
     verdicts = ["planted", "audits", "leaks", "unclear", "holds", "covered", "interval below it", "too low"]
-    parts += [VERDICTS, markdown_table(verdicts, list(_verdicts(store))), FAMILIES, _families(store)]
     times = ["data", "records", "numbers", "method", "basic", "standard", "ratio"]
     limits = ["audit", "seconds", "processor seconds", "memory of the tables, GB", "peak, GB", "records attacked"]
-    parts += [TIME, markdown_table(times, list(_times(store))), LIMITS, markdown_table(limits, list(_limits(store)))]
-    return "".join(parts)
+    parts = [
+        (RELEASES, _table(head, _releases(store))),
+        (TOLD, "".join(_told(store))),
+        (FOUND, "".join(_found(store))),
+        (VERDICTS, _table(verdicts, _verdicts(store))),
+        (FAMILIES, _families(store)),
+        (TIME, _table(times, _times(store))),
+        (LIMITS, _table(limits, _limits(store))),
+    ]
+    return HEAD + "".join(before + text for before, text in parts if text)
+
+
+def _table(head: list[str], rows: Iterator[list[str]]) -> str:
+    found = list(rows)
+    return markdown_table(head, found) if found else ""
 
 
 def _units(store: Store) -> Iterator[tuple[str, str, dict]]:  # type: ignore[type-arg]

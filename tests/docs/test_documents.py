@@ -4,6 +4,7 @@ A fenced block `bash` holds commands, `python` a program; the blocks of a page r
 of `document_data`. Comments in the Markdown source, on the line before a block, say what cannot be seen:
 
     <!-- not run: REASON -->      the block is not run
+    <!-- ends with 1: REASON -->  the last command of the block ends with exit code 1
     <!-- slow -->                 the block, and all after it on its page, run in the slow part
     <!-- file: NAME -->           the `yaml` block before is written to that file first
 """
@@ -27,7 +28,7 @@ DOCS = HOME / "docs"
 RUN = [HOME / "README.md", *sorted((DOCS / "guide").glob("**/*.md"))]
 ALL = [*RUN, HOME / "CONTRIBUTING.md", *sorted(p for p in DOCS.glob("**/*.md") if p not in RUN)]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.M | re.S)
-MARK = re.compile(r"<!--\s*(not run: [^>]+?|slow|file: [^>]+?)\s*-->")
+MARK = re.compile(r"<!--\s*(not run: [^>]+?|ends with 1: [^>]+?|slow|file: [^>]+?)\s*-->")
 MOST_NOT_RUN = 5
 
 
@@ -78,13 +79,15 @@ def run_page(path: Path, folder: Path, slow: bool) -> None:
         if block.mark("not run") or (block.mark("slow") and not slow):
             continue
         if block.language == "bash":
-            for words in commands(block.text):
-                run_command(words, path)
+            every = list(commands(block.text))
+            for words in every:
+                wanted = 1 if block.mark("ends with 1: ") and words is every[-1] else 0
+                run_command(words, path, wanted)
         elif block.language == "python":
             exec(compile(block.text, f"{path.name}: python", "exec"), names)
 
 
-def run_command(words: list[str], path: Path) -> None:
+def run_command(words: list[str], path: Path, wanted: int = 0) -> None:
     """Run one command; those of Sordine in this process, which saves the imports."""
     if words[0] == "sordine":
         from sordine.cli.app import main
@@ -92,7 +95,7 @@ def run_command(words: list[str], path: Path) -> None:
         code = main(words[1:])
     else:
         code = subprocess.run(words, check=False, env={**os.environ, "PYTHONPATH": str(HOME)}).returncode
-    assert code == 0, f"{path.relative_to(HOME)}: `{shlex.join(words)}` ended with {code}"
+    assert code == wanted, f"{path.relative_to(HOME)}: `{shlex.join(words)}` ended with {code}"
 
 
 @pytest.fixture
