@@ -131,8 +131,8 @@ class _Learnt:
 class Screened:
     """What the screening has learnt about one attribute, and how it changes when few numbers of the records do.
 
-    A leak that is planted in a few numbers changes few columns. Only those are scored anew, so that many plants cost
-    little more than one attack (`replaced`).
+    A leak that is planted in a few numbers changes few columns. `replaced` scores only those again. So many plants
+    cost little more than one attack.
     """
 
     views: tuple[View, ...]

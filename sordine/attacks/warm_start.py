@@ -1,7 +1,7 @@
 """Attack that starts from a model of the originals and learns on from few labelled released records.
 
-An attacker often has a model of the originals: trained on public data, or bought. Where a release still resembles the
-originals, such a model needs fewer labels than one that starts anew.
+An attacker often has a model of the originals: trained on public data, or bought. If released records still resemble
+their originals, this model needs few labels of released records.
 """
 
 from __future__ import annotations

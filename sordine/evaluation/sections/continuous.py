@@ -173,7 +173,7 @@ class Continuous(Section):
 
 def _plain(f: ContinuousFinding) -> str:
     if f.share is None:
-        return f"An attacker could hardly predict `{f.attribute}` from the originals either: nothing to compare with."
+        return f"The attacks predict almost nothing of `{f.attribute}` from the originals, so the share that remains is not computed."
     return (
         f"Of what an attacker could predict of the differences in `{f.attribute}` from the originals, "
         f"{percent(min(f.share, 1.0))} can be predicted from the released records. With {f.records:,} tested records, "
@@ -332,7 +332,10 @@ def _with_sentence(f: ContinuousFinding) -> ContinuousFinding:
     )
     what = "leakage" if f.role == "suppress" else "utility"
     if f.share is None or f.low is None or f.high is None:
-        return replace(f, sentence=f"{base} Attacks hardly infer it from the originals, so the {what} is not computed.")
+        return replace(
+            f,
+            sentence=f"{base} The attacks predict almost nothing of it from the originals, so the {what} is not computed.",
+        )
     figure = (
         f"That is a {what} of {percent(max(f.share, 0.0))} (95 % interval: {percent(max(f.low, 0.0))} to "
         f"{percent(max(f.high, 0.0))})."

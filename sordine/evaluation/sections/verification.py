@@ -1,4 +1,4 @@
-"""Verification: do two released records belong to the same person, for persons of whom the attacker has no record?"""
+"""Verification: can an attacker recognise that two released records are of one person, new to the attacker?"""
 
 from __future__ import annotations
 
