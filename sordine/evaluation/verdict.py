@@ -247,7 +247,7 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
         if h.after_interval[0] > h.guess and not h.at_chance:
             return "leaks", h.sentence
         if h.nag is None:
-            why = "The attacks infer almost nothing of it from the originals. So their failure on released records shows little."
+            why = "They infer almost nothing from originals, so their failure here shows little."
             return "unclear", f"{h.sentence} {why}"
         few = f"{h.records:,} records" if h.units is None else f"{h.units:,} persons or groups"
         return "unclear", f"{h.sentence} {few} are too few to conclude more."

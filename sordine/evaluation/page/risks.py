@@ -181,7 +181,7 @@ def _remains(h: Headline) -> str:
     name = f"`{h.attribute}`"
     if h.nag is None:
         return (
-            f"The attacks infer almost nothing of {name} from the originals. So the share that remains cannot be computed. "
+            f"Attacks infer almost nothing of {name} from the originals, so no share can be computed. "
             f"From the released records, the best attack is right for {percent(h.after)} of them, and a blind guess "
             f"for {percent(h.guess)}."
         )

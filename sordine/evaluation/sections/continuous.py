@@ -173,7 +173,7 @@ class Continuous(Section):
 
 def _plain(f: ContinuousFinding) -> str:
     if f.share is None:
-        return f"The attacks predict almost nothing of `{f.attribute}` from the originals, so the share that remains is not computed."
+        return f"Attacks predict almost nothing of `{f.attribute}` from the originals, so no share is computed."
     return (
         f"Of what an attacker could predict of the differences in `{f.attribute}` from the originals, "
         f"{percent(min(f.share, 1.0))} can be predicted from the released records. With {f.records:,} tested records, "
@@ -334,7 +334,7 @@ def _with_sentence(f: ContinuousFinding) -> ContinuousFinding:
     if f.share is None or f.low is None or f.high is None:
         return replace(
             f,
-            sentence=f"{base} The attacks predict almost nothing of it from the originals, so the {what} is not computed.",
+            sentence=f"{base} From originals, attacks predict almost nothing: no {what} is computed.",
         )
     figure = (
         f"That is a {what} of {percent(max(f.share, 0.0))} (95 % interval: {percent(max(f.low, 0.0))} to "
