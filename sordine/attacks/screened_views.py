@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from sordine.attacks.views import standardised
+from sordine.attacks.views import positions, standardised
 
 PAIRED, TRIPLED = 1024, 40  # most numbers of a record that products of two and of three are made of
 BINS = 2048  # of a number's range, for its periods
@@ -154,12 +154,7 @@ class Plain(View):
 
 def _ranks(z: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Return each number's position among those of the attacker's records: (n, d), standardised."""
-    ordered = np.sort(z[own], 0)
-    ranks = np.empty_like(z)
-    for j in range(z.shape[1]):
-        below, above = (np.searchsorted(ordered[:, j], z[:, j], side) for side in ("left", "right"))
-        ranks[:, j] = below + above
-    return standardised(ranks, own)
+    return standardised(positions(z, own), own)
 
 
 def _low_digits(x: np.ndarray) -> np.ndarray:

@@ -15,14 +15,19 @@ def standardised(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray((x - mean) / scale, np.float32)
 
 
+def positions(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return how many of some rows each number exceeds, equal ones by half: (n, d) float32."""
+    ordered = np.sort(x[rows], 0)
+    below = np.empty(x.shape, np.float32)
+    for j in range(x.shape[1]):
+        sides = [np.searchsorted(ordered[:, j], x[:, j], side) for side in ("left", "right")]
+        below[:, j] = (sides[0] + sides[1]) / 2
+    return below
+
+
 def ranked(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return normal scores (n, d) of each number's rank among some rows: extreme values lose their weight."""
-    ordered = np.sort(x[rows], 0)
-    rank = np.empty(x.shape, np.float32)
-    for j in range(x.shape[1]):
-        below, above = (np.searchsorted(ordered[:, j], x[:, j], side) for side in ("left", "right"))
-        rank[:, j] = (below + above) / 2
-    return standardised(ndtri((rank + 0.5) / (len(rows) + 1)).astype(np.float32), rows)
+    return standardised(ndtri((positions(x, rows) + 0.5) / (len(rows) + 1)).astype(np.float32), rows)
 
 
 def whitened(z: np.ndarray, rows: np.ndarray) -> np.ndarray:

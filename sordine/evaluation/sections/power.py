@@ -114,15 +114,14 @@ class Power(Section):
         tested = {f.attribute for f in found}
         suppressed = [h for h in data.headlines if h.role == "suppress" and h.nag is not None]
         untested = [f"`{h.attribute}`" for h in suppressed if h.attribute not in tested]
-        if untested:
-            return Contribution(unclear=True, closing=(NOT_MEASURED.format(" and ".join(untested)),))
+        left = (NOT_MEASURED.format(" and ".join(untested)),) if untested else ()
         if not found:
-            return None
+            return Contribution(unclear=True, closing=left) if left else None
         covered = [f for f in found if f.covered(data.limit)]
         largest = max((f.smallest or 0.0 for f in covered), default=0.0)
         core = all(f.covered(data.limit) for f in found if f.kind in CORE)
-        closing = (*_found_sentences(found), *_not_covered(found, data.limit), OTHERS)
-        return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=not core)
+        closing = (*_found_sentences(found), *_not_covered(found, data.limit), *left, OTHERS)
+        return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=bool(left) or not core)
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the table of each attribute."""
