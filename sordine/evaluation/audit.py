@@ -286,7 +286,8 @@ def _attack_records(data: AuditData) -> tuple[list[Finding], list[Headline]]:
         share_work=False,
     )[0]
     data.readings = readings
-    findings, headlines = figures(readings, data.roles, data.original.classes, data.budget, _units(data, originals))
+    data.units = _units(data, originals)
+    findings, headlines = figures(readings, data.roles, data.original.classes, data.budget, data.units)
     return findings, [_of_classes(h, data.original) for h in headlines]
 
 

@@ -10,6 +10,7 @@ from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.warm_start import warm_start
 from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.sections.warm_start import _Tested
 
 N, WIDTH, CLASSES = 800, 12, 4
 SPLIT = Split(np.arange(0, 450), np.arange(450, 600), np.arange(600, N))
@@ -68,3 +69,14 @@ def test_the_report_has_a_section_on_it(leaks: bool) -> None:
     assert all((f.low_corrected > 0.5) == leaks for f in found)
     assert all(f.at_chance != leaks for f in found)
     assert (report.verdict.level == "leaks") == leaks
+
+
+def test_intervals_count_persons_that_the_attacker_does_not_know() -> None:
+    # Twelve unseen persons of one class each: an attack that is right for eight of them has twelve chances, not 480.
+    truth = np.repeat(np.arange(12) % 2, 40)
+    after = np.where(np.repeat(np.arange(12) < 8, 40), truth, 1 - truth)
+    records = _Tested(truth, truth, 2, None).finding("sex", 1.0, after, 1)
+    persons = _Tested(truth, truth, 2, np.repeat(np.arange(12), 40)).finding("sex", 1.0, after, 1)
+    assert not records.at_chance
+    assert persons.at_chance
+    assert persons.after == records.after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -47,6 +47,8 @@ class AuditData:
         What the checks of the whole release found, before any attack.
     headlines
         The results of the attacks on single records.
+    units
+        Attribute and scenario to the units (n or more,) of the attacked records, where a record is not a unit.
     readings
         Their predictions.
     found
@@ -69,6 +71,7 @@ class AuditData:
     key: Key | None = None
     flaws: tuple[Flaw, ...] = ()
     headlines: tuple[Headline, ...] = ()
+    units: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
     readings: Readings = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -17,6 +17,7 @@ from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.accuracy import accuracy, majority
+from sordine.metrics.design_effect import effective_records
 from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
 from sordine.metrics.percent import percent
 from sordine.run import Run
@@ -135,36 +136,63 @@ def _of_attribute(data: AuditData, name: str, x: np.ndarray, z: np.ndarray) -> I
     run = Run(device=data.run.device, seed=data.budget.seeds[0])
     predicted = warm_start(x, z, target, split, run=run)
     known = target.labels[split.test] >= 0
-    truth = target.labels[split.test][known]
-    before = predicted.originals[known]
-    for share, after in {0.0: predicted.untuned, **predicted.tuned}.items():
-        yield _finding(name, share, truth, before, after[known], target.classes, 1 + len(predicted.tuned))
-
-
-def _finding(
-    name: str, share: float, truth: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, shares: int
-) -> WarmStartFinding:
-    was, now, guess, n = accuracy(truth, before), accuracy(truth, after), majority(truth), len(truth)
-    defined, corrected = nag_is_defined(was, guess, n), 1 - 0.05 / shares
-    paired = correlations(truth, after, before)
-    ends = [
-        nag_interval(now, was, guess, n, confidence=c, correlation=paired, classes=classes) if defined else None
-        for c in (0.95, corrected)
-    ]
-    return WarmStartFinding(
-        attribute=name,
-        share=share,
-        before=was,
-        after=now,
-        guess=guess,
-        nag=nag(now, was, guess) if defined else None,
-        low=ends[0][0] if ends[0] else None,
-        high=ends[0][1] if ends[0] else None,
-        low_corrected=ends[1][0] if ends[1] else None,
-        at_chance=wilson(now * n, n, corrected)[0] <= guess,
-        after_interval=wilson(now * n, n),
-        records=n,
+    unit = data.units.get((name, "A"))
+    tested = _Tested(
+        truth=target.labels[split.test][known],
+        before=predicted.originals[known],
+        classes=target.classes,
+        unit=None if unit is None else unit[split.test][known],
     )
+    for share, after in {0.0: predicted.untuned, **predicted.tuned}.items():
+        yield tested.finding(name, share, after[known], 1 + len(predicted.tuned))
+
+
+@dataclass(frozen=True)
+class _Tested:
+    # Classes of the tested records, what the model infers of their originals, and the persons, if they count.
+    truth: np.ndarray
+    before: np.ndarray
+    classes: int
+    unit: np.ndarray | None
+
+    def finding(self, name: str, share: float, after: np.ndarray, shares: int) -> WarmStartFinding:
+        truth, corrected = self.truth, 1 - 0.05 / shares
+        was, now, guess, n = accuracy(truth, self.before), accuracy(truth, after), majority(truth), len(truth)
+        worth = None if self.unit is None else (self._worth(after), self._worth(self.before))
+        defined = nag_is_defined(was, guess, n, None if worth is None else worth[1])
+        paired = correlations(truth, after, self.before)
+
+        def interval(confidence: float) -> tuple[float, float] | None:
+            if not defined:
+                return None
+            return nag_interval(
+                *(now, was, guess, n),
+                confidence=confidence,
+                correlation=paired,
+                classes=self.classes,
+                independent=worth,
+            )
+
+        whole, surer = interval(0.95), interval(corrected)
+        counted = n if worth is None else worth[0]
+        return WarmStartFinding(
+            attribute=name,
+            share=share,
+            before=was,
+            after=now,
+            guess=guess,
+            nag=nag(now, was, guess) if defined else None,
+            low=whole[0] if whole else None,
+            high=whole[1] if whole else None,
+            low_corrected=surer[0] if surer else None,
+            at_chance=wilson(now * counted, counted, corrected)[0] <= guess,
+            after_interval=wilson(now * counted, counted),
+            records=n,
+        )
+
+    def _worth(self, predicted: np.ndarray) -> float:
+        assert self.unit is not None
+        return effective_records(self.truth, predicted, self.unit)
 
 
 def _known(found: tuple[WarmStartFinding, ...]) -> list[list[WarmStartFinding]]:
