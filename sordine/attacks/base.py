@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from sordine.keys import numpy_rng
 from sordine.run import Run
 
 if TYPE_CHECKING:
@@ -237,6 +238,11 @@ def folds_of(target: Target, split: Split) -> list[Fold]:
     own, part = split.own[labelled], split.part[labelled]
     folds = [Fold(int(k), own[part != k], own[part == k]) for k in np.unique(part[part >= 0])]
     return [fold for fold in folds if target.has_two_classes(fold.train)]
+
+
+def sampled_rows(rows: np.ndarray, most: int, seed: int, purpose: str) -> np.ndarray:
+    """Return at most `most` of some rows, drawn at random, in their order."""
+    return rows if len(rows) <= most else np.sort(numpy_rng(seed, purpose).choice(rows, most, replace=False))
 
 
 def moments(x: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -16,15 +16,15 @@ from sordine.attacks.base import (
     class_shares,
     majority_predictions,
     pick_class,
+    sampled_rows,
 )
-from sordine.attacks.views import ranked, reduced, standardised, whitened
-from sordine.keys import numpy_rng
+from sordine.attacks.views import median_distance, ranked, reduced, standardised, whitened
 from sordine.run import Run
 
 MOST = 3000  # records to learn from: run time grows with the cube of their number
 PENALTIES = (0.3, 0.01)  # added to the diagonal of a kernel whose diagonal is about 1
 BEST = 32  # numbers of the reduced view
-PAIRS = 400  # of records, whose distances give the usual one
+WIDTH = "kernel width"  # purpose of a random draw
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # records (n, d), (m, d) -> (n, m)
 
@@ -72,7 +72,7 @@ def _predict(
     z: np.ndarray, shared: Sequence[_Machine], split: Split, targets: Sequence[Target], seed: int
 ) -> list[np.ndarray]:
     """Predict the test records for targets whose labelled records are the same."""
-    train, own = (_sampled(targets[0].labelled(rows), seed) for rows in (split.train, split.own))
+    train, own = (sampled_rows(targets[0].labelled(rows), MOST, seed, "kernel") for rows in (split.train, split.own))
     learnable = [i for i, target in enumerate(targets) if target.has_two_classes(train)]
     scores = _scores(shared, [targets[i] for i in learnable], train, split.validation, PENALTIES)
     predictions = [majority_predictions(target, split.own, split.test) for target in targets]
@@ -96,40 +96,27 @@ def _predict(
     return predictions
 
 
-def _sampled(rows: np.ndarray, seed: int) -> np.ndarray:
-    return rows if len(rows) <= MOST else np.sort(numpy_rng(seed, "kernel").choice(rows, MOST, replace=False))
-
-
 def _machines(x: np.ndarray, own: np.ndarray, on_axes: bool, seed: int) -> Iterator[_Machine]:
     z = np.asarray(x - x[own].mean(0), np.float32) if on_axes else standardised(x, own)
-    usual = _usual_distance(z[own], seed)
+    usual = median_distance(z[own], seed, WIDTH)
     yield _Machine(z, _gaussian(usual))
-    yield _Machine(z, _gaussian(usual / 4))
+    yield _Machine(z, _gaussian(usual / 2))
     length = float((z[own].astype(np.float64) ** 2).sum(1).mean()) or 1.0
     yield _Machine(z, _polynomial(2, length))
     yield _Machine(z, _polynomial(3, length))
     for other in (ranked(x, own), whitened(z, own)):
-        yield _Machine(other, _gaussian(_usual_distance(other[own], seed)))
+        yield _Machine(other, _gaussian(median_distance(other[own], seed, WIDTH)))
 
 
 def _reduced(z: np.ndarray, target: Target, rows: np.ndarray, own: np.ndarray, seed: int) -> _Machine:
     few = reduced(z, target.labels, rows, BEST)
-    return _Machine(few, _gaussian(_usual_distance(few[own], seed) / 4))
+    return _Machine(few, _gaussian(median_distance(few[own], seed, WIDTH) / 2))
 
 
-def _usual_distance(z: np.ndarray, seed: int) -> float:
-    """Return the median squared distance of two records."""
-    rng = numpy_rng(seed, "kernel width")
-    first, second = (z[rng.integers(0, len(z), PAIRS)] for _ in range(2))
-    square = np.square(first - second, dtype=np.float64).sum(1)
-    square = square[square > 0]
-    return float(np.median(square)) if len(square) else 1.0
-
-
-def _gaussian(usual: float) -> Kernel:
+def _gaussian(width: float) -> Kernel:
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * (a @ b.T)
-        return np.asarray(np.exp(-np.maximum(square, 0) / np.float32(usual)), np.float32)
+        return np.asarray(np.exp(-np.maximum(square, 0) / np.float32(width**2)), np.float32)
 
     return kernel
 

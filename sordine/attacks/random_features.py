@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, solve
 from sklearn.kernel_approximation import RBFSampler
 
 from sordine.attacks.base import Attack, Split, Target, accuracy_on, majority_predictions, moments
-from sordine.keys import numpy_rng
+from sordine.attacks.views import median_distance
 from sordine.run import Run
 
 WIDTHS = (512, 2048)
@@ -22,7 +22,6 @@ WIDTHS = (512, 2048)
 SPREADS = (0.125, 0.25, 0.5, 1.0, 2.0)
 # Added to the diagonal, as multiples of the mean square of a feature.
 PENALTIES = (3.0, 0.3, 0.03, 0.003)
-_SAMPLE = 400  # pairs of records whose distances are measured
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class RandomFeatures(Attack):
         seed = (run or Run()).seed
         mean, scale = moments(x, split.own)
         z = x if on_axes else (x - mean) / scale
-        median = _median_distance(z[split.train], seed)
+        median = median_distance(z[split.train], seed, "random features")
         narrow = [_features(z, median * spread, WIDTHS[0], seed) for spread in SPREADS]
         wide: dict[int, np.ndarray] = {}  # by kernel: targets often choose the same one
         predictions = []
@@ -61,14 +60,6 @@ class RandomFeatures(Attack):
                 features, penalty = narrow[at], scores[at][1]
             predictions.append(_ridge(features, target, own, split.test, (penalty,))[0])
         return predictions
-
-
-def _median_distance(z: np.ndarray, seed: int) -> float:
-    rng = numpy_rng(seed, "random features")
-    first, second = (z[rng.integers(0, len(z), _SAMPLE)] for _ in range(2))
-    distance = np.sqrt(np.square(first - second, dtype=np.float64).sum(1))
-    distance = distance[distance > 0]
-    return float(np.median(distance)) if len(distance) else 1.0
 
 
 def _features(z: np.ndarray, spread: float, width: int, seed: int) -> np.ndarray:

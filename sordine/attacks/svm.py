@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.svm import SVC
 
-from sordine.attacks.base import Attack, Split, Target, accuracy_on, majority_predictions, moments
-from sordine.keys import numpy_rng
+from sordine.attacks.base import Attack, Split, Target, accuracy_on, majority_predictions, moments, sampled_rows
 from sordine.run import Run
 
 # (C, width of the kernel, as a multiple of 1 / the sum of the variances of the input numbers)
@@ -42,7 +41,7 @@ class SVM(Attack):
         variance = float(z[split.train].var(0, dtype=np.float64).sum()) or 1.0
         predictions = []
         for target in targets:
-            train, own = (_sampled(target.labelled(rows), seed) for rows in (split.train, split.own))
+            train, own = (sampled_rows(target.labelled(rows), MOST, seed, "svm") for rows in (split.train, split.own))
             if not target.has_two_classes(train):
                 predictions.append(majority_predictions(target, split.own, split.test))
                 continue
@@ -51,10 +50,6 @@ class SVM(Attack):
             c, width = CHOICES[int(np.argmax(scores))]
             predictions.append(_machine(c, width / variance, z[own], target.labels[own]).predict(z[split.test]))
         return predictions
-
-
-def _sampled(rows: np.ndarray, seed: int) -> np.ndarray:
-    return rows if len(rows) <= MOST else np.sort(numpy_rng(seed, "svm").choice(rows, MOST, replace=False))
 
 
 def _machine(penalty: float, gamma: float, z: np.ndarray, labels: np.ndarray) -> SVC:

@@ -7,6 +7,9 @@ from scipy.special import ndtri
 
 from sordine.attacks.base import moments
 from sordine.attacks.principal_axes import longest_axes
+from sordine.keys import numpy_rng
+
+PAIRS = 400  # of records, whose distances are measured
 
 
 def standardised(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -55,3 +58,12 @@ def reduced(z: np.ndarray, labels: np.ndarray, rows: np.ndarray, count: int) -> 
     sums = member.T @ z[rows]
     between = (sums**2 / np.maximum(size, 1)[:, None]).sum(0)
     return z[:, np.sort(np.argsort(-between, kind="stable")[:count])]
+
+
+def median_distance(z: np.ndarray, seed: int, purpose: str) -> float:
+    """Return the median distance of two records (n, d), from `PAIRS` random pairs; 1 where all are equal."""
+    rng = numpy_rng(seed, purpose)
+    first, second = (z[rng.integers(0, len(z), PAIRS)] for _ in range(2))
+    distance = np.sqrt(np.square(first - second, dtype=np.float64).sum(1))
+    distance = distance[distance > 0]
+    return float(np.median(distance)) if len(distance) else 1.0

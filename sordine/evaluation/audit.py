@@ -349,14 +349,20 @@ def _run_sections(
     fields: dict[str, Any] = {"findings": tuple(findings)}  # of the section `attacks`, which runs nothing itself
     external: dict[str, Any] = {}
     contributions = []
-    for section in sections(data.options.sections):
+    wanted = {section.name for section in sections(data.options.sections)}
+    for section in sections():
         if section.needs_records and not len(data.before):
             continue
-        found = section.run(data)
-        if found is None:
+        if section.name in wanted:
+            found = section.run(data)
+            if found is None:
+                continue
+            data.found[section.name] = found
+            _keep(section, found, fields, external)
+        elif section.judges_when_left_out:
+            found = ()
+        else:
             continue
-        data.found[section.name] = found
-        _keep(section, found, fields, external)
         added = section.contribution(found, data)
         if added is not None:
             contributions.append(added)

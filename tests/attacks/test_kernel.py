@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sordine.attacks import kernel
-from sordine.attacks.base import Split, Target
+from sordine.attacks.base import Split, Target, sampled_rows
 from sordine.attacks.kernel import KernelRidge
 from sordine.attacks.views import ranked, reduced, standardised, whitened
 
@@ -59,7 +59,7 @@ def test_targets_do_not_depend_on_each_other() -> None:
 
 def test_it_learns_from_a_sample_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "MOST", 200)
-    assert len(kernel._sampled(np.arange(450), 0)) == 200
+    assert len(sampled_rows(np.arange(450), 200, 0, "kernel")) == 200
     x = np.random.default_rng(4).standard_normal((N, WIDTH))
     assert predicted(x, (x[:, 0] > 0).astype(np.int64)) > 0.8
 

@@ -21,7 +21,7 @@ from sordine.evaluation.sections.power import SIZES, Power, PowerFinding
 N = 600
 
 
-def report(leak: bool = False, limit: float | None = None) -> Report:
+def report(leak: bool = False, limit: float | None = None, sections: tuple[str, ...] | None = None) -> Report:
     rng = np.random.default_rng(0)
     secret = rng.permutation(np.arange(N) % 2)
     shown = rng.standard_normal((N, 6)).astype(np.float32)
@@ -29,7 +29,7 @@ def report(leak: bool = False, limit: float | None = None) -> Report:
     original = Table.of(shown, {"secret": np.array(["a", "b"])[secret]}, ids=[f"r{i}" for i in range(N)])
     x = shown if leak else rng.standard_normal((N, 6)).astype(np.float32)
     budget = Budget(families=("neighbours", "discriminant", "screening"), settings=("A",), person=(), cloud=0, plants=5)
-    options = AuditOptions(pretrained=False, max_leakage=limit)
+    options = AuditOptions(pretrained=False, max_leakage=limit, sections=sections)
     return audit(original, Table.of(x, {}, ids=original.ids), Policy(("secret",)), budget=budget, options=options)
 
 
@@ -121,6 +121,13 @@ def test_what_it_adds_to_the_verdict(
     assert added.closing[-1] == power.OTHERS
     named = [s for s in added.closing if s.startswith("The verdict does not cover")]
     assert [kind for kind in found if any(kind in s for s in named)] == not_covered
+
+
+def test_a_caller_that_leaves_the_section_out_gets_no_verdict_that_holds(found: Report) -> None:
+    left_out = report(limit=0.9, sections=("attacks",))
+    assert "power" not in left_out.sections
+    assert (found.verdict.level, left_out.verdict.level) == ("holds", "unclear")
+    assert any("planted" in s for s in left_out.verdict.sentences)
 
 
 def test_without_plants_the_verdict_is_never_that_it_holds() -> None:

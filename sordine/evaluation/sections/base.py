@@ -179,6 +179,8 @@ class Section:
         Field of `Report` that holds the finding. None: `Report.sections[name]`.
     finding
         Type of the finding (`tuple[MyFinding, ...]`). None: plain JSON data.
+    judges_when_left_out
+        Whether `contribution` is asked, with an empty finding, also where the caller leaves the section out.
     needs_records
         Whether the section is left out where no record of the two tables matches.
     template
@@ -199,6 +201,7 @@ class Section:
     menu: ClassVar[str] = ""
     key: ClassVar[str | None] = None
     finding: ClassVar[Any] = None
+    judges_when_left_out: ClassVar[bool] = False
     needs_records: ClassVar[bool] = True
     template: ClassVar[str | None] = None
     aside: ClassVar[bool] = False

@@ -86,6 +86,7 @@ class Power(Section):
     risk = "inference"
     how_to_test = "Use the budget `standard` or `paranoid`."
     finding = tuple[PowerFinding, ...]
+    judges_when_left_out = True
 
     def run(self, data: AuditData) -> tuple[PowerFinding, ...]:
         """Return a finding for each suppressed attribute and each kind of leak."""
