@@ -258,7 +258,7 @@ def views(x: np.ndarray, releases: Sequence[np.ndarray] = ()) -> list[Numbers]:
     x
         (n, d) released numbers of the fitted records.
     releases
-        Further releases (n, d) of the same records under keys of the attacker, who has the modifier.
+        Further releases (n, d) of the same records. The attacker makes them with the modifier, under its own keys.
     """
     whiten = _whitening(x)
     several = [whiten(each) for each in (x, *releases)]

@@ -1,8 +1,8 @@
 """A sweep: leakage against utility of several options of one or more methods.
 
-Each point is fitted, applied and audited on its own, as `fit`, `transform` and `audit` do. The points share the split,
-what a method pretrains, and the attacks on the original records. Finished points stay in the sweep's folder and are not
-repeated. A point that fails is named, and the others are measured.
+Each point is fitted and applied on its own, as `fit` and `transform` do. Then its single records are attacked. The
+points share the split, what a method pretrains, and the attacks on the original records. Finished points stay in the
+sweep's folder and are not repeated. A point that fails is named, and the others are measured.
 """
 
 from __future__ import annotations

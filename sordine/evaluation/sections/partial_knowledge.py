@@ -209,8 +209,8 @@ def _of_attribute(case: _Case, attribute: str) -> Iterator[PartialKnowledgeFindi
     fitted = data.before.take(case.rows[use])
     names = [str(data.before.classes[attribute][c]) for c in codes]
     person = person_of(fitted, data.options.person)
-    name, who, labels_of_units = person or (attribute, secret, tuple(names))
-    units = Units.of(name, who, labels_of_units, secret, names)
+    name, owner, labels_of_units = person or (attribute, secret, tuple(names))
+    units = Units.of(name, owner, labels_of_units, secret, names)
     counts = tuple(dict.fromkeys((1, *data.budget.person)))
     before = _on_originals(case, use, secret, units, counts, fitted.ids)
     head = next((h.before for h in data.headlines if h.attribute == attribute), 0.0)

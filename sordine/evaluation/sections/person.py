@@ -245,15 +245,15 @@ def contribution(
     there are sentences only: records share a class by construction, so an attacker may know that class already.
     """
     several = [f for f in found if f.k != 1]
-    said = tuple(sentences(found, headlines, units_are_persons))
+    worst = tuple(sentences(found, headlines, units_are_persons))
     if not several or not units_are_persons:
-        return Contribution(closing=said)
+        return Contribution(closing=worst)
     known = [f for f in several if f.nag is not None and f.low is not None]
     clear = [f for f in sorted(known, key=_demand) if _lower_end(f, len(known)) > limit and _enough(f)]
     open_ = max(several, key=_not_excluded)
     largest = _not_excluded(open_)
     return Contribution(
-        sentences=(*said, *([_up_to(open_, largest)] if largest > limit and not clear else [])),
+        sentences=(*worst, *([_up_to(open_, largest)] if largest > limit and not clear else [])),
         gives=tuple((f.nag or 0.0, _phrase(f)) for f in _surest(clear, len(known))),
         unclear=largest > limit,
         leakage=(largest,),
