@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -225,18 +227,30 @@ class Trial:
         """
         truth = labels[self.split.test]
         known = truth >= 0
-        right, records = int((predicted[known] == truth[known]).sum()), int(known.sum())
-        return wilson(right, records, 1 - 0.05 / self.comparisons)[0] > majority(truth[known])
+        return self._lower_end(int((predicted[known] == truth[known]).sum())) > majority(truth[known])
 
     def can_be_found(self, size: float) -> bool:
         """Whether a perfect attack would be above the baseline beyond luck, on nearly every plant of this size."""
-        truth = self.target.labels[self.split.test]
-        truth = truth[truth >= 0]
-        baseline, records = majority(truth), len(truth)
-        wanted = baseline + size * self.revealed * (1 - baseline)
-        right = np.arange(records + 1)
-        low = np.array([wilson(int(k), records, 1 - 0.05 / self.comparisons)[0] for k in right])
-        return bool(binom.sf(np.searchsorted(low, baseline, "right") - 1, records, wanted) >= REACHABLE)
+        wanted = self.baseline + size * self.revealed * (1 - self.baseline)
+        return bool(binom.sf(self.needed - 1, self.records, wanted) >= REACHABLE)
+
+    @cached_property
+    def records(self) -> int:
+        """Number of labelled test records."""
+        return len(self.target.labelled(self.split.test))
+
+    @cached_property
+    def baseline(self) -> float:
+        """Share of the most frequent class among them."""
+        return majority(self.target.labels[self.target.labelled(self.split.test)])
+
+    @cached_property
+    def needed(self) -> int:
+        """The fewest correct predictions whose interval lies above the baseline."""
+        return bisect_right(range(self.records + 1), self.baseline, key=self._lower_end)
+
+    def _lower_end(self, right: int) -> float:
+        return wilson(right, self.records, 1 - 0.05 / self.comparisons)[0]
 
     def finders(self, kind: str) -> tuple[str, ...]:
         """The attacks that look for plants of a kind; where none is made for it, all."""
@@ -281,7 +295,7 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
                 planted=data.budget.plants,
                 attackers=trial.finders(kind),
                 setting=scenario,
-                records=len(trial.target.labelled(split.test)),
+                records=trial.records,
             )
             data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
 
