@@ -37,7 +37,8 @@ def measure(store: Store, name: str) -> None:
 def _tables(name: str) -> tuple[Table, Table, Policy, Modifier | None]:
     if name == "fsdd":
         scene = SCENES[name]
-        return (*released(scene, "transport")[:2], Policy((scene.suppress,), (scene.watch,)), None)
+        table, release, modifier = released(scene, "transport")
+        return table, release, Policy((scene.suppress,), (scene.watch,)), modifier
     rng = np.random.default_rng(0)
     labels = {a: np.array(["no", "yes"])[rng.integers(0, 2, LARGE)] for a in ("secret", "task")}
     x = rng.standard_normal((LARGE, WIDE), dtype=np.float32)
