@@ -88,6 +88,7 @@ def test_a_plain_leak_is_found_by_class() -> None:
     assert min(one(view, secret, share=0.5).accuracy for view in views(x)[:1]) > found.guess + 0.1
 
 
+@pytest.mark.slow
 def test_without_a_leak_the_attacker_is_at_the_baseline() -> None:
     above: dict[str, int] = {"outputs": 0, "modifier": 0, "numbers": 0}
     for seed in range(20):

@@ -72,6 +72,7 @@ def test_the_semi_informed_attacker_undoes_what_the_ignorant_one_cannot() -> Non
     assert found["plda"].after < 0.2
 
 
+@pytest.mark.slow
 def test_nothing_is_recognised_by_chance_alone() -> None:
     clear = beyond = 0
     for seed in range(20):

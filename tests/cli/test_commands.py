@@ -43,6 +43,7 @@ def test_fit_transform_audit_and_release(made: Path, tmp_path: Path, capsys: pyt
     assert any((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_an_audit_watches_what_the_fit_watched(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     m, x, data = (str(tmp_path / name) for name in ("m", "x.parquet", "own.json"))
     assert main(["fit", str(table), "-s", "speaker", "-w", "word", "-m", "leace", "-o", m]) == 0

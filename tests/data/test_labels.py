@@ -168,7 +168,7 @@ def test_records_of_minus_one_are_suppressed_and_counted(tmp_path, moods):
     transform_file(modifier, path, tmp_path / "r.parquet", key=KEY)
     released = Table.read(tmp_path / "r.parquet")
     assert released.classes == {"word": ("-1", "1")}
-    budget = Budget(families=("logistic",), settings=("A",), cloud=20)
+    budget = Budget.named("quick", families=("logistic",), settings=("A",), cloud=20)
     report = audit(
         table, released, POLICY, modifier=modifier, key=KEY, budget=budget, options=AuditOptions(pretrained=False)
     )
@@ -190,7 +190,7 @@ def test_an_audit_finds_what_tells_the_class_minus_one_alone(moods):
     x = table.flat().copy()
     x[:, 1] = x[::-1, 1]  # nothing tells 0 from 1
     released = table.with_x(x)
-    budget = Budget(families=("logistic",), settings=("A",), cloud=20)
+    budget = Budget.named("quick", families=("logistic",), settings=("A",), cloud=20)
     report = audit(released, released, Policy(("mood",)), budget=budget, options=AuditOptions(pretrained=False))
     (mood,) = [h for h in report.headlines if h.attribute == "mood"]
     assert mood.after > mood.guess + 0.2

@@ -48,7 +48,7 @@ def test_mapped_and_in_memory_agree(name, tmp_path, monkeypatch):
         policy,
         modifier=other,
         key=KEY,
-        budget=Budget(families=("neighbours",), settings=("A",), cloud=20),
+        budget=Budget.named("quick", families=("neighbours",), settings=("A",), cloud=20),
         options=AuditOptions(pretrained=False),
     )
     assert {h.attribute for h in report.headlines} >= {*policy.suppress, *policy.preserve}

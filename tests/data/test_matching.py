@@ -32,7 +32,7 @@ from tests.fixtures.clusters import clusters
 POLICY = Policy(("person",), ("word",), ())
 KEY = Key.of_seed(3)
 NAMES = [f"f{i}" for i in range(12)]
-FAST = Budget(families=("logistic",), settings=("A",), cloud=0)
+FAST = Budget.named("quick", families=("logistic",), settings=("A",), cloud=0)
 
 
 def frame(seed: int = 0, n: int = 240) -> pd.DataFrame:

@@ -32,7 +32,7 @@ from tests.fixtures.clusters import clusters
 
 POLICY = Policy(("person",), ("word",), ())
 KEY = Key.of_seed(3)
-FAST = Budget(families=("logistic",), settings=("A",), cloud=0)
+FAST = Budget.named("quick", families=("logistic",), settings=("A",), cloud=0)
 WORDS = ["-s", "person", "-p", "word", "--family", "logistic", "--setting", "A", "--no-pretrained"]
 N = 240
 SHUFFLED = np.random.default_rng(7).permutation(N)

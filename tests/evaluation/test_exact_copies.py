@@ -81,7 +81,7 @@ def test_the_audit_says_leaks_where_attackers_have_too_little_to_learn_from() ->
         whole,
         after,
         POLICY,
-        budget=Budget(families=("logistic",), settings=("A",), cloud=0),
+        budget=Budget.named("quick", families=("logistic",), settings=("A",), cloud=0),
         options=AuditOptions(pretrained=False),
     )
     assert report.verdict.level == "leaks"

@@ -61,6 +61,7 @@ def level(head: Headline) -> str:
     return judge_contributions([head], [], ("sex",), None)[0].level
 
 
+@pytest.mark.slow
 def test_few_persons_that_a_release_keeps_apart_are_no_leak() -> None:
     heads = [headline(people(seed, 20, 5)) for seed in range(NULLS)]
     assert sum(level(h) == "leaks" for h in heads) <= 0.06 * NULLS
@@ -69,6 +70,7 @@ def test_few_persons_that_a_release_keeps_apart_are_no_leak() -> None:
     assert alone.count("leaks") >= 4, "the simulation is one that records alone get wrong"
 
 
+@pytest.mark.slow
 def test_a_leak_across_persons_is_found() -> None:
     heads = [headline(people(seed, 60, 20, leak=1.5, spread=0.5)) for seed in range(5)]
     assert [level(h) for h in heads] == ["leaks"] * 5

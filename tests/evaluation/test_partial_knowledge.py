@@ -65,6 +65,7 @@ def test_evenness_makes_the_verdict_leak(even: Report) -> None:
     assert sum("of the fitted records" in s for s in even.verdict.sentences) == 2
 
 
+@pytest.mark.slow
 def test_without_evenness_nothing_is_found() -> None:
     found = report(False)
     assert finding(found).at_chance

@@ -80,6 +80,7 @@ def test_nothing_outside_the_page_is_fetched(tmp_path: Path, monkeypatch: pytest
     assert str(picture) not in opened
 
 
+@pytest.mark.slow
 @needs_weasyprint
 def test_reports_and_comparisons_are_written_as_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

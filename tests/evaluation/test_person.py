@@ -254,6 +254,7 @@ def test_what_matching_says() -> None:
     assert "`" not in linkage_sentence((replace(f, unit=None, unit_top1=None, unit_guess=None),))
 
 
+@pytest.mark.slow
 def test_clear_recognition_of_suppressed_persons_cannot_hold() -> None:
     rng = np.random.default_rng(0)
     who = np.repeat(np.arange(30), 10)

@@ -187,7 +187,7 @@ def test_columns_that_are_no_labels_tell_too(tmp_path):
         original,
         released,
         Policy(("spk",)),
-        budget=Budget(families=("neighbours",), settings=("A",)),
+        budget=Budget.named("quick", families=("neighbours",), settings=("A",)),
         options=AuditOptions(pretrained=False),
     )
     telling = {f.column for f in report.flaws if f.code == "telling-column" and f.severity == "leak"}

@@ -158,6 +158,7 @@ def _halves(n: int) -> list[str]:
     return ["train" if i % 2 else "test" for i in range(n)]
 
 
+@pytest.mark.slow
 def test_a_discrete_modifier_is_attacked_by_its_outputs_and_another_one_by_its_releases() -> None:
     for method, words in (("transport", "output"), ("noise", "release")):
         got = report(method).sections

@@ -76,6 +76,7 @@ def test_chance_falls_with_the_number_of_independent_records() -> None:
     assert chance_r_squared(theirs, told, person)[0] > 5 * smallest
 
 
+@pytest.mark.slow
 def test_p_values_of_nothing_are_even() -> None:
     p = []
     for seed in range(60):

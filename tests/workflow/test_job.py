@@ -273,6 +273,7 @@ def test_a_job_is_described_without_folders_and_keys(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_pdf_is_made_without_another_audit_and_removed_with_an_old_one(folder: Path) -> None:
     pytest.importorskip("weasyprint")
     single = {**QUICK, "budget": "quick"}
