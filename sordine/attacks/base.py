@@ -333,16 +333,15 @@ def choose_candidate(
     shares
         (classes,) share of each class in training.
     """
-    scores = {
-        (i, least): accuracy_on(target, validation, pick_class(probabilities, shares, least))
-        for least in (False, True)
-        for i, probabilities in enumerate(candidates)
-    }
-    plain, other = (max((k for k in scores if k[1] is least), key=lambda k: scores[k]) for least in (False, True))
     labels = target.labels[validation]
-    labels = labels[labels >= 0]
+    known = labels >= 0
+    labels = labels[known]
+    picked = [[pick_class(p, shares, least)[known] for p in candidates] for least in (False, True)]
+    scores = (np.array(picked) == labels).mean(2) if len(labels) else np.zeros((2, len(candidates)))
+    best = scores.argmax(1)
+    plain, other = (int(best[0]), False), (int(best[1]), True)
     if not len(labels):
         return plain
     baseline = float(np.bincount(labels).max() / len(labels))
-    bar = max(scores[plain], baseline + ONE_SIDED_95 * float(np.sqrt(baseline * (1 - baseline) / len(labels))))
-    return other if scores[other] > bar else plain
+    margin = ONE_SIDED_95 * float(np.sqrt(baseline * (1 - baseline) / len(labels)))
+    return other if scores[1].max() > max(scores[0].max(), baseline + margin) else plain

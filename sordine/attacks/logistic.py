@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,8 +22,9 @@ from sordine.attacks.base import (
 )
 from sordine.run import Run
 
-# Factors of half the squared weights of standardised features, relative to the mean loss.
+# Factors of half the squared weights of standardised features, relative to the mean loss; the largest first.
 PENALTIES = (3.0, 0.3, 0.03, 0.003, 0.0003)
+STEPS, STEPS_TO_CHOOSE = 100, 30  # of the descent: of the last model, and of each from which it is chosen
 CALIBRATED_PENALTIES = (0.3, 0.03)
 LOWEST = -20.0  # of a log probability
 
@@ -59,10 +60,10 @@ class Logistic(Attack):
             if not target.has_two_classes(train):
                 predictions.append(majority_predictions(target, split.own, split.test))
                 continue
-            models = [_regression(penalty, z[train], target.labels[train]) for penalty in PENALTIES]
-            candidates = [class_probabilities(m, z[split.validation], target.classes) for m in models]
+            candidates = list(_path(z[train], target.labels[train], z[split.validation], target.classes))
             best, least = choose_candidate(candidates, class_shares(target, train), target, split.validation)
-            model = _regression(PENALTIES[best], z[own], target.labels[own])
+            model = LogisticRegression(C=1 / (PENALTIES[best] * len(own)), max_iter=STEPS)
+            model.fit(z[own], target.labels[own])
             probabilities = class_probabilities(model, z[split.test], target.classes)
             predictions.append(pick_class(probabilities, class_shares(target, own), least))
         return predictions
@@ -95,5 +96,12 @@ def log_probabilities(model: Probabilities, z: np.ndarray, classes: int) -> np.n
     return out
 
 
-def _regression(penalty: float, z: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-    return LogisticRegression(C=1 / (penalty * len(z)), max_iter=200).fit(z, labels)
+def _path(z: np.ndarray, labels: np.ndarray, new: np.ndarray, classes: int) -> Iterator[np.ndarray]:
+    """Yield P(class | x) of new records for each penalty, the largest first; each descent starts at the last one's end.
+
+    z: (n, d), labels: (n,), new: (m, d); yields (m, classes).
+    """
+    model = LogisticRegression(max_iter=STEPS_TO_CHOOSE, warm_start=True)
+    for penalty in PENALTIES:
+        model.C = 1 / (penalty * len(z))
+        yield class_probabilities(model.fit(z, labels), new, classes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from sordine.attacks.base import (
     Attack,
+    Prepared,
     Split,
     Target,
     choose_candidate,
@@ -42,25 +44,46 @@ class Neighbours(Attack):
         mean, scale = moments(x, split.train)
         z = x if on_axes else (x - mean) / scale
         near = _nearest(z, split.train, split.validation)
-        chosen = []
-        for target in targets:
-            votes = _votes(target, near, split.train)
-            at, least = choose_candidate(
-                list(votes.values()), class_shares(target, split.train), target, split.validation
-            )
-            chosen.append((list(votes)[at], least))
-        own = split.own
-        near = _nearest(z, own, split.test, max(k for k, _ in chosen))
-        predictions = []
-        for target, (k, least) in zip(targets, chosen, strict=True):
-            counted = _votes(target, near, own, (k,))[min(k, near.shape[1])]
-            predictions.append(pick_class(counted, class_shares(target, own), least))
-        return predictions
+        chosen = [_choice(target, near, split) for target in targets]
+        near = _nearest(z, split.own, split.test, max(k for k, _ in chosen))
+        return [_predicted(target, near, split, choice) for target, choice in zip(targets, chosen, strict=True)]
+
+    def prepare(self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False) -> Prepared:
+        return _Prepared(self, x, split, target, run, on_axes)
+
+
+@dataclass(frozen=True)
+class _Prepared(Prepared):
+    # Neighbours stay the same whatever the labels.
+    @cached_property
+    def near(self) -> tuple[np.ndarray, np.ndarray]:
+        mean, scale = moments(self.x, self.split.train)
+        z = self.x if self.on_axes else (self.x - mean) / scale
+        split = self.split
+        return _nearest(z, split.train, split.validation), _nearest(z, split.own, split.test)
+
+    def relabelled(self, labels: np.ndarray) -> np.ndarray:
+        target, (of_validation, of_test) = Target(labels, self.target.classes), self.near
+        return _predicted(target, of_test, self.split, _choice(target, of_validation, self.split))
 
 
 def _nearest(z: np.ndarray, among: np.ndarray, of: np.ndarray, most: int = NEIGHBOURS[-1]) -> np.ndarray:
     search = NearestNeighbors(n_neighbors=min(most, len(among)), algorithm="brute")
     return among[search.fit(z[among]).kneighbors(z[of], return_distance=False)]
+
+
+def _choice(target: Target, near: np.ndarray, split: Split) -> tuple[int, bool]:
+    """Return k, and whether the least likely class is predicted, from the neighbours of the validation records."""
+    votes = _votes(target, near, split.train)
+    at, least = choose_candidate(list(votes.values()), class_shares(target, split.train), target, split.validation)
+    return list(votes)[at], least
+
+
+def _predicted(target: Target, near: np.ndarray, split: Split, choice: tuple[int, bool]) -> np.ndarray:
+    """Return the predicted classes of the test records from their neighbours."""
+    k, least = choice
+    counted = _votes(target, near, split.own, (k,))[min(k, near.shape[1])]
+    return pick_class(counted, class_shares(target, split.own), least)
 
 
 def _votes(

@@ -115,6 +115,7 @@ def without_modifier(
         Device and seed.
     """
     cache: dict[bytes, dict[str, Candidate]] = {}
+    moments_of: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     hypotheses = [("classes", _class_of(units), np.arange(classes))]
     if len(np.unique(units.classes)) < len(units.classes) <= MOST_UNITS:
         hypotheses.append(("units", units.codes, units.classes))
@@ -129,7 +130,8 @@ def without_modifier(
                     prior = _log_prior(units, split, stands_for, what == "units")
                     for scores, suffix in zip(found, ("", ", offset"), strict=True):
                         cache[name][what + suffix] = (*_by_release(scores, split, n), prior, stands_for)
-        return {**cache[name], **_discriminant(x, split, units, classes, k or size, n)}
+            moments_of[name] = _on_axes(x, split)
+        return {**cache[name], **_discriminant(moments_of[name], split, units, classes, k or size, n)}
 
     return attack
 
@@ -247,11 +249,8 @@ def _log_prior(units: Units, split: Split, stands_for: np.ndarray, by_unit: bool
     return np.log(np.maximum(count, 1e-12) / max(count.sum(), 1e-12))
 
 
-def _discriminant(x: np.ndarray, split: Split, units: Units, classes: int, k: int, n: int) -> dict[str, Candidate]:
-    """Return linear discriminants on the mean and the mean square of k records on principal axes.
-
-    Their covariance is that of such means: the covariance between units of one class, plus 1/k of that within units.
-    """
+def _on_axes(x: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the attacker's own and of the test records on principal axes, and their squares less 1."""
     own = split.own
     mean, scale = moments(x, own)
     z = (x[own] - mean) / scale
@@ -263,12 +262,22 @@ def _discriminant(x: np.ndarray, split: Split, units: Units, classes: int, k: in
         on = np.clip(((x[rows] - mean) / scale) @ along / length, -5, 5).astype(np.float64)
         return np.concatenate([on, on * on - 1], 1)
 
-    own_values, test = statistics(own), statistics(split.test)
+    return statistics(own), statistics(split.test)
+
+
+def _discriminant(
+    statistics: tuple[np.ndarray, np.ndarray], split: Split, units: Units, classes: int, k: int, n: int
+) -> dict[str, Candidate]:
+    """Return linear discriminants on the mean and the mean square of k records on principal axes.
+
+    Their covariance is that of such means: the covariance between units of one class, plus 1/k of that within units.
+    """
+    own_values, test = statistics
     validation = own_values[len(split.train) :]
     found = {}
     for share in SHRUNK:
         first = _lda(own_values[: len(split.train)], units.codes[split.train], units, classes, k, share)
-        last = _lda(own_values, units.codes[own], units, classes, k, share)
+        last = _lda(own_values, units.codes[split.own], units, classes, k, share)
         if first is None or last is None:
             continue
         (w0, b0), (w1, b1) = first, last

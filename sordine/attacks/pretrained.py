@@ -16,7 +16,7 @@ from sordine.metrics.accuracy import accuracy, majority, prediction_entropy
 from sordine.models.classifier import ClassifierOptions, outputs, train_classifier
 from sordine.run import Run, accepts_run_keywords
 
-EPOCHS = 40
+EPOCHS = 20
 VALIDATION = 4  # one in so many pictures decides when training stops
 FEWEST = 20  # labelled records to learn from
 

@@ -13,6 +13,7 @@ import numpy as np
 from sordine.attacks.views import positions, standardised
 
 PAIRED, TRIPLED = 1024, 40  # most numbers of a record that products of two and of three are made of
+BLOCK = 64  # numbers of a record whose waves are summed together
 BINS = 2048  # of a number's range, for its periods
 # Steps of a period count: the range is padded with empty bins up to so many times its length, unless there are many.
 FINER, WIDE = 4, 128
@@ -74,7 +75,7 @@ class View(ABC):
 
     @abstractmethod
     def sums(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the sums of all columns over some rows (k,), weighted by (k, labels): (labels, columns)."""
+        """Return the sums of all columns over some rows (k,), weighted by (k, labels) >= 0: (labels, columns)."""
 
     @abstractmethod
     def column(self, chosen: np.ndarray) -> np.ndarray:
@@ -234,10 +235,14 @@ class Waves(View):
         fewest, most = self.periods
         bins = np.clip((place * BINS).astype(np.int64), 0, BINS - 1)
         found = np.empty((weights.shape[1], place.shape[1], most - fewest), np.complex64)
-        for j in range(place.shape[1]):
-            held = np.stack([np.bincount(bins[:, j], weight, BINS) for weight in weights.T]).astype(np.float32)
-            waves = np.fft.rfft(held, self.finer * BINS, axis=1)
-            found[:, j] = waves[:, fewest:most] * np.float32(np.sqrt(2))
+        for start in range(0, place.shape[1], BLOCK):
+            some = bins[:, start : start + BLOCK]
+            count = some.shape[1]
+            held_at = (some + BINS * np.arange(count)).ravel()
+            for label, weight in enumerate(weights.T):
+                held = np.bincount(held_at, np.repeat(weight, count), count * BINS).astype(np.float32)
+                waves = np.fft.rfft(held.reshape(count, BINS), self.finer * BINS, axis=1)
+                found[label, start : start + count] = waves[:, fewest:most] * np.float32(np.sqrt(2))
         return found.reshape(weights.shape[1], -1)
 
 
@@ -270,7 +275,12 @@ class Pairs(View):
 
     def sums(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         own, (first, second) = self.factors.base[rows], _pairs(len(self.numbers))
-        return np.stack([((own * weight[:, None]).T @ own)[first, second] for weight in weights.T])
+        found = np.empty((weights.shape[1], len(first)), np.float32)
+        for label, weight in enumerate(weights.T):
+            has = weight > 0
+            some = own[has] * np.sqrt(weight[has])[:, None]
+            found[label] = (some.T @ some)[first, second]  # NumPy computes one half of a matrix times its transpose
+        return found
 
     def column(self, chosen: np.ndarray) -> np.ndarray:
         first, second = _pairs(len(self.numbers))

@@ -7,7 +7,7 @@ intervals, the product of two signs. Here each number, and each product of two, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -103,6 +103,11 @@ class _Ranking:
         joined = np.concatenate([self.at[others], positions])
         return _Ranking.of(np.concatenate([self.scores[others], scores]), joined, COUNTS[-1])
 
+    def has_same_best(self, other: _Ranking, changed: np.ndarray) -> bool:
+        """Return whether the best columns are those of another ranking, and none of them changed."""
+        best = self.at[: COUNTS[-1]]
+        return np.array_equal(best, other.at[: COUNTS[-1]]) and not np.isin(best, changed).any()
+
 
 @dataclass(frozen=True)
 class _Learnt:
@@ -142,6 +147,7 @@ class Screened:
     weights: tuple[np.ndarray, ...]  # of each view: labels (n, labels) of the attacker's records, 0 of others
     learnt: tuple[_Learnt, ...]
     rankings: tuple[dict[int | None, _Ranking], ...]  # of each view, by the part that is left out
+    known: dict[int, list[list[np.ndarray]]] = field(default_factory=dict)  # candidates of views that did not change
 
     @classmethod
     def of(cls, views: Sequence[View], target: Target, split: Split, seed: int) -> Screened:
@@ -170,12 +176,14 @@ class Screened:
         """
         labelled = self.target.labels[self.split.own] >= 0
         own, part = self.split.own[labelled], self.split.part[labelled]
-        views, rankings = [], []
-        for view, labels, learnt, ranking in zip(self.views, self.weights, self.learnt, self.rankings, strict=True):
+        views, rankings, known = [], [], {}
+        for at, view in enumerate(self.views):
+            labels, learnt, ranking = self.weights[at], self.learnt[at], self.rankings[at]
             changed = view.replaced(numbers, values)
             views.append(changed.view)
             if not len(changed.positions):
                 rankings.append(ranking)
+                known[at] = self.candidates[at]
                 continue
             few = _Learnt(_sums_by_part(changed.sums, labels, own, part, learnt.parts), learnt.labels, learnt.parts)
             new = {k: one.with_changed(changed.positions, few.scores(k)) for k, one in ranking.items()}
@@ -185,7 +193,10 @@ class Screened:
                 every = _Learnt(whole, learnt.labels, learnt.parts)
                 new = {k: _Ranking.of(every.scores(k)) for k in ranking}
             rankings.append({k: one for k, one in new.items() if one is not None})
-        return Screened(tuple(views), self.target, self.split, self.seed, self.weights, self.learnt, tuple(rankings))
+            if all(one.has_same_best(ranking[k], changed.positions) for k, one in rankings[-1].items()):
+                known[at] = self.candidates[at]
+        same = self.target, self.split, self.seed, self.weights, self.learnt
+        return Screened(tuple(views), *same, tuple(rankings), known)
 
     def predict(self) -> np.ndarray:
         """Return the predicted classes of the test records."""
@@ -194,14 +205,22 @@ class Screened:
         if not folds:
             return majority_predictions(target, split.own, split.test)
         own = target.labelled(split.own)
-        made = [[p for view in range(len(self.views)) for p in self._candidates(view, fold)] for fold in folds]
-        joined = [np.concatenate(parts) for parts in zip(*made, strict=True)]
+        joined = [np.concatenate(parts) for made in self.candidates for parts in zip(*made, strict=True)]
         shares = class_shares(target, own)
         at, least = choose_candidate(joined, shares, target, np.concatenate([fold.held for fold in folds]))
         view, count = at // len(COUNTS), COUNTS[at % len(COUNTS)]
         columns = self._columns(view, None)[:, :count]
         (found,) = _discriminants(columns, target, own, split.test, (count,))
         return pick_class(found, shares, least)
+
+    @cached_property
+    def candidates(self) -> list[list[list[np.ndarray]]]:
+        """P(class | best columns) of each view, each fold's own records, and each number of columns."""
+        folds = folds_of(self.target, self.split)
+        return [
+            self.known[view] if view in self.known else [self._candidates(view, fold) for fold in folds]
+            for view in range(len(self.views))
+        ]
 
     def _candidates(self, view: int, fold: Fold) -> list[np.ndarray]:
         columns = self._columns(view, fold.part)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
 
 LEAVES = (1, 8)  # smallest numbers of records in a leaf
-TREES, TREES_TO_CHOOSE = 120, 20
-CALIBRATED_LEAF, CALIBRATED_TREES = 8, 80
+TREES, TREES_TO_CHOOSE = 48, 12
+CALIBRATED_LEAF, CALIBRATED_TREES = 8, 60
 DISTINCT = 0.8  # share of distinct records up to which trees are grown on those alone
 # Leaves of a boosted tree and its learning rate: few large steps of small trees, or many small steps of larger ones.
 BOOSTED = ((4, 0.2), (15, 0.08))

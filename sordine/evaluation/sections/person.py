@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,13 +24,14 @@ from sordine.evaluation.verdict import Contribution
 from sordine.metrics.information import joint
 from sordine.metrics.nag import wilson
 from sordine.metrics.percent import percent
+from sordine.models.modifier import one_thread_each
 from sordine.run import Run
 
 Knows = Literal["draws", "channel"]
 Scenario = Literal["A", "B"]
 SCENARIOS: tuple[Scenario, ...] = ("A", "B")
 ADVICE = "Do not release anything that shows which records belong together."
-ATTACKERS = {"draws": "has the released records only", "channel": "also has the modifier"}
+ATTACKERS: dict[Knows, str] = {"draws": "has the released records only", "channel": "also has the modifier"}
 
 
 class Persons(Section):
@@ -52,8 +53,7 @@ class Persons(Section):
         if unit is None:
             return ()
         data.run.log(f"audit: pooling {', '.join(map(many, counts))} records with the same {unit[0]}")
-        with single_threaded():
-            return tuple(_findings(data, data.sample, unit))
+        return tuple(_findings(data, data.sample, unit))
 
     def sentences(self, found: tuple[PersonFinding, ...]) -> list[str]:
         """Return one sentence on the worst case."""
@@ -151,15 +151,19 @@ def _answers(
 ) -> Iterator[PersonFinding]:
     q, budget = question, sample.budget
     cached = (sides[0].digest, "person", q.attribute, q.units.name, q.scenario, q.counts, budget.families)
+    jobs: dict[str, Callable[[], Evidence]] = {"draws": lambda: _from_records(sample, sides[1].numbers(), q)}
     if cached not in data.memory:
-        data.memory[cached] = _from_records(sample, sides[0].numbers(), q)
-    was: Evidence = data.memory[cached]
-    found: dict[Knows, Evidence] = {"draws": _from_records(sample, sides[1].numbers(), q)}
+        jobs["originals"] = lambda: _from_records(sample, sides[0].numbers(), q)
     if known.outputs is not None:
         attacker = with_modifier(*known.outputs, q.units, len(q.classes), beside)
-        found["channel"] = evidence(q.plan, q.units, q.counts, attacker)
+        jobs["channel"] = lambda: evidence(q.plan, q.units, q.counts, attacker)
     elif known.releases is not None:
-        found["channel"] = _from_releases(sample, known.releases, sides[1], q)
+        releases = known.releases
+        jobs["channel"] = lambda: _from_releases(sample, releases, sides[1], q)
+    with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
+        done = dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+    was: Evidence = data.memory.setdefault(cached, done.pop("originals", None))
+    found: dict[Knows, Evidence] = {knows: done[knows] for knows in ATTACKERS if knows in done}
     for knows, now in found.items():
         for k in q.counts:
             finding = _finding(q, knows, k, was, now)

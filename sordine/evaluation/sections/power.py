@@ -327,8 +327,8 @@ def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: 
     # Plants are made a few at a time, until so many are missed that the others could not matter.
     most_missed = _most_missed(plants)
     found = missed = 0
-    for start in range(0, plants, 2 * (most_missed + 1)):
-        seeds = range(start, min(start + 2 * (most_missed + 1), plants))
+    for start in range(0, plants, most_missed + 1):
+        seeds = range(start, min(start + most_missed + 1, plants))
         hits = sum(pool.map(lambda seed: trial.finds(bases[seed % BASES], kind, size, seed), seeds))
         found, missed = found + hits, missed + len(seeds) - hits
         if missed > most_missed:
