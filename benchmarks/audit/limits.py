@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 
 import numpy as np
+import torch
 
 from benchmarks.audit.releases import SCENES, SEED, released
 from benchmarks.harness import Store
@@ -53,9 +55,11 @@ def _tables(name: str) -> tuple[Table, Table, Policy, Modifier | None]:
 
 def _run(name: str) -> None:
     original, release, policy, modifier = _tables(name)
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(cores)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     clock, core = time.perf_counter(), time.process_time()
-    report = audit(original, release, policy, modifier=modifier, key=Key.of_seed(SEED), run=Run())
+    report = audit(original, release, policy, modifier=modifier, key=Key.of_seed(SEED), run=Run(workers=cores))
     figures = {
         "seconds": time.perf_counter() - clock,
         "core_seconds": time.process_time() - core,

@@ -37,6 +37,10 @@ from sordine.run import Run, accepts_run_keywords
 
 __all__ = ["AuditOptions", "Budget", "audit"]
 
+NONE_FITTED = (
+    "The modifier was fitted on none of these records. Check that it is the modifier of this release; if these are all "
+    "new records, audit the records of the fit as well, because they leak more."
+)
 HELD = 1 << 30  # bytes of attacked records, originals and released together, in memory at a time
 
 
@@ -200,7 +204,10 @@ def _fitted(case: _Case, known: _Release) -> tuple[np.ndarray, str]:
     hashes = getattr(modifier, "fitted", None)
     if modifier is not None and hashes is not None and len(hashes):
         if key is not None and key.fingerprint == modifier.card.key:
-            return modifier.was_fitted_on(ids, key), "the modifier"
+            fitted = modifier.was_fitted_on(ids, key)
+            if not fitted.any():
+                case.flaws.append(Flaw("modifier", "note", NONE_FITTED))
+            return fitted, "the modifier"
         why = "no key was given" if key is None else "another key was given"
         message = (
             f"The split determines which records count as fitted. The modifier's own list needs its key, but {why}."

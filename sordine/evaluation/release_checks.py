@@ -30,6 +30,7 @@ NOTABLE = 0.1  # NAG below which a check is silent
 STRONG = 0.25  # NAG from which a column is a leak
 LOOKED_AT = 6000  # records whose ids and order are checked
 DRAWS = 20
+LARGEST_DIVISOR = 24  # of a row's number: classes that take turns are found up to so many
 BLOCK = 4096
 
 
@@ -224,7 +225,7 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
     severity = "leak" if final else "note"
     remedy = "" if final else " `sordine release` replaces ids and order. Release its output, not this working copy."
     flaws = []
-    spelled, numbers, order = _grams().transform(ids), _numbers(ids), pick[:, None].astype(np.float64)
+    spelled, numbers, order = _grams().transform(ids), _numbers(ids), _with_remainders(pick[:, None])
     for name, truth in truths.items():
         named = _class_in_id(ids, truth, original.classes[name])
         by_text = _leakage_of(MultinomialNB(), spelled, truth)
@@ -276,12 +277,18 @@ def _class_in_id(ids: list[str], truth: np.ndarray, classes: tuple[str, ...]) ->
 
 
 def _numbers(ids: list[str]) -> np.ndarray:
-    # The last four numbers in each id, the last one first: (n, 4), -1 where there are fewer.
+    # The last four numbers in each id, the last one first, -1 where there are fewer; then the last one's remainders.
     found = np.full((len(ids), 4), -1.0)
     for i, name in enumerate(ids):
         for j, digits in enumerate(reversed(re.findall(r"\d{1,15}", name)[-4:])):
             found[i, j] = float(digits)
-    return found
+    return np.concatenate([found, _with_remainders(found[:, :1])], 1)
+
+
+def _with_remainders(numbers: np.ndarray) -> np.ndarray:
+    # Whole numbers (n, 1) beside their remainders, which show classes that take turns: (n, 1 + divisors).
+    divisors = np.arange(2, LARGEST_DIVISOR + 1)
+    return np.concatenate([numbers.astype(np.float64), np.mod(numbers, divisors)], 1)
 
 
 def _leakage_of(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:

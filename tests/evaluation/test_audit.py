@@ -169,6 +169,22 @@ def test_a_leak_of_fitted_records_only_is_caught_by_setting_c() -> None:
     assert "split" in other.made["fitted_known_by"]
 
 
+def test_a_modifier_of_other_records_is_noticed() -> None:
+    t, key = table(800), Key.of_seed(3)
+    renamed = replace(t, ids=np.array([f"other-{i}" for i in t.ids], dtype=object))
+    found = audit(
+        renamed,
+        release(renamed, noise(t)),
+        POLICY,
+        modifier=leaky(t, key),
+        key=key,
+        budget=FAST,
+        options=AuditOptions(pretrained=False),
+    )
+    (flaw,) = [f for f in found.flaws if f.code == "modifier"]
+    assert "fitted on none of these records" in flaw.message
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("leakage", "settings"), [(0.0, "A"), (0.2, "AC"), (0.6, "A")])
 def test_the_best_attacker_comes_near_the_exact_best_and_never_passes_it(leakage: float, settings: str) -> None:

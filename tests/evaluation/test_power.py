@@ -14,9 +14,11 @@ from sordine.attacks.budget import Budget
 from sordine.attacks.plants import KINDS
 from sordine.errors import SordineError
 from sordine.evaluation.options import AuditOptions
-from sordine.evaluation.page.page import to_html
+from sordine.evaluation.page import charts
+from sordine.evaluation.page.page import sentence, to_html
 from sordine.evaluation.sections import power
-from sordine.evaluation.sections.power import SIZES, Power, PowerFinding
+from sordine.evaluation.sections.power import SIZES, Power, PowerFinding, in_short
+from sordine.metrics.nag import wilson
 
 N = 600
 
@@ -66,6 +68,9 @@ def test_the_page_and_the_json_show_it(found: Report, tmp_path) -> None:
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Planted leaks" in page
     assert all(kind in page for kind in SOME)
+    assert sentence(str(in_short(found.sections["power"], "secret"))) in page
+    planted = found.sections["power"][0].planted
+    assert f"the attacks find at least {charts.percent(wilson(planted, planted)[0])} of such leaks" in page
     again = read_report(tmp_path / "r.json")
     assert again.sections["power"] == found.sections["power"]
     assert to_html(again) == page
@@ -88,6 +93,13 @@ def test_what_is_missed_is_named() -> None:
     covered, missed = Power().sentences(some)
     assert "last bits of one number (10.0 %)" in covered
     assert missed.endswith(": fine intervals of one number.")
+
+
+def test_what_was_found_in_one_sentence() -> None:
+    some = (finding("covariance", None), finding("near copies", 0.05), finding("last bits of one number", 0.2))
+    assert in_short(some, "secret") == "Of 3 kinds of planted leaks, 2 were found, from a leakage of 5.0 % to 20.0 %."
+    assert in_short(some[:1], "secret") == "Of 1 kinds of planted leaks, none was found up to 20.0 %."
+    assert in_short(some, "other") is None
 
 
 class Data:

@@ -149,6 +149,16 @@ def test_an_order_that_tells() -> None:
     assert codes(original, turned)["telling-order"] == "leak"
 
 
+def test_an_order_in_which_classes_take_turns() -> None:
+    original, released = pair()
+    speaker = original.y["speaker"]
+    turn = np.empty(len(speaker), np.int64)
+    for c in np.unique(speaker):  # the first of each class, then the second of each, and so on
+        turn[speaker == c] = np.arange((speaker == c).sum())
+    dealt = released.take(np.lexsort((speaker, turn)))
+    assert codes(original, dealt)["telling-order"] == "leak"
+
+
 def test_digits_in_ids_do_not_spell_classes_by_chance() -> None:
     original, released = pair()
     ids = np.array([f"row-{i}-{i % 4}" for i in range(400)], dtype=object)

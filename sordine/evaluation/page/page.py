@@ -17,6 +17,7 @@ from sordine.evaluation.page.risks import attacker_rows, intruder_sentences, pla
 from sordine.evaluation.page.tones import ROLES, shaky_attributes, tone, worst_suppressed
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import Section
+from sordine.evaluation.sections.power import in_short
 from sordine.evaluation.sections.registry import sections
 
 FOLDER = Path(__file__).parent
@@ -82,6 +83,7 @@ def context(report: Report) -> dict[str, Any]:
         "certified": report.verdict.level == "holds" and not_excluded is not None and not_excluded <= report.limit,
         **_utility(report, by_role),
         "shaky": shaky,
+        "planted": _planted(report),
         "unsuited": _unsuited(report),
         "records": max((h.records for h in report.headlines), default=0),
         "sections": shown,
@@ -96,6 +98,13 @@ def context(report: Report) -> dict[str, Any]:
         "table": _filled({**report.table, "classes": _some(report.table.get("classes"))}, without=("notes",)),
         "notes": [*listed(report.table.get("notes")), *listed(report.made.get("notes")), *_unknown_sections(report)],
     }
+
+
+def _planted(report: Report) -> dict[str, str]:
+    """Which planted leaks of each suppressed attribute were found, in one sentence."""
+    found = report.sections.get("power") or ()
+    sentences = {h.attribute: in_short(found, h.attribute) for h in report.headlines}
+    return {attribute: sentence for attribute, sentence in sentences.items() if sentence is not None}
 
 
 def _officer(report: Report) -> dict[str, Any]:

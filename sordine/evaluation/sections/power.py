@@ -128,7 +128,23 @@ class Power(Section):
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the table of each attribute."""
-        return {"by_attribute": _by_attribute(found), "sizes": SIZES} if found else None
+        if not found:
+            return None
+        planted = max(f.planted for f in found)
+        return {"by_attribute": _by_attribute(found), "sizes": SIZES, "at_least": wilson(planted, planted)[0]}
+
+
+def in_short(found: tuple[PowerFinding, ...], attribute: str) -> str | None:
+    """Return which planted leaks of an attribute were found, in one sentence; None where none was planted."""
+    some = [f for f in found if f.attribute == attribute]
+    sizes = [f.smallest for f in some if f.smallest is not None]
+    if not some:
+        return None
+    if not sizes:
+        return f"Of {len(some)} kinds of planted leaks, none was found up to {percent(SIZES[0])}."
+    least, most = percent(min(sizes)), percent(max(sizes))
+    span = least if least == most else f"{least} to {most}"
+    return f"Of {len(some)} kinds of planted leaks, {len(sizes)} were found, from a leakage of {span}."
 
 
 def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFinding]]:
