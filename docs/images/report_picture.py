@@ -1,6 +1,6 @@
 """Make the picture of the README from a report's page, with a headless Chromium and Pillow.
 
-sordine protect voices/ -s speaker -p word --max-leakage 0.1 -o out/        # voices/ as in the README
+sordine protect voices/ -s speaker -p word -o out/        # voices/ as in the README
 python docs/images/report_picture.py out/report.html docs/images/report.png
 """
 

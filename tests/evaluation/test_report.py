@@ -382,7 +382,7 @@ def test_the_tiles_state_the_leakage_of_the_title_and_not_that_of_single_records
     wide = replace(report, verdict=replace(report.verdict, level="unclear", not_excluded=0.2))
     page = to_html(wide)
     assert max(h.not_excluded for h in report.headlines if h.role == "suppress") < 0.1 == report.max_leakage
-    assert "up to 20.0 % cannot be excluded" in tile(page, "Worst leakage of one record")
+    assert "up to 20.0 % cannot be excluded" in tile(page, "Leakage of one record")
     assert tile(page, "Limit on leakage").endswith("not certified.")
     assert tile(to_html(report), "Limit on leakage").endswith("Met.")
 

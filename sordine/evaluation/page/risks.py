@@ -188,7 +188,7 @@ def _remains(h: Headline) -> str:
     if h.overtaken:
         return f"An attacker can infer {name} from a released record at least as well as from an original."
     return (
-        f"Of what an attacker could infer about {name} from an original record beyond guessing, "
-        f"{percent(min(h.nag, 1.0))} remains in the released record. With {h.tested}, up to "
+        f"Of what an attacker could infer about {name} from an original record beyond guessing, attackers trained on "
+        f"released records still infer {percent(min(h.nag, 1.0))} from one. With {h.tested}, up to "
         f"{percent(min(h.not_excluded, 1.0))} cannot be excluded."
     )
