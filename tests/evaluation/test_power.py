@@ -97,8 +97,12 @@ def test_what_is_missed_is_named() -> None:
 
 def test_what_was_found_in_one_sentence() -> None:
     some = (finding("covariance", None), finding("near copies", 0.05), finding("last bits of one number", 0.2))
-    assert in_short(some, "secret") == "Of 3 kinds of planted leaks, 2 were found, from a leakage of 5.0 % to 20.0 %."
-    assert in_short(some[:1], "secret") == "Of 1 kinds of planted leaks, none was found up to 20.0 %."
+    begins = "The attacks found planted leaks of"
+    assert in_short(some, "secret") == (
+        f"{begins} 2 of 3 kinds, from a leakage of 5.0 % to 20.0 %, depending on the kind."
+    )
+    assert in_short(some[:1], "secret") == f"{begins} none of 1 kinds, up to a leakage of 20.0 %."
+    assert in_short(some[:2], "secret") == f"{begins} 1 of 2 kinds, from a leakage of 5.0 %."
     assert in_short(some, "other") is None
 
 

@@ -141,10 +141,10 @@ def in_short(found: tuple[PowerFinding, ...], attribute: str) -> str | None:
     if not some:
         return None
     if not sizes:
-        return f"Of {len(some)} kinds of planted leaks, none was found up to {percent(SIZES[0])}."
+        return f"The attacks found planted leaks of none of {len(some)} kinds, up to a leakage of {percent(SIZES[0])}."
+    found_of = f"The attacks found planted leaks of {len(sizes)} of {len(some)} kinds, from a leakage of"
     least, most = percent(min(sizes)), percent(max(sizes))
-    span = least if least == most else f"{least} to {most}"
-    return f"Of {len(some)} kinds of planted leaks, {len(sizes)} were found, from a leakage of {span}."
+    return f"{found_of} {least}." if least == most else f"{found_of} {least} to {most}, depending on the kind."
 
 
 def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFinding]]:
