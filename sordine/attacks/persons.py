@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from sordine.keys import numpy_rng
 from sordine.metrics.nag import nag, wilson
@@ -14,7 +15,6 @@ GROUPS = 200  # groups of k records drawn of each unit
 RESAMPLES = 200  # bootstrap samples
 REGROUPED = 20  # groups drawn of each unit in a bootstrap sample
 MOST = 1 << 24  # numbers gathered at a time
-CONSTANT = 1e-9  # standard deviation of bootstrap samples below which they do not vary
 
 
 @dataclass(frozen=True)
@@ -250,11 +250,14 @@ def compare(before: Pooled, after: Pooled, units: Units) -> Share:
 
     Every unit counts alike, so the baseline is the largest share of units of one class.
 
-    The intervals come from a bootstrap of units within their class, and of records within units. Groups of one unit
+    The intervals hold those of a bootstrap of units within their class, and of records within units. Groups of one unit
     share records and what is peculiar to the unit, so they are not independent. Units are drawn within their class, so
     that the baseline is constant. Where the target is the unit itself, each class has one unit and only records vary:
-    the interval is about these units. Where all groups are correct, or all wrong, nothing varies; then Wilson's limit
-    for as many groups as share no record replaces that end.
+    the interval is about these units.
+
+    An attacker that predicts one class for nearly all units hardly varies within classes, on however few units. So the
+    intervals also hold Wilson's, for as many groups as are independent (`_independent`). Accuracy below the baseline
+    excludes no more than the baseline does, so the upper end of NAG is at least that of an attacker at the baseline.
     """
     owner = units.classes[after.present]
     baseline = float(np.bincount(owner).max() / len(owner))
@@ -263,15 +266,16 @@ def compare(before: Pooled, after: Pooled, units: Units) -> Share:
     was_again, now_again = ((weight * p.resampled).sum(1) for p in (before, after))
     # A bootstrap sample has some records twice, so its accuracy is lower; its spread counts, its level does not.
     was_again, now_again = (np.clip(a - a.mean() + s, 0, 1) for a, s in ((was_again, was), (now_again, now)))
-    interval = _ends(now, now_again, after.apart)
+    independent = (_independent(after, owner), _independent(before, owner))
+    interval = _ends(now, now_again, independent[0])
     share = low = high = None
-    if _ends(was, was_again, before.apart)[0] > baseline:
+    if _ends(was, was_again, independent[1])[0] > baseline:
         share = nag(now, was, baseline)
         ratios = (now_again - baseline) / np.maximum(was_again - baseline, 1e-3)
         low, high = (float(q) for q in np.quantile(ratios, (0.025, 0.975)))
-        if now_again.std() < CONSTANT:
-            low, high = min(low, nag(interval[0], was, baseline)), max(high, nag(interval[1], was, baseline))
-        low, high = min(low, share), max(high, share)
+        at_baseline = wilson(baseline * independent[0], independent[0])[1]
+        ends = [nag(end, was, baseline) for end in (interval[0], max(interval[1], at_baseline))]
+        low, high = min(low, ends[0]), max(high, ends[1])
     by_class = {int(c): float(after.by_unit[owner == c].mean()) for c in np.unique(owner)}
     by_unit = {int(u): float(r) for u, r in zip(after.present, after.by_unit, strict=True)}
     return Share(was, now, baseline, share, low, high, interval, by_class, by_unit)
@@ -288,8 +292,25 @@ def _resampled_weights(owner: np.ndarray) -> np.ndarray:
     return weight / len(owner)
 
 
-def _ends(share: float, resampled: np.ndarray, apart: int) -> tuple[float, float]:
+def _independent(pooled: Pooled, owner: np.ndarray) -> float:
+    """Return how many groups count as independent.
+
+    Where each unit is a class of its own, these are the groups that share no record. Where units share classes, they
+    are at least the units, and at most these groups: the variance of accuracies among units decides. It is that of the
+    units with two more, one that is always correct and one that never is, so that a few units alike prove little. It
+    is widened as Student's quantile is.
+    """
+    n = len(owner)
+    if len(np.unique(owner)) == n:
+        return float(max(pooled.apart, 1))
+    each = np.append(pooled.by_unit, (0.0, 1.0))
+    alone = each.mean() * (1 - each.mean())
+    widening = float(stdtrit(n - 1, 0.975) / ndtri(0.975)) ** 2
+    count = alone / (each.var(ddof=1) / len(each)) / widening
+    return float(max(min(count, pooled.apart), n))
+
+
+def _ends(share: float, resampled: np.ndarray, independent: float) -> tuple[float, float]:
     low, high = (float(q) for q in np.quantile(resampled, (0.025, 0.975)))
-    if resampled.std() < CONSTANT:
-        low, high = wilson(share * apart, apart)
-    return min(low, share), max(high, share)
+    least, most = wilson(share * independent, independent)
+    return min(low, least), max(high, most)

@@ -186,3 +186,73 @@ def test_intervals_widen_with_how_much_units_differ() -> None:
     assert nothing.high is not None
     assert nothing.high > -1, "all wrong in every resample is no certainty"
     assert compare(pooled_of(np.full(12, 0.5)), pooled_of(np.full(12, 0.9)), units).nag is None
+
+
+def one_class_for_all(exception: float, each: int = 10) -> tuple[Pooled, Pooled, Units]:
+    """Twenty persons of two classes. The attacker names class 0 for all, but for one person in some groups."""
+    sex = np.array([0, 1] * 10)
+    right = np.where(sex == 0, 1.0, 0.0)
+    right[1] = exception
+    again = np.clip(right + np.random.default_rng(0).normal(0, 0.01, (200, 20)) * (right > 0) * (right < 1), 0, 1)
+    after = Pooled(right, again, np.arange(20), 20 * each, 100)
+    return pooled_of(np.ones(20)), after, Units("person", np.arange(20), tuple("abcdefghijklmnopqrst"), sex)
+
+
+@pytest.mark.parametrize("exception", [0.0, 0.05, 0.3])
+def test_one_person_that_wobbles_does_not_make_the_interval_short(exception: float) -> None:
+    found = compare(*one_class_for_all(exception))
+    assert found.high is not None
+    assert found.low is not None
+    assert found.high > 0.35
+    assert found.low < -0.3
+    assert found.after_interval[0] < 0.35
+    assert found.after_interval[1] > 0.65
+
+
+def test_the_person_itself_is_not_certified_on_few_groups() -> None:
+    # Ten speakers: nine are never recognised, one is nearly always; each has two groups, or is one group.
+    units = Units("speaker", np.arange(10), tuple("abcdefghij"), np.arange(10))
+    right = np.append(np.full(9, 0.0), 0.95)
+    for apart in (10, 20):
+        after = Pooled(
+            right, np.tile(right, (200, 1)) - np.linspace(0, 0.01, 200)[:, None] * right, np.arange(10), apart, 100
+        )
+        found = compare(replace_apart(pooled_of(np.ones(10)), apart), after, units)
+        assert found.high is not None
+        assert found.high > 0.15, apart
+
+
+def replace_apart(p: Pooled, apart: int) -> Pooled:
+    return Pooled(p.by_unit, p.resampled, p.present, apart, p.groups)
+
+
+def test_accuracy_below_the_baseline_excludes_no_more_than_the_baseline() -> None:
+    sex = np.array([0] * 15 + [1] * 5)
+    units = Units("person", np.arange(20), tuple("abcdefghijklmnopqrst"), sex)
+    found = compare(pooled_of(np.ones(20)), pooled_of(np.where(sex == 0, 0.5, 0.4)), units)
+    assert found.guess == 0.75
+    assert found.nag is not None
+    assert found.high is not None
+    assert found.nag < -0.5
+    assert found.high > 0.2
+
+
+def test_clear_leaks_stay_clear() -> None:
+    speakers = Units("speaker", np.arange(6), tuple("abcdef"), np.arange(6))
+    all_right = replace_apart(pooled_of(np.ones(6)), 6)
+    found = compare(all_right, all_right, speakers)
+    assert found.low is not None
+    assert found.low > 0.4
+    twelve = Units("speaker", np.arange(12), tuple("abcdefghijkl"), np.arange(12))
+    right = np.array([1.0, 1, 1, 1, 0.9, 1, 0.8, 1, 0.4, 0.5, 0.6, 0.52])
+    found = compare(replace_apart(pooled_of(np.ones(12)), 12), replace_apart(pooled_of(right), 12), twelve)
+    assert found.after == pytest.approx(0.81)
+    assert found.low is not None
+    assert found.low > 0.4
+    # Many persons that are all a little above the baseline, each by itself: as many groups as they have count.
+    sex = np.arange(60) % 2
+    many = Units("person", np.arange(60), tuple(map(str, range(60))), sex)
+    steady = Pooled(np.full(60, 0.7), np.full((200, 60), 0.7), np.arange(60), 1200, 100)
+    found = compare(replace_apart(pooled_of(np.ones(60)), 1200), steady, many)
+    assert found.low is not None
+    assert found.low > 0.25

@@ -110,7 +110,7 @@ def person(found: Any, knows: str, k: int, setting: str = "A") -> PersonFinding:
 
 @pytest.mark.slow
 def test_what_adds_up_is_said_beside_what_one_record_gives_away() -> None:
-    t, r, modifier = drawn(0.15)
+    t, r, modifier = drawn(0.25, 1600)
     plain = audit(
         t, r, POLICY, modifier=modifier, budget=replace(ASKED, person=()), options=AuditOptions(pretrained=False)
     )
@@ -143,8 +143,8 @@ def test_what_adds_up_is_said_beside_what_one_record_gives_away() -> None:
 
 @pytest.mark.slow
 def test_pooled_records_of_a_person_decide_the_verdict() -> None:
-    t, r, modifier = drawn(0.15)
-    limit = {"modifier": modifier, "options": AuditOptions(pretrained=False, max_leakage=0.5)}
+    t, r, modifier = drawn(0.15, 2400)
+    limit = {"modifier": modifier, "options": AuditOptions(pretrained=False, max_leakage=0.2)}
     plain = audit(t, r, POLICY, budget=replace(ASKED, person=()), **limit)  # type: ignore[arg-type]
     found = audit(t, r, POLICY, budget=ASKED, **limit)  # type: ignore[arg-type]
     assert (plain.verdict.level, plain.passed) == ("unclear", True), "no leak was planted"
@@ -208,6 +208,18 @@ def test_what_one_record_tells_must_be_known_for_several_to_tell_more() -> None:
         heads = (replace(known, high=high),)
         assert bool(sentences([one, more], heads, True)) == clear
     assert sentences([one, more], (), True) == []
+
+
+def test_too_few_persons_never_support_that_it_holds() -> None:
+    tight = PersonFinding("sex", "speaker", 50, "draws", "A", 0.9, 0.4, 0.5, -0.2, -0.3, 0.02, units=40, records=4000)
+    assert not contribution([tight], (), 0.05, True).unclear
+    few = contribution([replace(tight, units=7)], (), 0.05, True)
+    assert few.unclear
+    assert any("7 units" in s for s in few.sentences)
+    assert contribution(
+        [replace(tight, nag=None, low=None, high=None, after_interval=(0.3, 0.45))], (), 0.05, True
+    ).unclear
+    assert not contribution([replace(tight, units=7)], (), 0.05, False).unclear, "they are no persons"
 
 
 def gives(*found: PersonFinding) -> bool:
@@ -468,15 +480,15 @@ def test_sentences_need_an_interval_above_that_of_one_record() -> None:
 
 @pytest.mark.slow
 def test_records_that_share_only_the_secret_are_no_person() -> None:
-    t, r, modifier = drawn(0.15)
+    t, r, modifier = drawn(0.15, 2400)
     classes = {"emotion": t.classes["speaker"], "word": t.classes["word"]}
     t = replace(t, y={"emotion": t.y["speaker"], "word": t.y["word"]}, classes=classes)
     r = replace(r, classes={"word": r.classes["word"]})
-    given = {"modifier": modifier, "budget": ASKED, "pretrained": False, "max_leakage": 0.5}
+    given = {"modifier": modifier, "budget": ASKED, "pretrained": False, "max_leakage": 0.2}
     policy = Policy(("emotion",), ("word",), ())
     alone = audit(t, r, policy, **given)  # type: ignore[arg-type]
     assert alone.person[0].unit == "emotion"
-    assert contribution(alone.person, alone.headlines, 0.5, True).gives
+    assert contribution(alone.person, alone.headlines, 0.2, True).gives
     assert (alone.verdict.level, alone.verdict.adds_up) == ("unclear", False), "no leak was planted"
     assert "records belong" not in alone.verdict.title
     assert not any("one person" in s for s in alone.verdict.sentences)

@@ -247,6 +247,7 @@ def contribution(
     Where units are persons, pooled records count like single ones: the release leaks where the corrected lower end of a
     leakage is above the limit, and the upper ends are leakages that cannot be excluded. Where units are not persons,
     there are sentences only: records share a class by construction, so an attacker may know that class already.
+    Too few persons, or originals that disclose too little, leave the verdict open.
     """
     several = [f for f in found if f.k != 1]
     worst = tuple(sentences(found, headlines, units_are_persons))
@@ -256,10 +257,12 @@ def contribution(
     clear = [f for f in sorted(known, key=_demand) if _lower_end(f, len(known)) > limit and _enough(f)]
     open_ = max(several, key=_not_excluded)
     largest = _not_excluded(open_)
+    unsettled = [f for f in several if f.high is None or not _enough(f)]
+    doubt = [_up_to(open_, largest)] if largest > limit else [_unsettled(f) for f in unsettled[:1]]
     return Contribution(
-        sentences=(*worst, *([_up_to(open_, largest)] if largest > limit and not clear else [])),
+        sentences=(*worst, *([] if clear else doubt)),
         gives=tuple((f.nag or 0.0, _phrase(f)) for f in _surest(clear, len(known))),
-        unclear=largest > limit,
+        unclear=largest > limit or bool(unsettled),
         leakage=(largest,),
     )
 
@@ -299,6 +302,11 @@ def _up_to(f: PersonFinding, largest: float) -> str:
         f"cannot be excluded: there are {f.units:,} units with that many tested records. More of them would make the "
         "interval shorter."
     )
+
+
+def _unsettled(f: PersonFinding) -> str:
+    why = "attacks infer too little from the originals" if f.high is None else f"{f.units:,} units are too few"
+    return f"From {many_records(f.k)} of one `{f.unit}`, no leakage of `{f.attribute}` can be excluded: {why}."
 
 
 def sentences(found: Sequence[PersonFinding], headlines: Sequence[Headline], units_are_persons: bool) -> list[str]:
