@@ -271,6 +271,27 @@ def test_a_classifier_of_originals_reads_what_is_reconstructed() -> None:
     assert infer(goal, predicted, "c", (np.arange(400) % 2, np.full(500, -1)), 0.95) is None
 
 
+def test_a_classifier_counts_persons_whose_records_are_predicted_alike() -> None:
+    """Released records tell persons apart, and nothing of their class. The attacker has no record of tested persons."""
+    clear = {True: 0, False: 0}
+    runs = 60
+    for seed in range(runs):
+        rng = np.random.default_rng([seed, 9])
+        owner = np.repeat(np.arange(40), 25)
+        label = rng.permutation(np.arange(40) % 2)[owner]
+        own, test = np.flatnonzero(owner < 20), np.flatnonzero(owner >= 20)
+        x = np.stack([label + 0.1 * rng.standard_normal(1000), rng.standard_normal(1000)], 1).astype(np.float32)
+        goal = Goal.of(x, own, test)
+        alike = rng.standard_normal(40)[owner[test]][:, None] * np.ones((1, goal.own.shape[1]), np.float32)
+        for known in (True, False):
+            unit = owner[test] if known else None
+            found = infer(goal, alike, "a", (label[own], label[test]), 0.95, unit)
+            assert found is not None
+            clear[known] += found.low is not None and found.low > 0.05
+    assert clear[False] > runs * 0.1, "each record counted as independent"
+    assert clear[True] <= runs * 0.05
+
+
 # ------------------------------------------------------------------------------------------------------------ findings
 
 

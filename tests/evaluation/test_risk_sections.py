@@ -13,6 +13,7 @@ import pytest
 
 from sordine import Policy, Report, Table, audit, fit, read_report, transform, write_report
 from sordine.attacks.budget import Budget
+from sordine.attacks.reconstruction.regression import ReaderFinding
 from sordine.data.synthetic.gaussians import gaussians
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
@@ -89,6 +90,24 @@ def test_an_attribute_that_is_inferred_from_reconstructed_records_leaks() -> Non
     assert (verdict.level, passed) == ("leaks", False)
     vague = replace(found, readers=tuple(replace(r, low=0.04) for r in found.readers))
     assert section.contribution(vague, data) is None
+
+
+def test_reconstruction_counts_persons_that_are_new_to_the_attacker() -> None:
+    persons = np.repeat(np.arange(60), 10)
+
+    def reader(group: np.ndarray, split: np.ndarray) -> ReaderFinding:
+        y = {"secret": np.arange(60)[group] % 2, "utility": np.arange(600) % 3}
+        x = np.random.default_rng(0).standard_normal((600, 4)).astype(np.float32)
+        x[:, 0] += 3 * y["secret"]
+        t = Table.of(x, y, split=np.where(split, "train", "test"), group=group)
+        found = audit(t, t.with_x(x), POLICY, budget=BUDGET, options=replace(OPTIONS, match_by_order=True))
+        return found.sections["reconstruction_of_x"].readers[0]
+
+    new, shared = reader(persons, persons < 30), reader(persons, np.arange(600) % 2 == 0)
+    assert new.after > 0.85
+    assert np.ptp(new.after_interval) > 2 * np.ptp(shared.after_interval)
+    assert new.low is not None
+    assert new.low > 0.3
 
 
 def test_a_modifier_that_draws_nothing_is_linked_to_itself() -> None:

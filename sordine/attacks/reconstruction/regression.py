@@ -14,6 +14,7 @@ from sordine.attacks.principal_axes import principal_axes
 from sordine.attacks.risk import EXACT, Attempt, Space, squared_distances
 from sordine.keys import numpy_rng
 from sordine.metrics.accuracy import accuracy, majority
+from sordine.metrics.design_effect import effective_records
 from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
 from sordine.metrics.risk import Share
 from sordine.metrics.utility import ratio
@@ -150,7 +151,7 @@ class ReaderFinding:
     before, after, guess
         Its accuracy on originals and on reconstructed records, and the baseline.
     after_interval
-        Wilson interval of `after`.
+        Wilson interval of `after`, on as many records as are independent.
     nag, low, high
         NAG and its interval; None where originals disclose too little.
     records
@@ -169,7 +170,12 @@ class ReaderFinding:
 
 
 def infer(
-    goal: Goal, predicted: np.ndarray, attribute: str, labels: tuple[np.ndarray, np.ndarray], confidence: float
+    goal: Goal,
+    predicted: np.ndarray,
+    attribute: str,
+    labels: tuple[np.ndarray, np.ndarray],
+    confidence: float,
+    unit: np.ndarray | None = None,
 ) -> ReaderFinding | None:
     """Train a classifier on the attacker's own originals, and test it on originals and on their reconstructions.
 
@@ -185,6 +191,9 @@ def infer(
         (m,) and (t,) its classes, -1 where unlabelled.
     confidence
         Of the interval of NAG.
+    unit
+        (t,) the person or group of each test record. Records of one person are predicted alike, so intervals count as
+        many records as are independent. None: all are.
 
     Returns
     -------
@@ -199,16 +208,24 @@ def infer(
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(goal.own[learned], own[learned])
     truth, before, after = test[known], model.predict(goal.test[known]), model.predict(predicted[known])
     was, now, baseline = accuracy(truth, before), accuracy(truth, after), majority(truth)
+    owner = np.arange(t) if unit is None else unit[known]
+    counted = (effective_records(truth, after, owner), effective_records(truth, before, owner))
     interval = nag_interval(
-        now, was, baseline, t, confidence=confidence, correlation=correlations(truth, after, before)
+        now,
+        was,
+        baseline,
+        t,
+        confidence=confidence,
+        correlation=correlations(truth, after, before),
+        independent=counted,
     )
     return ReaderFinding(
         attribute=attribute,
         before=was,
         after=now,
         guess=baseline,
-        after_interval=wilson(now * t, t),
-        nag=nag(now, was, baseline) if nag_is_defined(was, baseline, t) else None,
+        after_interval=wilson(now * counted[0], counted[0]),
+        nag=nag(now, was, baseline) if nag_is_defined(was, baseline, t, counted[1]) else None,
         low=None if interval is None else interval[0],
         high=None if interval is None else interval[1],
         records=t,

@@ -68,10 +68,10 @@ class ReconstructionOfRecords(Section):
             found = reconstruct(goal, sample.after[own], sample.after[test])
             best = max(found, key=lambda one: one.merit)
             confidence = 1 - 0.05 / max(len(data.policy.suppress), 1)
+            named, y = [name for name in data.policy.suppress if name in sample.before.y], sample.before.y
             readers = [
-                infer(goal, best.predicted, name, (sample.before.y[name][own], sample.before.y[name][test]), confidence)
-                for name in data.policy.suppress
-                if name in sample.before.y
+                infer(goal, best.predicted, name, (y[name][own], y[name][test]), confidence, owners)
+                for name, owners in ((name, _owners(sample, name, own, test)) for name in named)
             ]
         rows = findings(attempts(goal, found))
         return RegressionFinding(rows, tuple(r for r in readers if r is not None), len(own), on)
@@ -114,6 +114,20 @@ class ReconstructionOfRecords(Section):
     def view(self, found: RegressionFinding | None, report: Report) -> dict[str, Any] | None:
         """Return the rows."""
         return {"f": found} if found else None
+
+
+def _owners(sample: RiskSample, name: str, own: np.ndarray, test: np.ndarray) -> np.ndarray | None:
+    """Return the person of each test record (t,); None where no person is known.
+
+    A record whose person the attacker has labelled records of, or whose person is unknown, is a unit of its own, as in
+    the attacks on single records (`units_apart`).
+    """
+    if sample.persons is None:
+        return None
+    codes = np.asarray(sample.persons[1])
+    learned = codes[own[sample.before.y[name][own] >= 0]]
+    apart = (codes[test] >= 0) & ~np.isin(codes[test], learned)
+    return np.where(apart, codes[test], -1 - np.arange(len(test)))
 
 
 def _rows(sample: RiskSample) -> tuple[np.ndarray, np.ndarray, str]:
