@@ -171,11 +171,13 @@ def _worst(candidates: list[Headline], role: Role) -> Headline:
     worst = max(
         candidates, key=lambda h: (by_person and not h.at_chance, h.nag is not None, h.nag or 0.0, h.after - h.guess)
     )
+    # A scenario at chance leaks nothing for sure, however high its lower end is.
+    least = 0.0 if worst.at_chance else max(worst.low or 0.0, 0.0)
     also = [
-        OtherScenario(h.setting, h.low, h.not_excluded)
+        OtherScenario(h.setting, h.low, h.not_excluded, h.at_chance)
         for h in candidates
         if h is not worst
-        and (h.not_excluded > worst.not_excluded or (h.low is not None and h.low > max(worst.low or 0.0, 0.0)))
+        and (h.not_excluded > worst.not_excluded or (not h.at_chance and h.low is not None and h.low > least))
     ]
     return replace(worst, also=tuple(also))
 

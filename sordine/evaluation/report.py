@@ -44,11 +44,14 @@ class OtherScenario:
         Lower end of its interval of NAG; None where there is none.
     not_excluded
         The leakage (NAG) that it cannot exclude.
+    at_chance
+        As `Headline.at_chance`. False in reports of earlier versions.
     """
 
     setting: Setting
     low: float | None
     not_excluded: float
+    at_chance: bool = False
 
 
 @dataclass(frozen=True)

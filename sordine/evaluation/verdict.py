@@ -81,7 +81,7 @@ def judge_contributions(
         The release is damaged, so its figures are unreliable.
     leaks
         A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, or what another attack found
-        (`Contribution.gives`), is above the limit.
+        (`Contribution.gives`), is above the limit. An attribute at chance (`Headline.at_chance`) does not leak.
     holds
         For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at most the
         limit. The title states the largest of these figures.
@@ -231,7 +231,7 @@ def _case(
 def _state(h: Headline, limit: float) -> tuple[str, str]:
     """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
     left = f"With {h.tested}, {_up_to(h.not_excluded)}"
-    surer = [other for other in h.also if (other.low or 0.0) > limit]
+    surer = [other for other in h.also if (other.low or 0.0) > limit and not other.at_chance]
     if surer:
         low = max(other.low or 0.0 for other in surer)
         return "leaks", f"{h.sentence} In scenario {surer[0].setting}, the interval starts at {percent(low)}."
@@ -251,7 +251,7 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
             return "unclear", f"{h.sentence} {why}"
         few = f"{h.records:,} records" if h.units is None else f"{h.units:,} persons or groups"
         return "unclear", f"{h.sentence} {few} are too few to conclude more."
-    if h.low > limit:
+    if h.low > limit and not h.at_chance:
         return "leaks", h.sentence
     if h.not_excluded <= limit:
         return "holds", f"{h.sentence} {left}."

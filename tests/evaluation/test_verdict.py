@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from sordine.evaluation.headlines import _worst as worst_scenario
 from sordine.evaluation.page.page import to_html
+from sordine.evaluation.report import OtherScenario
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from tests.fixtures.report_example import example, headline
 
@@ -47,6 +49,27 @@ def test_the_title_has_no_figure_where_attacks_are_too_weak_for_one() -> None:
     weaker = replace(head, nag=0.8, low=0.7, high=0.9)
     titles = [judge_contributions([h], [], ("speaker",), None)[0].title for h in (head, weaker)]
     assert titles == ["The release still gives away `speaker`", f"{titles[0]}: a leakage of 80.0 %"]
+
+
+def test_the_best_of_many_attacks_leaks_only_beyond_chance() -> None:
+    head = replace(headline("speaker", "suppress", 2, 0.9, 0.56, 0.5), nag=0.15, low=0.06, high=0.24, at_chance=False)
+    lucky = replace(head, at_chance=True)
+    (sure, _), (open_, passed) = (judge_contributions([h], [], ("speaker",), None) for h in (head, lucky))
+    assert (sure.level, open_.level) == ("leaks", "unclear")
+    assert any("by chance" in s for s in open_.sentences)
+    assert passed is None
+    # The same for another scenario.
+    for at_chance, level in ((False, "leaks"), (True, "unclear")):
+        other = OtherScenario("B", 0.07, 0.3, at_chance)
+        assert judge_contributions([replace(lucky, also=(other,))], [], ("speaker",), None)[0].level == level
+
+
+def test_a_scenario_at_chance_hides_no_sure_one() -> None:
+    sure = replace(headline("speaker", "suppress", 2, 0.9, 0.56, 0.5), nag=0.15, low=0.06, high=0.24, at_chance=False)
+    lucky = replace(sure, setting="B", nag=0.3, low=0.1, high=0.5, at_chance=True)
+    worst = worst_scenario([sure, lucky], "suppress")
+    assert (worst.setting, [other.setting for other in worst.also]) == ("B", ["A"])
+    assert judge_contributions([worst], [], ("speaker",), None)[0].level == "leaks"
 
 
 @pytest.mark.parametrize(("left", "level"), [(0.05, "holds"), (0.06, "unclear")])
