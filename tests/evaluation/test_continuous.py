@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from sordine import Key, Policy, Run, Table, audit, fit, transform
+from sordine.attacks.base import Split
 from sordine.attacks.budget import Budget
+from sordine.attacks.scenarios import AttackData
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.base import AuditData
 from sordine.evaluation.sections.continuous import Continuous, ContinuousFinding, state_of, worst_of
+from sordine.evaluation.sections.continuous import _predicted as predicted_side
 from sordine.methods.base import Method
 from sordine.methods.registry import METHODS, make
 
@@ -234,3 +237,22 @@ def test_a_scenario_that_leaks_decides_before_one_that_is_unclear() -> None:
     assert added.gives == ((0.4, "`age`"),)
     assert max(added.leakage) == 1.2
     assert not added.unclear
+
+
+def test_each_fold_chooses_its_attack_on_its_own_validation_records() -> None:
+    """Noise: chance decides which attack is best. A fold must not depend on the choice in another one."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 60)).astype(np.float32)
+    target = rng.standard_normal((300, 1))
+    side = AttackData(x, np.arange(300), {"age": np.zeros(300, int)}, {"age": 1}, np.zeros(300, bool))
+    parts = np.array_split(rng.permutation(300), 3)
+    folds = []
+    for i in range(3):
+        own = np.concatenate([parts[j] for j in range(3) if j != i])
+        folds.append(Split(own[:150], own[150:], parts[i]))
+    together = predicted_side(x, side, target, "age", folds)
+    alone = [predicted_side(x, side, target, "age", [fold]) for fold in folds]
+    assert len({one.attacker for one in alone}) > 1, "the folds choose differently"
+    for one, predicted in zip(alone, np.split(together.predicted, 3), strict=True):
+        assert predicted == pytest.approx(one.predicted)
+    assert together.others == {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.regression import Regressor, predictions
+from sordine.attacks.regression import predictions
 from sordine.attacks.results import Role
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import SETTINGS, AttackData, Setting, splits
@@ -38,7 +38,8 @@ class ContinuousFinding:
     attribute, role, setting
         The attribute, its role in the policy, and the scenario.
     attacker_before, attacker_after
-        The attack that was best on the attacker's own validation records: ridge, kernel or trees.
+        The attack that was best on the attacker's own validation records: ridge, kernel or trees. It is chosen in each
+        fold; of several, the most frequent one.
     before, after
         R^2 on the tested records; 0 is what their mean gives.
     before_interval, after_interval
@@ -106,7 +107,7 @@ class ContinuousFinding:
 
 @dataclass(frozen=True)
 class _Side:
-    # Predictions of one side in one scenario: the chosen attack, truth and predictions, and R^2 of every attack.
+    # Predictions of one side in one scenario: the attack chosen most often, truth, predictions, R^2 of every attack.
     attacker: str
     truth: np.ndarray
     predicted: np.ndarray
@@ -245,22 +246,23 @@ def _groups(sample: ReleaseSample) -> np.ndarray | None:
 
 
 def _predicted(x: np.ndarray, side: AttackData, target: np.ndarray, name: str, found: list[Any]) -> _Side:
-    """Predictions of all test records of a scenario: the attack is chosen in the first fold, on validation records."""
-    truth, predicted = [], []
-    chosen: Regressor | None = None
+    """Predictions of all test records of a scenario. In each fold, the attack is chosen on the fold's own validation.
+
+    A choice that is carried from one fold to another would rest on test records of the latter.
+    """
+    truth, predicted, chosen = [], [], []
     others: dict[str, float] = {}
     for split in found:
-        attacks, alone = None if chosen is None else [chosen], len(found) == 1
-        results = predictions(x, target, split, attacks, best_only=not alone)
+        alone = len(found) == 1
+        results = predictions(x, target, split, best_only=not alone)
         known = side.labels[name][split.test] >= 0
         if alone:
             for p in results:
                 others[p.attack.kind] = float(r_squared(target[split.test][known], p.predicted[known])[0])
-        chosen = results[0].attack
+        chosen.append(results[0].attack.kind)
         truth.append(target[split.test][known])
         predicted.append(results[0].predicted[known])
-    assert chosen is not None
-    return _Side(chosen.kind, np.concatenate(truth), np.concatenate(predicted), others)
+    return _Side(max(chosen, key=chosen.count), np.concatenate(truth), np.concatenate(predicted), others)
 
 
 def _finding(
