@@ -14,10 +14,11 @@ from sordine import Policy, Report, Table, audit
 from sordine.attacks.budget import Budget
 from sordine.attacks.tail import TailRecords
 from sordine.evaluation.options import AuditOptions
+from sordine.evaluation.page.charts import span
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.power import Power
-from sordine.evaluation.sections.tail import SHOWN, Tail, TailFinding, _shortened
+from sordine.evaluation.sections.tail import SHOWN, Tail, TailFinding, _share_of, _shortened
 
 PERSONS, EACH = 20, 40
 BUDGET = Budget(families=("neighbours", "discriminant"), settings=("A",), person=(), cloud=0, known=())
@@ -86,6 +87,26 @@ def test_it_is_shown_and_stored_without_ids(found: Report) -> None:
     assert 'id="tail"' in page
     assert "person: speaker 3" in page
     assert not any(f'"r{i}"' in text or f">r{i}<" in page for i in range(PERSONS * EACH))
+
+
+def test_the_page_states_intervals_and_what_chance_gives(found: Report) -> None:
+    (tail,) = found.sections["tail"]
+    low, high = tail.inferred_interval
+    assert low < tail.inferred / tail.tested < high
+    assert high - low > 0.02, "400 tested records"
+    assert tail.expected < 0.3 * tail.inferred, "this person is sure to be inferred; chance would give one in 20"
+    page = to_html(found)
+    assert span(low, high) in page
+    assert span(tail.worst.low, tail.worst.high) in page
+    (none,) = report(False, max_leakage=0.2).sections["tail"]
+    assert none.inferred <= none.expected + 3 * max(none.expected, 1) ** 0.5 + 1
+
+
+def test_inferred_records_of_one_person_are_no_independent_ones() -> None:
+    hit = np.repeat([1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 50).astype(bool)
+    alone, together = _share_of(hit, None), _share_of(hit, np.repeat(np.arange(10), 50))
+    assert together[1] - together[0] > 3 * (alone[1] - alone[0])
+    assert _share_of(hit[:0], None) == (0.0, 1.0)
 
 
 def test_scores_of_records_go_to_the_owner_alone(found: Report, sink: list[TailRecords]) -> None:

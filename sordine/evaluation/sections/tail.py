@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sordine.attacks.persons import independent_records
 from sordine.attacks.runner import AttackTask, Predictions
 from sordine.attacks.tail import (
     BOUND,
@@ -27,6 +28,7 @@ from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.sample import Unit, person_of
 from sordine.evaluation.verdict import Contribution
+from sordine.metrics.nag import wilson
 from sordine.metrics.percent import percent
 
 SHOWN = 8  # parts of each attribute in the report, the clearest first; at least 6, for two of each kind
@@ -121,6 +123,11 @@ class TailFinding:
         Number of tested records, and of those that are predicted correctly with a score above `bound`.
     bound
         See `sordine.attacks.tail.BOUND`.
+    inferred_interval
+        Wilson interval of `inferred` / `tested`, on as many records as are independent.
+    expected
+        How many records would be counted as inferred if their predictions, with the same scores, were correct by chance
+        only. These two are None in reports of earlier versions.
     """
 
     attribute: str
@@ -133,6 +140,8 @@ class TailFinding:
     tested: int
     inferred: int
     bound: float = BOUND
+    inferred_interval: tuple[float, float] | None = None
+    expected: float | None = None
 
 
 class Tail(Section):
@@ -203,7 +212,7 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
     parts = sorted(best.values(), key=lambda part: (not part.clear, part.p, -part.low))
     names: list[str] = list(dict.fromkeys(task.setting for task in readings))
     scenarios = {name: _surest(data, attribute, readings, name, person) for name in names}
-    inferred = _inferred(data, scenarios)
+    score, inferred = _inferred(data, scenarios)
     if data.options.tail is not None:
         data.options.tail.append(_records(data, attribute, scenarios, parts, person))
     return TailFinding(
@@ -214,8 +223,10 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         counted={kind: sum(p.kind == kind for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
         clear={kind: sum(p.kind == kind and p.clear for p in parts) for kind in dict.fromkeys(p.kind for p in parts)},
         worst=_worst(scenarios),
-        tested=int(sum(np.isfinite(inferred[0]))),
-        inferred=int(inferred[1].sum()),
+        tested=int(np.isfinite(score).sum()),
+        inferred=int(inferred.sum()),
+        inferred_interval=_share_of(inferred[np.isfinite(score)], _owners(score, scenarios)),
+        expected=round(_expected(len(score), scenarios), 1),
     )
 
 
@@ -306,6 +317,29 @@ def _inferred(data: AuditData, scenarios: dict[str, Surest]) -> tuple[np.ndarray
         score[some.rows] = np.fmax(score[some.rows], value)
         right[some.rows] |= some.right & (some.score > BOUND)
     return score, right
+
+
+def _owners(score: np.ndarray, scenarios: dict[str, Surest]) -> np.ndarray | None:
+    """The person of each tested record, where persons share classes."""
+    owner = np.full(len(score), -1)
+    for some in scenarios.values():
+        if some.owner is None:
+            return None
+        owner[some.rows] = some.owner
+    return np.asarray(owner[np.isfinite(score)])
+
+
+def _share_of(hit: np.ndarray, owner: np.ndarray | None) -> tuple[float, float]:
+    n = len(hit) if owner is None else independent_records(hit.astype(float), owner)
+    return wilson(float(hit.mean()) * n, n) if len(hit) else (0.0, 1.0)
+
+
+def _expected(records: int, scenarios: dict[str, Surest]) -> float:
+    """How many records chance would infer: the same predictions with the same scores, in any scenario."""
+    missed = np.ones(records)
+    for some in scenarios.values():
+        missed[some.rows] *= np.where(some.score > BOUND, 1 - some.chance, 1.0)
+    return float((1 - missed).sum())
 
 
 def _records(
