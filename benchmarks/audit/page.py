@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.audit.families import SEEDS as FAMILY_SEEDS
 from benchmarks.audit.families import SIZE
 from benchmarks.audit.limits import CASES
-from benchmarks.audit.planted import LIMIT, RECORDS, SEEDS, TRIALS, WIDTHS
+from benchmarks.audit.planted import FAST, FEW, LIMIT, MANY, RECORDS, SEEDS, TRIALS, WIDTHS
 from benchmarks.audit.releases import METHODS, MOST, SCENES
 from benchmarks.harness import BASIC_ATTACKS, Store, markdown_table, percent
 from sordine.attacks.plants import KINDS
@@ -42,18 +42,20 @@ FOUND = f"""
 ## How often a planted leak is found
 
 Noise, two classes, three quarters of the records are the attacker's own. The share of {SEEDS} plants that the attacks
-`neighbours`, `discriminant` and `screening` find, at the level of significance of the standard audit. The size is the
-leakage of the best possible attack. The last line of each table has no plant: what is found there is chance.
+`neighbours`, `discriminant` and `screening` find, at the level of significance of the standard audit and a limit of
+5 %. The size is the leakage of the best possible attack. The last line of each table has no plant: what is found there is chance.
 
 """
 
 VERDICTS = f"""
 ## Verdicts on planted leaks
 
-{TRIALS} audits of noise without a leak: the default audit, 600 records of 40 numbers, a limit of 5 %. And {TRIALS} with
-a leak of each size, of every kind in turn: scenario A, 2,000 records of 40 numbers, a limit of {percent(LIMIT)} %.
-*Covered*: the report covers the kind and size that was planted. *Interval below it*: of these, the attacks alone
-would exclude the leak. *Too low*: of these, the verdict is *holds*, and states a figure below the leak.
+{TRIALS} audits of noise without a leak: the default audit, {FEW[0]:,} records of {FEW[1]} numbers, a limit of 5 %. And
+{TRIALS} audits with a leak of each size, of every kind in turn, with two and with six classes: {MANY[0]:,} records of
+{MANY[1]} numbers, scenario A, the attacks {", ".join(FAST)}, a limit of {percent(LIMIT)} %, so that the verdict can be
+*holds* although something leaks. *Covered*: the report covers the kind and size that was planted. *Interval below it*:
+of these, the attacks alone would exclude the leak. *Too low*: of these, the verdict is *holds*, and states a figure
+below the leak.
 
 """
 

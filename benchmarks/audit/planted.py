@@ -24,7 +24,12 @@ SEEDS = 20
 RECORDS, WIDTHS = (600, 2000, 10000), (40, 512)
 TRIALS = 100  # audits with a planted leak, and as many without
 LIMIT = 0.25  # of these audits: plants are smaller, so that the verdict can be that the release holds
-NUMBERS = 40
+CLASSES = (2, 6)
+FEW, MANY = (
+    (600, 40),
+    (8000, 8),
+)  # records of these audits and numbers of a record: without a planted leak, and with one
+FAST = ("neighbours", "discriminant", "screening")
 
 
 def found(store: Store, n: int, d: int) -> None:
@@ -62,28 +67,31 @@ def _trial(n: int, d: int, seed: int) -> Trial:
         split=plan[0],
         attacks={name: attack.from_budget(budget) for name, attack in attacks.items()},
         comparisons=len(budget.families) * len(budget.settings),
+        limit=0.05,
     )
 
 
 def verdicts(store: Store, size: float) -> None:
     """Store the verdicts of audits of noise in which a leak of this size was planted; 0: without a leak.
 
-    Without a leak, the audit is the default one. With one, it has scenario A alone, and a limit that the verdict can
-    meet.
+    Without a leak, the audit is the default one. With one, it has scenario A and the fast attacks alone, which are those
+    that look for planted leaks, and a limit that the verdict can meet. Every other round of kinds has six classes instead of two.
     """
     kinds, rows = list(KINDS), []
     for trial in range(TRIALS):
-        kind = kinds[trial % len(kinds)]
-        n = 2000 if size else 600
+        kind, classes = kinds[trial % len(kinds)], CLASSES[trial // len(kinds) % len(CLASSES)]
+        n, width = MANY if size else FEW
         rng = np.random.default_rng([trial, n])
-        secret = rng.permutation(np.arange(n) % 2)
-        shown = (rng.standard_normal((n, NUMBERS)) + 2 * secret[:, None]).astype(np.float32)
-        x = rng.standard_normal((n, NUMBERS)).astype(np.float32)
+        secret = rng.permutation(np.arange(n) % classes)
+        means = 4 * rng.standard_normal((classes, width))  # so that attacks infer all from the originals
+        shown = (rng.standard_normal((n, width)) + means[secret]).astype(np.float32)
+        x = rng.standard_normal((n, width)).astype(np.float32)
         if size:
-            x = plant(x, secret, 2, kind, size, trial)
-        original = Table.of(shown, {"secret": np.array(["a", "b"])[secret]}, ids=[f"r{i}" for i in range(n)])
+            x = plant(x, secret, classes, kind, size, trial)
+        labels = np.array([f"c{c}" for c in secret])
+        original = Table.of(shown, {"secret": labels}, ids=[f"r{i}" for i in range(n)])
         original = replace(original, split=np.arange(n) < 3 * n // 4)
-        budget = replace(Budget(), risks=False, utility=False, known=(), tail=False, settings=("A",))
+        budget = replace(Budget(), risks=False, utility=False, known=(), tail=False, settings=("A",), families=FAST)
         report = audit(
             original,
             Table.of(x, {}, ids=original.ids),
@@ -96,6 +104,7 @@ def verdicts(store: Store, size: float) -> None:
         rows.append(
             {
                 "kind": kind if size else "",
+                "classes": classes,
                 "level": report.verdict.level,
                 "not_excluded": report.verdict.not_excluded,
                 "by_attacks": report.headlines[0].not_excluded,

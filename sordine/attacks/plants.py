@@ -22,6 +22,9 @@ AT = np.linspace(-9, 9, 6001)
 GRID, WIDTHS = np.sinh(AT), np.cosh(AT) * (AT[1] - AT[0])  # of a standardised number, to integrate over: fine near 0
 FARTHEST, WIDEST_SPREAD = 60.0, 6.0  # largest shift between classes, and logarithm of their spreads
 STEPS = 30  # of bisection
+LOOKED_AT = 2000  # records by which numbers that can carry a leak are chosen
+REPEATED = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # shares of records that have the same value of a number
+MOST_NUMBERS = 3  # that carry a leak in few numbers
 
 Make = Callable[["_Case"], np.ndarray]
 
@@ -106,7 +109,7 @@ class Planter:
             raise SordineError(f"plants: size is {size}; it must lie between 0 and 1")
         about, rng = KINDS[kind], numpy_rng(seed, f"plant {kind}")
         width, count = self._flat.shape[1], about.numbers
-        few = np.arange(width) if count is None else rng.choice(width, min(count, width), replace=False)
+        few = np.arange(width) if count is None else rng.choice(self.varied, min(count, width), replace=False)
         known = self.labels >= 0
         raw = self._flat[np.ix_(known, few)] if count is not None else self._flat[known]
         mean, scale = self._moments[0][few], self._moments[1][few]
@@ -131,6 +134,18 @@ class Planter:
         whole = self._flat.copy() if made.order is None else self._flat[made.order]
         whole[:, made.numbers] = made.values
         return whole.reshape(self.x.shape)
+
+    @cached_property
+    def varied(self) -> np.ndarray:
+        """Positions of numbers of which few records share a value; where there are too few, the most varied ones.
+
+        A number of few values cannot carry every leak. So a plant in it would be smaller than its size.
+        """
+        some = self._flat[np.flatnonzero(self.labels >= 0)[:LOOKED_AT]]
+        ordered = np.sort(some, 0)
+        widths = [max(1, int(share * len(some))) for share in REPEATED]
+        least = [np.flatnonzero(~(ordered[w:] == ordered[:-w]).any(0)) for w in widths]
+        return next((p for p in least if len(p) >= MOST_NUMBERS), np.arange(some.shape[1]))
 
     @cached_property
     def shares(self) -> tuple[float, ...]:

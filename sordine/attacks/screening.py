@@ -69,8 +69,14 @@ class Screening(Attack):
 @dataclass(frozen=True)
 class _Prepared(Prepared):
     @cached_property
+    def screened_numbers(self) -> np.ndarray:
+        """Positions of the numbers of a record that are screened."""
+        width = self.x.shape[1]
+        return np.arange(width) if width <= WIDEST else most_varying(self.x[self.split.own], WIDEST)
+
+    @cached_property
     def views(self) -> tuple[View, ...]:
-        return views_of(self.x, self.split.own, self.on_axes)
+        return views_of(self.x[:, self.screened_numbers], self.split.own, self.on_axes)
 
     @cached_property
     def screened(self) -> Screened:
@@ -81,7 +87,10 @@ class _Prepared(Prepared):
         return Screened.of(self.views, target, self.split, self.run.seed).predict()
 
     def replaced(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-        return self.screened.replaced(numbers, values).predict()
+        # Numbers that are not screened stay so, even if they vary more now.
+        screened = np.isin(numbers, self.screened_numbers)
+        at = np.searchsorted(self.screened_numbers, numbers[screened])
+        return self.screened.replaced(at, values[:, screened]).predict()
 
 
 @dataclass(frozen=True)

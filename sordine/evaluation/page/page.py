@@ -17,7 +17,7 @@ from sordine.evaluation.page.risks import attacker_rows, intruder_sentences, pla
 from sordine.evaluation.page.tones import ROLES, shaky_attributes, tone, worst_suppressed
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import Section
-from sordine.evaluation.sections.power import in_short
+from sordine.evaluation.sections.power import core_is_covered, in_short
 from sordine.evaluation.sections.registry import sections
 
 FOLDER = Path(__file__).parent
@@ -84,6 +84,7 @@ def context(report: Report) -> dict[str, Any]:
         **_utility(report, by_role),
         "shaky": shaky,
         "planted": _planted(report),
+        "core_is_covered": core_is_covered(report.sections.get("power") or (), 1.0),
         "unsuited": _unsuited(report),
         "records": max((h.records for h in report.headlines), default=0),
         "sections": shown,

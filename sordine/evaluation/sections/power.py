@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom
 
-from sordine.attacks.base import Attack, Prepared, Split, Target
+from sordine.attacks.base import LARGEST, Attack, Prepared, Split, Target
 from sordine.attacks.plants import KINDS, OutOfReach, Planter
 from sordine.attacks.principal_axes import WIDEST
 from sordine.attacks.registry import ATTACKS
@@ -29,6 +29,7 @@ from sordine.run import Run
 
 SIZES = (0.2, 0.1, 0.05, 0.02)  # leakages (NAG) that are planted, the largest first
 FOUND = 0.95  # share of plants of a size that has to be found
+CLEARLY = 0.9975  # confidence with which an attack finds less than what leaks: 1 in 20 of 20 plants errs
 NOT_MEASURED = (
     "No leak of {} was planted in this audit, so it is unknown how small a leak its attacks find. Such an audit cannot "
     "show that a release holds. Use the budget `standard` with its own attacks."
@@ -38,6 +39,14 @@ OTHERS = "Leaks of other kinds were not planted, so the verdict says nothing abo
 CORE = ("mean of one number", "mean of all numbers", "covariance")
 REACHABLE = 0.9  # chance that a perfect attack finds a plant, below which no attack is made: there are too few records
 BASES = 2  # orders of the records in which leaks are planted
+AXES_ONLY = (
+    "Leaks of `{}` were planted in the principal axes of the records, because records are wide, and the attacks on "
+    "them use these axes. No leak was planted in last bits."
+)
+AXES_AND_NUMBERS = (
+    "Leaks of `{}` in all numbers were planted in the principal axes of the records, because records are wide and the "
+    f"attacks on all numbers use these axes. Of few numbers, the attack searches the {WIDEST:,} that vary most."
+)
 OF_SINGLE_BITS = ("last bits of one number",)  # kinds that principal axes cannot carry
 
 
@@ -52,9 +61,11 @@ class PowerFinding:
     kind
         What carries the leak (`sordine.attacks.plants.KINDS`).
     smallest
-        Smallest leakage (NAG) of which 19 in 20 plants were found; None where not even the largest was.
+        Smallest leakage (NAG) of which 19 in 20 plants were found, and of every larger one that was planted; None where
+        there is none.
     sizes, shares
-        The leakages that were planted, and of each the share of plants that was found.
+        The leakages that were planted, and of each the share of plants that was found. Empty where these records cannot
+        carry such a leak, or are so few that no attack could find it.
     planted
         Plants of each size, unless so many were missed earlier that the others could not matter.
     attackers
@@ -121,30 +132,42 @@ class Power(Section):
         if not found:
             return Contribution(unclear=True, closing=left) if left else None
         covered = [f for f in found if f.covered(data.limit)]
-        largest = max((f.smallest or 0.0 for f in covered), default=0.0)
-        core = all(f.covered(data.limit) for f in found if f.kind in CORE)
+        missed = [f for f in found if f.kind in CORE and not f.covered(data.limit)]
+        sizes = [f.smallest for f in (*covered, *missed) if f.smallest is not None]
         closing = (*_found_sentences(found), *_not_covered(found, data.limit), *left, OTHERS)
-        return Contribution(closing=closing, leakage=(largest,) if covered else (), unclear=bool(left) or not core)
+        return Contribution(
+            closing=closing,
+            leakage=(max(sizes),) if sizes else (),
+            unclear=bool(left or missed),
+        )
 
     def view(self, found: tuple[PowerFinding, ...], report: Report) -> dict[str, Any] | None:
         """Return the table of each attribute."""
         if not found:
             return None
-        planted = max(f.planted for f in found)
-        return {"by_attribute": _by_attribute(found), "sizes": SIZES, "at_least": wilson(planted, planted)[0]}
+        return {"by_attribute": _by_attribute(found), "sizes": SIZES}
 
 
 def in_short(found: tuple[PowerFinding, ...], attribute: str) -> str | None:
     """Return which planted leaks of an attribute were found, in one sentence; None where none was planted."""
-    some = [f for f in found if f.attribute == attribute]
+    some = [f for f in found if f.attribute == attribute and f.sizes]
     sizes = [f.smallest for f in some if f.smallest is not None]
     if not some:
         return None
     if not sizes:
-        return f"The attacks found planted leaks of none of {len(some)} kinds, up to a leakage of {percent(SIZES[0])}."
-    found_of = f"The attacks found planted leaks of {len(sizes)} of {len(some)} kinds, from a leakage of"
+        return f"The attacks missed planted leaks of {percent(SIZES[0])} of all {len(some)} kinds."
+    words = f"The attacks found planted leaks of {len(sizes)} of {len(some)} kinds, from a leakage of"
     least, most = percent(min(sizes)), percent(max(sizes))
-    return f"{found_of} {least}." if least == most else f"{found_of} {least} to {most}, depending on the kind."
+    return f"{words} {least}." if least == most else f"{words} {least} to {most}, depending on the kind."
+
+
+def core_is_covered(found: tuple[PowerFinding, ...], limit: float) -> bool:
+    """Return whether planted leaks of the kinds without which no verdict holds were found, of some size up to a limit.
+
+    False where none was planted.
+    """
+    core = [f for f in found if f.kind in CORE]
+    return bool(core) and all(f.covered(limit) for f in core)
 
 
 def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFinding]]:
@@ -159,26 +182,34 @@ def _found_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
         kinds = ", ".join(f"{kind} ({percent(size)})" for kind, size in sizes.items())
         if kinds:
             yield (
-                f"Leaks of `{attribute}` were planted in copies of the release. The attacks missed at most "
-                f"{_most_missed(planted)} of {planted} of these kinds and sizes: {kinds}."
+                f"Leaks of `{attribute}` were planted in copies of the release, {planted} of each kind and size. The "
+                f"attacks missed at most {_most_missed(planted)} of {planted} of these: {kinds}."
             )
 
 
 def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        kinds = ", ".join(f.kind for f in some if f.smallest is None)
-        if kinds:
-            yield f"The attacks miss even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
+        missed = [f.kind for f in some if f.smallest is None and f.sizes]
+        left_out = [f.kind for f in some if not f.sizes]
+        if missed:
+            kinds = ", ".join(missed)
+            yield f"The attacks missed even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
+        if left_out:
+            yield (
+                f"Leaks of `{attribute}` of these kinds were not planted, because so few records could not show them, "
+                f"or such records cannot carry them: {', '.join(left_out)}."
+            )
 
 
 def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        kinds = [f.kind for f in some if not f.covered(limit)]
-        if kinds:
-            yield (
-                f"The verdict does not cover these kinds of leak of `{attribute}`, because leaks of {percent(limit)} "
-                f"would not have been found: {', '.join(kinds)}."
-            )
+        missed = [f.kind for f in some if not f.covered(limit)]
+        core, others = [k for k in missed if k in CORE], [k for k in missed if k not in CORE]
+        why = f"because leaks of {percent(limit)} would not have been found"
+        if core:
+            yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
+        if others:
+            yield f"The verdict does not cover these kinds of leak of `{attribute}`, {why}: {', '.join(others)}."
 
 
 def _most_missed(planted: int) -> int:
@@ -205,6 +236,14 @@ class Base:
         }
         return cls(Planter(x, target.labels, target.classes), attacks, seed)
 
+    def carries(self, kind: str, leakage: float) -> bool:
+        """Whether records of so many classes can carry a leak of this kind and size."""
+        try:
+            self.planter.plant(kind, leakage, self.seed)
+        except OutOfReach:
+            return False
+        return True
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -218,32 +257,38 @@ class Trial:
     split: Split
     attacks: dict[str, Attack]
     comparisons: int  # among which the audit chooses its worst figure
+    limit: float  # of the leakage, above which a verdict is not that the release holds
 
     def finds(self, base: Base, kind: str, size: float, seed: int) -> bool:
-        """Whether an attack is above the baseline on a copy of the release with a planted leak."""
-        try:
-            made = base.planter.plant(kind, size * self.revealed, base.seed + seed)
-        except OutOfReach:
-            return False
+        """Whether an attack finds a leak that is planted in a copy of the release: see `is_found`."""
+        made = base.planter.plant(kind, size * self.revealed, base.seed + seed)
         for name in self.finders(kind):
             attack = base.attacks[name]
             if made.labels is not None:
-                found = self.is_found(attack.relabelled(made.labels), made.labels)
+                found = self.is_found(attack.relabelled(made.labels), made.labels, size)
             else:
-                found = self.is_found(attack.replaced(made.numbers, made.values), self.target.labels)
+                found = self.is_found(attack.replaced(made.numbers, made.values), self.target.labels, size)
             if found:
                 return True
         return False
 
-    def is_found(self, predicted: np.ndarray, labels: np.ndarray) -> bool:
-        """Whether predictions of the test records are above the baseline, beyond the luck of so many attacks.
+    def is_found(self, predicted: np.ndarray, labels: np.ndarray, size: float = 0.0) -> bool:
+        """Whether predictions of the test records find a leak of some size.
+
+        They have to be above the baseline, beyond the luck of so many attacks. And their leakage must not be clearly
+        below both the leak and the limit: an attack that finds a small part of a large leak would make the verdict that
+        the release holds up to less than what leaks.
 
         Every record counts, also where records belong to persons: `Base` shuffles the records of each side, so those
         of one person have nothing in common but the plant.
         """
         truth = labels[self.split.test]
         known = truth >= 0
-        return self._lower_end(int((predicted[known] == truth[known]).sum())) > majority(truth[known])
+        right, baseline = int((predicted[known] == truth[known]).sum()), majority(truth[known])
+        if self._lower_end(right) <= baseline:
+            return False
+        upper = (wilson(right, self.records, CLEARLY)[1] - baseline) / max(1 - baseline, 1e-12)
+        return upper >= min(size, self.limit) * self.revealed
 
     def can_be_found(self, size: float) -> bool:
         """Whether a perfect attack would be above the baseline beyond luck, on nearly every plant of this size."""
@@ -278,34 +323,20 @@ class Trial:
 
 
 def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
-    release = data.attacked[1]
-    scenario, split = _split(data, release, headline)
-    trial = Trial(
-        x=release.numbers(),
-        on_axes=release.is_wide,
-        fitted=release.fitted,
-        target=Target(release.labels[headline.attribute], release.classes[headline.attribute]),
-        revealed=(headline.before - headline.guess) / (1 - headline.guess),
-        split=split,
-        attacks={name: ATTACKS.find(name).from_budget(data.budget) for name in names},
-        comparisons=len(data.budget.families) * len(data.budget.settings),
-    )
-    if release.is_wide:
-        data.note(
-            f"Leaks of `{headline.attribute}` were planted in the principal axes of the records, because records have "
-            f"more than {WIDEST:,} numbers, and the attacks on them use these axes. No leak was planted in last bits."
-        )
+    trials = _trials(data, headline, names)
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
         first = 1000 * data.budget.seeds[0]
-        bases = list(pool.map(lambda i: Base.of(trial, first + i), range(BASES)))
+        bases = [list(pool.map(partial(Base.of, trial), range(first, first + BASES))) for trial in trials.values()]
         for done, kind in enumerate(KINDS, 1):
-            carried = not (release.is_wide and kind in OF_SINGLE_BITS)
-            shares = _shares(trial, bases, kind, data.budget.plants, pool) if carried else {}
-            enough = [size for size, share in shares.items() if share >= FOUND]
+            # The last trial has the numbers themselves, the first one those that attacks on all numbers take.
+            at = 0 if KINDS[kind].numbers is None else -1
+            scenario, trial = list(trials)[at][0], list(trials.values())[at]
+            carried = not (trial.on_axes and kind in OF_SINGLE_BITS)
+            shares = _shares(trial, bases[at], kind, data.budget.plants, pool) if carried else {}
             yield PowerFinding(
                 attribute=headline.attribute,
                 kind=kind,
-                smallest=min(enough, default=None),
+                smallest=_smallest(shares),
                 sizes=tuple(shares),
                 shares=tuple(shares.values()),
                 planted=data.budget.plants,
@@ -314,6 +345,39 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
                 records=trial.records,
             )
             data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
+
+
+def _trials(data: AuditData, headline: Headline, names: tuple[str, ...]) -> dict[tuple[str, str], Trial]:
+    """Return scenario and form of the records to how attackers are tested on them.
+
+    Of wide records, some attacks take principal axes, others every number.
+    """
+    release = data.attacked[1]
+    scenario, split = _split(data, release, headline)
+    attacks = {name: ATTACKS.find(name).from_budget(data.budget) for name in names}
+    raw = {name: attack for name, attack in attacks.items() if attack.input_form == "numbers"}
+    trial = Trial(
+        x=release.numbers(),
+        on_axes=release.is_wide,
+        fitted=release.fitted,
+        target=Target(release.labels[headline.attribute], release.classes[headline.attribute]),
+        revealed=(headline.before - headline.guess) / (1 - headline.guess),
+        split=split,
+        attacks=attacks,
+        comparisons=len(data.budget.families) * len(data.budget.settings),
+        limit=data.limit,
+    )
+    if not release.is_wide:
+        return {(scenario, "numbers"): trial}
+    if not raw or len(raw) == len(attacks) or 4 * release.x.size > LARGEST:
+        data.note(AXES_ONLY.format(headline.attribute))
+        return {(scenario, "axes"): trial}
+    data.note(AXES_AND_NUMBERS.format(headline.attribute))
+    on_axes = {name: attack for name, attack in attacks.items() if name not in raw}
+    return {
+        (scenario, "axes"): replace(trial, attacks=on_axes),
+        (scenario, "numbers"): replace(trial, x=release.flat(), on_axes=False, attacks=raw),
+    }
 
 
 def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[str, Split]:
@@ -327,16 +391,29 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
 def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
     """Return the share of plants that is found, of the sizes that decide which is the smallest.
 
-    The search starts in the middle: where a size is found, larger ones would be too. Sizes that not even a perfect
-    attack would find among so few records are left out.
+    The search starts in the middle. The largest size is planted too, because an attack can find a small leak and only a
+    small part of a large one. Left out are sizes that these records cannot carry, and sizes that not even a perfect
+    attack would find among so few records.
     """
-    sizes = [size for size in SIZES if trial.can_be_found(size)]
+    sizes = [s for s in SIZES if trial.can_be_found(s) and bases[0].carries(kind, s * trial.revealed)]
     shares: dict[float, float] = {}
     at = min(len(SIZES) // 2, len(sizes) - 1)
     while 0 <= at < len(sizes) and sizes[at] not in shares:
         shares[sizes[at]] = _share(trial, bases, kind, sizes[at], plants, pool)
         at += 1 if shares[sizes[at]] >= FOUND else -1
+    if _smallest(shares) is not None and sizes[0] not in shares:
+        shares[sizes[0]] = _share(trial, bases, kind, sizes[0], plants, pool)
     return dict(sorted(shares.items(), reverse=True))
+
+
+def _smallest(shares: Mapping[float, float]) -> float | None:
+    """Return the smallest size that was found, as every larger one was; None where there is none."""
+    found = None
+    for size, share in sorted(shares.items(), reverse=True):
+        if share < FOUND:
+            break
+        found = size
+    return found
 
 
 def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: int, pool: Any) -> float:
