@@ -43,7 +43,8 @@ FOUND = f"""
 
 Noise, two classes, three quarters of the records are the attacker's own. The share of {SEEDS} plants that the attacks
 `neighbours`, `discriminant` and `screening` find, at the level of significance of the standard audit and a limit of
-5 %. The size is the leakage of the best possible attack. The last line of each table has no plant: what is found there is chance.
+5 %. The size is the leakage of the best possible attack. The last line of each table has no plant: what is found there
+is chance.
 
 """
 

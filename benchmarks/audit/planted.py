@@ -28,7 +28,7 @@ CLASSES = (2, 6)
 FEW, MANY = (
     (600, 40),
     (8000, 8),
-)  # records of these audits and numbers of a record: without a planted leak, and with one
+)  # records, and numbers of each: without a planted leak, and with one
 FAST = ("neighbours", "discriminant", "screening")
 
 
@@ -74,8 +74,8 @@ def _trial(n: int, d: int, seed: int) -> Trial:
 def verdicts(store: Store, size: float) -> None:
     """Store the verdicts of audits of noise in which a leak of this size was planted; 0: without a leak.
 
-    Without a leak, the audit is the default one. With one, it has scenario A and the fast attacks alone, which are those
-    that look for planted leaks, and a limit that the verdict can meet. Every other round of kinds has six classes instead of two.
+    Without a leak, the audit is the default one. With one, it has scenario A and those attacks alone that look for
+    planted leaks, and a limit that the verdict can meet. Every other round of kinds has six classes instead of two.
     """
     kinds, rows = list(KINDS), []
     for trial in range(TRIALS):
