@@ -210,15 +210,8 @@ def infer(
     was, now, baseline = accuracy(truth, before), accuracy(truth, after), majority(truth)
     owner = np.arange(t) if unit is None else unit[known]
     counted = (effective_records(truth, after, owner), effective_records(truth, before, owner))
-    interval = nag_interval(
-        now,
-        was,
-        baseline,
-        t,
-        confidence=confidence,
-        correlation=correlations(truth, after, before),
-        independent=counted,
-    )
+    related = correlations(truth, after, before)
+    interval = nag_interval(now, was, baseline, t, confidence=confidence, correlation=related, independent=counted)
     return ReaderFinding(
         attribute=attribute,
         before=was,
