@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Attack, Split, Target, majority_predictions
+from sordine.attacks.base import Attack, Split, Target, choose_candidate, class_shares, majority_predictions, pick_class
 from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
 from sordine.run import Run
 
@@ -70,7 +71,10 @@ class ConvNet(Attack):
             shapes = arrangements(x.shape[1:])
             networks = [_Network(x, target, train, held_out, shape, run.seed, device) for shape in shapes]
             best = max(networks, key=lambda network: network.validated)
-            predictions.append(best.logits(x, split.test).argmax(1))
+            shares = class_shares(target, train)
+            held, found = (softmax(best.logits(x, rows), axis=1) for rows in (held_out, split.test))
+            _, least = choose_candidate([held], shares, target, held_out)
+            predictions.append(pick_class(found, shares, least))
         return predictions
 
 
@@ -87,7 +91,7 @@ class _Network:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.shape, self.device = shape, device
+        self.shape, self.device, self.classes = shape, device, target.classes
         self.mean, self.scale = _channels(x, train, shape)
         random = torch.Generator().manual_seed(1_000_003 * (seed + 1))
         self.net = _blocks(shape, target.classes, random).to(device)
@@ -115,7 +119,7 @@ class _Network:
         """Return logits of the records at some positions: (m, classes) float32."""
         self.net.eval()
         parts = [self.net(self._inputs(x, rows[s : s + _BLOCK])).cpu().numpy() for s in range(0, len(rows), _BLOCK)]
-        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
 
 
 class _Pooled(nn.Module):

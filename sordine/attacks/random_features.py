@@ -13,7 +13,16 @@ import numpy as np
 from scipy.linalg import LinAlgError, solve
 from sklearn.kernel_approximation import RBFSampler
 
-from sordine.attacks.base import Attack, Split, Target, accuracy_on, majority_predictions, moments
+from sordine.attacks.base import (
+    Attack,
+    Split,
+    Target,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    moments,
+    pick_class,
+)
 from sordine.attacks.views import median_distance
 from sordine.run import Run
 
@@ -50,15 +59,19 @@ class RandomFeatures(Attack):
             if not target.has_two_classes(train):
                 predictions.append(majority_predictions(target, split.own, split.test))
                 continue
-            scores = [_best_penalty(features, target, train, split.validation) for features in narrow]
-            at = max(range(len(SPREADS)), key=lambda i: scores[i][0])
+            shares, held = class_shares(target, train), split.validation
+            candidates = [c for features in narrow for c in _ridge(features, target, train, held, PENALTIES)]
+            at = choose_candidate(candidates, shares, target, held)[0] // len(PENALTIES)
             if at not in wide:
                 wide[at] = _features(z, median * SPREADS[at], WIDTHS[1], seed)
-            score, penalty = _best_penalty(wide[at], target, train, split.validation)
-            features = wide[at]
-            if scores[at][0] > score:
-                features, penalty = narrow[at], scores[at][1]
-            predictions.append(_ridge(features, target, own, split.test, (penalty,))[0])
+            # Of equal candidates the first counts, so the wide ones come first.
+            few = candidates[at * len(PENALTIES) :][: len(PENALTIES)]
+            best, least = choose_candidate(
+                [*_ridge(wide[at], target, train, held, PENALTIES), *few], shares, target, held
+            )
+            features, penalty = (wide, narrow)[best // len(PENALTIES)][at], PENALTIES[best % len(PENALTIES)]
+            found = _ridge(features, target, own, split.test, (penalty,))[0]
+            predictions.append(pick_class(found, class_shares(target, own), least))
         return predictions
 
 
@@ -68,20 +81,10 @@ def _features(z: np.ndarray, spread: float, width: int, seed: int) -> np.ndarray
     return np.asarray(sampler.transform(z), np.float32)
 
 
-def _best_penalty(
-    features: np.ndarray, target: Target, train: np.ndarray, validation: np.ndarray
-) -> tuple[float, float]:
-    # The accuracy on the validation records with the best penalty, and that penalty.
-    predicted = _ridge(features, target, train, validation, PENALTIES)
-    scores = [accuracy_on(target, validation, p) for p in predicted]
-    best = int(np.argmax(scores))
-    return scores[best], PENALTIES[best]
-
-
 def _ridge(
     features: np.ndarray, target: Target, rows: np.ndarray, test: np.ndarray, penalties: Sequence[float]
 ) -> list[np.ndarray]:
-    """Return, for each penalty, the class whose predicted indicator is largest: (len(test),) codes."""
+    """Return, for each penalty, the predicted indicators of the classes: (len(test), classes)."""
     own = features[rows]
     mean = own.mean(0, dtype=np.float64).astype(np.float32)
     own = own - mean
@@ -102,5 +105,5 @@ def _ridge(
             weights = solve(penalised, toward, assume_a="pos")
         except LinAlgError:  # features so similar that rounding makes the matrix indefinite
             weights = np.linalg.lstsq(penalised, toward, rcond=None)[0]
-        predicted.append((new @ weights + share).argmax(1))
+        predicted.append(new @ weights + share)
     return predicted

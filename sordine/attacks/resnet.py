@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Attack, Split, Target, majority_predictions
+from sordine.attacks.base import Attack, Split, Target, choose_candidate, class_shares, majority_predictions, pick_class
 from sordine.models.early_stopping import EarlyStopping, Shuffle, score_of, train_early_stopped
 from sordine.models.networks.resnet import RESNET10, RESNET18, ResNet
 from sordine.run import Run
@@ -222,7 +223,15 @@ class ResNetAttack(Attack):
                 continue
             rows = (train, split.validation)
             trained = train_resnet(x, target.labels, target.classes, *rows, size=self.size, run=run)
-            blocks = [split.test[s : s + BLOCK] for s in range(0, len(split.test), BLOCK)]
-            parts = [trained.logits(x[block]).argmax(1) for block in blocks]
-            predictions.append(np.concatenate(parts) if parts else np.zeros(0, np.int64))
+            held = target.labelled(split.validation)
+            shares = class_shares(target, train)
+            _, least = choose_candidate([_probabilities(trained, x, held, target.classes)], shares, target, held)
+            found = _probabilities(trained, x, split.test, target.classes)
+            predictions.append(pick_class(found, shares, least))
         return predictions
+
+
+def _probabilities(trained: TrainedResNet, x: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
+    """Return class probabilities of the pictures at some positions: (m, classes)."""
+    parts = [trained.logits(x[rows[s : s + BLOCK]]) for s in range(0, len(rows), BLOCK)]
+    return softmax(np.concatenate(parts), axis=1) if parts else np.zeros((0, classes), np.float32)

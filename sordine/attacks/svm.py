@@ -13,7 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.svm import SVC
 
-from sordine.attacks.base import Attack, Split, Target, accuracy_on, majority_predictions, moments, sampled_rows
+from sordine.attacks.base import (
+    Attack,
+    Split,
+    Target,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    moments,
+    pick_class,
+    sampled_rows,
+)
 from sordine.run import Run
 
 # (C, width of the kernel, as a multiple of 1 / the sum of the variances of the input numbers)
@@ -46,10 +56,46 @@ class SVM(Attack):
                 predictions.append(majority_predictions(target, split.own, split.test))
                 continue
             models = [_machine(c, width / variance, z[train], target.labels[train]) for c, width in CHOICES]
-            scores = [accuracy_on(target, split.validation, m.predict(z[split.validation])) for m in models]
-            c, width = CHOICES[int(np.argmax(scores))]
-            predictions.append(_machine(c, width / variance, z[own], target.labels[own]).predict(z[split.test]))
+            candidates = [_scores(m, z[split.validation], target.classes) for m in models]
+            # Ranks are no probabilities: they are not divided by the shares of the classes.
+            even = (class_shares(target, train) > 0).astype(np.float64)
+            best, least = choose_candidate(candidates, even, target, split.validation)
+            c, width = CHOICES[best]
+            machine = _machine(c, width / variance, z[own], target.labels[own])
+            even = (class_shares(target, own) > 0).astype(np.float64)
+            predictions.append(pick_class(_scores(machine, z[split.test], target.classes), even, least))
         return predictions
+
+
+def _scores(machine: SVC, z: np.ndarray, classes: int) -> np.ndarray:
+    """Return ranks of the classes, the predicted one highest, 0 for classes that the machine does not know.
+
+    Parameters
+    ----------
+    machine
+        The machine.
+    z
+        (n, d) records.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, classes).
+    """
+    found = np.zeros((len(z), classes))
+    if not len(z):
+        return found
+    known = np.asarray(machine.classes_, np.int64)
+    margin = np.asarray(machine.decision_function(z), np.float64)
+    if margin.ndim == 1:
+        margin = np.stack([-margin, margin], 1)
+    # Of several classes, the machine's own prediction may differ from the largest margin.
+    rank = margin.argsort(1).argsort(1) + 1.0
+    rank[np.arange(len(z)), np.searchsorted(known, machine.predict(z))] = len(known) + 1.0
+    found[:, known] = rank
+    return found
 
 
 def _machine(penalty: float, gamma: float, z: np.ndarray, labels: np.ndarray) -> SVC:

@@ -114,6 +114,29 @@ def test_convolution_reads_planes_that_are_one_record_or_a_picture() -> None:
     assert share("convolution", x[:, None], labels) > 0.9
 
 
+def opposed(n: int = 900) -> tuple[np.ndarray, np.ndarray, Split]:
+    """Three clusters. In training, each has two of three classes; elsewhere, it has the third one alone."""
+    rng = np.random.default_rng(4)
+    cluster = rng.integers(0, 3, n)
+    x = rng.standard_normal((n, 3)).astype(np.float32)
+    x[np.arange(n), cluster] += 6
+    trial = cut(n)
+    labels = (cluster + 2) % 3
+    labels[trial.train] = (cluster[trial.train] + rng.integers(0, 2, len(trial.train))) % 3
+    return x, labels, trial
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("family", ["features", "svm", "convolution"])
+def test_the_least_likely_class_is_picked_where_validation_records_show_it(family: str) -> None:
+    x, labels, trial = opposed()
+    attack = ATTACKS[family]()
+    if attack.input_form == "records":
+        x = np.repeat(np.repeat(x[:, None, None, :], 3, 3), 9, 2)
+    predicted = attack.fit_predict(x, trial, [Target(labels, 3)])[0]
+    assert (predicted == labels[trial.test]).mean() > 0.6
+
+
 def test_who_reads_what() -> None:
     for shape, shaped in (((64,), False), ((3, 7), False), ((6, 50), True), ((1, 8, 8), True), ((2, 3, 3, 9), True)):
         assert accepts("convolution", shape) is shaped

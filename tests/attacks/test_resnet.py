@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sordine.attacks import resnet
 from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS
@@ -274,3 +275,24 @@ def test_an_audit_of_pictures_notes_the_lack_of_a_picture_attack() -> None:
         options=AuditOptions(pretrained=False),
     )
     assert UNSUITED not in found.verdict.sentences
+
+
+def test_the_least_likely_class_is_picked_where_validation_records_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network has learned that a bright corner is another class than it is in the records of other sides."""
+
+    class Mistaken:
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            return np.stack([1 - 9 * x[:, 0, 0, 0], 9 * x[:, 0, 0, 0], np.full(len(x), -30.0)], 1)
+
+    monkeypatch.setattr(resnet, "train_resnet", lambda *args, **given: Mistaken())
+    rng = np.random.default_rng(0)
+    bright = rng.integers(0, 2, 240)
+    x = np.zeros((240, 1, 8, 8), np.float32)
+    x[:, 0, 0, 0] = bright
+    rows = np.arange(240)
+    split = Split(rows[:120], rows[120:160], rows[160:])
+    for turned in (True, False):
+        labels = bright.copy()
+        labels[120:] ^= turned
+        predicted = ResNetAttack().fit_predict(x, split, [Target(labels, 3)])[0]
+        assert (predicted == labels[160:]).all(), turned
