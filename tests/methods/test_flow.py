@@ -27,7 +27,6 @@ from sordine.methods.flow.neighbours import (
     KernelNeighbours,
     bandwidth_of,
     distances,
-    fingerprints,
     kernel_mean,
     neighbourhood_size,
 )
@@ -44,6 +43,7 @@ from sordine.methods.flow.space_selection import (
 )
 from sordine.methods.flow.witness import Witnesses, heights, stepped, waves, witness
 from sordine.methods.registry import load, make
+from sordine.models.fingerprints import fingerprints
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.transform import transform

@@ -54,10 +54,11 @@ from sordine.methods.alignment.space import (
 )
 from sordine.methods.base import Method, Strength
 from sordine.methods.flow.modifier import FlowModifier, gridded
-from sordine.methods.flow.neighbours import fingerprints, neighbourhood_size
+from sordine.methods.flow.neighbours import neighbourhood_size
 from sordine.methods.flow.space_selection import Candidate, Selection, choose
 from sordine.methods.options import SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
 from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
+from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.run import Run

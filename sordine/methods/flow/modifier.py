@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from sordine.methods.alignment.network import Aligned
-from sordine.methods.flow.neighbours import KernelNeighbours, fingerprints
+from sordine.methods.flow.neighbours import KernelNeighbours
 from sordine.methods.flow.witness import Witnesses
+from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Modifier, Release
 
 GRID, DIGITS = 4096, 24  # grid points in a unit of the code; binary digits of the linear map back to records

@@ -19,11 +19,13 @@ classes are balanced within it, by the labels of the fit. The method is ours; it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,13 +39,23 @@ from sordine.methods.options import Share, SmallCount, SmallCountOrZero, SmallNo
 from sordine.methods.transport.modifier import TransportModifier, uneven
 from sordine.metrics.information import joint
 from sordine.models.classifier import Classifier, train_classifier
+from sordine.models.cross_fitted import CrossFitted, part_of, parts_of_tensors
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.run import Run
 
+BLOCK = 4096  # records in memory at a time
 SHARPEST = 1e-4  # smallest temperature
 UNEVEN, ALONE = 0.05, 1.5  # a note is written above this unevenness, and under this effective number of records
+CROSS_FITTED = (
+    "By construction: there are {parts} maps, and no record is released by a map that was fitted on it or on an equal "
+    "record. So records of the fit are released as new records are. An attacker that knows some of them cannot use "
+    "that a map fills its outputs alike from every class."
+)
 NAMED, UNKNOWN = 0.1, 0.015  # temperature with a task and without: without one, a low one leaks less in pooled records
+
+
+Parts = Annotated[int, Field(ge=1, le=50)]
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,10 @@ class Transport(Method):
         Weight of the moments common to all classes in the map of a class, in records.
     ridge
         Added to the moments of the components, in units of their mean variance.
+    parts
+        1: one map, fitted on all records. K > 1: K maps, each fitted without one part of the records, and a record goes
+        through the map that was fitted without it (`sordine.models.cross_fitted`). An attacker that knows the classes
+        of some fitted records then learns less of the others.
 
     References
     ----------
@@ -91,6 +107,7 @@ class Transport(Method):
     matching: SmallPositive = 0.03
     pooled: SmallNonNegative = 100.0
     ridge: SmallPositive = 0.1
+    parts: Parts = 1
 
     name: ClassVar[str] = "transport"
     stochastic: ClassVar[bool] = True
@@ -106,6 +123,11 @@ class Transport(Method):
         "attacker that knows labels of some fitted records does."
     )
 
+    @classmethod
+    def guarantees(cls, figures: Mapping[str, Any]) -> str:
+        """Return what is proved, with the figures of a fit."""
+        return CROSS_FITTED.format_map(figures) if figures.get("parts", 1) > 1 else super().guarantees(figures)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 < self.softness < SHARPEST:
@@ -120,13 +142,35 @@ class Transport(Method):
         """Align the classes, balance the codebook, and choose the outputs.
 
         It runs on the CPU, in closed forms except for the classifiers of preserved attributes. Records that lack a
-        suppressed or a preserved label are not used.
+        suppressed or a preserved label are not used. With several parts, one map is fitted without each.
 
         Raises
         ------
         SordineError
             Where the labelled records are too few, or alike within their classes.
         """
+        if self.parts == 1:
+            return self.fit_map(table, policy, run)
+        blocks = [slice(start, start + BLOCK) for start in range(0, len(table), BLOCK)]
+        part = torch.cat([part_of(table.batch(rows), self.parts) for rows in blocks])
+        maps = []
+        for k in range(self.parts):
+            run.log(f"transport: map {k + 1} of {self.parts}")
+            maps.append(self.fit_map(table.take(np.flatnonzero((part != k).numpy())), policy, run))
+        modifier = CrossFitted(maps)
+        figures = {
+            "parts": self.parts,
+            "cells": sum(len(m.codes) for m in maps),
+            "outputs": len(modifier.substitutes),
+            "softness": maps[0].softness,
+            "uneven": max(m.card.fit["uneven"] for m in maps),
+        }
+        notes = list(dict.fromkeys(note for m in maps for note in m.card.notes))
+        modifier.card = self.card(policy, table, fit=figures, notes=notes)
+        return modifier.eval()
+
+    def fit_map(self, table: Table, policy: Policy, run: Run) -> TransportModifier:
+        """Return one map, fitted on all labelled records of a table."""
         usable, x, secret = learnable(table, policy, run.seed, "transport")
         if self.records * FEWEST > len(usable):
             raise SordineError(
@@ -226,6 +270,12 @@ class Transport(Method):
     @staticmethod
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         """Return an empty modifier; see `Method.build`."""
+        if maps := parts_of_tensors(tensors):
+            return CrossFitted([Transport._empty_map(card, part) for part in maps])
+        return Transport._empty_map(card, tensors)
+
+    @staticmethod
+    def _empty_map(card: Card, tensors: dict[str, Tensor]) -> TransportModifier:
         classes, axes, size = tensors["space.maps"].shape
         width, first = tensors["space.first"].shape
         method = Transport(**card.fields)

@@ -1,0 +1,75 @@
+"""Cross-fitted modifiers: no record is released by a map that was fitted on it.
+
+A map that fills its outputs alike from every class, over all records of its fit, gives away the unknown ones to an
+attacker that knows the others: their classes are those that are missing. So the records of the fit are dealt into
+parts, and a map is fitted without each part. A record goes through the map without its part, and is released like a new
+record.
+
+The part of a record follows from its numbers alone. So equal records, also under other ids, are in one part, and the
+modifier remains one random function of the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sordine.models.fingerprints import fingerprints
+from sordine.models.modifier import Modifier, Release
+
+SHIFT, BITS = 20, (1 << 40) - 1  # the middle bits of a fingerprint, which depend on all numbers
+
+
+def part_of(x: Tensor, parts: int) -> Tensor:
+    """Return the part of each record: (b, *shape) -> (b,), 0 to parts - 1."""
+    return ((fingerprints(x) >> SHIFT) & BITS) % parts
+
+
+class CrossFitted(Modifier):
+    """Maps of one method, each fitted without one part of the records.
+
+    Parameters
+    ----------
+    maps
+        The map at position k was fitted without the records of part k.
+    """
+
+    def __init__(self, maps: Sequence[Modifier]) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(maps)
+        self.noise = max(m.noise for m in maps)
+        self.discrete = all(m.discrete for m in maps)
+
+    @property
+    def substitutes(self) -> Tensor:
+        """The outputs of all maps, one after the other: (outputs, width), where the maps have outputs."""
+        return torch.cat([m.substitutes for m in self.maps])  # type: ignore[misc]
+
+    def forward(self, x: Tensor, noise: Tensor) -> Release:
+        """Return released records. Every map computes all of them, so that no record's bits depend on the others."""
+        part, rows = part_of(x, len(self.maps)), torch.arange(len(x))
+        made = [m(x, noise[:, : m.noise]) for m in self.maps]
+        released = torch.stack([r.x for r in made])[part, rows]
+        if any(r.index is None for r in made):
+            return Release(released)
+        sizes = torch.tensor([0, *(len(m.substitutes) for m in self.maps)]).cumsum(0)  # type: ignore[arg-type]
+        return Release(released, torch.stack([r.index for r in made])[part, rows] + sizes[part])
+
+    def output_distribution(self, x: Tensor) -> Tensor:
+        """Return P(j | x) over the outputs of all maps: (b, *shape) -> (b, outputs), 0 for those of other maps."""
+        part = part_of(x, len(self.maps))
+        each = [m.output_distribution(x) * (part == k)[:, None] for k, m in enumerate(self.maps)]  # type: ignore[operator]
+        return torch.cat(each, 1)
+
+
+def parts_of_tensors(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return the tensors of each map of a `CrossFitted`, from its own; empty for another modifier."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        head, _, rest = name.partition(".")
+        if head == "maps":
+            number, _, inner = rest.partition(".")
+            found.setdefault(int(number), {})[inner] = tensor
+    return [found[k] for k in sorted(found)]
