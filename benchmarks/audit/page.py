@@ -119,7 +119,7 @@ def _releases(store: Store) -> Iterator[list[str]]:
         row = [SCENES[scene].sentence, f"`{method}`"]
         for name in ("basic", "standard"):
             some = found[name]
-            row += [_interval(some["leakage"]), percent(some["not_excluded"]), some["level"]]
+            row += [_interval(some["leakage"]), percent(min(some["not_excluded"], 1.0)), some["level"]]
         yield row
 
 

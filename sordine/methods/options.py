@@ -26,6 +26,7 @@ SmallPositive = Annotated[float, Field(gt=0, le=1_000_000)]  # a larger number w
 SmallNonNegative = Annotated[float, Field(ge=0, le=1_000_000)]
 SmallCount = Annotated[int, Field(ge=1, le=1_000_000)]
 SmallCountOrZero = Annotated[int, Field(ge=0, le=1_000_000)]
+Parts = Annotated[int, Field(ge=1, le=50)]  # maps of a cross-fitted method
 BatchSize = Annotated[int, Field(ge=2, le=LARGEST)]  # batch norm needs at least two records
 
 

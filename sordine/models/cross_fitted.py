@@ -13,18 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sordine.data.table import Table
 from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Modifier, Release
 
+BLOCK = 4096  # records in memory at a time
 SHIFT, BITS = 20, (1 << 40) - 1  # the middle bits of a fingerprint, which depend on all numbers
 
 
 def part_of(x: Tensor, parts: int) -> Tensor:
     """Return the part of each record: (b, *shape) -> (b,), 0 to parts - 1."""
     return ((fingerprints(x) >> SHIFT) & BITS) % parts
+
+
+def parts_of_table(table: Table, parts: int) -> np.ndarray:
+    """Return the part of each record of a table: (n,)."""
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(table), BLOCK)]
+    return torch.cat([part_of(table.batch(rows), parts) for rows in blocks]).numpy()
 
 
 class CrossFitted(Modifier):
@@ -39,6 +48,7 @@ class CrossFitted(Modifier):
     def __init__(self, maps: Sequence[Modifier]) -> None:
         super().__init__()
         self.maps = nn.ModuleList(maps)
+        self.block = min(m.block for m in maps)
         self.noise = max(m.noise for m in maps)
         self.discrete = all(m.discrete for m in maps)
 

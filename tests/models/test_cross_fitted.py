@@ -10,9 +10,12 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.fit import fit
+from sordine.methods.flow.method import Flow
+from sordine.methods.flow.modifier import FlowModifier
 from sordine.methods.registry import load
 from sordine.methods.transport.method import Transport
 from sordine.models.cross_fitted import CrossFitted, part_of
+from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run
@@ -109,3 +112,21 @@ def test_without_parts_nothing_changes() -> None:
 def test_parts_out_of_range(parts: int) -> None:
     with pytest.raises(SordineError, match="parts"):
         Transport(parts=parts)
+
+
+def test_a_flow_of_several_maps(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    data = table()
+    flow = Flow(space="standardised", size=6, rounds=6, features=30, parts=PARTS)
+    modifier = fit(data, POLICY, flow, run=Run(key=KEY))
+    assert isinstance(modifier, CrossFitted)
+    assert not modifier.discrete
+    part = part_of(torch.from_numpy(np.asarray(data.x)), PARTS).numpy()
+    assert data.split is not None
+    held = [fingerprints(torch.from_numpy(data.x[part == k])) for k in range(PARTS)]
+    for k, one in enumerate(modifier.maps):
+        assert isinstance(one, FlowModifier)
+        assert not torch.isin(held[k], one.votes.prints).any(), "no neighbour of a record is the record itself"
+    released, index = modifier.release(data.x, data.ids, KEY)
+    assert index is None
+    modifier.save(tmp_path / "m")
+    assert np.array_equal(load(tmp_path / "m").release(data.x, data.ids, KEY)[0], released)

@@ -56,8 +56,9 @@ from sordine.methods.base import Method, Strength
 from sordine.methods.flow.modifier import FlowModifier, gridded
 from sordine.methods.flow.neighbours import neighbourhood_size
 from sordine.methods.flow.space_selection import Candidate, Selection, choose
-from sordine.methods.options import SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
+from sordine.methods.options import Parts, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
 from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
+from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
 from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
@@ -128,6 +129,9 @@ class Flow(Method):
     strict
         Whether a support vector machine counts in the choice of a space, beside quick attackers of the audit's
         families.
+    parts
+        1: one map, learned from all records. K > 1: K maps in one space, each learned without one part of the records,
+        and a record goes through the map that was learned without it (`sordine.models.cross_fitted`).
 
     References
     ----------
@@ -147,6 +151,7 @@ class Flow(Method):
     limit: SmallPositive = 0.05
     covariances: bool = True
     strict: bool = False
+    parts: Parts = 1
 
     name: ClassVar[str] = "flow"
     stochastic: ClassVar[bool] = True  # an instance without noise: False
@@ -194,9 +199,8 @@ class Flow(Method):
         SordineError
             Where the labelled records are too few, or alike within their classes.
         """
-        usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
-        labels = [table.y[a][usable] for a in policy.suppress]
-        data = FitData(table, policy, run, x, secret, groupings_of(labels, secret))
+        usable, labels, data = fit_data(table, policy, run)
+        x, secret = data.x, data.secret
         most = min(x.shape[1], len(x) - len(x) // 4 - 1 if self.size else max(1, len(x) // EACH))
         found: dict[str, Any] = {}
         shared = 0.0
@@ -216,13 +220,24 @@ class Flow(Method):
                 run,
                 strict=self.strict,
             )
-        modifier = self.learn(chosen, data)
-        figures = {"space": chosen.space, "size": modifier.size, "noise": self.noise_in(chosen.space), **found}
+        maps = [self.learn(chosen, part) for part in self.parts_of(data)]
+        modifier = maps[0] if len(maps) == 1 else CrossFitted(maps)
+        figures = {"space": chosen.space, "size": maps[0].size, "noise": self.noise_in(chosen.space), **found}
         if self.space == "chosen":
             figures["shared"] = round(shared, 3)
-        sentences = notes(found, chosen, policy, self, len(modifier.votes.voters) > 0)
+        if len(maps) > 1:
+            figures["parts"] = len(maps)
+        sentences = notes(found, chosen, policy, self, len(maps[0].votes.voters) > 0)
         modifier.card = self.card(policy, table, fit=figures, notes=sentences)
         return modifier.eval()
+
+    def parts_of(self, data: FitData) -> list[FitData]:
+        """Return what each map is learned from: all records, or those without one part of them."""
+        if self.parts == 1:
+            return [data]
+        part = parts_of_table(data.table, self.parts)
+        tables = [data.table.take(np.flatnonzero(part != k)) for k in range(self.parts)]
+        return [fit_data(table, data.policy, data.run)[2] for table in tables]
 
     def learn(self, candidate: Candidate, data: FitData, rows: np.ndarray | None = None) -> FlowModifier:
         """Return the modifier in one space, learned from all records or from some rows of them.
@@ -313,9 +328,23 @@ class Flow(Method):
     def build(card: Card, tensors: dict[str, Tensor]) -> Modifier:
         """Return the modifier of these tensors; see `Method.build`."""
         Flow(**card.fields)  # refuses a card with wrong options
-        modifier = FlowModifier.of_tensors(tensors)
-        modifier.noise = modifier.size if modifier.sigma else 0
-        return modifier
+        maps = [FlowModifier.of_tensors(part) for part in parts_of_tensors(tensors) or [tensors]]
+        for one in maps:
+            one.noise = one.size if one.sigma else 0
+        return maps[0] if len(maps) == 1 else CrossFitted(maps)
+
+
+def fit_data(table: Table, policy: Policy, run: Run) -> tuple[np.ndarray, list[np.ndarray], FitData]:
+    """Return the rows that a flow is learned from, their codes of each suppressed attribute, and what it learns from.
+
+    Raises
+    ------
+    SordineError
+        Where the labelled records are too few, or alike.
+    """
+    usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
+    labels = [table.y[a][usable] for a in policy.suppress]
+    return usable, labels, FitData(table, policy, run, x, secret, groupings_of(labels, secret))
 
 
 def groupings_of(labels: list[np.ndarray], secret: Tensor) -> Tensor:

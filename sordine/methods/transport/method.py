@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,16 +34,15 @@ from sordine.methods.alignment.network import Aligned
 from sordine.methods.alignment.optimal_transport import balanced, stratum_moves
 from sordine.methods.alignment.space import FEWEST, Alignment, codebook_of, learnable
 from sordine.methods.base import Method, Strength
-from sordine.methods.options import Share, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
+from sordine.methods.options import Parts, Share, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
 from sordine.methods.transport.modifier import TransportModifier, uneven
 from sordine.metrics.information import joint
 from sordine.models.classifier import Classifier, train_classifier
-from sordine.models.cross_fitted import CrossFitted, part_of, parts_of_tensors
+from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.run import Run
 
-BLOCK = 4096  # records in memory at a time
 SHARPEST = 1e-4  # smallest temperature
 UNEVEN, ALONE = 0.05, 1.5  # a note is written above this unevenness, and under this effective number of records
 CROSS_FITTED = (
@@ -53,9 +51,6 @@ CROSS_FITTED = (
     "that a map fills its outputs alike from every class."
 )
 NAMED, UNKNOWN = 0.1, 0.015  # temperature with a task and without: without one, a low one leaks less in pooled records
-
-
-Parts = Annotated[int, Field(ge=1, le=50)]
 
 
 @dataclass(frozen=True)
@@ -151,12 +146,11 @@ class Transport(Method):
         """
         if self.parts == 1:
             return self.fit_map(table, policy, run)
-        blocks = [slice(start, start + BLOCK) for start in range(0, len(table), BLOCK)]
-        part = torch.cat([part_of(table.batch(rows), self.parts) for rows in blocks])
+        part = parts_of_table(table, self.parts)
         maps = []
         for k in range(self.parts):
             run.log(f"transport: map {k + 1} of {self.parts}")
-            maps.append(self.fit_map(table.take(np.flatnonzero((part != k).numpy())), policy, run))
+            maps.append(self.fit_map(table.take(np.flatnonzero(part != k)), policy, run))
         modifier = CrossFitted(maps)
         figures = {
             "parts": self.parts,
