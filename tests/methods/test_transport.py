@@ -17,6 +17,8 @@ from sordine.methods.alignment.optimal_transport import (
     fill_missing,
     k_means,
     sinkhorn,
+    smooth_functions,
+    smoothly_balanced,
     stratum_moves,
 )
 from sordine.methods.alignment.space import linear_decoder
@@ -65,6 +67,44 @@ def test_balanced_prices_are_sinkhorns_where_belief_is_certain():
         assert torch.allclose(alone * 15, plan[groups == g], atol=2e-3)
     assert torch.allclose(prices[2], prices[:2].mean(0), atol=1e-5)
     assert torch.allclose(plan, ((member @ prices) - cost / 0.1).softmax(1), atol=1e-4)
+
+
+def test_smooth_potentials_make_means_of_their_functions_alike():
+    generator = torch.Generator().manual_seed(0)
+    codebook = torch.linspace(-2, 2, 16)[:, None]
+    groups = torch.arange(400) % 2
+    code = torch.randn(400, 1, generator=generator) + 0.6 * groups[:, None]
+    cost = torch.cdist(code, codebook).square()
+    member = torch.nn.functional.one_hot(groups, 2).float()
+    functions = smooth_functions(codebook, 3)
+    assert torch.allclose(functions.T @ functions, torch.eye(3, dtype=torch.double), atol=1e-6)
+    plan, prices = smoothly_balanced(cost, 0.1, groups, member, functions)
+    filled = torch.stack([plan[groups == g].mean(0) for g in (0, 1)])
+    assert torch.allclose((filled[0] - filled[1]) @ functions.float(), torch.zeros(3), atol=1e-3)
+    assert float((filled[0] - filled[1]).abs().sum()) > 0.01, "three functions do not make sixteen entries alike"
+    outside = prices.double() - prices.double() @ functions @ functions.T
+    assert outside.abs().max() < 1e-4
+    everything, _ = smoothly_balanced(cost, 0.1, groups, member, smooth_functions(codebook, 16))
+    filled = torch.stack([everything[groups == g].mean(0) for g in (0, 1)])
+    assert torch.allclose(filled[0], filled[1], atol=2e-3)
+
+
+def test_smooth_potentials_leave_less_to_chance():
+    # Two classes without a difference: free potentials fit what is chance, so that other records differ.
+    generator = torch.Generator().manual_seed(1)
+    codebook = torch.randn(40, 2, generator=generator)
+    code, new = torch.randn(240, 2, generator=generator), torch.randn(4000, 2, generator=generator)
+    groups = torch.arange(240) % 2
+    member = torch.nn.functional.one_hot(groups, 2).float()
+    cost, other = torch.cdist(code, codebook).square(), torch.cdist(new, codebook).square()
+
+    def left(prices):
+        p = [(prices[g] - other / 0.05).softmax(1).mean(0) for g in (0, 1)]
+        return float((p[0] - p[1]).abs().sum() / 2)
+
+    free = left(balanced(cost, 0.05, groups, member)[1])
+    few = left(smoothly_balanced(cost, 0.05, groups, member, smooth_functions(codebook, 4))[1])
+    assert few < 0.6 * free
 
 
 def test_centres_find_two_heaps():

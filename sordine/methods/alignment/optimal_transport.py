@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sordine.errors import SordineError
 
+RIDGE, LONGEST = 1e-3, 1.0  # of Newton's steps: relative to the mean curvature, and the largest change of a potential
 TOLERANCE = 1e-3  # largest relative error of a column's marginal at which the iteration stops
 
 
@@ -114,6 +115,62 @@ def balanced(
         potentials[present] -= fill_rate.clamp_min(1e-12).log()
         potentials[~present] = potentials[present].mean(0)
         potentials -= potentials.mean(1, keepdim=True)
+        plan = torch.softmax(score + member @ potentials, 1)
+    return plan.float(), potentials.float()
+
+
+def smooth_functions(codebook: Tensor, count: int) -> Tensor:
+    """Return the smoothest functions over the entries of a codebook: (m, d) -> (m, count or fewer), orthonormal.
+
+    They are the leading eigenvectors of a Gaussian kernel, whose width is the median distance of two entries.
+    """
+    apart = torch.cdist(codebook.double(), codebook.double()).square()
+    width = apart[apart > 0].median() if (apart > 0).any() else torch.ones((), dtype=torch.double)
+    return torch.linalg.eigh(torch.exp(-apart / width))[1][:, -count:]
+
+
+def smoothly_balanced(
+    cost: Tensor, temperature: float, groups: Tensor, member: Tensor, functions: Tensor, *, most: int = 300
+) -> tuple[Tensor, Tensor]:
+    """Return dual potentials, made of few functions, with which these functions have one mean in every group.
+
+    `balanced` sets a potential for every entry and group. With few records of a group to each entry it fits their
+    chance, which does not hold for other records. Here potentials are sums of smooth functions over the codebook.
+
+    Parameters
+    ----------
+    cost, temperature, groups, member, most
+        As in `balanced`.
+    functions
+        (m, r) orthonormal functions over the entries, from `smooth_functions`.
+
+    Returns
+    -------
+    plan
+        P, (n, m).
+    potentials
+        (S, m).
+    """
+    functions, own = functions.double(), torch.nn.functional.one_hot(groups, member.shape[1]).double()
+    count = own.sum(0)
+    present = count > 0
+    member, score = member.double(), -cost.double() / temperature
+    potentials = torch.zeros(member.shape[1], cost.shape[1], dtype=torch.double)
+    plan = torch.softmax(score, 1)
+    for _ in range(most):
+        filled = (own.T @ plan)[present] / count[present, None]
+        common = filled.mean(0)
+        away = (filled - common) @ functions
+        if float(away.abs().max()) < TOLERANCE / cost.shape[1]:
+            break
+        # Newton's step, with the variances of the functions within the P of a record; a long one is shortened.
+        means = plan @ functions
+        curve = functions.T @ (plan.mean(0)[:, None] * functions) - means.T @ means / len(plan)
+        ridge = RIDGE * curve.diagonal().mean() * torch.eye(len(curve), dtype=torch.double)
+        step = torch.linalg.solve(curve + ridge, away.T).T @ functions.T
+        longest = step.abs().amax(1, keepdim=True)
+        potentials[present] -= step * (LONGEST / longest.clamp_min(LONGEST))
+        potentials[~present] = potentials[present].mean(0)
         plan = torch.softmax(score + member @ potentials, 1)
     return plan.float(), potentials.float()
 

@@ -31,7 +31,7 @@ from torch.nn import functional
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.methods.alignment.network import Aligned
-from sordine.methods.alignment.optimal_transport import balanced, stratum_moves
+from sordine.methods.alignment.optimal_transport import balanced, smooth_functions, smoothly_balanced, stratum_moves
 from sordine.methods.alignment.space import FEWEST, Alignment, codebook_of, learnable
 from sordine.methods.base import Method, Strength
 from sordine.methods.options import Parts, Share, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
@@ -81,6 +81,10 @@ class Transport(Method):
         Weight of the moments common to all classes in the map of a class, in records.
     ridge
         Added to the moments of the components, in units of their mean variance.
+    smooth
+        Number of smooth functions over the codebook of which the dual potentials are made; fewer fit the chance of the
+        records of the fit less, and leave more of what all records of a class have in common. 0: every potential is
+        free.
     parts
         1: one map, fitted on all records. K > 1: K maps, each fitted without one part of the records, and a record goes
         through the map that was fitted without it (`sordine.models.cross_fitted`). An attacker that knows the classes
@@ -102,6 +106,7 @@ class Transport(Method):
     matching: SmallPositive = 0.03
     pooled: SmallNonNegative = 100.0
     ridge: SmallPositive = 0.1
+    smooth: SmallCountOrZero = 0
     parts: Parts = 1
 
     name: ClassVar[str] = "transport"
@@ -225,7 +230,7 @@ class Transport(Method):
             # As records will be released: by their predicted class, not by their label.
             code = space.code(space.components(ranks[strata == v], probabilities), probabilities)
             cost = torch.cdist(code, codebook[here]).square() / modifier.scale
-            plan, potentials = balanced(cost, softness, secret[strata == v], probabilities)
+            plan, potentials = self.potentials(cost, softness, secret[strata == v], probabilities, codebook[here])
             modifier.prices[:, here] = potentials
             for s in (s for s in range(classes) if len(rows[s])):
                 inside = secret[strata == v] == s
@@ -234,6 +239,15 @@ class Transport(Method):
         modifier.weight = effective_number(shares / present)
         modifier.substitutes = typical(shares, x, each) if self.records else shares.T @ x / present[:, None]
         return modifier
+
+    def potentials(
+        self, cost: Tensor, softness: float, secret: Tensor, probabilities: Tensor, codebook: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return P(j | x) of the records of the fit, and the dual potentials: see `balanced`."""
+        if not self.smooth:
+            return balanced(cost, softness, secret, probabilities)
+        functions = smooth_functions(codebook, self.smooth)
+        return smoothly_balanced(cost, softness, secret, probabilities, functions)
 
     def notes(self, modifier: TransportModifier, records: int, left: float) -> list[str]:
         """Return what the owner must know before the modifier or a release leaves, in sentences."""
