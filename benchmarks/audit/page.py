@@ -26,7 +26,7 @@ set, chosen by id, split 75 to 25, seed 0. *Basic*: {", ".join(BASIC_ATTACKS[:4]
 """
 
 RELEASES = """
-## Releases of six data sets
+## Releases
 
 `transport` and `flow` with their default options and no preserved attribute. *Leakage*: the worst scenario of single
 records, with its 95 % interval. *Cannot be excluded*: the figure that the verdict states. A limit of 5 %.

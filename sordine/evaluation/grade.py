@@ -30,13 +30,8 @@ def grade(report: Report) -> Grade:
         if found and set(report.policy.get("suppress", ())) <= set(found):
             verdict = replace(verdict, not_excluded=max(found.values()))
     trial = report.made.get("budget") == "quick" or bool(report.made.get("no_attacker_for_pictures"))
-    trial = trial or (verdict.level == "unclear" and not _power_is_known(report))
+    trial = trial or (verdict.level == "unclear" and not core_is_covered(report))
     return grade_of(verdict, flawed=any(f.severity == "leak" for f in report.flaws), trial=trial)
-
-
-def _power_is_known(report: Report) -> bool:
-    """Whether leaks were planted, and those were found without which no verdict holds, of some size."""
-    return core_is_covered(report.sections.get("power") or (), 1.0)
 
 
 def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> Grade:

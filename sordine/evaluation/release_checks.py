@@ -225,7 +225,7 @@ def names_and_order(original: Table, released: Table, rows: Match, policy: Polic
     severity = "leak" if final else "note"
     remedy = "" if final else " `sordine release` replaces ids and order. Release its output, not this working copy."
     flaws = []
-    spelled, numbers, order = _grams().transform(ids), _numbers(ids), _with_remainders(pick[:, None])
+    spelled, numbers, order = _grams().transform(ids), _numbers(ids), np.column_stack([pick, _remainders(pick)])
     for name, truth in truths.items():
         named = _class_in_id(ids, truth, original.classes[name])
         by_text = _leakage_of(MultinomialNB(), spelled, truth)
@@ -282,13 +282,12 @@ def _numbers(ids: list[str]) -> np.ndarray:
     for i, name in enumerate(ids):
         for j, digits in enumerate(reversed(re.findall(r"\d{1,15}", name)[-4:])):
             found[i, j] = float(digits)
-    return np.concatenate([found, _with_remainders(found[:, :1])], 1)
+    return np.column_stack([found, _remainders(found[:, 0])])
 
 
-def _with_remainders(numbers: np.ndarray) -> np.ndarray:
-    # Whole numbers (n, 1) beside their remainders, which show classes that take turns: (n, 1 + divisors).
-    divisors = np.arange(2, LARGEST_DIVISOR + 1)
-    return np.concatenate([numbers.astype(np.float64), np.mod(numbers, divisors)], 1)
+def _remainders(numbers: np.ndarray) -> np.ndarray:
+    # The remainders of whole numbers (n,), which show classes that take turns: (n, divisors).
+    return np.mod(numbers[:, None], np.arange(2, LARGEST_DIVISOR + 1)).astype(np.float64)
 
 
 def _leakage_of(model: MultinomialNB | DecisionTreeClassifier, features: np.ndarray, truth: np.ndarray) -> float:

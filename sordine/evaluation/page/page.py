@@ -84,7 +84,7 @@ def context(report: Report) -> dict[str, Any]:
         **_utility(report, by_role),
         "shaky": shaky,
         "planted": _planted(report),
-        "core_is_covered": core_is_covered(report.sections.get("power") or (), 1.0),
+        "core_is_covered": core_is_covered(report),
         "unsuited": _unsuited(report),
         "records": max((h.records for h in report.headlines), default=0),
         "sections": shown,

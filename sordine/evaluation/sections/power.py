@@ -161,13 +161,14 @@ def in_short(found: tuple[PowerFinding, ...], attribute: str) -> str | None:
     return f"{words} {least}." if least == most else f"{words} {least} to {most}, depending on the kind."
 
 
-def core_is_covered(found: tuple[PowerFinding, ...], limit: float) -> bool:
-    """Return whether planted leaks of the kinds without which no verdict holds were found, of some size up to a limit.
+def core_is_covered(report: Report) -> bool:
+    """Return whether the attacks found planted leaks of every kind without which no verdict holds, of some size.
 
-    False where none was planted.
+    They have to be found of every suppressed attribute of which a leakage is computed.
     """
-    core = [f for f in found if f.kind in CORE]
-    return bool(core) and all(f.covered(limit) for f in core)
+    found = {(f.attribute, f.kind): f.smallest for f in report.sections.get("power") or ()}
+    names = [h.attribute for h in report.headlines if h.role == "suppress" and h.nag is not None]
+    return bool(names) and all(found.get((name, kind)) is not None for name in names for kind in CORE)
 
 
 def _by_attribute(found: tuple[PowerFinding, ...]) -> dict[str, list[PowerFinding]]:
@@ -205,7 +206,7 @@ def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]
     for attribute, some in _by_attribute(found).items():
         missed = [f.kind for f in some if not f.covered(limit)]
         core, others = [k for k in missed if k in CORE], [k for k in missed if k not in CORE]
-        why = f"because leaks of {percent(limit)} would not have been found"
+        why = f"because the attacks would miss leaks of {percent(limit)}"
         if core:
             yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
         if others:
@@ -323,14 +324,14 @@ class Trial:
 
 
 def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -> Iterator[PowerFinding]:
-    trials = _trials(data, headline, names)
+    scenario, trials = _trials(data, headline, names)
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
         first = 1000 * data.budget.seeds[0]
-        bases = [list(pool.map(partial(Base.of, trial), range(first, first + BASES))) for trial in trials.values()]
+        bases = [list(pool.map(partial(Base.of, trial), range(first, first + BASES))) for trial in trials]
         for done, kind in enumerate(KINDS, 1):
             # The last trial has the numbers themselves, the first one those that attacks on all numbers take.
             at = 0 if KINDS[kind].numbers is None else -1
-            scenario, trial = list(trials)[at][0], list(trials.values())[at]
+            trial = trials[at]
             carried = not (trial.on_axes and kind in OF_SINGLE_BITS)
             shares = _shares(trial, bases[at], kind, data.budget.plants, pool) if carried else {}
             yield PowerFinding(
@@ -347,10 +348,10 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
             data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
 
 
-def _trials(data: AuditData, headline: Headline, names: tuple[str, ...]) -> dict[tuple[str, str], Trial]:
-    """Return scenario and form of the records to how attackers are tested on them.
+def _trials(data: AuditData, headline: Headline, names: tuple[str, ...]) -> tuple[str, list[Trial]]:
+    """Return the scenario, and how attackers are tested.
 
-    Of wide records, some attacks take principal axes, others every number.
+    Of wide records, some attacks take principal axes, others every number: then there is a trial of each.
     """
     release = data.attacked[1]
     scenario, split = _split(data, release, headline)
@@ -368,16 +369,13 @@ def _trials(data: AuditData, headline: Headline, names: tuple[str, ...]) -> dict
         limit=data.limit,
     )
     if not release.is_wide:
-        return {(scenario, "numbers"): trial}
+        return scenario, [trial]
     if not raw or len(raw) == len(attacks) or 4 * release.x.size > LARGEST:
         data.note(AXES_ONLY.format(headline.attribute))
-        return {(scenario, "axes"): trial}
+        return scenario, [trial]
     data.note(AXES_AND_NUMBERS.format(headline.attribute))
     on_axes = {name: attack for name, attack in attacks.items() if name not in raw}
-    return {
-        (scenario, "axes"): replace(trial, attacks=on_axes),
-        (scenario, "numbers"): replace(trial, x=release.flat(), on_axes=False, attacks=raw),
-    }
+    return scenario, [replace(trial, attacks=on_axes), replace(trial, x=release.flat(), on_axes=False, attacks=raw)]
 
 
 def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[str, Split]:
