@@ -41,8 +41,7 @@ class Neighbours(Attack):
     def fit_predict(
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
-        mean, scale = moments(x, split.train)
-        z = x if on_axes else (x - mean) / scale
+        z = _scaled(x, split, on_axes)
         near = _nearest(z, split.train, split.validation)
         chosen = [_choice(target, near, split) for target in targets]
         near = _nearest(z, split.own, split.test, max(k for k, _ in chosen))
@@ -57,14 +56,17 @@ class _Prepared(Prepared):
     # Neighbours stay the same whatever the labels.
     @cached_property
     def near(self) -> tuple[np.ndarray, np.ndarray]:
-        mean, scale = moments(self.x, self.split.train)
-        z = self.x if self.on_axes else (self.x - mean) / scale
-        split = self.split
+        z, split = _scaled(self.x, self.split, self.on_axes), self.split
         return _nearest(z, split.train, split.validation), _nearest(z, split.own, split.test)
 
     def relabelled(self, labels: np.ndarray) -> np.ndarray:
         target, (of_validation, of_test) = Target(labels, self.target.classes), self.near
         return _predicted(target, of_test, self.split, _choice(target, of_validation, self.split))
+
+
+def _scaled(x: np.ndarray, split: Split, on_axes: bool) -> np.ndarray:
+    mean, scale = moments(x, split.train)
+    return x if on_axes else np.asarray((x - mean) / scale)
 
 
 def _nearest(z: np.ndarray, among: np.ndarray, of: np.ndarray, most: int = NEIGHBOURS[-1]) -> np.ndarray:

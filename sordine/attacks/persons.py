@@ -255,9 +255,9 @@ def compare(before: Pooled, after: Pooled, units: Units) -> Share:
     that the baseline is constant. Where the target is the unit itself, each class has one unit and only records vary:
     the interval is about these units.
 
-    An attacker that predicts one class for nearly all units hardly varies within classes, on however few units. So the
-    intervals also hold Wilson's, for as many groups as are independent (`_independent`). Accuracy below the baseline
-    excludes no more than the baseline does, so the upper end of NAG is at least that of an attacker at the baseline.
+    The bootstrap is too narrow where an attacker predicts one class for nearly all units. So each interval also covers
+    Wilson's interval, on as many groups as are independent (`_independent`). The upper end of NAG is at least that of
+    an attacker at the baseline: a lower accuracy excludes no more.
     """
     owner = units.classes[after.present]
     baseline = float(np.bincount(owner).max() / len(owner))

@@ -57,9 +57,7 @@ class Screening(Attack):
         self, x: np.ndarray, split: Split, targets: Sequence[Target], run: Run | None = None, *, on_axes: bool = False
     ) -> list[np.ndarray]:
         seed = (run or Run()).seed
-        if x.shape[1] > WIDEST:
-            x = x[:, most_varying(x[split.own], WIDEST)]
-        views = views_of(x, split.own, on_axes)
+        views = views_of(x[:, _screened_numbers(x, split)], split.own, on_axes)
         return [Screened.of(views, target, split, seed).predict() for target in targets]
 
     def prepare(self, x: np.ndarray, split: Split, target: Target, run: Run, *, on_axes: bool = False) -> Prepared:
@@ -70,9 +68,7 @@ class Screening(Attack):
 class _Prepared(Prepared):
     @cached_property
     def screened_numbers(self) -> np.ndarray:
-        """Positions of the numbers of a record that are screened."""
-        width = self.x.shape[1]
-        return np.arange(width) if width <= WIDEST else most_varying(self.x[self.split.own], WIDEST)
+        return _screened_numbers(self.x, self.split)
 
     @cached_property
     def views(self) -> tuple[View, ...]:
@@ -91,6 +87,11 @@ class _Prepared(Prepared):
         screened = np.isin(numbers, self.screened_numbers)
         at = np.searchsorted(self.screened_numbers, numbers[screened])
         return self.screened.replaced(at, values[:, screened]).predict()
+
+
+def _screened_numbers(x: np.ndarray, split: Split) -> np.ndarray:
+    """Return the positions of the numbers of a record that are screened."""
+    return np.arange(x.shape[1]) if x.shape[1] <= WIDEST else most_varying(x[split.own], WIDEST)
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,12 @@ class CrossFitted(Modifier):
 
     def forward(self, x: Tensor, noise: Tensor) -> Release:
         """Return released records. Every map computes all of them, so that no record's bits depend on the others."""
-        part, rows = part_of(x, len(self.maps)), torch.arange(len(x))
+        part, rows = part_of(x, len(self.maps)), torch.arange(len(x), device=x.device)
         made = [m(x, noise[:, : m.noise]) for m in self.maps]
         released = torch.stack([r.x for r in made])[part, rows]
         if any(r.index is None for r in made):
             return Release(released)
-        sizes = torch.tensor([0, *(len(m.substitutes) for m in self.maps)]).cumsum(0)  # type: ignore[arg-type]
+        sizes = torch.tensor([0, *(len(m.substitutes) for m in self.maps)], device=x.device).cumsum(0)  # type: ignore[arg-type]
         return Release(released, torch.stack([r.index for r in made])[part, rows] + sizes[part])
 
     def output_distribution(self, x: Tensor) -> Tensor:

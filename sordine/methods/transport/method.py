@@ -82,9 +82,9 @@ class Transport(Method):
     ridge
         Added to the moments of the components, in units of their mean variance.
     smooth
-        Number of smooth functions over the codebook of which the dual potentials are made; fewer fit the chance of the
-        records of the fit less, and leave more of what all records of a class have in common. 0: every potential is
-        free.
+        Number of smooth functions over the codebook of which the dual potentials are made. Fewer functions fit less of
+        what is chance in the records of the fit, but leave more of the differences between classes. 0: every potential
+        is free.
     parts
         1: one map, fitted on all records. K > 1: K maps, each fitted without one part of the records, and a record goes
         through the map that was fitted without it (`sordine.models.cross_fitted`). An attacker that knows the classes
