@@ -70,8 +70,12 @@ class CrossFitted(Modifier):
     def output_distribution(self, x: Tensor) -> Tensor:
         """Return P(j | x) over the outputs of all maps: (b, *shape) -> (b, outputs), 0 for those of other maps."""
         part = part_of(x, len(self.maps))
-        each = [m.output_distribution(x) * (part == k)[:, None] for k, m in enumerate(self.maps)]  # type: ignore[operator]
-        return torch.cat(each, 1)
+        columns = []
+        for k, m in enumerate(self.maps):
+            column, own = torch.zeros(len(x), len(m.substitutes), device=x.device), part == k  # type: ignore[arg-type]
+            column[own] = m.output_distribution(x[own])  # type: ignore[operator]
+            columns.append(column)
+        return torch.cat(columns, 1)
 
 
 def parts_of_tensors(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:

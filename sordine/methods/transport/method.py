@@ -47,8 +47,8 @@ SHARPEST = 1e-4  # smallest temperature
 UNEVEN, ALONE = 0.05, 1.5  # a note is written above this unevenness, and under this effective number of records
 CROSS_FITTED = (
     "By construction: there are {parts} maps, and no record is released by a map that was fitted on it or on an equal "
-    "record. So records of the fit are released as new records are. An attacker that knows some of them cannot use "
-    "that a map fills its outputs alike from every class."
+    "record. So records of the fit are released as new records are. An attacker that knows some of them gains "
+    "nothing from the balance of the outputs over the records of the fit."
 )
 NAMED, UNKNOWN = 0.1, 0.015  # temperature with a task and without: without one, a low one leaks less in pooled records
 
