@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT, COLOURS = 1100, 1790, 48
+WIDTH, HEIGHT, COLOURS = 1100, 2010, 64
 LEFT_OUT = "<style>nav, #risks, #attackers, #reading { display: none }</style>"  # so that the bars follow the verdict
 
 
