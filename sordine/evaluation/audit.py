@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from sordine.attacks.auxiliary_data import add_auxiliary_data
 from sordine.attacks.budget import Budget
 from sordine.attacks.registry import ATTACKS, accepts, suited
 from sordine.attacks.results import Finding
-from sordine.attacks.runner import attack_releases
+from sordine.attacks.runner import attack_releases, single_threaded
 from sordine.attacks.scenarios import FEWEST, AttackData, splits, units_apart, unknown_classes
 from sordine.data.matching import same_columns, same_records
 from sordine.data.splits import sample
@@ -31,7 +31,7 @@ from sordine.evaluation.sections.registry import sections
 from sordine.evaluation.sections.sample import person_of, unit_of
 from sordine.evaluation.verdict import Contribution, judge_contributions
 from sordine.keys import Key
-from sordine.models.modifier import Modifier
+from sordine.models.modifier import Modifier, one_thread_each
 from sordine.policy import Policy
 from sordine.run import Run, accepts_run_keywords
 
@@ -357,11 +357,13 @@ def _run_sections(
     external: dict[str, Any] = {}
     contributions = []
     wanted = {section.name for section in sections(data.options.sections)}
-    for section in sections():
-        if section.needs_records and not len(data.before):
-            continue
+    possible = [section for section in sections() if len(data.before) or not section.needs_records]
+    ready = _run_beside([s for s in possible if s.name in wanted and s.runs_beside], data)
+    for section in possible:
         if section.name in wanted:
-            found = section.run(data)
+            found, notes = ready[section.name] if section.name in ready else (section.run(data), ())
+            for note in notes:
+                data.note(note)
             if found is None:
                 continue
             data.found[section.name] = found
@@ -374,6 +376,16 @@ def _run_sections(
         if added is not None:
             contributions.append(added)
     return fields, external, contributions
+
+
+def _run_beside(some: Sequence[Section], data: AuditData) -> dict[str, tuple[Any, Sequence[str]]]:
+    """Run sections beside each other: the finding and the notes of each, by name."""
+    if not some:
+        return {}
+    views = [data.with_own_notes() for _ in some]
+    with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
+        found = list(pool.map(lambda section, view: section.run(view), some, views))
+    return {section.name: (f, view.notes) for section, f, view in zip(some, found, views, strict=True)}
 
 
 def _keep(section: Section, found: Any, fields: dict[str, Any], external: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.sections.registry import SECTIONS, sections
 from sordine.evaluation.verdict import Contribution
 from sordine.policy import Policy
+from sordine.run import Run
 from tests.fixtures.report_example import example
 
 POLICY = Policy(("speaker",), ("word",))
@@ -91,6 +93,34 @@ def test_a_section_from_outside_can_decide_the_verdict(loudness: None) -> None:
     report = audit(*tables(0.001), POLICY, budget=BUDGET, options=AuditOptions(pretrained=False, max_leakage=0.9))
     assert report.verdict.level == "broken"
     assert report.passed is False
+
+
+class WaitsForTheOther(Section):
+    """Ends only once another section of its kind runs at the same time."""
+
+    title = "Waits"
+    runs_beside = True
+    both = threading.Barrier(2)
+
+    def run(self, data: AuditData) -> list[str]:
+        data.note("Both sections note this.")
+        position = self.both.wait(timeout=30)
+        data.note(f"A note of `{self.name}`.")
+        return [str(position)]
+
+
+def test_sections_run_beside_each_other_and_their_notes_keep_the_order_of_the_page() -> None:
+    names = ["waits", "waits too"]
+    for name in names:
+        SECTIONS.register(name, WaitsForTheOther)
+    try:
+        report = audit(*tables(0.5), POLICY, budget=BUDGET, options=AuditOptions(pretrained=False), run=Run(workers=2))
+    finally:
+        for name in names:
+            SECTIONS.unregister(name)
+    assert sorted(report.sections[name][0] for name in names) == ["0", "1"]
+    notes = [note for note in report.made["notes"] if "note" in note]
+    assert notes == ["Both sections note this.", "A note of `waits`.", "A note of `waits too`."]
 
 
 def test_a_report_with_an_unknown_section_is_read_and_mentioned() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -137,6 +138,14 @@ class AuditData:
         if text not in self.notes:
             self.notes.append(text)
 
+    def with_own_notes(self) -> AuditData:
+        """Return the same data with an empty list of notes, for a section that runs beside others."""
+        # What is made on first use is made now, so that all of them share it.
+        _ = self.attacked, self.sample, self.risks
+        own = copy(self)
+        own.notes = []
+        return own
+
 
 @dataclass(frozen=True)
 class AssumedAttacker:
@@ -183,6 +192,8 @@ class Section:
         Whether `contribution` is asked, with an empty finding, also where the caller leaves the section out.
     needs_records
         Whether the section is left out where no record of the two tables matches.
+    runs_beside
+        Whether `run` may run in a thread beside other sections: it needs no finding of theirs, and draws no picture.
     template
         Text of a Jinja template. None: the file `page/templates/<name>.html`.
     aside
@@ -203,6 +214,7 @@ class Section:
     finding: ClassVar[Any] = None
     judges_when_left_out: ClassVar[bool] = False
     needs_records: ClassVar[bool] = True
+    runs_beside: ClassVar[bool] = False
     template: ClassVar[str | None] = None
     aside: ClassVar[bool] = False
     risk: ClassVar[str] = ""

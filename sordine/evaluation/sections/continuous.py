@@ -118,6 +118,7 @@ class Continuous(Section):
     """Attacks that predict the numbers of continuous attributes."""
 
     title = "Continuous attributes"
+    runs_beside = True
     finding = tuple[ContinuousFinding, ...]
     risk = "inference"
 

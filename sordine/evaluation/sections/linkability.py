@@ -29,6 +29,7 @@ class Linkability(Section):
     """Attacks that match released records with originals."""
 
     title = "Linkability by more attackers: matching released records with originals"
+    runs_beside = True
     menu = "Linkability, more attackers"
     key = "linkage"
     finding = tuple[LinkageFinding, ...]

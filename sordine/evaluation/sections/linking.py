@@ -49,6 +49,7 @@ class Linking(Section):
     """Attacks that match records, each with a control."""
 
     title = "Linkability: to the originals, and between two releases"
+    runs_beside = True
     menu = "Linkability"
     finding = LinkingFinding | None
     risk = "linkability"

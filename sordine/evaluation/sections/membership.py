@@ -70,6 +70,7 @@ class Membership(Section):
     """Attacks that decide whether a record was in the fit."""
 
     title = "Membership: was this record in the fit?"
+    runs_beside = True
     menu = "Membership"
     finding = MembershipFinding | None
     risk = "membership"

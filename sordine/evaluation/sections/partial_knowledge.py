@@ -89,6 +89,7 @@ class PartialKnowledge(Section):
     """Attacks that know the classes of a part of the fitted records."""
 
     title = "An attacker that knows a part of the classes"
+    runs_beside = True
     menu = "Known classes"
     finding = tuple[PartialKnowledgeFinding, ...]
     risk = "inference"

@@ -38,6 +38,7 @@ class Persons(Section):
     """Attacks that pool several records of one person."""
 
     title = "Several records of one person"
+    runs_beside = True
     menu = "Several records"
     key = "person"
     finding = tuple[PersonFinding, ...]

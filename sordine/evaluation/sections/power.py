@@ -95,6 +95,7 @@ class Power(Section):
     """Leaks of known size, planted in copies of the release, and whether the fast attacks find them."""
 
     title = "Planted leaks: what these attacks would have found"
+    runs_beside = True
     menu = "Planted leaks"
     risk = "inference"
     how_to_test = "Use the budget `standard` or `paranoid`."
@@ -328,24 +329,32 @@ def _of_attribute(data: AuditData, headline: Headline, names: tuple[str, ...]) -
     with single_threaded() as threads, one_thread_each(data.run.workers or threads) as pool:
         first = 1000 * data.budget.seeds[0]
         bases = [list(pool.map(partial(Base.of, trial), range(first, first + BASES))) for trial in trials]
-        for done, kind in enumerate(KINDS, 1):
-            # The last trial has the numbers themselves, the first one those that attacks on all numbers take.
-            at = 0 if KINDS[kind].numbers is None else -1
-            trial = trials[at]
-            carried = not (trial.on_axes and kind in OF_SINGLE_BITS)
-            shares = _shares(trial, bases[at], kind, data.budget.plants, pool) if carried else {}
-            yield PowerFinding(
-                attribute=headline.attribute,
-                kind=kind,
-                smallest=_smallest(shares),
-                sizes=tuple(shares),
-                shares=tuple(shares.values()),
-                planted=data.budget.plants,
-                attackers=trial.finders(kind),
-                setting=scenario,
-                records=trial.records,
-            )
+        # The last trial has the numbers themselves, the first one those that attacks on all numbers take.
+        at = {kind: 0 if about.numbers is None else -1 for kind, about in KINDS.items()}
+
+        def shares(kind: str) -> dict[float, float]:
+            trial = trials[at[kind]]
+            if trial.on_axes and kind in OF_SINGLE_BITS:
+                return {}
+            return _shares(trial, bases[at[kind]], kind, data.budget.plants)
+
+        slowest_first = sorted(KINDS, key=lambda kind: KINDS[kind].numbers is not None)
+        found: dict[str, dict[float, float]] = {}
+        for done, (kind, of_kind) in enumerate(zip(slowest_first, pool.map(shares, slowest_first), strict=True), 1):
+            found[kind] = of_kind
             data.run.step(f"planted leaks of {headline.attribute}", done, len(KINDS))
+    for kind in KINDS:
+        yield PowerFinding(
+            attribute=headline.attribute,
+            kind=kind,
+            smallest=_smallest(found[kind]),
+            sizes=tuple(found[kind]),
+            shares=tuple(found[kind].values()),
+            planted=data.budget.plants,
+            attackers=trials[at[kind]].finders(kind),
+            setting=scenario,
+            records=trials[at[kind]].records,
+        )
 
 
 def _trials(data: AuditData, headline: Headline, names: tuple[str, ...]) -> tuple[str, list[Trial]]:
@@ -386,7 +395,7 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
     raise AssertionError("an attribute with a headline has a split")
 
 
-def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int, pool: Any) -> dict[float, float]:
+def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int) -> dict[float, float]:
     """Return the share of plants that is found, of the sizes that decide which is the smallest.
 
     The search starts in the middle. The largest size is planted too, because an attack can find a small leak and only a
@@ -397,10 +406,10 @@ def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int, pool: A
     shares: dict[float, float] = {}
     at = min(len(SIZES) // 2, len(sizes) - 1)
     while 0 <= at < len(sizes) and sizes[at] not in shares:
-        shares[sizes[at]] = _share(trial, bases, kind, sizes[at], plants, pool)
+        shares[sizes[at]] = _share(trial, bases, kind, sizes[at], plants)
         at += 1 if shares[sizes[at]] >= FOUND else -1
     if _smallest(shares) is not None and sizes[0] not in shares:
-        shares[sizes[0]] = _share(trial, bases, kind, sizes[0], plants, pool)
+        shares[sizes[0]] = _share(trial, bases, kind, sizes[0], plants)
     return dict(sorted(shares.items(), reverse=True))
 
 
@@ -414,13 +423,13 @@ def _smallest(shares: Mapping[float, float]) -> float | None:
     return found
 
 
-def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: int, pool: Any) -> float:
+def _share(trial: Trial, bases: Sequence[Base], kind: str, size: float, plants: int) -> float:
     # Plants are made a few at a time, until so many are missed that the others could not matter.
     most_missed = _most_missed(plants)
     found = missed = 0
     for start in range(0, plants, most_missed + 1):
         seeds = range(start, min(start + most_missed + 1, plants))
-        hits = sum(pool.map(lambda seed: trial.finds(bases[seed % BASES], kind, size, seed), seeds))
+        hits = sum(trial.finds(bases[seed % BASES], kind, size, seed) for seed in seeds)
         found, missed = found + hits, missed + len(seeds) - hits
         if missed > most_missed:
             break

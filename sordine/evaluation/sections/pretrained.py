@@ -15,6 +15,7 @@ class Pretrained(Section):
     """Accuracy of classifiers that were trained on originals only."""
 
     title = "Pretrained classifiers"
+    runs_beside = True
     key = "pretrained"
     finding = tuple[PretrainedFinding, ...]
     aside = True

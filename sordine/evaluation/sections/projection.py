@@ -22,6 +22,7 @@ class Projection(Section):
     """Some records on two principal axes."""
 
     title = "The records in two dimensions"
+    runs_beside = True
     menu = "Projection"
     key = "cloud"
     finding = Cloud | None

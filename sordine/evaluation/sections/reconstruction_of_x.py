@@ -46,6 +46,7 @@ class ReconstructionOfRecords(Section):
     """Attacks that predict the original record itself."""
 
     title = "Reconstruction of records"
+    runs_beside = True
     menu = "Reconstruction of records"
     finding = RegressionFinding | None
     risk = "inference"

@@ -45,6 +45,7 @@ class SinglingOut(Section):
     """Attacks that isolate one record by a statement."""
 
     title = "Singling out: does a statement fit exactly one person's record?"
+    runs_beside = True
     menu = "Singling out"
     finding = SinglingOutFinding | None
     risk = "singling out"

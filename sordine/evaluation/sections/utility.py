@@ -26,6 +26,7 @@ class Utility(Section):
     """How much of the geometry of the records is left."""
 
     title = "Utility without naming an attribute"
+    runs_beside = True
     menu = "Geometry"
     finding = tuple[UtilityFinding, ...]
 

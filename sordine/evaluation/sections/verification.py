@@ -34,6 +34,7 @@ class Verifications(Section):
     """Attacks that decide whether two records belong to one person."""
 
     title = "Verification of unseen persons"
+    runs_beside = True
     menu = "Verification"
     key = "verification"
     finding = tuple[VerificationFinding, ...]

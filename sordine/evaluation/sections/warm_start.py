@@ -71,6 +71,7 @@ class WarmStart(Section):
     """Attacks that start from a model of the originals."""
 
     title = "An attacker that starts from a model of the originals"
+    runs_beside = True
     menu = "Model of the originals"
     finding = tuple[WarmStartFinding, ...]
     risk = "inference"
