@@ -175,6 +175,9 @@ def test_a_small_part_of_a_large_leak_is_not_enough() -> None:
     assert trial.is_found(right, labels, 0.1)
     assert not trial.is_found(right, labels, 0.5)  # such a verdict could be that the release holds
     assert replace(trial, limit=0.05).is_found(right, labels, 0.5)  # here it could not
+    # 15 % cannot be excluded with 99.75 %, but with the 95 % of the verdict.
+    assert replace(trial, limit=0.15).is_found(right, labels, 0.15)
+    assert not replace(trial, limit=0.15).is_found(right, labels, 0.5)
 
 
 def test_numbers_of_few_values_are_not_planted() -> None:

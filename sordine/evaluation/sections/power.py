@@ -30,6 +30,7 @@ from sordine.run import Run
 SIZES = (0.2, 0.1, 0.05, 0.02)  # leakages (NAG) that are planted, the largest first
 FOUND = 0.95  # share of plants of a size that has to be found
 CLEARLY = 0.9975  # confidence with which an attack finds less than what leaks: 1 in 20 of 20 plants errs
+VERDICT = 0.95  # of the intervals by which a verdict is that the release holds
 NOT_MEASURED = (
     "No leak of {} was planted in this audit, so it is unknown how small a leak its attacks find. Such an audit cannot "
     "show that a release holds. Use the budget `standard` with its own attacks."
@@ -278,8 +279,8 @@ class Trial:
         """Whether predictions of the test records find a leak of some size.
 
         They have to be above the baseline, beyond the luck of so many attacks. And their leakage must not be clearly
-        below both the leak and the limit: an attack that finds a small part of a large leak would make the verdict that
-        the release holds up to less than what leaks.
+        below a leak that is at most the limit. Of a larger leak, it must not exclude the limit: an attack that finds a
+        small part of it would make the verdict that the release holds up to less than what leaks.
 
         Every record counts, also where records belong to persons: `Base` shuffles the records of each side, so those
         of one person have nothing in common but the plant.
@@ -289,7 +290,8 @@ class Trial:
         right, baseline = int((predicted[known] == truth[known]).sum()), majority(truth[known])
         if self._lower_end(right) <= baseline:
             return False
-        upper = (wilson(right, self.records, CLEARLY)[1] - baseline) / max(1 - baseline, 1e-12)
+        confidence = CLEARLY if size <= self.limit else VERDICT
+        upper = (wilson(right, self.records, confidence)[1] - baseline) / max(1 - baseline, 1e-12)
         return upper >= min(size, self.limit) * self.revealed
 
     def can_be_found(self, size: float) -> bool:
