@@ -56,6 +56,14 @@ def nag(after: float, before: float, baseline: float) -> float:
     return (after - baseline) / (before - baseline) if before != baseline else math.nan
 
 
+def gain(after: float, baseline: float) -> float:
+    """Return the share of what is missing to certainty: NAG where the accuracy on originals counts as 1; 0 or more.
+
+    It stands for NAG where attacks infer too little from the originals.
+    """
+    return max(after - baseline, 0.0) / (1 - baseline) if baseline < 1 else 0.0
+
+
 def balanced_nag(after: float, before: float, classes: int) -> float:
     """Return the NAG of balanced accuracies, whose baseline is 1 / classes."""
     return nag(after, before, 1 / classes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from sordine.attacks.base import Split, Target
 from sordine.attacks.budget import Budget
 from sordine.attacks.warm_start import warm_start
 from sordine.evaluation.options import AuditOptions
-from sordine.evaluation.sections.warm_start import _Tested
+from sordine.evaluation.sections.warm_start import WarmStart, _Tested
 
 N, WIDTH, CLASSES = 800, 12, 4
 SPLIT = Split(np.arange(0, 450), np.arange(450, 600), np.arange(600, N))
@@ -80,3 +82,13 @@ def test_intervals_count_persons_that_the_attacker_does_not_know() -> None:
     assert not records.at_chance
     assert persons.at_chance
     assert persons.after == records.after
+
+
+def test_without_a_leakage_the_title_states_the_share_of_what_is_missing_to_certainty() -> None:
+    truth = np.arange(1000) % 2
+    after = np.where(np.arange(1000) < 700, truth, 1 - truth)
+    found = _Tested(truth, np.zeros(1000, np.int64), 2, None).finding("sex", 1.0, after, 1)
+    assert found.nag is None
+    given = WarmStart().contribution((found,), SimpleNamespace(limit=0.05))  # type: ignore[arg-type]
+    assert given is not None
+    assert given.gives[0][0] == pytest.approx(0.4)

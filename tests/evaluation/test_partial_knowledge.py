@@ -130,4 +130,9 @@ def test_what_it_adds_to_the_verdict() -> None:
         assert given is not None
         verdict, passed = judge_contributions([head], [given], ("a",), 0.05)
         assert (verdict.level, passed) == (level, level != "leaks"), found
+    # Without a leakage, the title states the share of what is missing to certainty.
+    unknown = replace(f, after=0.6, nag=None, low=None, high=None, low_corrected=None, at_chance=False)
+    given = contribution((unknown,), 0.05)
+    assert given is not None
+    assert given.gives[0][0] == pytest.approx(0.2)
     assert contribution((replace(many, is_person=False),), 0.05) is None

@@ -13,6 +13,7 @@ from sordine.metrics.nag import (
     balanced_nag,
     corrected_baseline,
     correlations,
+    gain,
     nag,
     nag_interval,
     nag_is_defined,
@@ -38,6 +39,8 @@ def test_wilson_on_known_values() -> None:
 
 def test_nag_and_what_it_needs() -> None:
     assert nag(0.6, 0.9, 0.5) == pytest.approx(0.25)
+    assert gain(0.6, 0.5) == pytest.approx(nag(0.6, 1.0, 0.5))
+    assert gain(0.4, 0.5) == gain(1.0, 1.0) == 0
     assert nag(0.4, 0.9, 0.5) == pytest.approx(-0.25)  # stored unclipped
     assert math.isnan(nag(0.6, 0.5, 0.5))
     assert balanced_nag(0.5, 0.9, 10) == pytest.approx(0.4 / 0.8)

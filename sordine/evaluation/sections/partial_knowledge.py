@@ -17,7 +17,7 @@ from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
 from sordine.evaluation.sections.person import many
 from sordine.evaluation.sections.sample import MOST, ReleaseSample, person_of
 from sordine.evaluation.verdict import Contribution
-from sordine.metrics.nag import nag, nag_interval, nag_is_defined, wilson
+from sordine.metrics.nag import gain, nag, nag_interval, nag_is_defined, wilson
 from sordine.metrics.percent import percent
 
 LARGEST = 1 << 27  # numbers of all output distributions together
@@ -304,7 +304,9 @@ def contribution(found: Sequence[PartialKnowledgeFinding], limit: float) -> Cont
         some = [f for f in counted if f.attribute == name]
         sentences += _sentences(some)
         clear = [f for f in some if _is_clear(f, limit)]
-        gives += [(1.0 if f.nag is None else f.nag, _phrase(f)) for f in (_surest(clear),) if f is not None]
+        gives += [
+            (gain(f.after, f.guess) if f.nag is None else f.nag, _phrase(f)) for f in (_surest(clear),) if f is not None
+        ]
     upper = max(_not_excluded(f) for f in counted)
     return Contribution(sentences=tuple(sentences), gives=tuple(gives), unclear=upper > limit, leakage=(upper,))
 
@@ -325,7 +327,7 @@ def _is_clear(f: PartialKnowledgeFinding, limit: float) -> bool:
 def _not_excluded(f: PartialKnowledgeFinding) -> float:
     if f.high is not None:
         return f.high
-    return max(f.after_interval[1] - f.guess, 0.0) / (1 - f.guess) if f.guess < 1 else 0.0
+    return gain(f.after_interval[1], f.guess)
 
 
 def _demand(f: PartialKnowledgeFinding) -> tuple[bool, float, float]:

@@ -18,7 +18,7 @@ from sordine.evaluation.sections.base import AuditData, Section
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.accuracy import accuracy, majority
 from sordine.metrics.design_effect import effective_records
-from sordine.metrics.nag import correlations, nag, nag_interval, nag_is_defined, wilson
+from sordine.metrics.nag import correlations, gain, nag, nag_interval, nag_is_defined, wilson
 from sordine.metrics.percent import percent
 from sordine.run import Run
 
@@ -113,7 +113,9 @@ class WarmStart(Section):
         above = [f for f in found if (f.nag or 0.0) > data.limit and not f.at_chance]
         return Contribution(
             sentences=tuple(_sentence(f) for f in _worst(tuple(above))),
-            gives=tuple((f.nag or 0.0, f"`{f.attribute}` to {ATTACKER}") for f in sure),
+            gives=tuple(
+                (gain(f.after, f.guess) if f.nag is None else f.nag, f"`{f.attribute}` to {ATTACKER}") for f in sure
+            ),
             over=bool(above),
             leakage=tuple(max(f.high for f in some if f.high is not None) for some in _known(found)),
         )
