@@ -220,6 +220,7 @@ def test_without_unseen_records_membership_is_not_attacked() -> None:
     assert any("Membership is not attacked" in note for note in found.made["notes"])
     assert found.sections["singling_out"].others == "fitted"
     assert found.sections["reconstruction_of_x"].on == "fitted"
+    assert {f.on for f in found.sections["reconstruction_of_x"].rows} == {"fitted"}
     assert not found.sections["singling_out"].clear
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +26,8 @@ WIDTHS = (0.3, 1.0, 3.0)  # of the Gaussian kernel, as multiples of the median s
 VALIDATION = 4  # one in so many pairs chooses kernel and penalty
 LINEAR = "ridge regression"
 KERNEL = "kernel regression"
+
+Side = Literal["fitted", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -128,16 +131,24 @@ def _predict(gram: np.ndarray, goal: np.ndarray, cross: np.ndarray, penalty: flo
     return np.asarray(cross @ np.linalg.solve(matrix, goal - mean) + mean, np.float32)
 
 
-def attempts(goal: Goal, found: Sequence[Reconstructed]) -> list[Attempt]:
-    """Return the explained variance of each reconstruction, with the one from shuffled pairs as its control."""
-    return [_attempt(goal, one) for one in found]
+def attempts(goal: Goal, found: Sequence[Reconstructed], on: Side = "unseen") -> list[Attempt]:
+    """Return the explained variance of each reconstruction, with the one from shuffled pairs as its control.
+
+    Parameters
+    ----------
+    goal, found
+        The originals, and their reconstructions.
+    on
+        The side of the split of the reconstructed records.
+    """
+    return [_attempt(goal, one, on) for one in found]
 
 
-def _attempt(goal: Goal, found: Reconstructed) -> Attempt:
+def _attempt(goal: Goal, found: Reconstructed, on: Side) -> Attempt:
     def at(confidence: float) -> tuple[Share, Share]:
         return goal.share(found.predicted, confidence), goal.share(found.control, confidence)
 
-    return Attempt(found.name, "originals", "unseen", "r2", at, len(goal.test), len(goal.test))
+    return Attempt(found.name, "originals", on, "r2", at, len(goal.test), len(goal.test))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sordine.attacks.reconstruction.regression import Goal, ReaderFinding, attempts, infer, reconstruct
+from sordine.attacks.reconstruction.regression import Goal, ReaderFinding, Side, attempts, infer, reconstruct
 from sordine.attacks.risk import RiskFinding, findings
 from sordine.attacks.runner import single_threaded
 from sordine.evaluation.report import Report
@@ -74,7 +74,7 @@ class ReconstructionOfRecords(Section):
                 infer(goal, best.predicted, name, (y[name][own], y[name][test]), confidence, owners)
                 for name, owners in ((name, _owners(sample, name, own, test)) for name in named)
             ]
-        rows = findings(attempts(goal, found))
+        rows = findings(attempts(goal, found, on))
         return RegressionFinding(rows, tuple(r for r in readers if r is not None), len(own), on)
 
     def sentences(self, found: RegressionFinding | None) -> list[str]:
@@ -131,7 +131,7 @@ def _owners(sample: RiskSample, name: str, own: np.ndarray, test: np.ndarray) ->
     return np.where(apart, codes[test], -1 - np.arange(len(test)))
 
 
-def _rows(sample: RiskSample) -> tuple[np.ndarray, np.ndarray, str]:
+def _rows(sample: RiskSample) -> tuple[np.ndarray, np.ndarray, Side]:
     """Return positions of the attacker's own records and of the test records, and the side of the latter."""
     own, test = sample.rows(sample.fitted, OWN), sample.rows(~sample.fitted, TEST)
     if min(len(own), len(test)) >= FEWEST:
