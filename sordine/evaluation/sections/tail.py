@@ -12,6 +12,7 @@ from sordine.attacks.persons import independent_records
 from sordine.attacks.runner import AttackTask, Predictions
 from sordine.attacks.tail import (
     BOUND,
+    FEWEST,
     FEWEST_PERSONS,
     WORST,
     Part,
@@ -401,7 +402,10 @@ def _sentences(f: TailFinding) -> list[str]:
 
 def _nothing(f: TailFinding) -> str:
     if not f.counted:
-        return f"No class of `{f.attribute}` has enough tested records to be tested on its own."
+        return (
+            f"No class of `{f.attribute}` was tested on its own. It needs {FEWEST} tested records, and "
+            f"{FEWEST_PERSONS} persons where persons share classes."
+        )
     return (
         f"`{f.attribute}` is not clearly inferred for any {' or '.join(f.counted)} beyond the limit of "
         f"{percent(f.limit)}. The figures are corrected for the number of tests ({f.tests:,})."
