@@ -142,6 +142,18 @@ def test_what_it_adds_to_the_verdict(found: Report) -> None:
     assert len(section.sentences((untested,))) == 1
 
 
+def test_classes_that_are_too_small_are_noted() -> None:
+    rng = np.random.default_rng(0)
+    secret = np.where(np.arange(400) < 6, 2, rng.integers(0, 2, 400))  # three tested records of class 2
+    x = np.concatenate([np.eye(3)[secret], rng.standard_normal((400, 2))], 1).astype(np.float32)
+    split = np.where(np.arange(400) % 2 > 0, "train", "test")
+    table = Table.of(x, {"secret": secret}, ids=[f"r{i}" for i in range(400)], split=split)
+    options = AuditOptions(pretrained=False, sections=("tail",))
+    whole = audit(table, table, Policy(("secret",)), budget=BUDGET, options=options)
+    assert whole.sections["tail"][0].counted == {"class": 2}
+    assert any("1 of the 3 classes of `secret`" in note for note in whole.made["notes"])
+
+
 def test_each_kind_that_is_clear_keeps_a_part() -> None:
     """Nine classes are inferred entirely, and so are the subgroups: more than the report shows."""
     rng = np.random.default_rng(0)

@@ -210,6 +210,7 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         key = (part.kind, part.of, part.code)
         if key not in best or (not shown.clear, shown.p) < (not best[key].clear, best[key].p):
             best[key] = shown
+    _note_small(data, attribute, {code for _, of, code in best if of == attribute})
     parts = sorted(best.values(), key=lambda part: (not part.clear, part.p, -part.low))
     names: list[str] = list(dict.fromkeys(task.setting for task in readings))
     scenarios = {name: _surest(data, attribute, readings, name, person) for name in names}
@@ -229,6 +230,18 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         inferred_interval=_share_of(inferred[np.isfinite(score)], _owners(score, scenarios)),
         expected=round(_expected(len(score), scenarios), 1),
     )
+
+
+def _note_small(data: AuditData, attribute: str, tested: set[int]) -> None:
+    """Note classes of which no scenario tests enough records: even if one is inferred entirely, nothing shows it."""
+    labels = data.before.y[attribute]
+    present = np.unique(labels[labels >= 0])
+    few = len(present) - len(tested)
+    if tested and few:
+        data.note(
+            f"The tail does not cover {few:,} of the {len(present):,} classes of `{attribute}`: they have fewer than "
+            f"{FEWEST} tested records in every scenario."
+        )
 
 
 def _shortened(parts: Sequence[TailPart], data: AuditData) -> tuple[TailPart, ...]:
