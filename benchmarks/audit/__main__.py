@@ -1,4 +1,4 @@
-"""docs/results/audit.md: the standard audit beside its basic attacks, and on planted leaks.
+"""docs/results/audit.md: the standard audit beside the one before it, and on planted leaks.
 
     SORDINE_DATA=... python -m benchmarks.audit [--fresh] [--page] [--only PREFIX]
 
@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.audit import families, limits
+from benchmarks.audit import families, former, known, limits
 from benchmarks.audit.page import page
 from benchmarks.audit.planted import RECORDS, WIDTHS, found, verdicts
 from benchmarks.audit.releases import METHODS, SCENES, WORK, measure
@@ -28,6 +28,8 @@ def units() -> Iterator[tuple[str, Callable[[], None]]]:
     for name, scene in SCENES.items():
         for method in METHODS:
             yield f"release--{name}--{method}", partial(measure, STORE, scene, method)
+            yield f"former--{name}--{method}", partial(former.measure, STORE, scene, method)
+    yield "known--fsdd", partial(known.measure, STORE)
     for n in RECORDS:
         for d in WIDTHS:
             yield f"found--{n:05}--{d:03}", partial(found, STORE, n, d)
