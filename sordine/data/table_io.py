@@ -30,6 +30,7 @@ from sordine.data.table import (
 )
 from sordine.errors import SordineError, nearest
 
+LONGEST_TEXT = 200  # characters of a released value that is no label, of which checks look for classes
 EXTRACT = "sordine.extract"  # metadata of a file that an extractor made: which one, with which options
 ROWS = "sordine.rows"  # metadata of a file whose ids are row numbers of a table: the digest `Table.rows_of`
 RESERVED = ("id", "split", "group")
@@ -471,6 +472,16 @@ def _vectors(column: pa.Array, name: str) -> np.ndarray:
     return np.array([[np.nan] * size if row is None else [np.nan if v is None else v for v in row] for row in rows])
 
 
+def _numbers_or_texts(column: pa.Array) -> np.ndarray:
+    """Return dates as numbers, and the beginning of other values as text."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        since = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        return np.asarray(since.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    values = np.empty(len(column), object)
+    values[:] = [str(v.as_py())[:LONGEST_TEXT] for v in column]  # one by one: a value may be a whole picture
+    return values
+
+
 def _read_attributes(
     columns: pa.Table, named: Sequence[str], keep_all: bool
 ) -> tuple[dict[str, list[Any]], dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
@@ -494,6 +505,8 @@ def _read_attributes(
                 extra[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif not any(is_a(kind) for is_a in LABELS):
             notes.append(f"column {name!r} is left out: labels cannot be of type {kind}")
+            if keep_all and (pa.types.is_struct(kind) or not pa.types.is_nested(kind)):
+                extra[name] = _numbers_or_texts(column)
         elif name not in named and (count := pc.count_distinct(column).as_py()) > MAX_CLASSES:
             notes.append(
                 f"column {name!r} is left out: it has {count} different values, more than {MAX_CLASSES} classes; name "

@@ -160,7 +160,7 @@ def columns(original: Table, released: Table, rows: Match, policy: Policy) -> li
         for column, codes in beside.items():
             if column == name:
                 continue
-            share = column_leakage(truth, codes)
+            share = column_leakage(truth, np.where(codes < 0, codes.max(initial=0) + 1, codes))  # empty cells may tell
             if share is None or share < NOTABLE / 2:
                 continue
             strong = share >= STRONG

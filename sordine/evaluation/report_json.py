@@ -57,8 +57,8 @@ def from_json(text: str | bytes) -> Report:
         In one line, for anything else and for another schema.
     """
     try:
-        raw = json.loads(text)
-    except ValueError:
+        raw = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
         raise SordineError("this is not JSON, or the file is incomplete; run `sordine audit` again") from None
     if not isinstance(raw, dict) or "schema" not in raw or "verdict" not in raw:
         raise SordineError("this JSON is not a report; give the file that `sordine audit --json` wrote")
@@ -74,6 +74,14 @@ def from_json(text: str | bytes) -> Report:
         first = error.errors()[0]
         message = first["msg"].splitlines()[0]
         raise SordineError(f"the report is damaged: {_place(first['loc'])}: {message}") from None
+
+
+def _not_finite(number: str) -> float:
+    raise ValueError(f"{number} is not a finite number")
+
+
+def _finite(number: str) -> float:
+    return found if math.isfinite(found := float(number)) else _not_finite(number)
 
 
 def _section(name: str, found: Any) -> Any:

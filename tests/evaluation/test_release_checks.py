@@ -187,6 +187,12 @@ def test_columns_that_are_no_labels_tell_too(tmp_path):
                 "pitch": s * 10.0 + rng.normal(size=400),
                 "code": [f"s{c}_{i}" for i, c in enumerate(s)],
                 "noise": rng.normal(size=400),
+                "gaps": [None if c == 1 else float(n) for c, n in zip(s, rng.normal(size=400), strict=True)],
+                "empty": [None if c == 1 else "full" for c in s],
+                "when": pa.array(s * 10**9 + rng.integers(0, 10**6, 400), pa.timestamp("s")),
+                "raw": pa.array([bytes([c]) for c in s.tolist()], pa.binary()),
+                "parts": pa.array([{"a": c} for c in s.tolist()]),
+                "chance": pa.array(rng.integers(0, 10**9, 400), pa.timestamp("s")),
                 "x": pa.array(list(rng.normal(size=(400, 4)).astype(np.float32))),
             }
         ),
@@ -201,5 +207,5 @@ def test_columns_that_are_no_labels_tell_too(tmp_path):
         options=AuditOptions(pretrained=False),
     )
     telling = {f.column for f in report.flaws if f.code == "telling-column" and f.severity == "leak"}
-    assert telling == {"pitch", "code"}
+    assert telling == {"pitch", "code", "gaps", "empty", "when", "raw", "parts"}
     assert report.verdict.level == "leaks"

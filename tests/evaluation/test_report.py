@@ -115,6 +115,9 @@ def test_nan_where_a_number_is_needed_is_our_fault() -> None:
         ('{"method": "mass"}', "not a report"),
         ('{"schema": 99, "verdict": {}}', "schema 99"),
         ('{"schema": 1, "verdict": {}}', "damaged: verdict.level"),
+        ('{"schema": 1, "verdict": NaN}', "not JSON"),
+        ('{"schema": 1, "verdict": 1e999}', "not JSON"),
+        ("[" * 200_000, "not JSON"),
     ],
 )
 def test_other_json_is_refused_in_one_line(text: str, words: str) -> None:

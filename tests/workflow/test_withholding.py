@@ -102,6 +102,14 @@ def test_withheld_pictures_are_gone(file: Path, tmp_path: Path) -> None:
     assert pq.read_table(made.links).num_rows == N - 62
 
 
+def test_listed_records_that_are_not_in_the_table_are_counted() -> None:
+    withheld = Withheld(frozenset([IDS[0], "another", "one more"]))
+    first, second, *_ = withheld.changes(IDS.tolist(), IDS[0] == IDS)
+    assert first.startswith("1 of 300")
+    assert second.startswith("2 of the 3")
+    assert not any("2 of the 3" in line for line in Withheld(frozenset(IDS[:1])).changes(IDS.tolist(), IDS[0] == IDS))
+
+
 def test_nothing_listed_leaves_nothing_out(tmp_path: Path) -> None:
     none = np.zeros(N, bool)
     write_tail(tmp_path / "tail.parquet", [records(none, none)])

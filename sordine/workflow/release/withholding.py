@@ -50,6 +50,8 @@ class Withheld:
         """
         n, count = len(ids), int(left_out.sum())
         yield f"{count:,} of {n:,} records are left out; {n - count:,} are released."
+        if unknown := len(self.ids.difference(ids)):
+            yield f"{unknown:,} of the {len(self.ids):,} records to withhold are not in this table. Check their ids."
         for attribute, of in self.classes.items():
             before = Counter(of[i] for i in ids if i in of)
             after = Counter(of[i] for i, out in zip(ids, left_out, strict=True) if i in of and not out)
