@@ -16,7 +16,16 @@ from sordine.attacks.runner import AttackTask, Predictions, Readings
 from sordine.evaluation.report import Headline, OtherScenario
 from sordine.metrics.accuracy import accuracy, balanced_accuracy, majority
 from sordine.metrics.design_effect import effective_records
-from sordine.metrics.nag import balanced_nag, correlations, nag, nag_interval, nag_is_defined, resolvable, wilson
+from sordine.metrics.nag import (
+    balanced_nag,
+    correlations,
+    nag,
+    nag_interval,
+    nag_is_defined,
+    nag_lower_end,
+    resolvable,
+    wilson,
+)
 from sordine.metrics.percent import percent
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
@@ -138,11 +147,20 @@ def _findings(q: _Question, seeds: int) -> Iterator[Finding]:
 def _headline(q: _Question, scenarios: int) -> Headline:
     """The best attack on the release against the best attack on the originals."""
     before, after = (max(side, key=lambda a: a.accuracy) for side in (q.before, q.after))
-    shares = _compare(before, after, q, _paired(before, after))
-    # The luckiest of many attacks is above the baseline even without leakage. So all of them share the 5 %.
+    paired = _paired(before, after)
+    shares = _compare(before, after, q, paired)
+    # The luckiest of many attacks is above the truth, in one scenario or another. So all of them share the 5 %.
+    corrected = 1 - 0.05 / (len(q.after) * scenarios)
     worth: tuple[float, float] | None = shares["independent"]
     tested = after.results[0].truth.size if worth is None else worth[0]
-    luck = wilson(after.accuracy * tested, tested, 1 - 0.05 / (len(q.after) * scenarios))
+    luck = wilson(after.accuracy * tested, tested, corrected)
+    least = nag_lower_end(
+        *(shares["after"], shares["before"], shares["guess"], shares["records"]),
+        confidence=corrected,
+        correlation=paired,
+        classes=q.classes,
+        independent=worth,
+    )
     shares["balanced_nag"] = _balanced_nag(*(max(side, key=lambda a: a.balanced) for side in (q.before, q.after)))
     headline = Headline(
         attribute=q.attribute,
@@ -155,6 +173,7 @@ def _headline(q: _Question, scenarios: int) -> Headline:
         at_chance=luck[0] <= shares["guess"],
         uneven=shares["guess"] > UNEVEN / q.classes,
         units=None if q.unit is None else len(np.unique(q.unit[after.results[0].rows])),
+        low_corrected=None if shares["low"] is None else least,
         **shares,
     )
     return replace(headline, sentence=sentence(headline, len(q.after)))
@@ -172,12 +191,12 @@ def _worst(candidates: list[Headline], role: Role) -> Headline:
         candidates, key=lambda h: (by_person and not h.at_chance, h.nag is not None, h.nag or 0.0, h.after - h.guess)
     )
     # A scenario at chance leaks nothing for sure, however high its lower end is.
-    least = 0.0 if worst.at_chance else max(worst.low or 0.0, 0.0)
+    least = 0.0 if worst.at_chance else max(worst.least or 0.0, 0.0)
     also = [
-        OtherScenario(h.setting, h.low, h.not_excluded, h.at_chance)
+        OtherScenario(h.setting, h.low, h.not_excluded, h.at_chance, h.low_corrected)
         for h in candidates
         if h is not worst
-        and (h.not_excluded > worst.not_excluded or (not h.at_chance and h.low is not None and h.low > least))
+        and (h.not_excluded > worst.not_excluded or (not h.at_chance and h.least is not None and h.least > least))
     ]
     return replace(worst, also=tuple(also))
 

@@ -46,12 +46,20 @@ class OtherScenario:
         The leakage (NAG) that it cannot exclude.
     at_chance
         As `Headline.at_chance`. False in reports of earlier versions.
+    low_corrected
+        As `Headline.low_corrected`.
     """
 
     setting: Setting
     low: float | None
     not_excluded: float
     at_chance: bool = False
+    low_corrected: float | None = None
+
+    @property
+    def least(self) -> float | None:
+        """As `Headline.least`."""
+        return self.low if self.low_corrected is None else self.low_corrected
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,9 @@ class Headline:
         worth (`metrics.design_effect`).
     also
         Of a suppressed attribute: other scenarios that are surer of a leakage, or less sure that there is none.
+    low_corrected
+        The lower end, after Bonferroni correction for the best of all attacks and scenarios. None without an interval,
+        and in reports of earlier versions.
     """
 
     attribute: str
@@ -118,6 +129,12 @@ class Headline:
     units: int | None = None
     independent: tuple[float, float] | None = None
     also: tuple[OtherScenario, ...] = ()
+    low_corrected: float | None = None
+
+    @property
+    def least(self) -> float | None:
+        """The lower end that decides whether the attribute leaks: `low_corrected`; `low` in earlier reports."""
+        return self.low if self.low_corrected is None else self.low_corrected
 
     @property
     def tested(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess
-from sordine.evaluation.report import LIMIT, LINKS, OTHER_RISKS, Flaw, Headline, Level, Verdict
+from sordine.evaluation.report import LIMIT, LINKS, OTHER_RISKS, Flaw, Headline, Level, OtherScenario, Verdict
 from sordine.metrics.percent import percent
 
 
@@ -80,8 +80,9 @@ def judge_contributions(
     broken
         The release is damaged, so its figures are unreliable.
     leaks
-        A flaw leaks, or the whole interval of an attribute, or the optimal attack on it, or what another attack found
-        (`Contribution.gives`), is above the limit. An attribute at chance (`Headline.at_chance`) does not leak.
+        A flaw leaks, or the corrected lower end of an attribute (`Headline.least`), or the optimal attack on it, or
+        what another attack found (`Contribution.gives`), is above the limit. An attribute at chance
+        (`Headline.at_chance`) does not leak.
     holds
         For every suppressed attribute, the leakage that cannot be excluded (`Headline.not_excluded`) is at most the
         limit. The title states the largest of these figures.
@@ -231,10 +232,10 @@ def _case(
 def _state(h: Headline, limit: float) -> tuple[str, str]:
     """The state of one suppressed attribute (leaks, holds or unclear), and a sentence."""
     left = f"With {h.tested}, {_up_to(h.not_excluded)}"
-    surer = [other for other in h.also if (other.low or 0.0) > limit and not other.at_chance]
+    surer = [other for other in h.also if (other.least or 0.0) > limit and not other.at_chance]
     if surer:
-        low = max(other.low or 0.0 for other in surer)
-        return "leaks", f"{h.sentence} In scenario {surer[0].setting}, the interval starts at {percent(low)}."
+        surest = max(surer, key=lambda other: other.least or 0.0)
+        return "leaks", f"{h.sentence} In scenario {surest.setting}, {_starts(surest)}."
     if h.also:
         widest = max(h.also, key=lambda other: other.not_excluded)
         if widest.not_excluded == h.not_excluded:
@@ -251,17 +252,29 @@ def _state(h: Headline, limit: float) -> tuple[str, str]:
             return "unclear", f"{h.sentence} {why}"
         few = f"{h.records:,} records" if h.units is None else f"{h.units:,} persons or groups"
         return "unclear", f"{h.sentence} {few} are too few to conclude more."
-    if h.low > limit and not h.at_chance:
+    if (h.least or 0.0) > limit and not h.at_chance:
         return "leaks", h.sentence
     if h.not_excluded <= limit:
         return "holds", f"{h.sentence} {left}."
     over = f"{left}. That leakage is above the limit of {percent(limit)}."
+    return "unclear", " ".join(filter(None, [h.sentence, _why_unclear(h, limit), over]))
+
+
+def _why_unclear(h: Headline, limit: float) -> str | None:
+    """Why what was found above the baseline, or above the limit, does not count as a leak."""
+    scenarios: tuple[Headline | OtherScenario, ...] = (h, *h.also)
+    only_plain = [s for s in scenarios if (s.low or 0.0) > limit and not s.at_chance]
+    if only_plain:
+        closest = max(only_plain, key=lambda s: s.least or 0.0)
+        return f"In scenario {closest.setting}, {_starts(closest)}."
     if h.may_be_luck:
-        luck = "This is above the baseline, but with several attacks the best one can be that high by chance."
-        return "unclear", f"{h.sentence} {luck} {over}"
-    if h.at_chance:
-        return "unclear", f"{h.sentence} This cannot be distinguished from the baseline. {over}"
-    return "unclear", f"{h.sentence} {over}"
+        return "This is above the baseline, but with several attacks the best one can be that high by chance."
+    return "This cannot be distinguished from the baseline." if h.at_chance else None
+
+
+def _starts(scenario: Headline | OtherScenario) -> str:
+    starts = f"the interval starts at {percent(max(scenario.least or 0.0, 0.0))}"
+    return starts if scenario.low_corrected is None else f"{starts} after correction for the number of attacks"
 
 
 def _sentences(case: _Case, headlines: Sequence[Headline], contributions: Sequence[Contribution]) -> list[str]:

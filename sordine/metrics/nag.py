@@ -14,6 +14,8 @@ from scipy.special import ndtri
 from sordine.errors import SordineError
 from sordine.metrics.accuracy import labelled
 
+FAR = 1e4  # a NAG beyond which no end of an interval is looked for
+
 
 def _z(confidence: float) -> float:
     if not 0 < confidence < 1:
@@ -168,6 +170,32 @@ def nag_interval(
     return min(low for low, _ in found), max(high for _, high in found)
 
 
+def nag_lower_end(
+    after: float,
+    before: float,
+    baseline: float,
+    n: float,
+    *,
+    confidence: float,
+    correlation: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    classes: int | None = None,
+    independent: tuple[float, float] | None = None,
+) -> float | None:
+    """Return the lower end of `nag_interval` alone, which a high confidence leaves finite more often than both ends.
+
+    Parameters are those of `nag_interval`. None where `nag_is_defined` is false; -`FAR` where the interval has no end.
+    """
+    if not nag_is_defined(before, baseline, n, None if independent is None else independent[1]):
+        return None
+    numbers = (*(independent or (n, n)), n)
+    found = []
+    for base in (baseline, corrected_baseline(baseline, n, classes)):
+        shares = (after, before, base)
+        outside = _outside_of(shares, numbers, confidence, correlation)
+        found.append(_edge(outside, nag(*shares), -1.0))
+    return min(-FAR if low is None else low for low in found)
+
+
 def corrected_baseline(baseline: float, n: float, classes: int | None = None) -> float:
     """Return the lowest true majority share whose expected measured share on n records is `baseline`.
 
@@ -203,18 +231,19 @@ def _interval(
     confidence: float,
     correlation: tuple[float, float, float],
 ) -> tuple[float, float] | None:
-    limits = [wilson(share * n, n, confidence) for share, n in zip(shares, numbers, strict=True)]
-    outside = _outside(shares, limits, correlation)
+    outside = _outside_of(shares, numbers, confidence, correlation)
     low, high = _edge(outside, nag(*shares), -1.0), _edge(outside, nag(*shares), 1.0)
     return None if low is None or high is None else (low, high)
 
 
-def _outside(
+def _outside_of(
     shares: tuple[float, float, float],
-    limits: list[tuple[float, float]],
+    numbers: tuple[float, float, float],
+    confidence: float,
     correlation: tuple[float, float, float],
 ) -> Callable[[float], float]:
     """Return a function of theta that is negative inside the interval and positive outside of it."""
+    limits = [wilson(share * n, n, confidence) for share, n in zip(shares, numbers, strict=True)]
     after, before, baseline = shares
 
     def outside(theta: float) -> float:
@@ -238,7 +267,7 @@ def _edge(outside: Callable[[float], float], inside: float, direction: float) ->
     step, near = 1 / 64, inside
     while outside(far := inside + direction * step) <= 0:
         near, step = far, 2 * step
-        if step > 1e4:
+        if step > FAR:
             return None
     for _ in range(50):
         middle = (near + far) / 2

@@ -17,6 +17,7 @@ from sordine.metrics.nag import (
     nag,
     nag_interval,
     nag_is_defined,
+    nag_lower_end,
     resolvable,
     wilson,
 )
@@ -65,6 +66,21 @@ def test_the_interval_holds_the_estimate_and_narrows_with_records() -> None:
     assert loose is not None
     assert tight is not None
     assert loose[0] < tight[0] < tight[1] < loose[1]
+
+
+def test_the_lower_end_alone_exists_in_more_cases() -> None:
+    whole = nag_interval(0.4, 0.95, 0.1, 600, confidence=0.999, classes=10)
+    assert whole is not None
+    assert nag_lower_end(0.4, 0.95, 0.1, 600, confidence=0.999, classes=10) == whole[0]
+    assert nag_lower_end(0.5, 0.4, 0.5, 1000, confidence=0.95) is None
+    # Originals hardly reveal the attribute, so a high confidence leaves no upper end; the release reveals it entirely.
+    assert nag_interval(0.95, 0.6, 0.5, 240, confidence=0.999) is None
+    least = nag_lower_end(0.95, 0.6, 0.5, 240, confidence=0.999)
+    assert least is not None
+    assert 0.5 < least < 4.5
+    nothing = nag_lower_end(0.5, 0.6, 0.5, 240, confidence=0.999)
+    assert nothing is not None
+    assert nothing <= 0
 
 
 def test_an_interval_against_one_worked_by_hand() -> None:
