@@ -28,6 +28,7 @@ AXES = (24, 96)  # principal axes on which means are compared
 SQUARED = 24  # axes whose squares are compared too
 LEAST = 0.05  # share of an output that a remainder has at least
 TINY = 1e-12
+EQUAL = 6  # decimals of a score in nats, beyond which a difference is rounding
 
 
 def class_sums(values: np.ndarray | csr_array, codes: np.ndarray, classes: int) -> np.ndarray:
@@ -92,6 +93,9 @@ class ByOutput:
     ----------
     scores
         (outputs, classes).
+    hiding
+        (outputs, classes): the scores of classes that lack one average record, for the other classes of a known record
+        that counts as unknown. Without this, its own class would stand out by its number of records.
     own
         The scores of known records (rows,) for their own class, as if that were unknown.
     index
@@ -103,6 +107,7 @@ class ByOutput:
     """
 
     scores: np.ndarray
+    hiding: np.ndarray
     own: Callable[[np.ndarray], np.ndarray]
     index: np.ndarray
     secret: np.ndarray
@@ -114,9 +119,9 @@ class ByOutput:
 
     def hidden(self, rows: np.ndarray) -> np.ndarray:
         """Return scores of known records: see `Reading`."""
-        found = self.scores[self.index[rows]]
+        found = self.hiding[self.index[rows]]
         found[np.arange(len(rows)), self.secret[rows]] = self.own(rows)
-        return self.sign * found
+        return self.sign * np.round(found, EQUAL)
 
 
 @dataclass(frozen=True)
@@ -179,25 +184,34 @@ class Outputs:
         classes = int(secret.max()) + 1
         codes = np.where(known, secret, -1)
         sums, count = class_sums(use, codes, classes), np.bincount(codes[known], minlength=classes)
+        fewer = np.maximum(count - 1, 0)
+        hidden = sums * (fewer / np.maximum(count, 1))[:, None]
         for weight in WEIGHTS:
-            scores = np.log((sums + weight * share + TINY) / (count + weight)[:, None] / (share + TINY)).T
+
+            def scored(sums: np.ndarray, count: np.ndarray, weight: float = weight) -> np.ndarray:
+                of_class = (sums + weight * share + TINY) / (count + weight)[:, None]
+                return np.asarray(np.log(of_class / (share + TINY)).T)
 
             def own(rows: np.ndarray, weight: float = weight) -> np.ndarray:
                 c, out = secret[rows], j[rows]
                 less = np.maximum(sums[c, out] - mine[rows], 0.0) + weight * share[out] + TINY
-                return np.asarray(np.log(less / (np.maximum(count[c] - 1, 0) + weight) / (share[out] + TINY)))
+                return np.asarray(np.log(less / (fewer[c] + weight) / (share[out] + TINY)))
 
-            yield f"class ({weight:g})", ByOutput(scores, own, j, secret)
-            yield f"least likely class ({weight:g})", ByOutput(scores, own, j, secret, -1)
+            scores = scored(sums, count), scored(hidden, fewer)
+            yield f"class ({weight:g})", ByOutput(*scores, own, j, secret)
+            yield f"least likely class ({weight:g})", ByOutput(*scores, own, j, secret, -1)
         left = sizes_of(secret)[:, None] * share - sums
         floored = _floored(left, known, secret, share)
+        left_hidden = sizes_of(secret)[:, None] * share - hidden
+        whole_hidden = _floored(left_hidden, known, secret, share).sum(1)
 
         def more(rows: np.ndarray) -> np.ndarray:
             c, out = secret[rows], j[rows]
             whole = np.maximum(left[c, out] + mine[rows], floored[c, out])
-            return np.asarray(np.log(whole / floored.sum(1)[c] / (share[out] + TINY)))
+            return np.asarray(np.log(whole / whole_hidden[c] / (share[out] + TINY)))
 
-        yield "remainder", ByOutput(log_likelihoods(left, known, secret, share), more, j, secret)
+        likely, hiding = (log_likelihoods(part, known, secret, share) for part in (left, left_hidden))
+        yield "remainder", ByOutput(likely, hiding, more, j, secret)
 
     def _drawn(self) -> csr_array:
         n = len(self.index)
@@ -236,7 +250,7 @@ class Numbers:
 
         def more(rows: np.ndarray) -> np.ndarray:
             c = secret[rows]
-            return np.asarray((values[rows] - sums[c]) / np.maximum(left[c], 1)[:, None])
+            return np.asarray((values[rows] - sums[c]) / (left[c] + 1)[:, None])
 
         means = sums / np.maximum(count, 1)[:, None]
         yield f"means, {self.name}", ByMeans(self.z, means, own, secret)

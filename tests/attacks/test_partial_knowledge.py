@@ -52,6 +52,18 @@ class Straight(Outputs):
         return (pair for pair in super().readings(known, secret) if pair[0].startswith("class"))
 
 
+@pytest.mark.parametrize("modifier", [False, True])
+def test_outputs_that_say_nothing_look_useless_to_the_attacker_too(modifier: bool) -> None:
+    # Every record has an output of its own. A known record that counts as unknown must not stand out by its absence.
+    rng = np.random.default_rng(0)
+    secret = rng.permutation(np.arange(N) % CLASSES)
+    source = Outputs(np.arange(N), np.full((N, N), 1 / N, np.float32) if modifier else None)
+    telling = Numbers("a view", (np.eye(CLASSES) - 1 / CLASSES)[secret] + 0.8 * rng.standard_normal((N, CLASSES)))
+    found = infer([source, telling], secret, units(secret), (1,), Known.of(IDS, secret, 0.9))[1]
+    assert found.readings[0] == "means, a view"
+    assert found.accuracy > 0.5
+
+
 def test_what_is_balanced_over_all_records_gives_away_the_rest() -> None:
     secret, index = balanced(0)
     found = one(Outputs(index), secret)
