@@ -15,6 +15,7 @@ from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.partial_knowledge import PartialKnowledgeFinding, contribution
+from sordine.evaluation.sections.sample import ReleaseSample
 from sordine.evaluation.verdict import judge_contributions
 from sordine.methods.noise import NoiseModifier
 from sordine.models.modifier import Card
@@ -100,6 +101,23 @@ def test_an_attacker_with_the_modifier_releases_its_records_again() -> None:
     found = audit(original, after, Policy(("speaker",)), modifier=modifier, **given)  # type: ignore[arg-type]
     assert {(f.knows, f.k) for f in found.sections["partial_knowledge"]} == {("outputs", 1), ("modifier", 1)}
     assert all(f.after > 0.7 for f in found.sections["partial_knowledge"])
+
+
+def test_an_attacker_with_a_discrete_modifier_also_compares_released_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each record has an output of its own, so the output distributions say nothing; outputs of one class are close.
+    rng = np.random.default_rng(0)
+    n = 200
+    secret = rng.permutation(np.arange(n) % 2)
+    x = rng.standard_normal((n, 4)) + 4 * secret[:, None]
+    original, after = tables(x, {"speaker": secret}, x + rng.standard_normal(x.shape))
+    fitted = n - UNSEEN
+    distributions = (np.full((fitted, fitted), 1 / fitted, np.float32), np.arange(fitted)), None
+    monkeypatch.setattr(ReleaseSample, "outputs", lambda _: distributions)
+    budget = replace(BUDGET, person=())
+    found = audit(original, after, Policy(("speaker",)), budget=budget, options=AuditOptions(pretrained=False))
+    accuracy = {f.knows: f.after for f in found.sections["partial_knowledge"]}
+    assert accuracy["outputs"] > 0.9
+    assert accuracy["modifier"] >= accuracy["outputs"]
 
 
 @pytest.mark.parametrize("known", [(0.0,), (0.5, 1.0), (-0.1,)])

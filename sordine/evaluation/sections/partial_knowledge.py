@@ -165,7 +165,8 @@ def _case(data: AuditData, rows: np.ndarray) -> _Case:
     if discrete is not None:
         sources["outputs"].append(Outputs(discrete))
     if outputs is not None:
-        sources["modifier"] = [Outputs(outputs[1], outputs[0])]
+        # Of the modifier's readings, none compares outputs with each other; those of the released numbers do.
+        sources["modifier"] = [Outputs(outputs[1], outputs[0]), *released]
     elif expected is not None:
         sources["modifier"] = list(expected)
     return _Case(data, rows, sources, views(data.attacked[0].numbers()[rows])[:1])
