@@ -380,7 +380,8 @@ def test_the_page_says_what_is_reached_and_what_is_not(tmp_path: Path) -> None:
     assert "40.0 (baseline 16.7): 0.280 [0.18, 0.38], A" in text
     missing = text.split("Not measured yet")[1]
     assert "- fsdd, unknown: flow 0 x 0 of 5 x 5, substitution 0 x 0 of 5 x 5, noise 1 0 x 0" in missing
-    assert "- fsdd, named: transport 0 x 0 of 5 x 5, substitution 0 x 0 of 5 x 5\n" in missing
+    told = "transport 0 x 0 of 5 x 5, substitution 0 x 0 of 5 x 5, obliviator 0 x 0 of 5 x 1, splince 0 x 0 of 5 x 1"
+    assert f"- fsdd, named: {told}\n" in missing
     shown = {p.entry: p for p in points(found) if p.task == "unknown"}
     assert (shown[NEW].leakage, shown[NEW].utility) == pytest.approx((0.016, 0.7 / 0.9))
     draw(list(shown.values()), tmp_path / "plane.png")

@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.peers import PEERS
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.features.extract import extract
-from sordine.methods.registry import METHODS, make
+from sordine.methods.base import Method
+from sordine.methods.registry import METHODS
 from sordine.policy import Policy
 from sordine.run import Run
 
@@ -136,6 +138,12 @@ ENTRIES = {
         Entry("noise 1", "noise", {"sigma": 1.0}),
         Entry("noise 3", "noise", {"sigma": 3.0}),
         Entry("mass", "mass", stochastic=False),
+        # Erasers of other papers, benchmark-only (`benchmarks.peers`).
+        Entry("obliviator", "obliviator", told=True, stochastic=False, pooled=True),
+        Entry("gaussian-ot", "gaussian-ot", stochastic=False, pooled=True),
+        Entry("mute", "mute", stochastic=False, pooled=True),
+        Entry("splince", "splince", told=True, stochastic=False, pooled=True),
+        Entry("mmd-affine", "mmd-affine", stochastic=False, pooled=True),
     )
 }
 
@@ -176,7 +184,7 @@ class Group:
         Other fields of the method, defaults included, or other options of the features give another file. A change of
         code under the same fields does not: measure such a method with --fresh.
         """
-        fields = asdict(make(self.entry.method, self.settings))  # type: ignore[call-overload]
+        fields = asdict(method_of(self.entry.method, self.settings))  # type: ignore[call-overload]
         features = [dict(self.case.options)] if self.case.options else []
         code = digest([self.entry.method, fields, *features])
         plain = self.entry.name.replace(" ", "-")
@@ -195,7 +203,12 @@ def groups(cases: Sequence[Case], entries: Sequence[Entry], folds: Sequence[int]
 
 def known(entry: Entry) -> bool:
     """Return whether this version has the method."""
-    return entry.method in METHODS
+    return entry.method in METHODS or entry.method in PEERS
+
+
+def method_of(name: str, settings: Mapping[str, Any]) -> Method:
+    """Return a method of the package, or a peer, with some of its options set."""
+    return (PEERS if name in PEERS else METHODS).make(name, settings)
 
 
 def digest(made: object) -> str:

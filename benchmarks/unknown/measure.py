@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Store, Unit, basic_audit
-from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load
+from benchmarks.unknown.cases import FOLDS, Case, Entry, Group, load, method_of
 from sordine.data.table import Table
 from sordine.evaluation.audit import audit
 from sordine.evaluation.options import AuditOptions
@@ -19,7 +19,6 @@ from sordine.evaluation.sections.base import AuditData
 from sordine.evaluation.sections.registry import findings
 from sordine.keys import Key
 from sordine.methods.fit import fit
-from sordine.methods.registry import make
 from sordine.models.modifier import Modifier
 from sordine.run import Run
 from sordine.workflow.transform import transform
@@ -88,7 +87,7 @@ class Bench:
         side = self.side(group.case, group.fold)
         policy = group.case.policy(group.task)
         clock, core = time.perf_counter(), time.process_time()
-        method = make(group.entry.method, group.settings)
+        method = method_of(group.entry.method, group.settings)
         modifier = fit(side, policy, method, run=Run(seed=group.fold, key=Key.of_seed(FIT_KEY)))
         took = {"fit_seconds": time.perf_counter() - clock, "fit_core_seconds": time.process_time() - core}
         log(f"fit {took['fit_core_seconds']:.0f} core-seconds")

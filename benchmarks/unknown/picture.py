@@ -10,7 +10,11 @@ from benchmarks.unknown.cases import CASES, ENTRIES, NEW, TASKS, Task
 from benchmarks.unknown.checks import LEAKAGE, NAMED_LEAKAGE, NAMED_UTILITY, UTILITY
 from sordine.data.files import atomic
 
-COLOURS = dict(zip(ENTRIES, ("#c0392b", "#1e8449", "#1f618d", "#7f8c8d", "#d4ac0d", "#7d6608", "#6c3483"), strict=True))
+PALETTE = (
+    *("#c0392b", "#1e8449", "#1f618d", "#7f8c8d", "#d4ac0d", "#7d6608", "#6c3483"),
+    *("#e67e22", "#16a085", "#d98880", "#34495e", "#2e86c1"),
+)
+COLOURS = dict(zip(ENTRIES, PALETTE, strict=True))
 MARKERS = dict(zip(CASES, "os^Dv", strict=True))
 LIMITS: dict[Task, tuple[float, float]] = {
     "unknown": (LEAKAGE, UTILITY),
