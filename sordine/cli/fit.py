@@ -73,6 +73,15 @@ class FitOptions(Common):
             help="Fit the most useful strength whose leakage is certified to stay under it: 0.05, or a=0.05,b=0.1.",
         ),
     ] = None
+    records_per_person: Annotated[
+        int | None,
+        typer.Option(
+            "--records-per-person",
+            metavar="K",
+            min=1,
+            help="Fit the most useful strength whose forecast leakage from K records of one person is under 10 %.",
+        ),
+    ] = None
     along: Along = None
     budget: BudgetName = "standard"
     device: Device = "cpu"
@@ -85,8 +94,12 @@ class FitOptions(Common):
 def fit(given: FitOptions) -> int:
     """Fit a modifier to a table, and report entangled attributes."""
     policy = parsing.policy(given.suppress, given.preserve, given.watch, given.table)
-    if given.along is not None and given.max_leakage is None:
-        raise SordineError("--along sets what --max-leakage tries; give --max-leakage too")
+    if given.max_leakage is not None and given.records_per_person is not None:
+        raise SordineError("--max-leakage and --records-per-person both choose the strength; give one of them")
+    if given.along is not None and given.max_leakage is None and given.records_per_person is None:
+        raise SordineError(
+            "--along sets what --max-leakage or --records-per-person tries; give one of these options too"
+        )
     paths.check_output(given.output, given.force, given.table, given.pool, given.key, directory=True)
     paths.check_table(given.table)
     options = _options(given, policy)
@@ -125,9 +138,12 @@ def _options(given: FitOptions, policy: Policy) -> pipeline.FitOptions:
     )
     method = pipeline.method_of(options, policy)
     check_policy(make(method, settings), policy)
+    along = None if given.along is None else parsing.values_along(given.along)
+    if given.records_per_person is not None:
+        candidates(method, settings, along)
+        return replace(options, records_per_person=given.records_per_person, along=along)
     if given.max_leakage is None:
         return options
     limits = parsing.leakage_limits(given.max_leakage, policy.suppress)
-    along = None if given.along is None else parsing.values_along(given.along)
     candidates(method, settings, along)
     return replace(options, limits=limits, along=along, budget=parsing.budget(given.budget))

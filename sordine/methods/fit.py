@@ -12,6 +12,8 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import numpy_rng
 from sordine.methods.base import Method
+from sordine.methods.forecast import forecast
+from sordine.methods.forecast import sentences as forecast_sentences
 from sordine.methods.registry import default_method, make
 from sordine.metrics import information
 from sordine.metrics.information import Entanglement
@@ -79,6 +81,10 @@ def fit(
     if modifier.discrete:
         modifier.card.fit["exact"] = exact_figures(modifier, table, policy, run.seed)
         modifier.card.notes += excess_sentences(modifier.card.fit["exact"])
+    if policy.suppress:
+        found = forecast(modifier, table, policy, run.seed)
+        modifier.card.fit["forecast"] = found
+        modifier.card.notes += forecast_sentences(found)
     for note in modifier.card.notes:
         run.log(note)
     return modifier

@@ -34,6 +34,7 @@ from sordine.models.verification import load_verification
 from sordine.policy import Policy
 from sordine.run import Run, check_device
 from sordine.workflow.leakage_limit import fit_under
+from sordine.workflow.records_per_person import fit_for_persons
 from sordine.workflow.release.manifest import Released
 from sordine.workflow.release.media import DrawnFrom, release_media, release_pictures
 from sordine.workflow.release.table import release as release_table
@@ -62,9 +63,12 @@ class FitOptions:
     limits
         Largest leakage (NAG, 0 to 1) by suppressed attribute. Where given, the most useful strength of the method under
         these limits is fitted (`leakage_limit.fit_under`); where None, one fit.
+    records_per_person
+        How many records of one person are released. Where given, the most useful strength whose forecast stays under
+        10 % for so many is fitted (`records_per_person.fit_for_persons`). Not together with `limits`.
     along
-        The option that varies under `limits`, and its values from the most private to the most useful; None takes the
-        method's own.
+        The option that varies under `limits` or for `records_per_person`, and its values from the most private to the
+        most useful; None takes the method's own.
     budget
         Budget of the attacks under `limits`.
     copies
@@ -79,6 +83,7 @@ class FitOptions:
     layout: str | None = None
     layout_options: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, float] | None = None
+    records_per_person: int | None = None
     along: tuple[str, Sequence[Any]] | None = None
     budget: Budget | None = None
     copies: bool = False
@@ -253,7 +258,7 @@ def fit(
     SordineError
         Where table, policy and method do not fit each other.
     leakage_limit.NotMet
-        Where `options.limits` are given and no strength of the method meets them.
+        Where `options.limits` or `options.records_per_person` are given and no strength of the method meets them.
     """
     run = _on_device(run)
     name = method_of(options, policy)
@@ -264,7 +269,18 @@ def fit(
         run.log(f"method {name}: the default (choose another with -m)")
     materials = _materials(table, records, policy, options, run)
     policy = records.require(policy)
-    if options.limits is None:
+    if options.records_per_person is not None:
+        modifier = fit_for_persons(
+            records,
+            policy,
+            name,
+            options.records_per_person,
+            run,
+            settings=options.settings,
+            along=options.along,
+            **materials,
+        )
+    elif options.limits is None:
         modifier = fit_table(records, policy, method, run=run, **materials)
     else:
         modifier = fit_under(

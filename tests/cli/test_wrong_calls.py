@@ -107,6 +107,13 @@ def test_outputs_are_checked_before_inputs(made: Path, tmp_path: Path, refused: 
     assert x.exists()
 
 
+def test_a_strength_is_chosen_in_one_way(table: Path, refused: Refused, tmp_path: Path) -> None:
+    fit = ["fit", table, "-s", "speaker", "-o", tmp_path / "m"]
+    assert "give one of them" in refused(*fit, "--max-leakage", "0.1", "--records-per-person", "5")
+    assert "--records-per-person" in refused(*fit, "--along", "softness=0.5,0.1")
+    assert "--records-per-person" in refused(*fit, "--records-per-person", "0")
+
+
 def test_no_output_lies_in_another(made: Path, tmp_path: Path, refused: Refused) -> None:
     audit = ["audit", made / "t.parquet", made / "x.parquet", "-s", "speaker"]
     page = tmp_path / "j.html"

@@ -1,0 +1,106 @@
+"""Fit for persons of whom several records are released: the most useful strength under a forecast leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sordine.data.table import Table
+from sordine.errors import SordineError
+from sordine.methods.forecast import LIMIT, forecast
+from sordine.metrics.percent import percent
+from sordine.models.modifier import Modifier
+from sordine.policy import Policy
+from sordine.run import Run
+from sordine.workflow.halves import fit_candidate
+from sordine.workflow.leakage_limit import Candidate, NotMet, candidates
+
+
+def fit_for_persons(
+    table: Table,
+    policy: Policy,
+    method: str,
+    records: int,
+    run: Run | None = None,
+    *,
+    limit: float = LIMIT,
+    settings: Mapping[str, Any] | None = None,
+    along: tuple[str, Sequence[Any]] | None = None,
+    **materials: Any,
+) -> Modifier:
+    """Return the most useful candidate whose forecast leakage from several records of one person is under a limit.
+
+    The forecast (`sordine.methods.forecast`) is for an attacker that has the modifier and knows the classes of half of
+    the fitted records, at the upper end of its interval. It falls with the strength, so the candidates are searched by
+    halving. `card.fit["records_per_person"]` describes the search.
+
+    Parameters
+    ----------
+    table, policy, method
+        Records, attributes by role, and name of the method.
+    records
+        How many records of one person are released, at least 1.
+    run
+        Device, seed, secret key, workers, folder for pretrained models, log and progress.
+    limit
+        Largest leakage (NAG) of every suppressed attribute, above 0 and below 1.
+    settings, along, materials
+        As in `leakage_limit.fit_under`.
+
+    Raises
+    ------
+    SordineError
+        Where a number is out of range, or the table has too few labelled records for a forecast.
+    NotMet
+        Where every candidate is forecast to leak more.
+    """
+    if records < 1:
+        raise SordineError(f"records per person: {records} is out of range; use a whole number of at least 1")
+    if not 0 < limit < 1:
+        raise SordineError(f"records per person: the limit is {limit!r}; it must be a number between 0 and 1")
+    run, policy = run or Run(), table.require(policy)
+    table = table.with_split(policy, run.key)
+    tried: dict[Candidate, float] = {}
+    best: tuple[Candidate, Modifier] | None = None
+    ladder = candidates(method, settings, along)
+    low, high = 0, len(ladder) - 1
+    while low <= high:
+        middle = (low + high + 1) // 2
+        modifier = fit_candidate(ladder[middle], table, policy, run, materials)
+        worst = _highest(modifier, table, policy, records, run)
+        tried[ladder[middle]] = worst
+        run.log(
+            f"{ladder[middle]}: a leakage of at most {percent(worst)} from {records} records of one person (forecast)"
+        )
+        if worst <= limit:
+            best, low = (ladder[middle], modifier), middle + 1
+        else:
+            high = middle - 1
+    if best is None:
+        least = min(tried, key=lambda c: tried[c])
+        raise NotMet(
+            f"No option keeps the forecast under {percent(limit)} for {records} records of one person; the best was "
+            f"{least}: {percent(tried[least])}. Release fewer records of each person, or fit on more records."
+        )
+    candidate, modifier = best
+    modifier.card.fit["records_per_person"] = {
+        "records": records,
+        "limit": limit,
+        "field": candidate.field,
+        "value": candidate.value,
+        "forecast": round(tried[candidate], 4),
+        "ladder": [{"value": c.value, "forecast": round(f, 4)} for c, f in tried.items()],
+    }
+    return modifier
+
+
+def _highest(modifier: Modifier, table: Table, policy: Policy, records: int, run: Run) -> float:
+    """Return the largest forecast leakage of the suppressed attributes, at the upper end of the interval."""
+    found = forecast(modifier, table, policy, run.seed, counts=(records,))
+    if len(found) < len(policy.suppress):
+        missing = sorted(set(policy.suppress) - {f["attribute"] for f in found})
+        raise SordineError(
+            f"{table.source}: no leakage can be forecast for {', '.join(missing)}: two classes with two unseen records "
+            "each are needed; label more records"
+        )
+    return max(float(f["upper"][str(records)]) for f in found)
