@@ -78,16 +78,21 @@ def fit(
     modifier.card.key = run.key.fingerprint
     modifier.card.fit["records"] = len(train)
     modifier.card.notes += binned_sentences(method, table, policy)
-    if modifier.discrete:
-        modifier.card.fit["exact"] = exact_figures(modifier, table, policy, run.seed)
-        modifier.card.notes += excess_sentences(modifier.card.fit["exact"])
-    if policy.suppress:
-        found = forecast(modifier, table, policy, run.seed)
-        modifier.card.fit["forecast"] = found
-        modifier.card.notes += forecast_sentences(found)
+    _add_figures(modifier, table, policy, run.seed)
     for note in modifier.card.notes:
         run.log(note)
     return modifier
+
+
+def _add_figures(modifier: Modifier, table: Table, policy: Policy, seed: int) -> None:
+    """Add to the card what an attacker with the modifier can infer: the best possible attack, and the forecast."""
+    card = modifier.card
+    if modifier.discrete:
+        card.fit["exact"] = exact_figures(modifier, table, policy, seed)
+        card.notes += excess_sentences(card.fit["exact"])
+    if policy.suppress:
+        card.fit["forecast"] = forecast(modifier, table, policy, seed)
+        card.notes += forecast_sentences(card.fit["forecast"])
 
 
 def binned_sentences(method: Method, table: Table, policy: Policy) -> list[str]:

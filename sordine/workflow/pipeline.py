@@ -262,40 +262,28 @@ def fit(
     """
     run = _on_device(run)
     name = method_of(options, policy)
-    method = make(name, options.settings)
+    make(name, options.settings)  # refuses wrong options before any data is read
     if records is None:
         records = read_records(table, policy, options, run)
     if options.method is None:
         run.log(f"method {name}: the default (choose another with -m)")
     materials = _materials(table, records, policy, options, run)
     policy = records.require(policy)
-    if options.records_per_person is not None:
-        modifier = fit_for_persons(
-            records,
-            policy,
-            name,
-            options.records_per_person,
-            run,
-            settings=options.settings,
-            along=options.along,
-            **materials,
-        )
-    elif options.limits is None:
-        modifier = fit_table(records, policy, method, run=run, **materials)
-    else:
-        modifier = fit_under(
-            records,
-            policy,
-            name,
-            options.limits,
-            run,
-            settings=options.settings,
-            along=options.along,
-            budget=options.budget,
-            **materials,
-        )
+    modifier = _fitted(records, policy, name, options, run, materials)
     modifier.save(output, force=force)
     return modifier
+
+
+def _fitted(
+    records: Table, policy: Policy, name: str, options: FitOptions, run: Run, materials: Mapping[str, Any]
+) -> Modifier:
+    """Fit once, or the most useful strength under what the options ask for."""
+    search = {"settings": options.settings, "along": options.along, **materials}
+    if options.records_per_person is not None:
+        return fit_for_persons(records, policy, name, options.records_per_person, run, **search)
+    if options.limits is not None:
+        return fit_under(records, policy, name, options.limits, run, budget=options.budget, **search)
+    return fit_table(records, policy, make(name, options.settings), run=run, **materials)
 
 
 def _materials(table: Path, records: Table, policy: Policy, options: FitOptions, run: Run) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sordine.data.table import Table
@@ -40,11 +40,9 @@ def fit_for_persons(
         Records, attributes by role, and name of the method.
     records
         How many records of one person are released, at least 1.
-    run
-        Device, seed, secret key, workers, folder for pretrained models, log and progress.
     limit
         Largest leakage (NAG) of every suppressed attribute, above 0 and below 1.
-    settings, along, materials
+    run, settings, along, materials
         As in `leakage_limit.fit_under`.
 
     Raises
@@ -60,28 +58,14 @@ def fit_for_persons(
         raise SordineError(f"records per person: the limit is {limit!r}; it must be a number between 0 and 1")
     run, policy = run or Run(), table.require(policy)
     table = table.with_split(policy, run.key)
-    tried: dict[Candidate, float] = {}
-    best: tuple[Candidate, Modifier] | None = None
-    ladder = candidates(method, settings, along)
-    low, high = 0, len(ladder) - 1
-    while low <= high:
-        middle = (low + high + 1) // 2
-        modifier = fit_candidate(ladder[middle], table, policy, run, materials)
-        worst = _highest(modifier, table, policy, records, run)
-        tried[ladder[middle]] = worst
-        run.log(
-            f"{ladder[middle]}: a leakage of at most {percent(worst)} from {records} records of one person (forecast)"
-        )
-        if worst <= limit:
-            best, low = (ladder[middle], modifier), middle + 1
-        else:
-            high = middle - 1
+    best, tried = _search(
+        candidates(method, settings, along),
+        lambda candidate: fit_candidate(candidate, table, policy, run, materials),
+        lambda modifier: _highest(modifier, table, policy, records, run),
+        limit,
+    )
     if best is None:
-        least = min(tried, key=lambda c: tried[c])
-        raise NotMet(
-            f"No option keeps the forecast under {percent(limit)} for {records} records of one person; the best was "
-            f"{least}: {percent(tried[least])}. Release fewer records of each person, or fit on more records."
-        )
+        raise NotMet(_none_met(tried, records, limit))
     candidate, modifier = best
     modifier.card.fit["records_per_person"] = {
         "records": records,
@@ -94,6 +78,35 @@ def fit_for_persons(
     return modifier
 
 
+def _search(
+    ladder: Sequence[Candidate],
+    fitted: Callable[[Candidate], Modifier],
+    forecast_of: Callable[[Modifier], float],
+    limit: float,
+) -> tuple[tuple[Candidate, Modifier] | None, dict[Candidate, float]]:
+    """Return the last candidate under the limit with its modifier, and the forecasts of all that were fitted."""
+    tried: dict[Candidate, float] = {}
+    best = None
+    low, high = 0, len(ladder) - 1
+    while low <= high:
+        middle = (low + high + 1) // 2
+        modifier = fitted(ladder[middle])
+        tried[ladder[middle]] = forecast_of(modifier)
+        if tried[ladder[middle]] <= limit:
+            best, low = (ladder[middle], modifier), middle + 1
+        else:
+            high = middle - 1
+    return best, tried
+
+
+def _none_met(tried: Mapping[Candidate, float], records: int, limit: float) -> str:
+    least = min(tried, key=lambda c: tried[c])
+    return (
+        f"No option keeps the forecast under {percent(limit)} for {records} records of one person; the best was "
+        f"{least}: {percent(tried[least])}. Release fewer records of each person, or fit on more records."
+    )
+
+
 def _highest(modifier: Modifier, table: Table, policy: Policy, records: int, run: Run) -> float:
     """Return the largest forecast leakage of the suppressed attributes, at the upper end of the interval."""
     found = forecast(modifier, table, policy, run.seed, counts=(records,))
@@ -103,4 +116,6 @@ def _highest(modifier: Modifier, table: Table, policy: Policy, records: int, run
             f"{table.source}: no leakage can be forecast for {', '.join(missing)}: two classes with two unseen records "
             "each are needed; label more records"
         )
-    return max(float(f["upper"][str(records)]) for f in found)
+    worst = max(float(f["upper"][str(records)]) for f in found)
+    run.log(f"forecast: a leakage of at most {percent(worst)} from {records} records of one person")
+    return worst
