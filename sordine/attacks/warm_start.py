@@ -15,7 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sordine.attacks.base import Split, Target, majority_predictions, moments
+from sordine.attacks.base import (
+    Split,
+    Target,
+    accuracy_on,
+    choose_candidate,
+    class_shares,
+    majority_predictions,
+    moments,
+    pick_class,
+)
 from sordine.attacks.mlp import Task, train_together
 from sordine.keys import numpy_rng
 from sordine.models.early_stopping import EarlyStopping, Shuffle, train_early_stopped, validation_score
@@ -83,8 +92,7 @@ def warm_start(
     for share in shares:
         some = _some(target, split, share, run.seed)
         if min(len(part) for part in some) >= FEWEST and target.has_two_classes(some[0]):
-            net = _tuned(model.net, z, target, *some, run)
-            tuned[share] = _classes(net, z[split.test])
+            tuned[share] = _tuned(model.net, z, target, *some, run).classes(split.test)
     return WarmStarted(model(original[split.test]), _classes(model.net, z[split.test]), tuned)
 
 
@@ -96,11 +104,12 @@ def _some(target: Target, split: Split, share: float, seed: int) -> tuple[np.nda
 
 
 class _Tuned:
-    """A perceptron that learns on: a `Learner`."""
+    """A perceptron that learns on: a `Learner`. It predicts the likeliest class, or the least likely one."""
 
-    def __init__(self, net: nn.Module, z: Tensor, labels: Tensor, validation: Tensor, train: Tensor) -> None:
-        self.net, self.z, self.labels = net, z, labels
-        self.train, self.validation = train, validation
+    def __init__(self, net: nn.Module, z: Tensor, target: Target, train: np.ndarray, validation: np.ndarray) -> None:
+        self.net, self.z, self.target, self.validation = net, z, target, validation
+        self.labels, self.train = (torch.as_tensor(a, device=z.device) for a in (target.labels, train))
+        self.shares = class_shares(target, train)
 
     def loss(self, positions: Tensor, active: Tensor) -> Tensor:
         rows = self.train[positions.to(self.z.device)]
@@ -108,17 +117,31 @@ class _Tuned:
 
     @torch.no_grad()
     def score(self, active: Tensor) -> Tensor:
-        logits, labels = self.net(self.z[self.validation]), self.labels[self.validation]
-        right = (logits.argmax(1) == labels).float().mean()
-        return validation_score(right[None], functional.cross_entropy(logits, labels)[None])
+        logits = self.net(self.z[self.validation])
+        right = accuracy_on(self.target, self.validation, self._picked(logits, self._least(logits)))
+        loss = functional.cross_entropy(logits, self.labels[self.validation])
+        return validation_score(torch.tensor([right], device=loss.device), loss[None])
+
+    @torch.no_grad()
+    def classes(self, rows: np.ndarray) -> np.ndarray:
+        """Return the predicted classes of some records (m,)."""
+        return self._picked(self.net(self.z[rows]), self._least(self.net(self.z[self.validation])))
+
+    def _least(self, validated: Tensor) -> bool:
+        # Whether the least likely class is more accurate, by logits of the validation records.
+        probabilities = validated.softmax(1).cpu().numpy()
+        return choose_candidate([probabilities], self.shares, self.target, self.validation)[1]
+
+    def _picked(self, logits: Tensor, least: bool) -> np.ndarray:
+        return pick_class(logits.softmax(1).cpu().numpy(), self.shares, least)
 
 
-def _tuned(net: nn.Module, z: Tensor, target: Target, train: np.ndarray, validation: np.ndarray, run: Run) -> nn.Module:
-    labels, held, rows = (torch.as_tensor(a, device=z.device) for a in (target.labels, validation, train))
-    learner = _Tuned(copy.deepcopy(net).train(), z, labels, held, rows)
+def _tuned(net: nn.Module, z: Tensor, target: Target, train: np.ndarray, validation: np.ndarray, run: Run) -> _Tuned:
+    learner = _Tuned(copy.deepcopy(net).train(), z, target, train, validation)
     draw = Shuffle(len(train), TUNING.batch, torch.Generator().manual_seed(1_000_003 * (run.seed + 1)))
     train_early_stopped(learner, draw, TUNING)
-    return learner.net.eval()
+    learner.net.eval()
+    return learner
 
 
 @torch.no_grad()

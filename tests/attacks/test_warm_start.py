@@ -44,6 +44,16 @@ def test_it_learns_what_the_release_changed() -> None:
     assert right(found.tuned[1.0], labels) > 0.6
 
 
+def test_it_picks_the_least_likely_class_where_that_validates_better() -> None:
+    # The release moves the records to learn from away from their own class, and the others to it.
+    x, labels = records()
+    rng = np.random.default_rng(3)
+    place = np.where(np.arange(N) < SPLIT.train[-1] + 1, labels + rng.integers(1, CLASSES, N), labels) % CLASSES
+    released = np.roll(np.eye(WIDTH, dtype=np.float32)[place], 1, axis=1) + 0.05 * rng.standard_normal(x.shape)
+    found = warm_start(x, released.astype(np.float32), Target(labels, CLASSES), SPLIT)
+    assert right(found.tuned[1.0], labels) > 0.6
+
+
 def test_noise_is_at_chance_and_one_class_is_no_error() -> None:
     x, labels = records()
     noise = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
