@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from sordine.attacks.base import Split, Target, moments
-from sordine.attacks.calibration import calibrated_scores
+from sordine.attacks.base import ONE_SIDED_95, Split, Target, moments
+from sordine.attacks.calibration import IMPOSSIBLE, calibrated_scores
 from sordine.attacks.persons import Evidence, Scores, Units, draw, sums
 from sordine.keys import numpy_rng
 from sordine.run import Run
@@ -21,6 +21,7 @@ VALIDATED = 50  # groups of a unit's validation records by which an attack is ch
 MOST_UNITS = 200  # units up to which each of them is a hypothesis
 AXES = 24  # principal axes whose mean and spread the pooled discriminant uses
 SHRUNK = (0.05, 0.3, 1.0)  # share of the diagonal in the discriminant's covariance
+ABSENT = -20.0  # log prior, below which a hypothesis has no own records
 COUNTS = (0.01, 0.1, 1.0, 10.0, 100.0)  # weights of the marginal that smooths P(j | hypothesis), in records
 
 # Scores of validation (v, D, hypotheses) and test records (t, D, hypotheses); log prior; class of each hypothesis
@@ -32,9 +33,11 @@ PersonAttack = Callable[[Split, int], dict[str, Candidate]]
 def evidence(splits: Sequence[Split], units: Units, counts: Sequence[int], attack: PersonAttack) -> Evidence:
     """Return the scores of the best attack for each k, chosen on groups of validation records over all splits.
 
-    One attack is chosen for all splits: groups of one unit have records of several splits, whose scores can be summed
-    only for the same hypotheses. No split's own test records are in its validation records. Where splits are folds
-    (scenario B), the test records of one are validation records of another, so the figure may be slightly too high.
+    The least likely hypothesis is named where that validates better than every attack, beyond luck, as in
+    `choose_candidate`. One attack is chosen for all splits: groups of one unit have records of several splits, whose
+    scores can be summed only for the same hypotheses. No split's own test records are in its validation records. Where
+    splits are folds (scenario B), the test records of one are validation records of another, so the figure may be
+    slightly too high.
 
     Parameters
     ----------
@@ -55,31 +58,53 @@ def evidence(splits: Sequence[Split], units: Units, counts: Sequence[int], attac
         if not names:  # too few classes to learn from
             continue
         merit = {
-            name: [_merit(split, units, k, c[name]) for split, c in zip(splits, candidates, strict=True)]
+            name: np.mean([_merit(split, units, k, c[name]) for split, c in zip(splits, candidates, strict=True)], 0)
             for name in names
         }
-        best = max(names, key=lambda name: tuple(np.mean(merit[name], 0)))
+        best, other = (max(names, key=lambda name, at=at: tuple(merit[name][at])) for at in (0, 1))  # type: ignore[misc]
         parts = [c[best] for c in candidates]
+        if merit[other][1][0] > max(merit[best][0][0], _beyond_luck(splits, units)):
+            parts = [_least_likely(c[other]) for c in candidates]
         chosen[k] = Scores(np.concatenate([p[1] for p in parts]), np.mean([p[2] for p in parts], 0), parts[0][3])
         rows = np.concatenate([split.test[: len(p[1])] for split, p in zip(splits, parts, strict=True)])
     return Evidence(rows, chosen)
 
 
-def _merit(split: Split, units: Units, k: int, candidate: Candidate) -> tuple[float, float]:
-    # Accuracy on groups of k validation records, and their mean log probability, which decides between equals. A unit
-    # has few validation records: a group has at most half of them, so that groups differ.
+def _least_likely(candidate: Candidate) -> Candidate:
+    # The candidate that names the least likely hypothesis, among those with own records.
+    own, test, prior, stands_for = candidate
+    return _reversed(own, prior), _reversed(test, prior), prior, stands_for
+
+
+def _reversed(scores: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    return np.where(prior > ABSENT, -scores, IMPOSSIBLE)
+
+
+def _beyond_luck(splits: Sequence[Split], units: Units) -> float:
+    # The accuracy that the most frequent class reaches on the validated units by luck: a one-sided 95 % margin.
+    codes = np.unique(np.concatenate([units.codes[split.validation] for split in splits]))
+    count = np.bincount(units.classes[codes[codes >= 0]], minlength=1)
+    baseline, n = count.max() / max(count.sum(), 1), max(count.sum(), 1)
+    return float(baseline + ONE_SIDED_95 * np.sqrt(baseline * (1 - baseline) / n))
+
+
+def _merit(split: Split, units: Units, k: int, candidate: Candidate) -> np.ndarray:
+    # Accuracy on groups of k validation records, and their mean log probability, which decides between equals: of the
+    # candidate, and of the least likely hypothesis (2, 2). A unit has few validation records: a group has at most half
+    # of them, so that groups differ.
     own, _, prior, stands_for = candidate
     codes = units.codes[split.validation[: len(own)]]
     rng = numpy_rng(0, "validation groups")
-    correct, certainty = [], []
+    found = []
     for u in np.unique(codes[codes >= 0]):
         values = own[codes == u]
         half = -(-len(values) // 2)
-        scores = sums(values, draw(rng, len(values), min(k or half, half), VALIDATED), rng) + prior
+        pooled = sums(values, draw(rng, len(values), min(k or half, half), VALIDATED), rng)
         mine = stands_for == units.classes[u]
-        correct.append((stands_for[scores.argmax(1)] == units.classes[u]).mean())
-        certainty.append((logsumexp(scores[:, mine], axis=1) - logsumexp(scores, axis=1)).mean())
-    return (float(np.mean(correct)), float(np.mean(certainty))) if correct else (0.0, 0.0)
+        for scores in (pooled + prior, _reversed(pooled, prior) + prior):
+            correct = (stands_for[scores.argmax(1)] == units.classes[u]).mean()
+            found.append((correct, (logsumexp(scores[:, mine], axis=1) - logsumexp(scores, axis=1)).mean()))
+    return np.mean(np.reshape(found, (-1, 2, 2)), 0) if found else np.zeros((2, 2))
 
 
 def without_modifier(

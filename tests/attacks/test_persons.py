@@ -78,6 +78,21 @@ def test_where_nothing_is_told_nothing_adds_up() -> None:
             assert read.by_unit.mean() == pytest.approx(0.25, abs=0.1), (seed, k)
 
 
+@pytest.mark.parametrize(("sign", "share"), [(1, 1.0), (-1, 1.0), (0, 0.25)])
+def test_the_least_likely_person_is_named_where_that_validates_better(sign: int, share: float) -> None:
+    who, units = people()
+    rng = np.random.default_rng(2)
+    scores = 0.3 * rng.standard_normal((1600, 1, PEOPLE + 1)) + 0.5 * sign * np.eye(PEOPLE + 1)[who][:, None]
+    scores[:, :, PEOPLE] = -1e6  # a class without own records
+    prior = np.log([*[1 / PEOPLE] * PEOPLE, 1e-12])
+
+    def attack(part: Split, k: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        return {"scores": (scores[part.validation], scores[part.test], prior, np.arange(PEOPLE + 1))}
+
+    found = shares(evidence([split(1600)], units, COUNTS, attack), units)
+    assert found[40] == pytest.approx(share, abs=0.12)
+
+
 def test_what_stands_beside_the_record_is_not_taken_for_a_tell() -> None:
     # Outputs spell the word; by chance the attacker's records of one person hold more of some words.
     rng = np.random.default_rng(3)
