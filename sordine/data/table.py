@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sordine.data.continuous import QuantileClasses, check_values, quantile_classes, require_variation
+from sordine.data.rounding import loses_digits
 from sordine.data.splits import keyed_ranks, stratified_parts, whole_groups
 from sordine.errors import SordineError, nearest
 from sordine.keys import Key
@@ -94,6 +95,8 @@ class Table:
         hold their quantile classes under the same name (`with_continuous`).
     quantiles
         The quantile classes of each continuous attribute; those of the whole table, also in a part of it.
+    rounded
+        Whether x had 64 bits and lost digits that 32 bits do not hold.
     """
 
     x: Any
@@ -109,6 +112,7 @@ class Table:
     rows_of: str = ""
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     quantiles: dict[str, QuantileClasses] = field(default_factory=dict)
+    rounded: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -168,7 +172,7 @@ class Table:
         SordineError
             Where a record or a column is wrong; the message names the first one.
         """
-        x = _records(x, source)
+        given, x = x, _records(x, source)
         n = len(x)
         names = np.array(row_ids(n) if ids is None else [str(i) for i in ids], dtype=object)
         for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
@@ -191,6 +195,7 @@ class Table:
             group=None if group is None else encode(group, f"{source}: column 'group'")[0],
             source=source,
             rows_of=rows_digest(blocks_of(x)) if ids is None else "",
+            rounded=not isinstance(given, Rows) and loses_digits(np.asarray(given)),
         )
 
     @classmethod
@@ -247,7 +252,8 @@ class Table:
             source=source,
         )
         table = table.with_continuous({c: frame[c].to_numpy(np.float64) for c in continuous})
-        table = replace(table, features=tuple(map(str, features)))
+        rounded = any(loses_digits(frame[c].to_numpy()) for c in features)
+        table = replace(table, features=tuple(map(str, features)), rounded=rounded)
         return replace(table, rows_of=table.rows_of and rows_digest(blocks_of(table.x), table.features))
 
     @classmethod

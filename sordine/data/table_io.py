@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from sordine.data.files import atomic, content_address, refuse_existing
 from sordine.data.mapped_array import MappedArray
+from sordine.data.rounding import loses_digits
 from sordine.data.table import (
     MAX_CLASSES,
     Table,
@@ -101,6 +102,8 @@ class TableFile:
         Number of records.
     other
         Names of the other columns.
+    rounded
+        Whether a block of x that `x` returned had 64 bits and lost digits that 32 bits do not hold.
 
     Raises
     ------
@@ -143,6 +146,7 @@ class TableFile:
         pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
         self.dtype = np.dtype(np.uint8 if pictures else np.float32)
         self.other = [name for name in self.schema.names if name not in self.features]
+        self.rounded = False
 
     def _find_features(self, named: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
         """Return the names of the feature columns and the shape of one record."""
@@ -272,6 +276,8 @@ class TableFile:
                 raise SordineError(f"{self.path}: column {name!r} has a missing value in row {row}")
         kind = pa.uint8() if self.dtype == np.uint8 else pa.float32()
         array: np.ndarray = column.cast(kind, safe=False).to_numpy(zero_copy_only=False)
+        if not column.type.equals(kind) and not self.rounded:
+            self.rounded = loses_digits(column.to_numpy(zero_copy_only=False))
         return array.reshape(len(block), -1)
 
     def others(self) -> pa.Table:
@@ -383,8 +389,8 @@ def read_table(
         check=False,
     )
     table, x = table.with_continuous(targets, check=check), _read_x(file, ids, check)
-    notes += read_note(path, EXTRACT).get("say", ())
-    return replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rows_of=file.rows_of(x))
+    table = replace(table, x=x, features=file.features, notes=(*notes, *read_note(path, EXTRACT).get("say", ())))
+    return replace(table, extra=extra, rows_of=file.rows_of(x), rounded=file.rounded)
 
 
 def read_ids(
@@ -433,6 +439,7 @@ def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
     found = cached.read()
     if found is None:
         return cached.make(lambda x: _fill(x, file, ids, check))
+    file.x(next(file.blocks(file.features)))  # whether these numbers are rounded, which the copy does not say
     if check:
         check_finite(found, ids, str(file.path.name))
     return found

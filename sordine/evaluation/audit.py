@@ -41,6 +41,10 @@ NONE_FITTED = (
     "The modifier was fitted on none of these records. Check that it is the modifier of this release; if these are all "
     "new records, audit the records of the fit as well, because they leak more."
 )
+ROUNDED = (
+    "The released numbers have 64 bits. The audit attacks them rounded to 32 bits, so leaks in the lower bits are not "
+    "tested. Release the numbers with 32 bits."
+)
 HELD = 1 << 30  # bytes of attacked records, originals and released together, in memory at a time
 
 
@@ -144,6 +148,8 @@ def _match(original: Table, released: Table, policy: Policy, known: _Release, op
     original, released, more = _same_columns(original, released, options.more, known.modifier, run)
     found = same_records(original, released, by_order=options.match_by_order)
     released, notes = found.released, list(found.notes)
+    if released.rounded:
+        notes.append(ROUNDED)
     for note in notes:
         run.log(note)
     policy = policy.resolve(original.attributes)

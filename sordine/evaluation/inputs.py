@@ -293,7 +293,8 @@ def _paired(original: Table, anonymised: Table, source: Media, released: Media, 
         )
     before = replace(original.take(rows), notes=(*original.notes, *notes))
     after = anonymised.take(np.array([place[names[row]] for row in rows], np.int64))
-    return AuditInputs(before, Table(after.x, {}, before.ids, {}, source=anonymised.source), source, released)
+    released_table = Table(after.x, {}, before.ids, {}, source=anonymised.source, rounded=after.rounded)
+    return AuditInputs(before, released_table, source, released)
 
 
 def _refuse_hidden(extractor: str, options: ExtractOptions) -> None:
