@@ -129,6 +129,54 @@ def by_class(truth: np.ndarray, predicted: np.ndarray, of: str, owner: np.ndarra
         yield Part("class", of, int(c), weight * own.sum(), accuracy, chance, p, weight * (~own).sum())
 
 
+@dataclass(frozen=True)
+class RareClass:
+    """How often records of a class with few tested records are predicted as it.
+
+    Parameters
+    ----------
+    code
+        The class.
+    records, right
+        Its tested records, and those of them that are predicted correctly.
+    expected
+        How many would be by chance.
+    p
+        Probability of so many by chance, one-sided and exact.
+    """
+
+    code: int
+    records: int
+    right: int
+    expected: float
+    p: float
+
+
+def by_rare_class(
+    truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray, owner: np.ndarray | None
+) -> Iterator[RareClass]:
+    """Yield how often records of some classes are predicted as them. Chance is that of `by_class`.
+
+    Parameters
+    ----------
+    truth, predicted
+        (n,) classes.
+    codes
+        The classes.
+    owner
+        (n,) the person of each record, where persons share a class. One record of each person then counts.
+    """
+    if owner is not None:
+        first = np.unique(owner, return_index=True)[1]
+        truth, predicted = truth[first], predicted[first]
+    n = len(truth)
+    for c in codes[np.isin(codes, truth)]:
+        own, hit = truth == c, predicted == c
+        right, drawn, marked = int((own & hit).sum()), int(own.sum()), int(hit.sum())
+        p = float(hypergeom.sf(right - 1, n, marked, drawn)) if right else 1.0
+        yield RareClass(int(c), drawn, right, drawn * marked / n, p)
+
+
 def by_person(truth: np.ndarray, predicted: np.ndarray, of: str, owner: np.ndarray) -> Iterator[Part]:
     """Yield a part for each person, where persons share classes.
 

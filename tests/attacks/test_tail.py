@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from sordine.attacks.tail import BOUND, Part, by_class, by_person, by_subgroup, holm, surest, worst
+from sordine.attacks.tail import BOUND, Part, by_class, by_person, by_rare_class, by_subgroup, holm, surest, worst
 
 
 def found(parts: list[Part], limit: float = 0.05) -> list[int]:
@@ -36,6 +38,29 @@ def test_a_rare_class_that_leaks_is_found_though_accuracy_hides_it() -> None:
     assert 1 in found(list(by_class(truth, predicted, "illness", None)))
     predicted = (rng.random(2000) < 0.01).astype(np.int64)
     assert found(list(by_class(truth, predicted, "illness", None))) == []
+
+
+def test_rare_classes_are_tested_exactly_and_by_person() -> None:
+    truth, few = np.repeat([0, 1, 2], [295, 3, 2]), np.array([1, 2, 3])
+    predicted = np.where(truth == 1, 1, 0)
+    one, two = by_rare_class(truth, predicted, few, None)  # no record of class 3
+    assert (one.code, one.records, one.right, one.expected) == (1, 3, 3, pytest.approx(0.03))
+    assert one.p == pytest.approx(1 / math.comb(300, 3))
+    assert (two.code, two.right, two.p) == (2, 0, 1.0)
+    # The three records are of one of 100 persons, so there is one lucky hit in 100.
+    alike, _ = by_rare_class(truth, predicted, few, np.r_[np.arange(98).repeat(4)[:295], 98, 98, 98, 99, 99])
+    assert (alike.records, alike.right) == (1, 1)
+    assert alike.p == pytest.approx(1 / len(np.unique(np.r_[np.arange(98).repeat(4)[:295], 98, 99])))
+
+
+def test_rare_classes_are_not_inferred_by_chance() -> None:
+    false = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        truth, predicted = rng.integers(0, 150, 300), rng.integers(0, 150, 300)
+        found = list(by_rare_class(truth, predicted, np.arange(150), None))
+        false += bool((holm([rare.p for rare in found]) <= 0.05).any())
+    assert false <= 6
 
 
 def test_chance_is_no_tail() -> None:

@@ -72,6 +72,30 @@ def test_one_readable_person_makes_the_verdict_leak(found: Report) -> None:
     assert "`speaker` of 1 of 20 persons" in found.verdict.title
 
 
+@pytest.mark.parametrize("leaks", [True, False])
+def test_a_rare_class_that_leaks_entirely_is_mentioned(leaks: bool) -> None:
+    rng = np.random.default_rng(0)
+    n, rare = 800, 4
+    secret = rng.integers(0, 3, n)
+    secret[: 2 * rare] = 3
+    x = np.concatenate([np.eye(4)[secret], rng.standard_normal((n, 4))], 1).astype(np.float32)
+    released = rng.standard_normal((n, 4)).astype(np.float32)
+    if leaks:
+        released[: 2 * rare] += 9
+    split = np.where(np.arange(n) % 2 == 0, "train", "test")
+    original = Table.of(x, {"secret": secret}, ids=[f"r{i}" for i in range(n)], split=split)
+    options = AuditOptions(pretrained=False, sections=("tail",))
+    made = audit(
+        original, Table.of(released, {}, ids=original.ids), Policy(("secret",)), budget=BUDGET, options=options
+    )
+    (tail,) = made.sections["tail"]
+    assert tail.counted["class"] == 3
+    assert (tail.rare.classes, tail.rare.inferred) == (1, int(leaks))
+    assert (tail.rare.right, tail.rare.records) == ((rare, rare) if leaks else (0, 0))
+    assert any("1 of 1 are inferred beyond chance" in s for s in made.verdict.sentences) == leaks
+    assert from_json(to_json(made)).sections["tail"] == made.sections["tail"]
+
+
 def test_without_her_nothing_is_found() -> None:
     none = report(False, max_leakage=0.2)
     (tail,) = none.sections["tail"]

@@ -16,10 +16,12 @@ from sordine.attacks.tail import (
     FEWEST_PERSONS,
     WORST,
     Part,
+    RareClass,
     Surest,
     TailRecords,
     by_class,
     by_person,
+    by_rare_class,
     by_subgroup,
     holm,
     surest,
@@ -103,6 +105,30 @@ class WorstRecords:
 
 
 @dataclass(frozen=True)
+class RareClasses:
+    """Classes of one attribute that have too few tested records for a part of their own.
+
+    Parameters
+    ----------
+    classes, inferred
+        Number of these classes with a tested record, and of those that an attack infers beyond chance.
+    records, right
+        Tested records of the inferred classes, and those of them that the clearest attack on each predicts correctly.
+    expected
+        How many it would by chance.
+    tests
+        Number of tests, for which `inferred` is corrected (Holm).
+    """
+
+    classes: int
+    inferred: int
+    records: int
+    right: int
+    expected: float
+    tests: int
+
+
+@dataclass(frozen=True)
 class TailFinding:
     """The tail of one suppressed attribute.
 
@@ -129,6 +155,8 @@ class TailFinding:
     expected
         How many records would be counted as inferred if their predictions, with the same scores, were correct by chance
         only. These two are None in reports of earlier versions.
+    rare
+        Classes with too few tested records; None where there is none, and in reports of earlier versions.
     """
 
     attribute: str
@@ -143,6 +171,7 @@ class TailFinding:
     bound: float = BOUND
     inferred_interval: tuple[float, float] | None = None
     expected: float | None = None
+    rare: RareClasses | None = None
 
 
 class Tail(Section):
@@ -167,7 +196,7 @@ class Tail(Section):
 
     def sentences(self, found: tuple[TailFinding, ...]) -> list[str]:
         """Return what the tail means, for each attribute."""
-        return [s for f in found for s in (_sentences(f) or [_nothing(f)])]
+        return [s for f in found for s in ((_sentences(f) or [_nothing(f)]) + _on_rare(f))]
 
     def contribution(self, found: tuple[TailFinding, ...], data: AuditData) -> Contribution | None:
         """Return the parts that are clearly inferred, and what else leaves the verdict open."""
@@ -176,7 +205,7 @@ class Tail(Section):
         open_ = [part.high for f in found for part in f.parts if part.p <= LEVEL and part.high > f.limit]
         open_ += [f.worst.high for f in found if f.worst is not None and f.worst.low > f.limit]
         return Contribution(
-            sentences=tuple(s for f in found for s in _sentences(f)),
+            sentences=tuple(s for f in found for s in _sentences(f) + _on_rare(f)),
             gives=tuple(given for f in found for given in _gives(f)),
             unclear=bool(open_),
             leakage=tuple(min(high, 1.0) for high in open_),
@@ -210,7 +239,7 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         key = (part.kind, part.of, part.code)
         if key not in best or (not shown.clear, shown.p) < (not best[key].clear, best[key].p):
             best[key] = shown
-    _note_small(data, attribute, {code for _, of, code in best if of == attribute})
+    small = _small(data, attribute, readings, {code for _, of, code in best if of == attribute})
     parts = sorted(best.values(), key=lambda part: (not part.clear, part.p, -part.low))
     names: list[str] = list(dict.fromkeys(task.setting for task in readings))
     scenarios = {name: _surest(data, attribute, readings, name, person) for name in names}
@@ -229,19 +258,45 @@ def _finding(data: AuditData, attribute: str, readings: dict[AttackTask, Predict
         inferred=int(inferred.sum()),
         inferred_interval=_share_of(inferred[np.isfinite(score)], _owners(score, scenarios)),
         expected=round(_expected(len(score), scenarios), 1),
+        rare=_rare(small, readings, None if person is None or person[0] == attribute else person[1]),
     )
 
 
-def _note_small(data: AuditData, attribute: str, tested: set[int]) -> None:
-    """Note classes of which no scenario tests enough records: even if one is inferred entirely, nothing shows it."""
+def _small(data: AuditData, attribute: str, readings: dict[AttackTask, Predictions], tested: set[int]) -> np.ndarray:
+    """Return the classes of which no scenario tests enough records, and note them: no part shows how they leak."""
     labels = data.before.y[attribute]
     present = np.unique(labels[labels >= 0])
-    few = len(present) - len(tested)
-    if tested and few:
+    few = present[~np.isin(present, list(tested))]
+    if tested and len(few):
         data.note(
-            f"The tail does not cover {few:,} of the {len(present):,} classes of `{attribute}`: they have fewer than "
-            f"{FEWEST} tested records in every scenario."
+            f"The tail does not cover {len(few):,} of the {len(present):,} classes of `{attribute}`: they have fewer "
+            f"than {FEWEST} tested records in every scenario."
         )
+    most = np.max([np.bincount(made.truth, minlength=labels.max() + 1) for made in readings.values()], 0)
+    return np.flatnonzero((most > 0) & (most < FEWEST))
+
+
+def _rare(small: np.ndarray, readings: dict[AttackTask, Predictions], owner: np.ndarray | None) -> RareClasses | None:
+    """Return how classes with few tested records are inferred, by the clearest attack on each."""
+    found = [
+        rare
+        for made in readings.values()
+        for rare in by_rare_class(made.truth, made.predicted, small, None if owner is None else owner[made.rows])
+    ]
+    if not found:
+        return None
+    clearest: dict[int, RareClass] = {}
+    for rare, p in sorted(zip(found, holm([r.p for r in found]), strict=True), key=lambda pair: pair[1]):
+        if p <= LEVEL:
+            clearest.setdefault(rare.code, rare)
+    return RareClasses(
+        classes=len({rare.code for rare in found}),
+        inferred=len(clearest),
+        records=sum(rare.records for rare in clearest.values()),
+        right=sum(rare.right for rare in clearest.values()),
+        expected=round(sum(rare.expected for rare in clearest.values()), 2),
+        tests=len(found),
+    )
 
 
 def _shortened(parts: Sequence[TailPart], data: AuditData) -> tuple[TailPart, ...]:
@@ -411,6 +466,18 @@ def _sentences(f: TailFinding) -> list[str]:
             f"({percent(w.low)} to {percent(w.high)})."
         )
     return found
+
+
+def _on_rare(f: TailFinding) -> list[str]:
+    """What classes with few tested records show. Too few for a leakage, so the level does not depend on them."""
+    if f.rare is None or not f.rare.inferred:
+        return []
+    return [
+        f"Of the classes of `{f.attribute}` with fewer than {FEWEST} tested records, {f.rare.inferred:,} of "
+        f"{f.rare.classes:,} are inferred beyond chance: {f.rare.right:,} of {f.rare.records:,} records are predicted "
+        f"correctly, where chance gives {f.rare.expected:,.2f}. This is corrected for {f.rare.tests:,} tests. So few "
+        "records allow no statement on how much of such a class leaks."
+    ]
 
 
 def _nothing(f: TailFinding) -> str:
