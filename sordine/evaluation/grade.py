@@ -75,4 +75,4 @@ def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:
     of = f"of {listed} " if len(names) == 1 else f"(the worst of {listed}) " if names else ""
     if found == "not established":
         return PROTECTION[found], f"for {listed} by this audit." if listed else "by this audit."
-    return PROTECTION[found], f"{of}against the attacks tested, not tested beyond."
+    return PROTECTION[found], f"{of}against the strongest attack tested. Other attacks were not tested."

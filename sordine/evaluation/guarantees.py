@@ -35,8 +35,8 @@ def proved(modifier: Modifier | None, exact: Sequence[ExactFinding]) -> tuple[st
     if sentences:
         return (
             *sentences,
-            "Nothing is proved for several records of one person, for several releases of one record, or for records "
-            "unlike these.",
+            "Nothing is proved for several records of one person, for several releases of one record, for records of "
+            "the fit, or for records unlike these.",
         )
     if modifier.discrete:
         return ("Nothing is proved for new records: the modifier was fitted on all labelled records.",)

@@ -85,8 +85,8 @@ def sentences(found: Sequence[Mapping[str, Any]]) -> list[str]:
         most = max(map(int, f["leakage"]))
         shares = f"{percent(f['leakage']['1'])} from one record, and of {percent(f['leakage'][str(most)])} from {most}"
         result.append(
-            f"Forecast for `{f['attribute']}`: an attacker that has the modifier and knows the classes of half of the "
-            f"fitted records infers a leakage of {shares} records of one person."
+            f"Forecast for `{f['attribute']}` of records outside the fit: an attacker that has the modifier and knows "
+            f"the classes of half of the fitted records infers a leakage of {shares} records of one person."
         )
         if f["needed"] is not None and f["needed"] > f["fitted"]:
             result.append(

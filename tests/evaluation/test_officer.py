@@ -11,11 +11,22 @@ from typing import Any, ClassVar
 import pytest
 
 from sordine.evaluation.grade import PROTECTION, grade, grade_of
+from sordine.evaluation.page.charts import clipped
 from sordine.evaluation.page.page import to_html
-from sordine.evaluation.page.risks import RISKS, attacker_rows, plain_sentences, risk_headings
+from sordine.evaluation.page.risks import (
+    ADVICE,
+    FORECAST,
+    RISKS,
+    advice,
+    attacker_rows,
+    plain_sentences,
+    release_notes,
+    risk_headings,
+)
 from sordine.evaluation.report import OTHER_RISKS, Report, Verdict
 from sordine.evaluation.report_json import from_json, to_json
 from sordine.evaluation.sections.base import Section
+from sordine.evaluation.sections.partial_knowledge import PartialKnowledgeFinding, phrase
 from sordine.evaluation.sections.registry import SECTIONS, sections
 from sordine.metrics.percent import percent
 from tests.fixtures.report_example import example
@@ -258,3 +269,57 @@ def test_the_number_of_labels_is_that_of_the_audit() -> None:
     assert "2,700 released records" in text
     assert "600 released records" in text
     assert "1,800 released records" in text
+
+
+# ------------------------------------------------------------------------------------------------------------ advice
+
+
+@pytest.mark.parametrize("level", ["holds", "unclear", "leaks", "broken"])
+def test_the_page_says_what_each_verdict_means_for_a_release(level: Any) -> None:
+    report = replace(bare(), verdict=Verdict(level, "A title", ()))
+    assert advice(report) == [ADVICE[level]]
+    assert ADVICE[level] in to_html(report)
+    assert advice(replace(report, policy={"suppress": []})) == []
+
+
+def test_a_verdict_with_a_condition_does_not_simply_allow_the_release() -> None:
+    assert advice(replace(bare(), verdict=Verdict("holds", "A title", (), adds_up=True))) != [ADVICE["holds"]]
+
+
+def test_advice_states_what_the_attacker_of_the_title_finds_without_the_modifier() -> None:
+    def known(knows: str, share: float) -> PartialKnowledgeFinding:
+        return PartialKnowledgeFinding(
+            "speaker",
+            0.9,
+            knows,
+            1,
+            "speaker",
+            True,
+            0.9,
+            0.5,
+            0.1,
+            share,
+            share,
+            share,
+            share,
+            False,
+            (0.4, 0.6),
+            99,
+            9,
+            "own",
+        )
+
+    found = (known("modifier", 0.7), known("outputs", 0.123))
+    verdict = Verdict("leaks", f"It gives away {phrase(found[0])}: a leakage", ())
+    report = replace(bare(), verdict=verdict, sections={"partial_knowledge": found})
+    assert clipped(0.123) in advice(report)[-1]
+    assert advice(replace(report, verdict=replace(verdict, title="Another attacker"))) == [ADVICE["leaks"]]
+
+
+def test_notes_of_the_modifier_are_above_and_a_forecast_only_where_nothing_was_measured() -> None:
+    forecast = f"{FORECAST}`speaker`: a leakage."
+    report = replace(bare(), modifier={"method": "substitution", "notes": ["It copies 7 real records.", forecast]})
+    assert release_notes(report) == ["It copies 7 real records."]
+    page = to_html(report)
+    assert page.count("It copies 7 real records.") == 1
+    assert page.count("a leakage.</dd>") == 1

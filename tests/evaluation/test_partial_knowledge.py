@@ -62,7 +62,7 @@ def test_evenness_makes_the_verdict_leak(even: Report) -> None:
     assert ten.is_person
     assert not one.at_chance
     assert even.verdict.level == "leaks"
-    assert "knows 90.0 % of its classes" in even.verdict.title
+    assert "knows it for 90.0 % of the fitted records" in even.verdict.title
     assert sum("of the fitted records" in s for s in even.verdict.sentences) == 2
 
 
@@ -79,7 +79,7 @@ def test_it_is_shown_and_stored(even: Report) -> None:
     assert again.sections["partial_knowledge"] == even.sections["partial_knowledge"]
     page = to_html(again)
     assert 'id="partial_knowledge"' in page
-    assert "Knows 90.0" in page
+    assert "for 90.0 % of the fitted records" in page.replace("\u00a0", " ")
 
 
 def test_records_of_one_class_without_a_person_do_not_count_together() -> None:

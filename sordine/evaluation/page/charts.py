@@ -255,7 +255,8 @@ def tradeoff(worst: Headline, others: Sequence[Headline], shaky: Collection[str]
         f'<rect class="corner" x="{left}%" y="{y_of(1):.1f}" '
         f'width="{width / 4 / right:.2f}%" height="{plot / 4 / highest:.1f}"/>{grid}{band}'
         f'<text class="tick" x="{left - 1}%" y="13" text-anchor="start">utility, %</text>'
-        f'<text class="tick" x="{left + width}%" y="{top + plot + 36}" text-anchor="end">worst leakage, %</text>'
+        f'<text class="tick" x="{left + width}%" y="{top + plot + 36}" text-anchor="end">'
+        "leakage of one record, %</text>"
         f"{''.join(marks)}</svg>"
     )
 

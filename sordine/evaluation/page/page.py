@@ -13,7 +13,15 @@ from markupsafe import Markup, escape
 
 from sordine.evaluation.grade import grade, grade_words
 from sordine.evaluation.page import charts
-from sordine.evaluation.page.risks import attacker_rows, intruder_sentences, plain_sentences, risk_headings
+from sordine.evaluation.page.risks import (
+    FORECAST,
+    advice,
+    attacker_rows,
+    intruder_sentences,
+    plain_sentences,
+    release_notes,
+    risk_headings,
+)
 from sordine.evaluation.page.tones import ROLES, shaky_attributes, tone, worst_suppressed
 from sordine.evaluation.report import Headline, Report
 from sordine.evaluation.sections.base import Section
@@ -91,7 +99,8 @@ def context(report: Report) -> dict[str, Any]:
         "media": bool(report.gallery),
         "images": bool(report.sheets),
         "about": report.table.get("source") or report.table.get("name"),
-        "modifier": _filled(report.modifier or {}, without=("policy", "schema")),
+        "fitted": report.made.get("fitted"),
+        "modifier": _modifier_facts(report),
         "made": _filled(report.made, without=("command", "notes", "released_only", *PROVENANCE)),
         "provenance": provenance_rows(report),
         "command": report.made.get("command"),
@@ -116,6 +125,8 @@ def _officer(report: Report) -> dict[str, Any]:
         "grade": found,
         "grade_words": grade_words(found, report.policy.get("suppress", ())),
         "plain": plain_sentences(report, registered),
+        "advice": advice(report),
+        "released": release_notes(report),
         "risks": risk_headings(report, registered),
         "attackers": rows,
         "intruder": intruder_sentences(rows),
@@ -215,6 +226,17 @@ def _state(h: Headline, shade: str) -> str:
 def _filled(found: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
     """The entries that are not empty and not shown elsewhere."""
     return {k: v for k, v in found.items() if k not in without and v is not None and v not in ("", [], (), {})}
+
+
+def _modifier_facts(report: Report) -> dict[str, Any]:
+    """What made the release. Its notes are above; a forecast is shown only where the audit did not measure the same."""
+    found = _filled(report.modifier or {}, without=("policy", "schema", "notes"))
+    if isinstance(found.get("fit"), dict):
+        found["fit"] = {k: v for k, v in found["fit"].items() if k not in ("exact", "forecast")}
+    notes = listed((report.modifier or {}).get("notes"))
+    if not report.sections.get("partial_knowledge"):
+        found["forecast"] = [n for n in notes if n.startswith(FORECAST)]
+    return _filled(found, without=())
 
 
 def _some(classes: Any) -> dict[str, str]:

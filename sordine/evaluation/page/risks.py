@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sordine.evaluation.report import Headline, Report
+from sordine.evaluation.page.charts import clipped, span
+from sordine.evaluation.report import Headline, Level, Report
 from sordine.evaluation.sections.base import AssumedAttacker, Section
+from sordine.evaluation.sections.partial_knowledge import phrase
 from sordine.metrics.percent import percent
 
 MOST_LINES = 3  # of one section under one heading
+FORECAST = "Forecast for "  # begins a note of a fit that forecasts a leakage
 
 # Risk -> heading, the question, and what tests it where no section did.
 RISKS: dict[str, tuple[str, str, str]] = {
@@ -115,10 +118,11 @@ def _heading(name: str, report: Report, sections: Sequence[Section]) -> RiskHead
         texts = section.risk_lines(found, report) if found else []
         if texts:
             menu, more = section.menu or section.title, len(texts) - MOST_LINES
-            lines += [Line(text, section.name, menu) for text in texts[:MOST_LINES]]
-            if more > 0:
-                are = "figure is" if more == 1 else "figures are"
-                lines.append(Line(f"{more} more {are} in the section.", section.name, menu))
+            # A single further figure takes no more room than the line that mentions it.
+            shown = texts if more == 1 else texts[:MOST_LINES]
+            lines += [Line(text, section.name, menu) for text in shown]
+            if more > 1:
+                lines.append(Line(f"{more} more figures are in the section.", section.name, menu))
         elif section.applies(report) and not section.tested(found, report):
             missing.append(Missing(section.menu or section.title, section.how_to_test))
     if not lines and not missing:
@@ -175,6 +179,48 @@ def plain_sentences(report: Report, sections: Sequence[Section] = ()) -> list[st
             f"tested{planted}, up to {percent(min(worst, 1.0))} cannot be excluded."
         )
     return sentences
+
+
+ADVICE: dict[Level, str] = {
+    "holds": "You may release these records. First check that the attackers you expect were tested.",
+    "unclear": "This audit does not settle whether you may release these records. Audit more records, or decide "
+    "whether the leakage that cannot be excluded is acceptable.",
+    "leaks": "Do not release these records as they are.",
+    "broken": "Repair what this page names, then audit again.",
+}
+
+
+def advice(report: Report) -> list[str]:
+    """Return what the verdict means for a release. Empty where the policy suppresses nothing."""
+    verdict = report.verdict
+    if not report.policy.get("suppress"):
+        return []
+    if verdict.level == "holds" and (verdict.adds_up or verdict.has_other_risks):
+        return ["Release these records only if what the title adds is acceptable."]
+    sentences = [ADVICE[verdict.level]]
+    known = [f for f in report.sections.get("partial_knowledge") or () if f.counts]
+    named = next((f for f in known if f"{phrase(f)}:" in verdict.title), None)
+    if named is None:
+        return sentences
+    sentences.append(
+        "The attacker in the title knows true classes of many fitted records. Decide whether anyone can know so many."
+    )
+    without = [f for f in known if f.attribute == named.attribute and f.knows == "outputs" and f.nag is not None]
+    if named.knows == "modifier" and without:
+        worst = max(without, key=lambda f: f.nag or 0.0)
+        sentences.append(
+            f"Without the modifier, the largest leakage of `{named.attribute}` that such attackers find is "
+            f"{clipped(worst.nag)} ({span(worst.low, worst.high)})."
+        )
+    return sentences
+
+
+def release_notes(report: Report) -> list[str]:
+    """Return what an owner must know before records or modifier leave: copies of real records, and minor flaws."""
+    modifier = report.modifier or {}
+    notes = modifier.get("notes") or ()
+    flaws = [f"{f.message.rstrip('.')}." for f in report.flaws if f.severity not in ("leak", "broken")]
+    return [*(n for n in notes if not n.startswith(FORECAST)), *flaws]
 
 
 def _remains(h: Headline) -> str:

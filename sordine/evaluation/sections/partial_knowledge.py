@@ -306,7 +306,7 @@ def contribution(found: Sequence[PartialKnowledgeFinding], limit: float) -> Cont
         sentences += _sentences(some)
         clear = [f for f in some if _is_clear(f, limit)]
         gives += [
-            (gain(f.after, f.guess) if f.nag is None else f.nag, _phrase(f)) for f in (_surest(clear),) if f is not None
+            (gain(f.after, f.guess) if f.nag is None else f.nag, phrase(f)) for f in (_surest(clear),) if f is not None
         ]
     upper = max(_not_excluded(f) for f in counted)
     return Contribution(sentences=tuple(sentences), gives=tuple(gives), unclear=upper > limit, leakage=(upper,))
@@ -336,8 +336,9 @@ def _demand(f: PartialKnowledgeFinding) -> tuple[bool, float, float]:
     return f.knows == "modifier", f.known, f.k or float("inf")
 
 
-def _phrase(f: PartialKnowledgeFinding) -> str:
-    does = [f"knows {percent(f.known)} of its classes"]
+def phrase(f: PartialKnowledgeFinding) -> str:
+    """Return the attribute and its attacker, as the title of the verdict names them."""
+    does = [f"knows it for {percent(f.known)} of the fitted records"]
     does += ["has the modifier"] if f.knows == "modifier" else []
     does += [] if f.k == 1 else [f"pools {_pooled(f)}"]
     listed = " and ".join([", ".join(does[:-1]), does[-1]] if len(does) > 1 else does)
@@ -359,11 +360,11 @@ def _sentences(found: list[PartialKnowledgeFinding]) -> Iterator[str]:
 
 
 def _sentence(f: PartialKnowledgeFinding) -> str:
-    has = ", the released records and the modifier" if f.knows == "modifier" else " and the released records"
+    has = "the released records and the modifier" if f.knows == "modifier" else "the released records"
     which = "single records" if f.k == 1 else _pooled(f)
     base = (
-        f"An attacker that has the classes of {percent(f.known)} of the fitted records{has} infers `{f.attribute}` of "
-        f"the others with an accuracy of {percent(f.after)} from {which} (baseline: {percent(f.guess)})."
+        f"An attacker that knows `{f.attribute}` for {percent(f.known)} of the fitted records, and has {has}, infers "
+        f"it for the others with an accuracy of {percent(f.after)} from {which} (baseline: {percent(f.guess)})."
     )
     if f.nag is None or f.low is None or f.high is None:
         return f"{base} So few units allow no statement on leakage."

@@ -461,9 +461,9 @@ def _sentences(f: TailFinding) -> list[str]:
     w = f.worst
     if w is not None and w.low > f.limit:
         found.append(
-            f"The {percent(w.share)} of the records that an attacker is surest about are inferred with an accuracy of "
-            f"{percent(w.accuracy)}, where chance gives {percent(w.chance)}. That is a leakage of {percent(w.leakage)} "
-            f"({percent(w.low)} to {percent(w.high)})."
+            f"The {percent(w.share)} of the records that an attacker is surest about disclose `{f.attribute}` with an "
+            f"accuracy of {percent(w.accuracy)}, where chance gives {percent(w.chance)}. That is a leakage of "
+            f"{percent(w.leakage)} ({percent(w.low)} to {percent(w.high)})."
         )
     return found
 
