@@ -54,11 +54,12 @@ def forecast(
     Returns
     -------
     list of dict
-        `attribute`, `classes`, `fitted` (records of the smallest class), `records` (unseen independent ones of it),
-        `divergence`, `error`, `functions`, and by number of records of one person: `leakage` for an attacker that knows
-        half of the classes, `upper` at the upper end of the interval, and `highest` also for an attacker that knows the
-        outputs of each class. `needed`: fitted records of each class for a leakage of `LIMIT` from the most records;
-        None where the maps are not cross-fitted.
+        `attribute`, `classes`, `fitted` (records of the smallest class), `cross_fitted` (whether records of the fit are
+        released by maps that were not fitted on them), `records` (unseen independent ones of the class), `divergence`,
+        `error`, `functions`, and by number of records of one person: `leakage` for an attacker that knows half of the
+        classes, `upper` at the upper end of the interval, and `highest` also for an attacker that knows the outputs of
+        each class. `needed`: fitted records of each class for a leakage of `LIMIT` from the most records; None where
+        the maps are not cross-fitted.
         Attributes with too few records are left out.
     """
     assert table.split is not None
@@ -84,10 +85,16 @@ def sentences(found: Sequence[Mapping[str, Any]]) -> list[str]:
     for f in found:
         most = max(map(int, f["leakage"]))
         shares = f"{percent(f['leakage']['1'])} from one record, and of {percent(f['leakage'][str(most)])} from {most}"
+        whose = "all records" if f["cross_fitted"] else "records outside the fit"
         result.append(
-            f"Forecast for `{f['attribute']}` of records outside the fit: an attacker that has the modifier and knows "
+            f"Forecast for `{f['attribute']}` of {whose}: an attacker that has the modifier and knows "
             f"the classes of half of the fitted records infers a leakage of {shares} records of one person."
         )
+        if not f["cross_fitted"]:
+            result.append(
+                f"Records of the fit can give away much more of `{f['attribute']}` to such an attacker. The audit "
+                "measures that."
+            )
         if f["needed"] is not None and f["needed"] > f["fitted"]:
             result.append(
                 f"For a leakage of {percent(LIMIT, 0)} from {most} records of one person, fit on about "
@@ -105,6 +112,7 @@ def _entry(name: str, spread: Divergence, fitted: int, crossed: bool, counts: Se
         "attribute": name,
         "classes": spread.classes,
         "fitted": fitted,
+        "cross_fitted": crossed,
         "records": spread.records,
         "divergence": round(spread.value, 5),
         "error": round(spread.error, 5),

@@ -12,6 +12,7 @@ from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.methods.fit import fit
 from sordine.methods.registry import make
+from sordine.models.cross_fitted import CrossFitted
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.leakage_limit import NotMet
@@ -88,6 +89,15 @@ def test_more_records_of_a_person_need_a_more_private_strength() -> None:
         assert found["forecast"] <= 0.4
         chosen.append(found["value"])
     assert chosen[1] > chosen[0]
+
+
+def test_the_promise_is_for_records_of_the_fit_too() -> None:
+    options = {name: value for name, value in FAST.items() if name != "parts"}
+    modifier = fit_for_persons(records(900), POLICY, "transport", 5, Run(key=KEY), limit=0.4, settings=options)
+    assert isinstance(modifier, CrossFitted)
+    assert not any("Records of the fit" in note for note in modifier.card.notes)
+    noisy = fit(records(300), POLICY, make("noise", {"sigma": 5.0}), run=Run(key=KEY))
+    assert any("Records of the fit can give away much more" in note for note in noisy.card.notes)
 
 
 def test_where_no_strength_suffices_the_best_is_named() -> None:
