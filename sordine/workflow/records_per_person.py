@@ -43,10 +43,8 @@ def fit_for_persons(
     ----------
     table, policy, method
         Records, attributes by role, and name of the method.
-    records
-        How many records of one person are released, at least 1.
-    limit
-        Largest leakage (NAG) of every suppressed attribute, above 0 and below 1.
+    records, limit
+        How many records of one person are released, at least 1, and the largest leakage (NAG), above 0 and below 1.
     run, settings, along, materials
         As in `leakage_limit.fit_under`.
 
