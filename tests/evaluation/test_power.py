@@ -167,6 +167,19 @@ def test_too_few_plants_are_refused() -> None:
         Budget(plants=3)
 
 
+def test_what_was_missed_is_said_apart_from_what_was_not_planted() -> None:
+    missed, never = "mean of one number", "covariance"
+    some = (replace(finding(missed, None), sizes=(0.2,)), replace(finding(never, None), sizes=(), shares=()))
+    data = SimpleNamespace(limit=0.1, headlines=())
+    closing = Power().contribution(some, data).closing  # type: ignore[arg-type, union-attr]
+    (of_missed,) = [s for s in closing if "would miss leaks of 10.0 %" in s and "cannot be that" in s]
+    (of_never,) = [s for s in closing if "no leaks could be planted" in s and "cannot be that" in s]
+    assert missed in of_missed
+    assert never not in of_missed
+    assert never in of_never
+    assert missed not in of_never
+
+
 def test_a_small_part_of_a_large_leak_is_not_enough() -> None:
     labels = np.arange(2000) % 2
     split = Split(np.arange(0), np.arange(0), np.arange(2000))

@@ -206,13 +206,17 @@ def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
 
 def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        missed = [f.kind for f in some if not f.covered(limit)]
-        core, others = [k for k in missed if k in CORE], [k for k in missed if k not in CORE]
-        why = f"because the attacks would miss leaks of {percent(limit)}"
-        if core:
-            yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
-        if others:
-            yield f"The verdict does not cover these kinds of leak of `{attribute}`, {why}: {', '.join(others)}."
+        missed = [f for f in some if not f.covered(limit)]
+        reasons = (
+            (f"because the attacks would miss leaks of {percent(limit)}", [f.kind for f in missed if f.sizes]),
+            ("because no leaks could be planted", [f.kind for f in missed if not f.sizes]),
+        )
+        for why, kinds in reasons:
+            core, others = [k for k in kinds if k in CORE], [k for k in kinds if k not in CORE]
+            if core:
+                yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
+            if others:
+                yield f"The verdict does not cover these kinds of leak of `{attribute}`, {why}: {', '.join(others)}."
 
 
 def _most_missed(planted: int) -> int:
