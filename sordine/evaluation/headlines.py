@@ -29,6 +29,10 @@ from sordine.metrics.nag import (
 from sordine.metrics.percent import percent
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
+# Independent records that one is worth in a cross-validation, for deciding whether an attribute leaks. Records that
+# learn from each other are right or wrong together: on noise, accuracy varied up to 1.7 times as much as if they were
+# independent.
+CROSS_VALIDATED = 0.5
 WIDEST_INTERVAL = 2.0  # NAG at the upper end of an interval of persons or groups, above which the interval says nothing
 UNSUITED = (
     "The records are pictures, but no attack made for pictures took part. Such an attack may infer more, "
@@ -152,14 +156,15 @@ def _headline(q: _Question, scenarios: int) -> Headline:
     # The luckiest of many attacks is above the truth, in one scenario or another. So all of them share the 5 %.
     corrected = 1 - 0.05 / (len(q.after) * scenarios)
     worth: tuple[float, float] | None = shares["independent"]
-    tested = after.results[0].truth.size if worth is None else worth[0]
+    weight = 1.0 if q.scenario == "A" else CROSS_VALIDATED
+    tested, earlier = (weight * n for n in worth or (after.results[0].truth.size,) * 2)
     luck = wilson(after.accuracy * tested, tested, corrected)
     least = nag_lower_end(
         *(shares["after"], shares["before"], shares["guess"], shares["records"]),
         confidence=corrected,
         correlation=paired,
         classes=q.classes,
-        independent=worth,
+        independent=(tested, earlier),
     )
     shares["balanced_nag"] = _balanced_nag(*(max(side, key=lambda a: a.balanced) for side in (q.before, q.after)))
     headline = Headline(

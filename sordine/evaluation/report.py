@@ -82,7 +82,7 @@ class Headline:
         The smallest upper bound on NAG that so many records can certify, even without any leakage.
     at_chance
         Whether the interval of `after` reaches down to the baseline, after Bonferroni correction for the best of all
-        attacks.
+        attacks. In scenarios B and C a record counts half: see `low_corrected`.
     before_interval, after_interval
         Wilson intervals of the accuracies.
     balanced_nag
@@ -102,8 +102,9 @@ class Headline:
     also
         Of a suppressed attribute: other scenarios that are surer of a leakage, or less sure that there is none.
     low_corrected
-        The lower end, after Bonferroni correction for the best of all attacks and scenarios. None without an interval,
-        and in reports of earlier versions.
+        The lower end, after Bonferroni correction for the best of all attacks and scenarios. In scenarios B and C,
+        which are cross-validations, a record counts half, since records that learn from each other are right or wrong
+        together. None without an interval, and in reports of earlier versions.
     """
 
     attribute: str

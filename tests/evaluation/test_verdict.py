@@ -98,6 +98,25 @@ def test_a_leakage_of_the_limit_is_no_leak_to_the_best_of_many_attacks() -> None
     assert judge_contributions([clear], [], ("sex",), limit)[0].level == "leaks"
 
 
+def test_a_record_of_a_cross_validation_counts_half() -> None:
+    # The same predictions in A and in C: 540 of 1,000 correct, where one half is the baseline.
+    rows, truth = np.arange(1000), np.arange(1000) % 2
+    predictions = [Predictions(rows, truth, np.where(rows < right, truth, 1 - truth)) for right in (950, 540)]
+    found = {}
+    for scenario in ("A", "C"):
+        budget = replace(Budget.quick(), families=("logistic",), settings=(scenario,))
+        task = AttackTask("sex", "logistic", scenario, budget.seeds[0])
+        readings: Readings = {(side, task): predicted for side, predicted in enumerate(predictions)}
+        found[scenario] = figures(readings, {"sex": "suppress"}, {"sex": ("f", "m")}, budget)[1][0]
+    a, c = found["A"], found["C"]
+    assert (a.nag, a.low, a.high, a.resolvable) == (c.nag, c.low, c.high, c.resolvable)
+    assert (a.at_chance, c.at_chance) == (False, True), "40 above 500: 2.5 standard errors, and 1.8"
+    assert a.least is not None
+    assert c.least is not None
+    # The baseline varies no more than before, so the interval is wider by less than the root of 2.
+    assert 1.15 < ((c.nag or 0) - c.least) / ((a.nag or 0) - a.least) < 2**0.5
+
+
 def test_a_lower_end_that_only_a_correction_lowers_is_explained() -> None:
     head = replace(headline("speaker", "suppress", 2, 0.9, 0.56, 0.5), nag=0.15, low=0.06, high=0.24, at_chance=False)
     held = replace(head, low_corrected=0.03)
