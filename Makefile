@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 export OMP_NUM_THREADS ?= $(CORES)
 
-.PHONY: all demo test slow lint docs dist bench results mass encoder replacement inversion masking unknown beyond audit clean
+.PHONY: all demo test slow lint docs dist bench results mass encoder replacement inversion masking unknown named beyond audit clean
 
 all: test
 
@@ -52,8 +52,11 @@ mass: $(VENV)/ready
 encoder: $(VENV)/ready
 	$(BIN)/python -m benchmarks.encoder
 
-replacement inversion masking unknown beyond audit: $(VENV)/ready
+replacement inversion masking beyond audit: $(VENV)/ready
 	$(BIN)/python -m benchmarks.$@
+
+unknown named: $(VENV)/ready
+	$(BIN)/python -m benchmarks.unknown --tasks $@
 
 clean:
 	rm -rf $(VENV) demo-out dist build

@@ -156,7 +156,7 @@ def test_the_registry_is_left_as_it_was() -> None:
         assert not PEERS.keys() & METHODS.keys()
         group = Group(CASES["fsdd"], "unknown", ENTRIES["mute"], 0)
         assert known(group.entry)
-        assert group.name("key0").startswith("fsdd--unknown--mute--fold0-key0-")
+        assert group.name(0).startswith("fsdd--unknown--mute--fold0-key0-")
     finally:
         peers.register()
 

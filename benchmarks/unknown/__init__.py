@@ -1,1 +1,1 @@
-"""docs/results/unknown-task.md: suppression where the later task is not known, pooled over folds and keys."""
+"""docs/results/unknown-task.md and named-task.md: the standard audit of every method, with and without a named task."""

@@ -1,493 +1,368 @@
-"""The text of docs/results/unknown-task.md, from the figures in benchmarks/results/unknown.jsonl."""
+"""The text of docs/results/unknown-task.md and named-task.md, from the figures in benchmarks/results/unknown.jsonl."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from benchmarks.harness import Store, percent, table_row
-from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FIELDS, FOLDS, KEYS, NEW, Case, Entry, Task
-from benchmarks.unknown.checks import Check, beside, checks, ends, number
-from benchmarks.unknown.measure import COUNTS, MOST, QUERIES, read
-from benchmarks.unknown.picture import Point
-from benchmarks.unknown.pooled import (
-    Figure,
-    Part,
-    exact,
-    mean_utility,
-    measured,
-    people,
-    pool,
-    releases,
-    useful,
-    worst,
-    worst_person,
+from benchmarks.harness import Store, markdown_table, percent
+from benchmarks.peers import PEERS
+from benchmarks.unknown.cases import BESIDE, CASES, ENTRIES, FOLDS, NEW, Case, Task
+from benchmarks.unknown.checks import (
+    EQUAL,
+    HALF,
+    LIMITS,
+    MEMBERSHIP,
+    SHARES,
+    TOGETHER,
+    beside,
+    checks,
+    ends,
+    number,
 )
-from sordine.evaluation.sections.sample import MOST as SEVERAL
+from benchmarks.unknown.measure import MOST, STORE, read
+from benchmarks.unknown.pooled import Figure, Mean, Pool, worst
+from sordine.evaluation.sections.power import CORE
+from sordine.methods.forecast import COUNTS
 
-MACHINE = re.compile(r"support vector machine, .*? (?:inferred|read) (\d\.\d\d) NAG")  # in a card's notes
-Parts = dict[tuple[str, Task, str], list[Part]]  # (case, task, entry) -> parts
-
-
-def gather(store: Store | None = None) -> Parts:
-    """Return all parts measured under the methods' present fields."""
-    found = {
-        (case.name, task, entry.name): read(case, task, entry, store)
-        for case in CASES.values()
-        for task in case.tasks
-        for entry in ENTRIES.values()
-    }
-    return {k: list(v) for k, v in found.items() if releases(v)}
-
-
-def page(found: Parts) -> str:
-    """Return the whole page."""
-    by = {e: {(case, task): parts for (case, task, entry), parts in found.items() if entry == e} for e in (NEW, BESIDE)}
-    made, other = checks(by[NEW]), beside(by[BESIDE])
-    return (
-        "\n".join(
-            [
-                HEAD,
-                *listed(made, other),
-                *tables(found),
-                *persons(found),
-                *queried(found),
-                *how(found),
-                *lacking(found, made, other),
-            ]
-        )
-        + "\n"
-    )
-
-
-def points(found: Parts) -> list[Point]:
-    """Return the points of the picture: those with a defined leakage and utility."""
-    out = []
-    for (name, task, entry), parts in found.items():
-        case, figures = CASES[name], pool(parts)
-        leak = worst_of(case, figures)
-        mean = mean_utility(figures, preserved(case, task))
-        if leak is not None and mean is not None:
-            out.append(Point(name, task, entry, leak, mean))
-    return out
-
-
-def worst_of(case: Case, figures: Mapping[str, Sequence[Figure]]) -> float | None:
-    """Return the NAG of the suppressed attribute that leaks most; None where one is undefined."""
-    values = [worst(figures[a]).nag for a in case.suppress]
-    return None if None in values else max(v for v in values if v is not None)
-
-
-def preserved(case: Case, task: Task) -> tuple[str, ...]:
-    """Return the attributes of a method's mean utility: all watched ones, or the named one."""
-    return case.watched if task == "unknown" else (case.keeps,)
-
-
-HEAD = f"""# Suppression where the later task is not known
-
-One command measures the figures, stores them in `benchmarks/results/unknown.jsonl` and writes this page:
-
-    SORDINE_DATA=... make unknown
-
-The question: attributes are suppressed, and the later use of the records is not known. Can retrained attackers
-infer the suppressed attributes, and are the other attributes preserved? *unknown*: no attribute is preserved; the
-watched ones are measured by the audit and hidden from the method. *named*: one of them is preserved by name. This
-page is about the method `{NEW}`.
-"""
-
-
-def listed(made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
-    """Yield the check list, with the other method under the first line."""
-    yield "## Requirements\n"
-    yield (
-        "The figures below decide each line. Leakage is the worst retrained attacker's NAG over scenarios A, B and "
-        "C; utility is NAG in scenario A. *So far*: some folds and keys are not measured. (The tests show 3, that "
-        "`--max-leakage` stays under its limit, see [search](../guide/limits.md); [sweep](sweep.md) shows 4, the "
-        "cost of ten points of a sweep.)\n"
-    )
-    one = [c for c in made if c.number == 1]
-    sayings = [f"`{name}` on {reached_on(lines)}" for name, lines in ((BESIDE, other), (NEW, one)) if reached_on(lines)]
-    if sayings:
-        few = dict.fromkeys(c.what.partition(":")[0] for c in (*one, *other) if c.excused and c.state == "reached")
-        over = (
-            f" On {', '.join(few)} a figure is over the limit, but too few records distinguish it from 0."
-            if few
-            else ""
-        )
-        yield f"Summary: line 1 is fully reached by {'; by '.join(sayings)}.{over}\n"
-    for n, words in TITLES.items():
-        yield f"**{n}.** {words}\n"
-        yield from (f"- {c.text}" for c in made if c.number == n)
-        yield ""
-        if n == 1 and any(c.state != "not measured" for c in other):
-            yield f"The same for `{BESIDE}`, which moves records instead of drawing a cell:\n"
-            yield from (f"- {c.text}" for c in other)
-            yield ""
-
-
-def reached_on(lines: Sequence[Check]) -> str:
-    """Return the data sets with every line reached and fully measured."""
-    whole: dict[str, bool] = {}
-    for check in lines:
-        case = check.what.partition(":")[0]
-        whole[case] = whole.get(case, True) and check.state == "reached" and check.whole
-    return ", ".join(case for case, held in whole.items() if held)
-
-
-TITLES = {
-    1: (
-        "Nothing is named: leakage at most .05 (an interval that contains 0 where the records cannot show so "
-        "little), watched utility at least .85 on average."
+TITLES: Mapping[Task, tuple[str, str]] = {
+    "unknown": (
+        "Suppression where the later task is not known",
+        "Attributes are suppressed, and the later use is not known: no attribute is preserved by name. What can "
+        "attackers still infer, and how useful are the records for attributes that were hidden from the method?",
     ),
-    2: (
-        "One task is named: leakage at most .03 (an interval that contains 0 where the records cannot show so "
-        "little), its utility at least .97 with a lower end of at least .90 (an interval that contains .97 where the "
-        "records cannot show that)."
-    ),
-    5: (
-        "Many queries gain nothing under one key; the gain under fresh keys is shown; a person's figure is beside "
-        "the record's."
-    ),
-    6: (
-        "50 released records of one person together, for an attacker that knows the modifier: NAG at most .10, the "
-        "named task's utility at least .95."
+    "named": (
+        "Suppression where the later task is named",
+        "Attributes are suppressed, and one attribute is preserved by name. What can attackers still infer, and how "
+        "useful are the records for that attribute?",
     ),
 }
+COMMAND: Mapping[Task, str] = {"unknown": "make unknown", "named": "make named"}
 
 
-def tables(found: Parts) -> Iterator[str]:
-    """Yield a table for each data set and task."""
-    for case in CASES.values():
-        for task in case.tasks:
-            rows = {e: found[case.name, task, e] for e in ENTRIES if (case.name, task, e) in found}
-            if rows:
-                yield from table(case, task, rows)
+def gather(task: Task, store: Store = STORE) -> list[Pool]:
+    """Return every method and data set of a task, measured or not, in the order of the page."""
+    return [
+        Pool(case, task, entry.name, tuple(read(case, task, entry, store)))
+        for case in CASES.values()
+        if task in case.tasks
+        for entry in ENTRIES.values()
+    ]
 
 
-def table(case: Case, task: Task, rows: Mapping[str, Sequence[Part]]) -> Iterator[str]:
-    """Yield the table of every method on a data set under a task."""
-    aim = "nothing named" if task == "unknown" else f"{case.keeps} named"
-    yield f"## {case.sentence}: {aim}\n"
-    yield f"Suppress {', '.join(case.suppress)}; {describe(case, task)}. `{case.extractor}` features{under(case)}.\n"
-    every = {name: pool(parts) for name, parts in rows.items()}
-    most = max(rows, key=lambda e: measured(rows[e])[:2])
-    first = every[most]
-    head = ["method", "folds x keys", *(f"{a} (suppressed)" for a in case.suppress)]
-    head += [f"exact on the channel: {a}" for a in case.suppress]
-    head += [f"{a} ({'preserved' if task == 'named' and a == case.keeps else 'watched'})" for a in case.watched]
-    head += ["mean NAG of the others", "fit, core-seconds"]
-    yield table_row(head)
-    yield table_row(["---"] * len(head))
-    shown = [useful(first[a]) for a in case.named]
-    for words, which in (("baseline", "guess"), ("originals", "before")):
-        cells = [percent(getattr(f, which)) for f in shown]
-        empty = [""] * len(case.suppress)
-        yield table_row([f"*{words}*", "", *cells[: len(empty)], *empty, *cells[len(empty) :], "", ""])
-    for name, parts in rows.items():
-        figures = every[name]
-        folds, keys, all_settings = measured(parts)
-        cells = [label(name), f"{folds} x {keys}" + ("" if all_settings else " *")]
-        cells += [leak(worst(figures[a])) for a in case.suppress]
-        cells += [channel(parts, a) for a in case.suppress]
-        cells += [utility(useful(figures[a])) for a in case.watched]
-        cells += [number(mean_utility(figures, case.watched)), f"{seconds(parts):.0f}"]
-        yield table_row(cells)
-    short = [(name, parts) for name, parts in rows.items() if not measured(parts)[2]]
-    if short:
-        some = ", ".join(f"{label(name)} {within(parts)}" for name, parts in short)
-        yield f"\n\\* Scenarios B and C, the most expensive ones, ran on some releases only: {some}."
-    smallest = ", ".join(f"{f.attribute} {number(f.smallest)}" for f in shown[: len(case.suppress)])
-    yield (
-        f"\nFor {shown[0].records:,} distinct records, in scenario A: the baseline, the accuracy on originals, and "
-        f"the smallest NAG that this number of records can show for an attacker at the baseline ({smallest}).\n"
+def ours(task: Task) -> tuple[str, ...]:
+    """Return our methods, which have to meet the requirements of a task."""
+    return (NEW, BESIDE) if task == "unknown" else (NEW,)
+
+
+def page(task: Task, pools: Sequence[Pool]) -> str:
+    """Return the whole page, without its picture."""
+    title, question = TITLES[task]
+    measured = [p for p in pools if p.first]
+    head = (
+        f"# {title}\n\n{question}\n\nOne command measures the figures, stores them in "
+        f"`benchmarks/results/unknown.jsonl` and writes this page:\n\n    SORDINE_DATA=... {COMMAND[task]}\n"
     )
+    parts = [
+        head,
+        *_requirements(task, pools),
+        *_peers(task, measured),
+        *(text for case in CASES.values() for text in _case(case, task, [p for p in measured if p.case == case])),
+        *_forecasts(task, measured),
+        *_risks(task, measured),
+        *_how(measured),
+        *_missing(task, pools),
+    ]
+    return "\n".join(parts)
 
 
-def describe(case: Case, task: Task) -> str:
-    """Return the other roles of a task, in words."""
-    policy = case.policy(task)
-    watched = f"watch {', '.join(policy.watch)}" if policy.watch else ""
-    return ", ".join(filter(None, [f"preserve {', '.join(policy.preserve)}" if policy.preserve else "", watched]))
+# ---------------------------------------------------------------------------------------------------- requirements
 
 
-def within(parts: Sequence[Part]) -> str:
-    """Return the number of releases with scenarios B and C."""
-    some = releases(parts)
-    return f"{sum({'B', 'C'} <= set(p['settings']) for p in some)} of {len(some)} releases"
+def _requirements(task: Task, pools: Sequence[Pool]) -> Iterator[str]:
+    single, pooled, useful = LIMITS[task]
+    whose = "the watched attributes, on average," if task == "unknown" else "the named attribute"
+    yield "## Requirements\n"
+    yield (
+        f"- A single record leaks at most {single}: in every scenario, and also to an attacker that knows half or nine "
+        f"tenths of the classes.\n"
+        f"- {TOGETHER} records of one person leak at most {pooled} to an attacker that has the modifier and knows half "
+        "of the classes. Where no person is known, records of one class stand for them.\n"
+        f"- The utility of {whose} is at least {useful}.\n"
+        "- An attacker with the release or the modifier recognises records of the fit with an area under the curve of "
+        f"at most {MEMBERSHIP}.\n\n"
+        "Leakage and utility are NAGs. *Reached*: the figure is within its limit, and so many records can show that: "
+        "an attacker at the baseline would have an interval that ends within the limit. *Cannot be shown*: there are "
+        "too few records to decide, or planted leaks were missed. *So far*: some folds are not measured. Leaks smaller "
+        "than the planted ones can be missed, so none of these lines excludes them.\n"
+    )
+    yield "\n".join(f"- {c.text}" for c in checks([p for p in pools if p.entry in ours(task)])) + "\n"
 
 
-def label(name: str) -> str:
-    """Return the displayed name of a method."""
-    known = {"substitution": "substitution (PASS)", "noise 1": "noise, sigma 1", "noise 3": "noise, sigma 3"}
-    return f"**{name}**" if name == NEW else known.get(name, name)
-
-
-def leak(f: Figure) -> str:
-    """Return accuracy, NAG, interval, scenario and attack of the worst attacker."""
-    return f"{percent(f.after)}: {number(f.nag)} {ends(f)}, {f.setting}, {f.by_after}"
-
-
-def utility(f: Figure) -> str:
-    """Return accuracy, NAG and interval."""
-    return f"{percent(f.after)}: {number(f.nag)} {ends(f)}"
-
-
-def channel(parts: Sequence[Part], attribute: str) -> str:
-    """Return the best possible attack on a discrete channel, and its accuracy for permuted labels."""
-    found = exact(parts, attribute)
-    return "; ".join(f"{on} {percent(e.accuracy)} ({percent(e.permuted)} permuted)" for on, e in found.items()) or "-"
-
-
-def seconds(parts: Sequence[Part]) -> float:
-    """Return the core-seconds of a fit, mean over folds."""
-    by = {p["fold"]: p["fit_core_seconds"] for p in releases(parts)}
-    return float(np.mean(list(by.values())))
-
-
-def persons(found: Parts) -> Iterator[str]:
-    """Yield the table of leakage from k records of one person, beside that of one record in the audit."""
+def _peers(task: Task, measured: Sequence[Pool]) -> Iterator[str]:
+    names = [e.name for e in ENTRIES.values() if e.method in PEERS]
     rows = []
-    for (name, task, entry), parts in found.items():
-        some = people(parts)
-        for a in CASES[name].suppress if some else ():
-            for knows in ("draws", "channel"):
-                found_by = {k: worst_person(some, a, k, knows) for k in COUNTS}
-                if not any(found_by.values()):
-                    continue
-                folds = max(p.folds for p in found_by.values() if p is not None)
-                cells = [
-                    "too few"
-                    if p is None
-                    else f"{percent(p.after)} (baseline {percent(p.guess)}): {number(p.nag)} {ends(p)}, {p.setting}"
-                    for p in found_by.values()
-                ]
-                single = worst(pool(parts)[a])
-                rows.append(
-                    [
-                        name,
-                        task,
-                        label(entry),
-                        f"{a} of one {CASES[name].unit}",
-                        knows,
-                        str(folds),
-                        number(single.nag),
-                        *cells,
-                    ]
-                )
-    if not rows:
-        return
-    yield "## Several records of one person\n"
-    yield (
-        "The attacker knows that k released records belong to one person, and combines them. *draws* has released "
-        "records alone; *channel* has the modifier too (P(j | x) of its own labelled records where the output is "
-        "discrete). Unseen records; the worse of scenarios A and B; every person has equal weight. *one record*: NAG "
-        "in the audit above. Then, for each k: the accuracy in per cent, NAG against the same attacker on originals "
-        "with its interval (means over folds of the ends of a bootstrap), and the scenario.\n"
-    )
-    head = ["data", "task", "method", "attribute", "attacker", "folds", "one record"]
-    head += [f"k = {k}" if k else "k = all" for k in COUNTS]
-    yield table_row(head)
-    yield table_row(["---"] * len(head))
-    yield from map(table_row, rows)
-    yield ""
-
-
-def queried(found: Parts) -> Iterator[str]:
-    """Yield the table of leakage from several releases of one record."""
-    rows = [
-        [
-            name,
-            task,
-            label(entry),
-            q["attribute"],
-            "one key" if q["keys"] == "one" else f"{q['queries']} keys",
-            str(q["distinct"]),
-            percent(q["guess"]),
-            percent(q["one"]),
-            percent(q["after"]),
-            number(q["nag"]),
-        ]
-        for (name, task, entry), parts in found.items()
-        for p in parts
-        for q in p.get("queries", ())
-    ]
-    if not rows:
-        return
-    yield "## Several releases of one record\n"
-    yield (
-        f"{QUERIES} releases of each record of the first fold. The attacker is trained and tested on such sets "
-        "(scenario A).\n"
-    )
-    head = [
-        "data",
-        "task",
-        "method",
-        "attribute",
-        "keys",
-        "releases that differ",
-        "baseline",
-        "one release",
-        "all",
-        "NAG of all",
-    ]
-    yield table_row(head)
-    yield table_row(["---"] * len(head))
-    yield from map(table_row, rows)
-    yield ""
-
-
-def how(found: Parts) -> Iterator[str]:
-    """Yield the section on the measurement."""
-    some = next((p for parts in found.values() for p in releases(parts)), None)
-    families = ", ".join(some["made"]["families"]) if some else "not measured yet"
-    yield HOW.format(
-        folds=FOLDS,
-        keys=KEYS,
-        most=f"{MOST:,}",
-        several=f"{SEVERAL:,}",
-        families=families,
-        paired=paired(found),
-        steady=steady(),
-    )
-    other = [
-        f"{entry} on {case}{', named' if task == 'named' else ''}: {', '.join(f'{k} {v}' for k, v in fields.items())}"
-        for (entry, case, task), fields in FIELDS.items()
-    ]
-    fields = ", but " + "; ".join(other) if other else " on every data set"
-    yield (
-        f"**Fields.** Every method has its defaults{fields}. `noise` has a sigma of 1 or 3 standard deviations of "
-        "each column. Only transport and substitution use a preserved attribute; the figures of the others are in "
-        "both tables and were measured once. The defaults of transport were chosen on single folds of fsdd, "
-        "motionsense and yale_b by the watched attributes, and softness under a named task by the leakage of 50 "
-        "records; emodb and utkface had no influence. Those of flow were chosen on single folds of all five, by the "
-        "watched attributes. Its space is chosen again in every fit, from records of the training side.\n"
-    )
-    yield (
-        f"On emodb, named, the field was set after {NEW} with its default `even`, 0.5, had not met requirement 2. "
-        "Emotion and speaker depend on each other there, and `even` removes their common part. No command repeats "
-        "that trial.\n"
-    )
-    yield (
-        "**Steady features** (`steady`, see [extractors](../guide/extractors.md#encoder)) are used for emodb and "
-        f"utkface, because `{BESIDE}` leaked more than requirement 1 allows on features without it. `steady` uses no "
-        "label, but the changes were chosen with knowledge of the suppressed attributes. "
-        f"The `rounds` and `noise` of `{BESIDE}` there were then chosen by one fit per value, for emodb on all five "
-        "folds, for utkface on two: the same folds as in the tables, so these figures are somewhat optimistic. "
-        "No command repeats these trials.\n"
-    )
-    yield (
-        "Logistic regressions and trees predict the least likely class where their validation records favour it. The "
-        f"figures of `{BESIDE}` include that; most figures of the other methods on fsdd, motionsense and yale_b are "
-        "earlier and do not. For the figures that include it, the encoder of yale_b was trained again, on another "
-        "processor. Every figure is relative to the originals of its own table, and those differ a little. Line 6 "
-        "requires pooled records under a named task only; without one, see the tables of persons.\n"
-    )
-    if machines := machine(found):
+    for mine in (p for p in measured if p.entry in ours(task)):
+        others = {p.entry: p for p in measured if p.case == mine.case and p.entry in names}
+        if others:
+            cells = [_beside(mine, others.get(name)) for name in names]
+            first = beside(mine, mine)
+            rows.append([mine.case.name, f"`{mine.entry}`", _pair(first.leakage[0], first.utility[0]), *cells])
+    if rows:
+        yield "## Beside the methods of other papers\n"
         yield (
-            f"A support vector machine is part of the paranoid audit, not of the standard one, nor of `{BESIDE}`'s "
-            "choice of a space. On records held out for that choice, for a fit without them, it has these NAGs "
-            f"(means over folds; the larger of two suppressed attributes): {machines}. See [remaining "
-            "leakage](../guide/methods/flow.md).\n"
+            "Leakage / utility: the largest leakage of a single record, known classes included, and the utility of the "
+            "requirement. *Ahead*: ours is more useful at equal or lower leakage. Leakages that differ by less than "
+            f"{EQUAL} count as equal.\n"
+        )
+        yield markdown_table(["data", "ours", "leakage / utility", *names], rows)
+
+
+def _beside(mine: Pool, other: Pool | None) -> str:
+    if other is None:
+        return "not measured"
+    found = beside(mine, other)
+    words = {True: "ahead", False: "**not ahead**", None: "undefined"}[found.ahead]
+    return f"{words}: {_pair(found.leakage[1], found.utility[1])}"
+
+
+def _pair(leak: float | None, useful: float | None) -> str:
+    return " / ".join("-" if v is None else f"{v:.2f}" for v in (leak, useful))
+
+
+# ------------------------------------------------------------------------------------------------------- data sets
+
+
+def _case(case: Case, task: Task, measured: Sequence[Pool]) -> Iterator[str]:
+    """Yield the table of every method on one data set."""
+    if not measured:
+        return
+    policy = case.policy(task)
+    roles = [f"{role} {', '.join(f'`{a}`' for a in names)}" for role, names in policy.roles() if names]
+    yield f"## {case.sentence}\n"
+    yield f"Policy: {'; '.join(roles)}. {_features(case)}\n"
+    half, most = (f"{share:.0%} known" for share in SHARES)
+    head = ["method", "folds x keys", "verdict (not excluded)", "leakage of a single record", f"{half}, k = 1"]
+    head += [f"{most}, k = 1", f"{half}, modifier, k = {TOGETHER}", "membership", *(f"`{a}`" for a in case.watched)]
+    yield markdown_table([*head, "neighbours kept", "fit, core-seconds"], [_row(p) for p in measured])
+    yield _originals(measured)
+    for p in measured:
+        if p.entry in ours(task):
+            yield f"The first verdict on `{p.entry}`: *{p.first[0]['verdict']['title'].rstrip('.')}.*\n"
+
+
+def _features(case: Case) -> str:
+    if not case.extractor:
+        return "The records are vectors already."
+    options = ", ".join(f"`{k}={v}`" for k, v in case.options.items() if k != "labels")
+    return f"Features: `{case.extractor}`{f' ({options})' if options else ''}."
+
+
+def _row(p: Pool) -> list[str]:
+    level, excluded = p.verdicts()
+    known = [worst(p.known(share, 1), _value) for share in SHARES]
+    together = worst(p.known(HALF, TOGETHER, ("modifier",)), _value)
+    kept = p.kept_neighbours()
+    return [
+        f"**{p.entry}**" if p.entry in (NEW, BESIDE) else p.entry,
+        f"{p.folds} x {p.keys}",
+        f"{level} ({'unknown' if excluded is None else number(min(excluded, 1.0))})",
+        _single(worst(p.leaks(), lambda f: f.nag)),
+        *(_mean(m) for m in (*known, together, p.membership())),
+        *(_useful(p.useful(a)) for a in p.case.watched),
+        "-" if kept is None else f"{percent(kept)} %",
+        f"{p.seconds():.0f}",
+    ]
+
+
+def _value(m: Mean) -> float | None:
+    return m.value
+
+
+def _single(f: Figure | None) -> str:
+    return "-" if f is None else f"{number(f.nag)} {ends(f)}, {f.attribute}, {f.scenario}, {f.attack}"
+
+
+def _mean(m: Mean | None) -> str:
+    return "-" if m is None else f"{number(m.value)} {ends(m)}, {m.about}"
+
+
+def _useful(f: Figure | None) -> str:
+    return "-" if f is None else f"{number(f.nag)} {ends(f)}"
+
+
+def _originals(measured: Sequence[Pool]) -> str:
+    """Return what the attacks infer from originals, in a sentence."""
+    most = max(measured, key=lambda p: p.folds)
+    some = [f for a in most.case.named if (f := most.useful(a)) is not None]
+    listed = ", ".join(
+        f"`{f.attribute}` {percent(f.before)} % (baseline {percent(f.guess)} %, smallest {number(f.smallest)})"
+        for f in some
+    )
+    records = f"{some[0].records:,}" if some else "no"
+    return (
+        f"On originals, scenario A, {records} records, the best attack predicts {listed}. *Smallest*: the least upper "
+        "end of a leakage that so many records can show.\n"
+    )
+
+
+# -------------------------------------------------------------------------------------------------- other sections
+
+
+def _forecasts(task: Task, measured: Sequence[Pool]) -> Iterator[str]:
+    """Yield what the fit forecast beside what the audit found, of our methods, and in a sentence of all."""
+    rows = []
+    held: dict[str, list[bool]] = {"all records": [], "records outside the fit": []}
+    for p in measured:
+        for a in p.case.suppress:
+            forecasts = [f for k in COUNTS if (f := _forecast(p, a, k)) is not None]
+            for f in forecasts:
+                held[f.said.about] += [] if f.held is None else [f.held]
+            if p.entry in ours(task) and forecasts:
+                rows.append(
+                    [p.case.name, f"`{p.entry}`", f"`{a}`", forecasts[0].said.about, *(f.text for f in forecasts)]
+                )
+    if rows:
+        counts = "; ".join(f"for {about}, {sum(some)} of {len(some)}" for about, some in held.items())
+        yield "## What the fit forecasts\n"
+        yield (
+            "A fit forecasts the leakage of k records of one person (without persons: of one class) to an attacker "
+            "that has the modifier and knows half of the classes. Each cell: the forecast (at the upper end of its "
+            "interval). Then what such an attacker found in the audit for records of the fit, and what an attacker "
+            "with the modifier found for unseen ones. A forecast for records outside the fit promises nothing for "
+            f"those of the fit. Forecasts of all methods whose upper end is not exceeded: {counts}.\n"
+        )
+        yield markdown_table(["data", "method", "attribute", "forecast for", *(f"k = {k}" for k in COUNTS)], rows)
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    # What a fit forecast for an attribute and k records, and what the audit found for fitted and for unseen ones.
+    said: Mean
+    fitted: Mean | None
+    unseen: Mean | None
+
+    @property
+    def held(self) -> bool | None:
+        """Whether nothing that it is about was found above its upper end; None where nothing was measured."""
+        about = (self.unseen,) if self.said.about != "all records" else (self.fitted, self.unseen)
+        found = [m.value for m in about if m is not None and m.value is not None]
+        return None if not found or self.said.high is None else max(found) <= self.said.high
+
+    @property
+    def text(self) -> str:
+        fitted, unseen = (
+            "none" if m is None else f"{number(m.value)} {ends(m)}".strip() for m in (self.fitted, self.unseen)
+        )
+        return f"{number(self.said.value)} ({number(self.said.high)}): fitted {fitted}, unseen {unseen}"
+
+
+def _forecast(p: Pool, attribute: str, k: int) -> _Forecast | None:
+    said = p.forecast(attribute, k)
+    if said is None:
+        return None
+    found = (
+        [m for m in some if m.about.startswith(f"{attribute},")]
+        for some in (p.known(HALF, k, ("modifier",)), p.persons(k, "channel"))
+    )
+    fitted, unseen = (worst(some, _value) for some in found)
+    return _Forecast(said, fitted, unseen)
+
+
+def _risks(task: Task, measured: Sequence[Pool]) -> Iterator[str]:
+    """Yield the table of other risks, of our methods."""
+    rows = []
+    for p in (p for p in measured if p.entry in ours(task)):
+        blind, persons = p.membership(("record",)), worst(p.persons(TOGETHER, "channel"), _value)
+        rows.append(
+            [
+                p.case.name,
+                f"`{p.entry}`",
+                _mean(persons),
+                f"{number(None if (m := p.membership()) is None else m.value)} ({number(blind and blind.value)})",
+                *(_attempt(p.risk("singling out")), _attempt(p.risk("linking"))),
+                ", ".join(p.clear()) or "-",
+            ]
+        )
+    if rows:
+        yield "## Other risks\n"
+        yield (
+            f"*Persons*: {TOGETHER} pooled records of one person, or of one class, in scenario A or B, to an attacker "
+            "that has the modifier. *Membership*: area under the curve of the best attacker; in brackets, of one "
+            "without a release. *Singling out* and *linkability* to originals: success of the best attack (of its "
+            "control). *Clear*: risks that are surely above 5 %, after correction for the number of attacks.\n"
+        )
+        yield markdown_table(
+            ["data", "method", "persons", "membership", "singling out", "linkability", "clear"],
+            rows,
         )
 
 
-def under(case: Case) -> str:
-    """Return the changes that a data set's features are steady under."""
-    changes = case.options.get("steady", "").replace(",", ", ")
-    return f", steady under {changes}" if changes else ""
+def _attempt(m: Mean | None) -> str:
+    return "-" if m is None else f"{percent(m.value)} % ({percent(m.low)} %)"
 
 
-def steady() -> str:
-    """Return the changes that the features of all data sets are steady under."""
-    some = [f"`{c.name}`{under(c)}" for c in CASES.values() if under(c)]
-    return f" ({'; '.join(some)})" if some else ""
+# ------------------------------------------------------------------------------------------------- how, and what not
 
 
-def paired(found: Parts) -> str:
-    """Return the methods whose intervals use the correlation of accuracies; "" where all do."""
-    stored = {
-        f"{entry} on {case}": all("correlation" in f for p in releases(parts) for f in p["findings"])
-        for (case, _, entry), parts in found.items()
-    }
-    if all(stored.values()):
-        return ""
-    some = [name for name, there in stored.items() if there]
-    which = f"where that is stored ({', '.join(some)})" if some else "where that is stored (nowhere yet)"
-    return (
-        f" They use the correlation of correct predictions before, after and at the baseline {which}. The others are "
-        "earlier and assume independence, which places both ends a little too far out, the lower one too."
+def _how(measured: Sequence[Pool]) -> Iterator[str]:
+    attacks = list(dict.fromkeys(a for p in measured for u in p.first for a in u["made"]["families"]))
+    steady = {c.name: c.options["steady"] for c in CASES.values() if "steady" in c.options}
+    yield HOW.format(
+        folds=FOLDS,
+        most=f"{MOST:,}",
+        attacks=", ".join(f"`{a}`" for a in attacks) or "not measured yet",
+        core=", ".join(CORE),
+        steady="; ".join(f"`{name}`: {changes.replace(',', ', ')}" for name, changes in steady.items()),
     )
-
-
-def machine(found: Parts) -> str:
-    """Return the NAG of a support vector machine in the cards of `flow`, by data set; "" where there are none."""
-    means = []
-    for case in CASES:
-        notes = [" ".join(p.get("noted", ())) for p in found.get((case, "unknown", BESIDE), ()) if p["part"] == "key0"]
-        nags = [float(m[1]) for note in notes if (m := MACHINE.search(note))]
-        if nags:
-            means.append(
-                f"{case} {np.mean(nags):.2f} ({len(nags)} folds)" if len(nags) > 1 else f"{case} {nags[0]:.2f}"
-            )
-    return ", ".join(means)
 
 
 HOW = """## How it was measured
 
-**Data.** {folds} folds, stratified over suppressed and watched attributes, in keyed order (seed 99), so that every
-record is unseen once. The encoder of `emodb`, `yale_b` and `utkface` was trained on all of a data set's records
-without labels, as an owner would do{steady}. Only the attributes in the tables are measured; records of one person
-are on both sides of the split.
+**Data.** {folds} folds, stratified over suppressed and watched attributes in keyed order (seed 99): a method is fitted
+on four of them, and each record is unseen once. Records of one person are on both sides. Encoders were trained on all
+records of their data set, without labels. Some are steady under changes of the media ({steady}):
+that was chosen after `flow` had leaked more without it. Of Adult, 10,000 records take part, the first in keyed order.
 
-**Method.** Fitted once per fold (seed: the fold's number). A method that draws is released under {keys} keys.
-`leace` and `mass` draw nothing and have one release per fold.
+**Methods.** Default options, but `noise` has a standard deviation of 1 or 3 of each column. The seed of a fit is the
+number of its fold, and releases are drawn under the keys of seeds 0, 1, and so on. The methods of other papers are in
+`benchmarks/peers`. Only `transport`, `substitution`, `obliviator` and `splince` use a preserved attribute; the figures
+of the others are measured once, and are on both pages. Options of our methods were chosen with other trials on some of
+these data sets, so their figures are somewhat optimistic.
 
-**Attackers.** The basic attacks of the audit: {families}, retrained on released records and on originals, each chosen
-by validation on its own data, at most {most} records a side. Scenario A trains on records that the modifier was fitted
-on and tests on the others. B and C are cross-validated within the unseen and within the fitted records. Persons and
-many queries: on the release of the first key, at most {several} records a side.
+**Attacks.** The standard audit with the modifier, at most {most} records a side: {attacks}. They are trained again on
+each release. Scenario A learns from records of the fit and is tested on unseen ones. B and C are cross-validations
+within unseen records and within records of the fit. Under further keys, the attacks on single records and on known
+classes alone are made again.
 
-**Figures.** Accuracies are averaged over folds and keys for each attacker; then the best attacker after and before
-is taken. NAG = (after - baseline) / (before - baseline), both in the same scenario; at 0 attackers are at the
-baseline. Intervals are of 95 % and count each distinct record once, for any number of keys (scenario C: the records
-of one fold). They apply to these records, not to other people.{paired} *mean NAG*: none counts as more than 1.
-*exact on the channel*: accuracy in per cent of the best possible attacker on P(j | x), computed, on fitted and on
-unseen records. Beside it is the accuracy for permuted labels: for few records much of the accuracy is chance.
+**Planted leaks.** The audit plants leaks of known size in copies of the release. A line of the requirements gives the
+size from which leaks of every core kind ({core}) were found in every fold, of every suppressed attribute. Of smaller or
+other leaks, these figures show nothing.
 
-`python -m benchmarks.unknown --help` lists the options that measure a part: `--on`, `--only`, `--folds`, `--keys`,
-`--within-keys`; `--page` writes the page from the stored figures.
+**Figures.** NAG = (accuracy - baseline) / (accuracy on originals - baseline). Of single records, accuracies of each
+attack are averaged over folds and keys, then the best attack is taken. The interval of 95 % counts each record once
+(scenario C: those of one fold). Other figures are means over folds, with the smallest lower and the largest upper end
+of any fold. Figures below 0 and above 1 are shown as 0 and 1. No interval here is corrected for the number of attacks,
+scenarios and data sets, and the largest of many figures is too high by chance. Verdicts are corrected within their own
+audit, and *holds* is used only where a verdict says so. With several folds, a cell counts verdicts.
 """
 
 
-def lacking(found: Parts, made: Sequence[Check], other: Sequence[Check]) -> Iterator[str]:
-    """Yield the lines that are not reached, and the parts that are not measured."""
-    yield "## Not reached\n"
-    short = [c for c in made if c.state == "not reached"]
-    if short:
-        yield "\n".join(f"- {c.what}" for c in short)
-    elif all(c.state == "not measured" for c in made):
-        yield f"Nothing of `{NEW}` has been measured yet."
-    else:
-        yield "Every measured line is reached."
-    left = [c for c in other if c.state == "not reached"]
-    if left:
-        yield f"\nFor `{BESIDE}`:\n"
-        yield "\n".join(f"- {c.what}" for c in left)
-    missing = []
-    for case in CASES.values():
-        for task in case.tasks:
-            some = [e for e in ENTRIES.values() if e.told or task == "unknown"]
-            parts = [t for e in some if (t := lacks(e, found.get((case.name, task, e.name), ())))]
-            if parts:
-                missing.append(f"- {case.name}, {task}: {', '.join(parts)}")
-    if missing:
-        yield "\nNot measured yet (the same command measures them), folds x keys of the planned ones:\n"
-        yield "\n".join(missing)
-
-
-def lacks(entry: Entry, parts: Sequence[Part]) -> str:
-    """Return how much of a method is measured; "" where all is."""
-    there, asked = measured(parts)[:2], (FOLDS, KEYS if entry.stochastic else 1)
-    return "" if there == asked else f"{entry.name} {there[0]} x {there[1]} of {asked[0]} x {asked[1]}"
+def _missing(task: Task, pools: Sequence[Pool]) -> Iterator[str]:
+    yield "## What is not covered\n"
+    yield (
+        "Persons that are new to the method, text, media that are released as files, attributes without labels, and "
+        "attackers beyond the standard audit (see [beyond](beyond.md)). Times are not compared: folds shared the "
+        "machine with other work.\n"
+    )
+    lines = []
+    for case in (c for c in CASES.values() if task in c.tasks):
+        by: dict[int, list[str]] = {}
+        for p in pools:
+            if p.case == case and not p.complete:
+                by.setdefault(p.folds, []).append(p.entry)
+        if by:
+            lines.append(f"- {case.name}: " + "; ".join(f"{n} of {FOLDS}: {', '.join(by[n])}" for n in sorted(by)))
+    if lines:
+        yield "Folds that are measured, of methods that lack some:\n"
+        yield "\n".join(lines) + "\n"
