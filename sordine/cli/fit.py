@@ -22,6 +22,7 @@ from sordine.cli.options import (
     MethodName,
     MethodOptions,
     Preserve,
+    RecordsPerPerson,
     Seed,
     Source,
     Suppress,
@@ -73,15 +74,7 @@ class FitOptions(Common):
             help="Fit the most useful strength whose leakage is certified to stay under it: 0.05, or a=0.05,b=0.1.",
         ),
     ] = None
-    records_per_person: Annotated[
-        int | None,
-        typer.Option(
-            "--records-per-person",
-            metavar="K",
-            min=1,
-            help="Fit the most useful strength whose forecast leakage from K records of one person is under 10 %.",
-        ),
-    ] = None
+    records_per_person: RecordsPerPerson = None
     along: Along = None
     budget: BudgetName = "standard"
     device: Device = "cpu"

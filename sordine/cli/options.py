@@ -58,6 +58,15 @@ Attacks = Annotated[
     typer.Option("--attack", metavar="NAMES", help="Attacks to run. [default: those of the budget]"),
     Renamed("--family", "--attack"),
 ]
+RecordsPerPerson = Annotated[
+    int | None,
+    typer.Option(
+        "--records-per-person",
+        metavar="K",
+        min=1,
+        help="Fit the most useful strength whose forecast leakage from K records of one person is under 10 %.",
+    ),
+]
 Along = Annotated[
     str | None,
     typer.Option(

@@ -23,6 +23,7 @@ from sordine.cli.options import (
     MethodOptions,
     Names,
     Preserve,
+    RecordsPerPerson,
     Seed,
     SkipBad,
     Suppress,
@@ -70,6 +71,7 @@ class ProtectCommandOptions(Common):
     ] = None
     method: MethodName = None
     options: MethodOptions = None
+    records_per_person: RecordsPerPerson = None
     extractor: Annotated[
         str | None,
         typer.Option(
@@ -126,10 +128,15 @@ def protect(given: ProtectCommandOptions) -> int:
         raise SordineError("name the attributes that must not be inferable with -s; sordine inspect SOURCE lists them")
     options = _options(given)
     from sordine.workflow.job_runner import protect as protect_source
+    from sordine.workflow.leakage_limit import NotMet
 
     with given.console() as console:
         run = Run(given.device, given.seed, progress=console.progress, workers=given.workers)
-        outcome = protect_source(given.source, policy, given.folder, options, run, force=given.force)
+        try:
+            outcome = protect_source(given.source, policy, given.folder, options, run, force=given.force)
+        except NotMet as none:
+            console.say(str(none))
+            return FOUND
         for line in closing_lines(outcome, given.key, given.max_leakage):
             console.say(line)
     return FOUND if outcome.failed else DONE
@@ -145,6 +152,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
         skip_bad=given.skip_bad,
         method=given.method,
         settings=tuple(parsing.assignments(given.options).items()),
+        records_per_person=given.records_per_person,
         key=given.key,
         max_leakage=given.max_leakage,
         budget=parsing.budget(given.budget).name,

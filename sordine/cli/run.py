@@ -44,9 +44,14 @@ def run(given: RunOptions) -> int:
 
     checked = read_job(given.job)
     from sordine.workflow.job_runner import run_job
+    from sordine.workflow.leakage_limit import NotMet
 
     with given.console() as console:
-        done = run_job(checked, given.output, Run(progress=console.progress), force=given.force)
+        try:
+            done = run_job(checked, given.output, Run(progress=console.progress), force=given.force)
+        except NotMet as none:
+            console.say(str(none))
+            return FOUND
         if done.report is not None:
             console.verdict(done.report)
         for line in done.places():

@@ -129,6 +129,9 @@ class Job(_Part):
     """The method; by default the one that protects best under the policy."""
     settings: dict[str, Setting] = {}
     """Options of the method."""
+    records_per_person: Annotated[int, Field(ge=1)] | None = None
+    """Fit the most useful strength whose forecast leakage from so many records of one person is under 10 %. Where none
+    is, the job fails (exit code 1) and fits nothing. Default: the strength that `settings` say."""
     pool: Path | None = None
     """A table whose records may be released in place of the source's own (substitution)."""
     key: Path | None = None

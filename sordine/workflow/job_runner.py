@@ -31,6 +31,7 @@ from sordine.workflow import pipeline
 from sordine.workflow.inspection import check_media, check_raw_table
 from sordine.workflow.job import AuditPart, Job, PolicyPart, described, read_job
 from sordine.workflow.key_files import beside, key_for_fit
+from sordine.workflow.leakage_limit import candidates
 from sordine.workflow.pipeline import (
     AuditSettings,
     FitOptions,
@@ -198,6 +199,7 @@ class Pipeline:
                 "policy": asdict(policy),
                 "method": name,
                 "fields": asdict(make(name, job.settings)),  # type: ignore[call-overload]
+                "records_per_person": job.records_per_person,
                 "pool": None if job.pool is None else address(job.pool),
                 "raw_views": job.raw_views,
                 "key": key.fingerprint,
@@ -226,6 +228,7 @@ class Pipeline:
             job.layout,
             job.layout_options,
             copies=job.media,
+            records_per_person=job.records_per_person,
         )
 
     def transform(self) -> None:
@@ -447,6 +450,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         policy=PolicyPart(suppress=policy.suppress, preserve=policy.preserve, watch=policy.watch),
         method=options.method,
         settings=dict(options.settings),
+        records_per_person=options.records_per_person,
         key=None if options.key is None else options.key.absolute(),
         seed=run.seed,
         device=run.device,
@@ -484,6 +488,8 @@ def _check(job: Job, out: Path) -> None:
         make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
     method = method_of(FitOptions(job.method, pool=job.pool, copies=job.media), job.policy_of())
     check_policy(make(method, job.settings), job.policy_of())
+    if job.records_per_person is not None:
+        candidates(method, job.settings)
     check_device(job.device)
     _check_release(job, method)
     if isinstance(job.audit, AuditPart):

@@ -25,6 +25,9 @@ class ProtectOptions:
         Whether files that cannot be decoded are left out.
     method, settings
         Method and its options.
+    records_per_person
+        How many records of one person are released: the strength is chosen for so many (`records_per_person`). None:
+        the strength that `settings` say.
     key
         Key file; by default one is made in the folder of results.
     max_leakage
@@ -47,6 +50,7 @@ class ProtectOptions:
     skip_bad: bool = False
     method: str | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    records_per_person: int | None = None
     key: Path | None = None
     max_leakage: float | None = None
     budget: str = "standard"

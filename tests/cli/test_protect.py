@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,24 @@ def test_inspect_refuses_what_it_does_not_know(protected: Path) -> None:
     assert main(["inspect", str(protected / "no.parquet")]) == 2
     assert main(["inspect", str(protected / "t.parquet"), "-s", "speeker"]) == 2
     assert main(["inspect", str(protected / "t.parquet"), "--layout", "celeba"]) == 2
+
+
+@pytest.mark.slow
+def test_a_strength_is_chosen_for_the_records_of_one_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of(tmp_path / "t.parquet", 2400)
+    words = ["protect", str(table), "-s", "speaker", "-p", "word", "--budget", "quick"]
+    few = tmp_path / "few"
+    main([*words, "-o", str(few), "-m", "noise", "--records-per-person", "2"])
+    found = json.loads((few / "modifier" / "modifier.json").read_text())["fit"]["records_per_person"]
+    assert found["records"] == 2
+    assert found["forecast"] <= 0.1
+    assert yaml.safe_load((few / "job.yaml").read_text())["records_per_person"] == 2
+    capsys.readouterr()
+    many = tmp_path / "many"
+    assert main([*words, "-o", str(many), "-m", "noise", "--records-per-person", "1000000"]) == 1
+    assert "No option keeps the forecast under 10.0 % for 1000000 records" in capsys.readouterr().out
+    assert not (many / "release").exists()
+    both = ["-o", str(tmp_path / "none"), "-m", "noise", "--option", "sigma=2", "--records-per-person", "2"]
+    assert main([*words, *both]) == 2
+    assert "option 'sigma' is set and also varies" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
