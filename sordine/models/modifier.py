@@ -112,6 +112,8 @@ class Modifier(nn.Module):
         Uniform draws for each record; 0 for a deterministic modifier.
     discrete
         Whether there is an `output_distribution`.
+    row_by_row
+        Whether the bits of a released record do not depend on the other records of a batch.
     block
         Records that are released at once, always exactly this many.
     card
@@ -124,6 +126,7 @@ class Modifier(nn.Module):
 
     noise: int = 0
     discrete: bool = False
+    row_by_row: bool = False
     block: int = BLOCK
     card: Card
     fitted: np.ndarray

@@ -56,10 +56,10 @@ FAST = {"space": "standardised", "size": 8, "rounds": 60, "features": 200}
 def test_a_witness_worked_out_by_hand():
     # One feature, +1 for the two records of class 0 and -1 for those of class 1: slope = (1/2) / (1 + ridge).
     features = torch.tensor([[3.0], [3.0], [1.0], [1.0]])  # centred +1 and -1
-    member = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    assert torch.allclose(witness(features, member, 0.25), torch.tensor([[0.4, -0.4]]), atol=1e-6)
+    codes = torch.tensor([0, 0, 1, 1])
+    assert torch.allclose(witness(features, codes, 2, 0.25), torch.tensor([[0.4, -0.4]]), atol=1e-6)
     # What does not depend on the class has no witness.
-    assert witness(torch.tensor([[3.0], [1.0], [3.0], [1.0]]), member, 0.25).abs().max() < 1e-6
+    assert witness(torch.tensor([[3.0], [1.0], [3.0], [1.0]]), codes, 2, 0.25).abs().max() < 1e-6
 
 
 def test_the_gradient_of_a_witness_is_its_derivative():

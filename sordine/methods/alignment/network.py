@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 KNOTS = 257
+ROWS = 2048  # records whose codes under every class are in memory at a time
 SPREAD = 0.1  # added to the deviation of a class, so that a feature that is constant in one class does not diverge
 
 
@@ -88,4 +89,10 @@ class Aligned(nn.Module):
 
     def code(self, components: Tensor, member: Tensor) -> Tensor:
         """Return z: components (b, axes), class probabilities (b, S) -> (b, size)."""
-        return torch.einsum("bs,ba,sad->bd", member, components, self.maps)
+        classes, axes, size = self.maps.shape
+        every = self.maps.transpose(0, 1).reshape(axes, -1)  # the maps of all classes side by side
+        parts = [
+            (m[:, None] @ (c @ every).reshape(len(c), classes, size))[:, 0]
+            for c, m in zip(components.split(ROWS), member.split(ROWS), strict=True)
+        ]
+        return torch.cat(parts)

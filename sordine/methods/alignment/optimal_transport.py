@@ -13,6 +13,7 @@ from torch import Tensor
 from sordine.errors import SordineError
 
 RIDGE, LONGEST = 1e-3, 1.0  # of Newton's steps: relative to the mean curvature, and the largest change of a potential
+LARGEST_FACTOR = 200.0  # logarithm of a factor from which the potentials take it up
 TOLERANCE = 1e-3  # largest relative error of a column's marginal at which the iteration stops
 
 
@@ -51,16 +52,21 @@ def sinkhorn(cost: Tensor, temperature: float, *, most: int = 1000) -> tuple[Ten
         raise SordineError(f"transport: the temperature is {temperature}; it must be above 0")
     n, m = cost.shape
     score = -cost.double() / temperature
+    potentials = -torch.logsumexp(score - torch.logsumexp(score, 1)[:, None], 0)  # the first update
+    done, found = 1, False
+    while done < most and not found:
+        # Products of factors are quick, but leave the range of numbers: then the potentials take them up.
+        kernel = torch.softmax(score + potentials, 1) / n
+        factors = torch.ones(m, dtype=torch.double)
+        while done < most and float(factors.abs().log().abs().max()) < LARGEST_FACTOR:
+            done += 1
+            filled = kernel.T @ (1 / (kernel @ factors)) / n  # rows are exact, columns after the next update
+            if done % 10 == 0 and float((filled * factors * m).log().abs().max()) < TOLERANCE:
+                found = True
+                break
+            factors = 1 / (m * filled.clamp_min(1e-300))
+        potentials = potentials + factors.log()
     row = -math.log(n)
-    column = -math.log(m)
-    potentials = torch.zeros(m, dtype=torch.double)
-    for done in range(1, most + 1):
-        weight = row - torch.logsumexp(score + potentials, 1)  # rows are exact now, columns after the next update
-        marginal = torch.logsumexp(score + weight[:, None], 0)
-        error = (marginal + potentials - column).abs().max() if done % 10 == 0 else torch.inf
-        if error < TOLERANCE:
-            break
-        potentials = column - marginal
     plan = torch.exp(score + potentials + (row - torch.logsumexp(score + potentials, 1))[:, None])
     return plan.float(), potentials.float()
 
@@ -100,23 +106,22 @@ def balanced(
     ----------
     - Sinkhorn distances (2013), alg. 1: one column update a group; the mixture over classes is ours.
     """
-    n, m = cost.shape
-    own = torch.zeros(n, member.shape[1], dtype=torch.double)
-    own[torch.arange(n), groups] = 1
-    count = own.sum(0)
+    m = cost.shape[1]
+    count = torch.bincount(groups, minlength=member.shape[1]).float()
     present = count > 0
-    member, score = member.double(), -cost.double() / temperature
-    potentials = torch.zeros(member.shape[1], m, dtype=torch.double)
+    score = -cost / temperature
+    potentials = torch.zeros(member.shape[1], m)
     plan = torch.softmax(score, 1)
     for _ in range(most):
-        fill_rate = (own.T @ plan)[present] / count[present, None] * m  # 1 where balanced
+        filled = torch.zeros_like(potentials).index_add_(0, groups, plan)
+        fill_rate = filled[present] / count[present, None] * m  # 1 where balanced
         if float((fill_rate - 1).abs().max()) < TOLERANCE:
             break
         potentials[present] -= fill_rate.clamp_min(1e-12).log()
         potentials[~present] = potentials[present].mean(0)
         potentials -= potentials.mean(1, keepdim=True)
-        plan = torch.softmax(score + member @ potentials, 1)
-    return plan.float(), potentials.float()
+        plan = torch.softmax(torch.addmm(score, member, potentials), 1)
+    return plan, potentials
 
 
 def smooth_functions(codebook: Tensor, count: int) -> Tensor:

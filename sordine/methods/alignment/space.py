@@ -33,8 +33,10 @@ ALIKE = 1e-3  # standard deviation of ranks within a class under which nothing w
 RIDGE = 1e-3  # of the mean variance, added to every axis, so that an axis without variance is kept as it is
 
 
-def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Return the records that are learned from: fully labelled, and at most as many as memory and time allow.
+def learnable(
+    table: Table, policy: Policy, seed: int, method: str, most: int = MOST
+) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Return the records that are learned from: fully labelled, at most `most`, and as many as memory allows.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def learnable(table: Table, policy: Policy, seed: int, method: str) -> tuple[np.
         Where these records are fewer than four, of one class, or all alike.
     """
     usable = np.flatnonzero(joint([table.y[a] for a in (*policy.suppress, *policy.preserve)]) >= 0)
-    most = max(1000, min(MOST, LARGEST // table.width))
+    most = max(1000, min(most, LARGEST // table.width))
     if len(usable) > most:
         usable = np.sort(numpy_rng(seed, "transport").choice(usable, most, replace=False))
     secret = torch.from_numpy(joint([table.y[s][usable] for s in policy.suppress]))

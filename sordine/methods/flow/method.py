@@ -57,6 +57,7 @@ from sordine.methods.flow.modifier import FlowModifier, gridded
 from sordine.methods.flow.neighbours import neighbourhood_size
 from sordine.methods.flow.space_selection import Candidate, Selection, choose
 from sordine.methods.options import Parts, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
+from sordine.metrics.information import joint
 from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
 from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
 from sordine.models.fingerprints import fingerprints
@@ -72,6 +73,9 @@ ALIGNING, AXES = 12, 64  # rounds and axes of the space of transport
 MATCHED = 12  # numbers of a code in the matched space
 CIRCLES = (0.03, 0.1)  # neighbourhood sizes, as shares of the sampled records
 SAMPLED = 2000  # neighbours, sampled anew for each step, at most half of the records: fixed ones would be overfitted
+LEARNED, OF_CLASS = 6000, 40  # records that a map is learned from, at most; and of each class, where these are more
+CHOSEN = 4000  # records on which spaces are compared, at most
+DECODED = 2000  # records from which the way back from codes to records is learned, at least, where there are so many
 FEWEST = 3  # sampled records, at least
 SHARED = 0.4  # share of the variance within classes from which the matched space is tried early
 STANDARDISED = (256, 192, 128, 96, 64, 40, 24)  # numbers of a standardised code, in the order of trial
@@ -210,12 +214,14 @@ class Flow(Method):
         candidates = self.candidates(most, shared)
         chosen = candidates[0]
         if len(candidates) > 1:
-            group = None if table.group is None else np.asarray(table.group)[usable]
-            selection = Selection(x, [torch.from_numpy(y) for y in labels], secret, group, table.source)
+            some = numpy_rng(run.seed, "flow, chosen").permutation(len(x))[:CHOSEN]
+            some = np.sort(np.union1d(some, np.unique(secret, return_index=True)[1]))  # every class takes part
+            group = None if table.group is None else np.asarray(table.group)[usable][some]
+            own = [torch.from_numpy(y[some]) for y in labels]
             chosen, found = choose(
                 candidates,
-                lambda candidate, rows: self.learn(candidate, data, rows),
-                selection,
+                lambda candidate, rows: self.learn(candidate, data, some[rows]),
+                Selection(x[some], own, secret[some], group, table.source),
                 self.limit,
                 run,
                 strict=self.strict,
@@ -299,12 +305,13 @@ class Flow(Method):
                 z = neighbours.learn(time, z, secret, *grouped, prints, picked, near)
             if (r + 1) % 10 == 0 or r + 1 == self.rounds:
                 run.step("flow", r + 1, self.rounds)
-        code = modifier.code(x).float()
+        some = slice(None, None, max(1, len(x) // DECODED))
+        code = modifier.stepped(x[some]).float()
         if not code.isfinite().all():
             raise SordineError(
                 f"{data.table.source}: flow found no finite code; check whether most of the records are equal"
             )
-        modifier.record = gridded(linear_decoder(code, x))
+        modifier.record = gridded(linear_decoder(code, x[some]))
         return modifier
 
     def aligned(self, candidate: Candidate, data: FitData) -> Aligned:
@@ -342,7 +349,9 @@ def fit_data(table: Table, policy: Policy, run: Run) -> tuple[np.ndarray, list[n
     SordineError
         Where the labelled records are too few, or alike.
     """
-    usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow")
+    classes = len(np.unique(joint([table.y[a] for a in policy.suppress])))
+    most = max(LEARNED, OF_CLASS * classes)
+    usable, x, secret = learnable(table, Policy(policy.suppress), run.seed, "flow", most)
     labels = [table.y[a][usable] for a in policy.suppress]
     return usable, labels, FitData(table, policy, run, x, secret, groupings_of(labels, secret))
 

@@ -33,6 +33,7 @@ class FlowModifier(Modifier):
         Neighbour steps and sampled neighbours of each.
     """
 
+    row_by_row = True  # codes and the map back lie on grids
     block = 256  # a record takes hundreds of steps, so that a large padded block would delay a single record
     unit: Tensor  # of the code
     record: Tensor  # (size + 1, width) linear map, the last row constant
@@ -80,8 +81,12 @@ class FlowModifier(Modifier):
         It is computed in double precision and rounded to a fine grid, so that it does not depend on the other records
         of a batch: products of narrow matrices round by the place of a row.
         """
-        space = copy.deepcopy(self.space).double()
-        ranks = space.ranks(x.double())
+        return rounded(self.stepped(x.double()))
+
+    def stepped(self, x: Tensor) -> Tensor:
+        """Return the code after the last step, in the precision of the records: (b, *shape) -> (b, size)."""
+        space = copy.deepcopy(self.space).to(x.dtype)
+        ranks = space.ranks(x)
         probabilities = space.class_probabilities(ranks)
         z = space.code(space.components(ranks, probabilities), probabilities) / self.unit
         prints = fingerprints(x)
@@ -89,7 +94,7 @@ class FlowModifier(Modifier):
             z = self.steps.take(r, z, probabilities)
             if (time := self.neighbour_step_after(r)) is not None:
                 z = self.votes.take(time, z, *self.steps.grouped_as(time, probabilities), prints)
-        return rounded(z)
+        return z
 
     def neighbour_step_after(self, round_: int) -> int | None:
         """Return the number of the neighbour step after a witness step, or None; the last follows the last round."""
@@ -106,9 +111,10 @@ class FlowModifier(Modifier):
     def compressed(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return released records, standardised by column and rotated to as few numbers as a code has.
 
-        Distances stay the same. Records (b, *shape), noise (b, size) uniform -> (b, size) float64.
+        Distances stay the same. Attackers learn from it, so single precision suffices. Records (b, *shape), noise
+        (b, size) uniform -> (b, size) float64.
         """
-        code, slopes = self.drawn(self.code(x), noise), self.record[:-1].double()
+        code, slopes = self.drawn(self.stepped(x.float()).double(), noise), self.record[:-1].double()
         centred = code - code.mean(0)
         spread = (slopes * (centred.T @ centred / len(code) @ slopes)).sum(0).clamp_min(0).sqrt()
         left, scale, _ = torch.linalg.svd(slopes / spread.clamp_min(1e-12), full_matrices=False)

@@ -131,11 +131,13 @@ class KernelNeighbours(nn.Module):
             (b,) and (b, size); both 0 for a record without neighbours.
         """
         apart = self.apart(time, z, prints)
-        others = (apart < FAR).to(z.dtype)
-        member = nn.functional.one_hot(grouping[self.secret[time]], probabilities.shape[1]).to(z.dtype)
-        mean = others @ member / others.sum(1, keepdim=True).clamp_min(1)
         probabilities, bandwidth = probabilities.to(z.dtype), self.width[time].to(z.dtype)
-        values = (probabilities @ member.T - (probabilities * mean).sum(1, keepdim=True)) * others
+        group = grouping[self.secret[time]]
+        values = probabilities[:, group]  # that the record is of the group of each neighbour
+        itself = apart >= FAR
+        values.masked_fill_(itself, 0)
+        count = len(group) - itself.sum(1, keepdim=True)
+        values = (values - values.sum(1, keepdim=True) / count.clamp_min(1)).masked_fill_(itself, 0)
         height, slope = kernel_mean(apart, values, bandwidth)
         # The weights in the gradient sum to 0, so that the position of the record itself cancels.
         return height, slope @ self.voters[time].to(z.dtype) / bandwidth.square()

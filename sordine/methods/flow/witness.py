@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 DAMP = 0.1  # of the mean squared gradient: records where the witness is flat stay in place
+SCATTER = 4000  # records at least from which the covariance of features is computed, where there are so many
 WIDTHS = (1.0, 2.0, 3.0)  # of frequencies, in turn: coarse to fine
 
 
@@ -24,13 +25,13 @@ def waves(angles: Tensor) -> Tensor:
     return angles.cos()
 
 
-def witness(features: Tensor, member: Tensor, ridge: float) -> Tensor:
+def witness(features: Tensor, codes: Tensor, classes: int, ridge: float) -> Tensor:
     """Return a ridge regression of class membership on centred features.
 
     Parameters
     ----------
-    features, member
-        (n, h) features and (n, k) one-hot classes.
+    features, codes
+        (n, h) features and (n,) class codes below `classes`, k.
     ridge
         Above 0.
 
@@ -45,8 +46,10 @@ def witness(features: Tensor, member: Tensor, ridge: float) -> Tensor:
     - MMD gradient flow (2019), method: the witness function; ridge regression in place of kernel means is ours.
     """
     centred = features - features.mean(0)
-    gram = centred.T @ centred / len(features) + ridge * torch.eye(features.shape[1])
-    return torch.linalg.solve(gram, centred.T @ (member - member.mean(0)) / len(features))
+    some = centred[:: max(1, len(centred) // SCATTER)]
+    gram = some.T @ some / len(some) + ridge * torch.eye(features.shape[1])
+    sums = torch.zeros(classes, features.shape[1]).index_add_(0, codes, centred)
+    return torch.linalg.solve(gram, sums.T / len(features))
 
 
 def heights(
@@ -160,10 +163,9 @@ class Witnesses(nn.Module):
         directions = self.directions[round_].float()
         angles = z @ directions + self.phases[round_]
         features = waves(angles)
-        member, _ = self.grouped_as(round_, nn.functional.one_hot(secret, probabilities.shape[1]).float())
+        grouped, grouping = self.grouped_as(round_, probabilities)
         self.mean[round_] = features.mean(0)
-        self.slopes[round_] = witness(features, member, ridge)
-        grouped = self.grouped_as(round_, probabilities)[0]
+        self.slopes[round_] = witness(features, grouping[secret], probabilities.shape[1], ridge)
         height, gradient = heights(angles, directions, self.mean[round_], self.slopes[round_], grouped)
         self.damp[round_] = (DAMP * gradient.square().sum(1).mean()).clamp_min(1e-12)
         return stepped(z, height.clamp_min(0), gradient, self.step, self.damp[round_])
