@@ -22,6 +22,7 @@ Momentum = Annotated[float, Field(ge=0, le=0.999999)]
 Rate = Annotated[float, Field(ge=SMALLEST_RATE, le=LARGEST_RATE)]
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
+Recognised = Annotated[float, Field(gt=0.5, le=1)]  # area under the curve of a test of two alternatives
 SmallPositive = Annotated[float, Field(gt=0, le=1_000_000)]  # a larger number would exhaust memory or time
 SmallNonNegative = Annotated[float, Field(ge=0, le=1_000_000)]
 SmallCount = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -155,7 +155,7 @@ class Flow(Method):
     limit: SmallPositive = 0.05
     covariances: bool = True
     strict: bool = False
-    parts: Parts = 1
+    parts: Parts = 5
 
     name: ClassVar[str] = "flow"
     stochastic: ClassVar[bool] = True  # an instance without noise: False

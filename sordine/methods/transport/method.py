@@ -10,7 +10,7 @@ No task needs to be named. Three steps, none of them adversarial:
              dual potentials such that, on the records of the fit, every class fills every entry to the same share, as
              far as the errors of P(s | x) allow; the remaining difference is measured and stored in the card
              (`uneven`);
-    draw     j from P(. | x), and release what stands for entry j: the mean of its records, or some of them.
+    draw     j from P(. | x), and release what stands for entry j: a linear image of its code, or a real record.
 
 Preserved attributes are first predicted by a classifier. A record then gets an entry of the predicted class, and the
 classes are balanced within it, by the labels of the fit. The method is ours; its parts are in
@@ -30,12 +30,22 @@ from torch.nn import functional
 
 from sordine.data.table import Table
 from sordine.errors import SordineError
+from sordine.keys import Key
 from sordine.methods.alignment.network import Aligned
 from sordine.methods.alignment.optimal_transport import balanced, smooth_functions, smoothly_balanced, stratum_moves
 from sordine.methods.alignment.space import FEWEST, Alignment, codebook_of, learnable
 from sordine.methods.base import Method, Strength
-from sordine.methods.options import Parts, Share, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
+from sordine.methods.options import (
+    Parts,
+    Recognised,
+    Share,
+    SmallCount,
+    SmallCountOrZero,
+    SmallNonNegative,
+    SmallPositive,
+)
 from sordine.methods.transport.modifier import TransportModifier, uneven
+from sordine.methods.transport.outputs import linear_outputs
 from sordine.metrics.information import joint
 from sordine.models.classifier import Classifier, train_classifier
 from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
@@ -44,13 +54,16 @@ from sordine.policy import Policy
 from sordine.run import Run
 
 SHARPEST = 1e-4  # smallest temperature
-UNEVEN, ALONE = 0.05, 1.5  # a note is written above this unevenness, and under this effective number of records
+UNEVEN = 0.05  # unevenness above which a note is written
 CROSS_FITTED = (
     "By construction: there are {parts} maps, and no record is released by a map that was fitted on it or on an equal "
     "record. So records of the fit are released as new records are. An attacker that knows some of them gains "
     "nothing from the balance of the outputs over the records of the fit."
 )
-NAMED, UNKNOWN = 0.1, 0.015  # temperature with a task and without: without one, a low one leaks less in pooled records
+NOISY = (
+    " The outputs have noise, so that they tell an average record of the fit from an unseen one in about {recognised:.0%} "
+    "of pairs."
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +75,17 @@ class Transport(Method):
     cells
         Entries of the codebook; at most a quarter of the training records.
     softness
-        Temperature of P(j | x), in units of the mean squared distance between codes and entries. 0 means 0.1 where an
-        attribute is preserved, else 0.015.
+        Temperature of P(j | x), in units of the mean squared distance between codes and entries.
     even
         Share (0 to 1) of the dependence of preserved on suppressed attributes that is removed. The shares of the
         preserved classes then differ less between suppressed classes. As few records as possible change their class.
     records
-        0 releases the mean record of an entry over all classes, r > 0 one of its r most typical real records.
+        0 releases a linear image of an entry's code (`sordine.methods.transport.outputs`), r > 0 one of the r most
+        typical real records of the entry.
+    recognised
+        Share of pairs (above 0.5, at most 1) in which the outputs may tell an average record of the fit from an unseen
+        one. Below 1 the outputs have noise, the more the fewer records there are; entries stay apart. Real records have
+        none.
     size
         Numbers of a code.
     axes
@@ -96,18 +113,19 @@ class Transport(Method):
     - Generalised canonical correlation (1971), method: the alignment.
     """
 
-    cells: SmallCount = 256
-    softness: SmallNonNegative = 0.0
+    cells: SmallCount = 128
+    softness: SmallPositive = 0.1
     even: Share = 0.5
     records: SmallCountOrZero = 0
+    recognised: Recognised = 0.55
     size: SmallCount = 12
     axes: SmallCount = 64
     rounds: SmallCount = 12
     matching: SmallPositive = 0.03
     pooled: SmallNonNegative = 100.0
     ridge: SmallPositive = 0.1
-    smooth: SmallCountOrZero = 0
-    parts: Parts = 1
+    smooth: SmallCountOrZero = 40
+    parts: Parts = 5
 
     name: ClassVar[str] = "transport"
     stochastic: ClassVar[bool] = True
@@ -126,12 +144,13 @@ class Transport(Method):
     @classmethod
     def guarantees(cls, figures: Mapping[str, Any]) -> str:
         """Return what is proved, with the figures of a fit."""
-        return CROSS_FITTED.format_map(figures) if figures.get("parts", 1) > 1 else super().guarantees(figures)
+        first = CROSS_FITTED.format_map(figures) if figures.get("parts", 1) > 1 else super().guarantees(figures)
+        return first + NOISY.format_map(figures) if figures.get("recognised", 1) < 1 else first
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if 0 < self.softness < SHARPEST:
-            raise SordineError(f"transport: softness is {self.softness:g}; it must be 0 or at least {SHARPEST:g}")
+        if self.softness < SHARPEST:
+            raise SordineError(f"transport: softness is {self.softness:g}; it must be at least {SHARPEST:g}")
 
     @property
     def alignment(self) -> Alignment:
@@ -163,6 +182,7 @@ class Transport(Method):
             "outputs": len(modifier.substitutes),
             "softness": maps[0].softness,
             "uneven": max(m.card.fit["uneven"] for m in maps),
+            "recognised": maps[0].card.fit["recognised"],
         }
         notes = list(dict.fromkeys(note for m in maps for note in m.card.notes))
         modifier.card = self.card(policy, table, fit=figures, notes=notes)
@@ -182,7 +202,7 @@ class Transport(Method):
         strata = torch.from_numpy(joined)
         space = self.alignment.learn(table, policy, run, x, secret, strata)
         readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
-        modifier = self.balance(space, readers, x, secret, strata)
+        modifier = self.balance(space, readers, x, secret, strata, run.key)
         if self.cells > len(usable) // FEWEST:
             run.log(f"transport: {len(modifier.codes)} outputs (cells) instead of {self.cells}: there are few records")
         for number, u in enumerate(policy.preserve):
@@ -193,13 +213,14 @@ class Transport(Method):
             "outputs": len(modifier.substitutes),
             "softness": modifier.softness,
             "uneven": round(uneven(modifier.eval(), x, secret), 4),
+            "recognised": 1.0 if self.records else self.recognised,
         }
-        notes = self.notes(modifier, len(usable), figures["uneven"])
+        notes = self.notes(modifier, figures["uneven"])
         modifier.card = self.card(policy, table, fit=figures, notes=notes)
         return modifier.eval()
 
     def balance(
-        self, space: Aligned, readers: list[Classifier], x: Tensor, secret: Tensor, strata: Tensor
+        self, space: Aligned, readers: list[Classifier], x: Tensor, secret: Tensor, strata: Tensor, key: Key
     ) -> TransportModifier:
         """Return the modifier: a codebook in the aligned space, balanced dual potentials, and the outputs.
 
@@ -209,35 +230,37 @@ class Transport(Method):
             The aligned space, and a classifier of each preserved attribute.
         x, secret, strata
             (n, width) records and their suppressed and preserved class codes (n,).
+        key
+            Secret of the noise of the outputs.
         """
         ranks, classes = space.ranks(x), len(space.mean)
         member = functional.one_hot(secret, classes).float()
         code = space.code(space.components(ranks, member), member)
         codebook, owner = codebook_of(code, strata, self.cells, 0)
         each = max(1, self.records)
-        softness = self.softness or (NAMED if readers else UNKNOWN)
         modifier = TransportModifier(
-            space, readers, len(codebook), int(strata.max()) + 1, len(codebook) * each, softness
+            space, readers, len(codebook), int(strata.max()) + 1, len(codebook) * each, self.softness
         )
         modifier.codes, modifier.stratum = codebook, owner
         modifier.flow = stratum_moves(secret, strata, self.even)
         modifier.scale = torch.cdist(code, codebook).square().mean().clamp_min(1e-12)
-        shares = torch.zeros(len(x), len(codebook))  # of each record in the mass of its class at an entry
+        # As records will be released: by their predicted class, not by their label.
+        probabilities = space.class_probabilities(ranks)
+        code = space.code(space.components(ranks, probabilities), probabilities)
+        plans = torch.zeros(len(x), len(codebook))
         for v in range(int(strata.max()) + 1):
-            here = torch.nonzero(owner == v).flatten()
-            rows = [torch.nonzero((secret == s) & (strata == v)).flatten() for s in range(classes)]
-            probabilities = space.class_probabilities(ranks[strata == v])
-            # As records will be released: by their predicted class, not by their label.
-            code = space.code(space.components(ranks[strata == v], probabilities), probabilities)
-            cost = torch.cdist(code, codebook[here]).square() / modifier.scale
-            plan, potentials = self.potentials(cost, softness, secret[strata == v], probabilities, codebook[here])
+            here, rows = torch.nonzero(owner == v).flatten(), torch.nonzero(strata == v).flatten()
+            cost = torch.cdist(code[rows], codebook[here]).square() / modifier.scale
+            plan, potentials = self.potentials(cost, self.softness, secret[rows], probabilities[rows], codebook[here])
             modifier.prices[:, here] = potentials
-            for s in (s for s in range(classes) if len(rows[s])):
-                inside = secret[strata == v] == s
-                shares[rows[s][:, None], here] = plan[inside] / plan[inside].sum(0).clamp_min(1e-12)
-        present = torch.stack([shares[secret == s].sum(0) > 0 for s in range(classes)]).sum(0)
-        modifier.weight = effective_number(shares / present)
-        modifier.substitutes = typical(shares, x, each) if self.records else shares.T @ x / present[:, None]
+            plans[rows[:, None], here] = plan
+        if self.records:
+            modifier.substitutes = typical(plans, secret, x, each)
+        else:
+            maps = max(1, self.parts - 1)  # a record takes part in all maps but one
+            modifier.substitutes = linear_outputs(
+                codebook, owner, code, strata, x, key=key, maps=maps, recognised=self.recognised
+            )
         return modifier
 
     def potentials(
@@ -249,7 +272,7 @@ class Transport(Method):
         functions = smooth_functions(codebook, self.smooth)
         return smoothly_balanced(cost, softness, secret, probabilities, functions)
 
-    def notes(self, modifier: TransportModifier, records: int, left: float) -> list[str]:
+    def notes(self, modifier: TransportModifier, left: float) -> list[str]:
         """Return what the owner must know before the modifier or a release leaves, in sentences."""
         entries, sentences = len(modifier.codes), []
         if self.records:
@@ -258,15 +281,9 @@ class Transport(Method):
             )
         else:
             sentences.append(
-                f"Each record is replaced by one of {entries} means of records; on average, a mean is made from "
-                f"{records / entries:.0f} records."
+                f"Each record is replaced by one of {entries} outputs. They are a linear image of codes, with noise, "
+                "and no means of records."
             )
-            alone = int((modifier.weight < ALONE).sum())
-            if alone:
-                sentences.append(
-                    f"{alone} of these means are made from hardly more than one record. For larger groups, set fewer "
-                    "outputs (--option cells=)."
-                )
         if left > UNEVEN:
             sentences.append(
                 "Suppressed classes use the outputs unequally, even for records of the fit (a total variation of up to "
@@ -296,15 +313,25 @@ class Transport(Method):
             len(tensors["codes"]),
             len(tensors["strata"]),
             len(tensors["substitutes"]),
-            method.softness or (NAMED if readers else UNKNOWN),
+            method.softness,
         )
 
 
-def effective_number(shares: Tensor) -> Tensor:
-    """Return Kish's effective number of records in the mean of each entry: (n, M), columns summing to 1 -> (M,)."""
-    return 1 / shares.square().sum(0).clamp_min(1e-12)
+def typical(plans: Tensor, secret: Tensor, x: Tensor, each: int) -> Tensor:
+    """Return the records that make up most of each entry, every suppressed class having the same weight.
 
+    Parameters
+    ----------
+    plans, secret, x
+        (n, M) of P(j | x), (n,) suppressed classes, and (n, width) records.
+    each
+        Records of each entry.
 
-def typical(shares: Tensor, x: Tensor, each: int) -> Tensor:
-    """Return the records with the largest shares of each entry: (n, M), (n, width) -> (M * each, width)."""
+    Returns
+    -------
+    Tensor
+        (M * each, width).
+    """
+    filled = torch.zeros(int(secret.max()) + 1, plans.shape[1]).index_add_(0, secret, plans)
+    shares = plans / filled.clamp_min(1e-12)[secret]
     return x[shares.topk(each, dim=0).indices.T.flatten()]

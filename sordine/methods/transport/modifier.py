@@ -31,7 +31,6 @@ class TransportModifier(Modifier):
     stratum: Tensor  # (M,) joint preserved class of an entry
     strata: Tensor  # (V, preserved attributes) class codes of each joint preserved class
     flow: Tensor  # (S, V, V) probability that a record of class s, predicted as v, moves to each joint preserved class
-    weight: Tensor  # (M,) effective number of records in the mean of an entry
     scale: Tensor  # mean squared distance of codes to entries: the unit of the temperature
     substitutes: Tensor  # (M * records, width) outputs
 
@@ -50,7 +49,6 @@ class TransportModifier(Modifier):
         self.register_buffer("strata", torch.zeros(strata, len(readers), dtype=torch.long))
         self.register_buffer("flow", torch.eye(strata).repeat(classes, 1, 1))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("weight", torch.ones(cells))
         self.register_buffer("substitutes", torch.zeros(outputs, width))
 
     def code(self, x: Tensor) -> tuple[Tensor, Tensor]:
