@@ -12,7 +12,7 @@ from benchmarks.audit.releases import SEED, WORK, Scene, released
 from benchmarks.harness import ROOT, Store
 
 COMMIT = "5ae40e570527600ebd5106ca4b8d6765e9083176"  # the last one without planted leaks, known classes and other risks
-NEW_OPTIONS = ("parts", "smooth")  # of methods, at their defaults: the earlier code does not know them
+NEW_OPTIONS = ("parts", "smooth", "recognised")  # of methods: the earlier code does not know them, and has one map
 CODE = """
 import json, sys, time
 import torch

@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.audit.releases import former
 from benchmarks.harness import Store
 from sordine.attacks.output_distribution import drawn_outputs
 from sordine.attacks.partial_knowledge import log_likelihoods, remainder
@@ -62,7 +63,8 @@ def scene(table: Table, method: str, suppress: str, preserve: Sequence[str], fit
     split = np.zeros(len(table), bool)
     split[key.order("beyond the audit", table.ids)[:fitted]] = True
     table = replace(table, split=split)
-    modifier = fit(table, Policy((suppress,), tuple(preserve)), make(method), run=Run(key=key))
+    recipe = make(method, former(method, named=bool(preserve)))
+    modifier = fit(table, Policy((suppress,), tuple(preserve)), recipe, run=Run(key=key))
     return Scene(table, modifier, transform(modifier, table, key).flat(), table.y[suppress])
 
 

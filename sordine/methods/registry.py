@@ -50,7 +50,7 @@ def default_method(policy: Policy, *, copies: bool = False) -> str:
     Parameters
     ----------
     policy
-        What is suppressed and preserved; today the default is the same for every policy (docs/results/unknown-task.md).
+        What is suppressed and preserved. The default is the same for every policy: transport, with five maps.
     copies
         Whether the release must hold copies of real records, those of another table or media files.
     """

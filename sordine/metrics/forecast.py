@@ -23,6 +23,7 @@ from scipy.special import ndtr
 GRID = np.linspace(-9.0, 24.0, 1321)
 WIDTH = float(GRID[1] - GRID[0])
 LEAST_WITHIN = 1e-3  # share of the variance within classes, at least
+LEAST_FUNCTIONS = 1e-12  # of outputs that are all alike, so that nothing is divided by 0
 HIGH = 1.645  # standard errors of a one-sided upper end of 95 %
 FARTHEST = 15.0  # separation at which every class is recognised
 
@@ -124,7 +125,7 @@ def _of_set(features: np.ndarray, labels: np.ndarray, units: np.ndarray) -> Dive
         own = _sums(f[y == c], unit[y == c])
         inner[at, at] = (totals[at] @ totals[at] - (own * own).sum()) / pairs[c]
     value = float(np.trace(inner) / classes - inner.sum() / classes**2)
-    functions = float((f * f).sum() / len(f))
+    functions = max(float((f * f).sum() / len(f)), LEAST_FUNCTIONS)
     independent = count**2 / (count**2 - pairs[present])
     each = square * (2 / pairs[present] + 4 * max(value, 0.0) / functions / independent)
     return Divergence(value, sqrt(float(each.sum())) / classes, functions, classes, int(independent.min()))

@@ -11,13 +11,15 @@ modifier remains one random function of the record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sordine.data.table import Table
+from sordine.errors import SordineError
 from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Modifier, Release
 
@@ -34,6 +36,18 @@ def parts_of_table(table: Table, parts: int) -> np.ndarray:
     """Return the part of each record of a table: (n,)."""
     blocks = [slice(start, start + BLOCK) for start in range(0, len(table), BLOCK)]
     return torch.cat([part_of(table.batch(rows), parts) for rows in blocks]).numpy()
+
+
+@contextmanager
+def fitting_map(number: int, parts: int) -> Iterator[None]:
+    """Name the map in an error of its fit, and what to do: its records are fewer than those of the table."""
+    try:
+        yield
+    except SordineError as error:
+        raise SordineError(
+            f"{error}; this is map {number} of {parts}, fitted without a part of the records: or fit one map on all "
+            "records (--option parts=1)"
+        ) from None
 
 
 class CrossFitted(Modifier):
@@ -83,7 +97,8 @@ class CrossFitted(Modifier):
         columns = []
         for k, m in enumerate(self.maps):
             column, own = torch.zeros(len(x), len(m.substitutes), device=x.device), part == k  # type: ignore[arg-type]
-            column[own] = m.output_distribution(x[own])  # type: ignore[operator]
+            if own.any():
+                column[own] = m.output_distribution(x[own])  # type: ignore[operator]
             columns.append(column)
         return torch.cat(columns, 1)
 

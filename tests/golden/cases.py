@@ -75,8 +75,9 @@ _MASKING = {"widths": (4, 4, 8), "predictor_widths": (4, 4, 4, 4), "dense": 8, "
 
 CASES = {
     "transport": Case("transport", "gaussians", SECRET_ALONE, _TRANSPORT),
-    "transport, a task": Case("transport", "gaussians", SECRET, _TRANSPORT),
-    "transport, two suppressed and a task": Case("transport", "voices", TWO, _TRANSPORT),
+    "transport, a task": Case("transport", "gaussians", SECRET, {**_TRANSPORT, "parts": 2}),
+    "transport, two suppressed and a task": Case("transport", "voices", TWO, {**_TRANSPORT, "parts": 2}),
+    "transport, one map": Case("transport", "gaussians", SECRET, {**_TRANSPORT, "parts": 1, "smooth": 0}),
     "transport, soft": Case("transport", "gaussians", SECRET_ALONE, {**_TRANSPORT, "softness": 0.3}),
     "flow": Case("flow", "voices", SEX, _FLOW),
     "flow, circles": Case("flow", "voices", SEX, {**_FLOW, "circles": True}),

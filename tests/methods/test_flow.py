@@ -50,7 +50,7 @@ from sordine.workflow.transform import transform
 from tests.fixtures.clusters import clusters
 
 KEY = Key.of_seed(0)
-FAST = {"space": "standardised", "size": 8, "rounds": 60, "features": 200}
+FAST = {"space": "standardised", "size": 8, "rounds": 60, "features": 200, "parts": 1}  # about the inside of one map
 
 
 def test_a_witness_worked_out_by_hand():
@@ -586,7 +586,7 @@ def test_records_that_are_the_same_have_no_vote_on_each_other(records, same):
     table = clusters(records, people=2)
     table.x[:same] = table.x[0]
     table.y["person"][:] = np.arange(records) % 2
-    settings = {"space": "standardised", "size": 2, "rounds": 10, "features": 20}
+    settings = {"space": "standardised", "size": 2, "rounds": 10, "features": 20, "parts": 1}
     try:
         modifier = fit(table, Policy(("person",)), make("flow", settings), run=Run(key=KEY))
     except SordineError as refused:
@@ -731,9 +731,20 @@ def test_records_that_are_all_one_within_their_classes_are_refused(space):
     table.x[:] = 1.0
     table.x[:, 0] = table.y["person"]
     with pytest.raises(SordineError, match="do not vary within the classes of person"):
-        fit(table, Policy(("person",)), make("flow", {"space": space, "rounds": 3}), run=Run(key=KEY))
+        fit(table, Policy(("person",)), make("flow", {"space": space, "rounds": 3, "parts": 1}), run=Run(key=KEY))
     with pytest.raises(SordineError, match="do not vary within the classes of person"):
-        fit(table, Policy(("person",)), make("transport"), run=Run(key=KEY))
+        fit(table, Policy(("person",)), make("transport", {"parts": 1}), run=Run(key=KEY))
+
+
+@pytest.mark.parametrize("method", ["flow", "transport"])
+def test_a_map_that_has_no_records_of_a_class_is_named(method):
+    """All records of a class are one record, so that they are in one part."""
+    table = clusters(60, people=2)
+    table.x[table.y["person"] == 0] = table.x[0]
+    options = {"space": "standardised", "size": 4, "rounds": 3} if method == "flow" else {}
+    with pytest.raises(SordineError, match=r"in 1 classes; .* map \d of 5, .*--option parts=1"):
+        fit(table, Policy(("person",)), make(method, options), run=Run(key=KEY))
+    fit(table, Policy(("person",)), make(method, options | {"parts": 1}), run=Run(key=KEY))
 
 
 @pytest.mark.slow
@@ -784,5 +795,5 @@ def test_a_space_is_named_that_the_table_can_have():
     with pytest.raises(SordineError, match=r"few\.csv: .* --option size=(\d)\)") as told:
         make("flow", {"rounds": 2}).fit(table, Policy(("person",)), Run(key=KEY))
     size = int(str(told.value).split("size=")[1].rstrip(")"))
-    method = make("flow", {"rounds": 2, "space": "standardised", "size": size})
+    method = make("flow", {"rounds": 2, "space": "standardised", "size": size, "parts": 1})
     assert method.fit(table, Policy(("person",)), Run(key=KEY)).size == size

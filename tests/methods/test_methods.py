@@ -29,7 +29,7 @@ from tests.fixtures.clusters import clusters
 FAST = {
     "mass": {"epochs": 3, "classifier_epochs": 3, "agnostic_epochs": 3},
     "substitution": {"epochs": 120, "batch": 128, "hidden": 32, "size": 16},
-    "transport": {"cells": 24, "size": 6, "rounds": 3},
+    "transport": {"cells": 24, "size": 6, "rounds": 3, "parts": 2},
     "flow": {"space": "standardised", "size": 6, "rounds": 20, "features": 60},
     "leace": {},
     "noise": {"sigma": 3.0},

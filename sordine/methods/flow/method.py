@@ -59,7 +59,7 @@ from sordine.methods.flow.space_selection import Candidate, Selection, choose
 from sordine.methods.options import Parts, SmallCount, SmallCountOrZero, SmallNonNegative, SmallPositive
 from sordine.metrics.information import joint
 from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
-from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
+from sordine.models.cross_fitted import CrossFitted, fitting_map, parts_of_table, parts_of_tensors
 from sordine.models.fingerprints import fingerprints
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
@@ -226,7 +226,7 @@ class Flow(Method):
                 run,
                 strict=self.strict,
             )
-        maps = [self.learn(chosen, part) for part in self.parts_of(data)]
+        maps = self.learn_maps(chosen, data)
         modifier = maps[0] if len(maps) == 1 else CrossFitted(maps)
         figures = {"space": chosen.space, "size": maps[0].size, "noise": self.noise_in(chosen.space), **found}
         if self.space == "chosen":
@@ -237,13 +237,17 @@ class Flow(Method):
         modifier.card = self.card(policy, table, fit=figures, notes=sentences)
         return modifier.eval()
 
-    def parts_of(self, data: FitData) -> list[FitData]:
-        """Return what each map is learned from: all records, or those without one part of them."""
+    def learn_maps(self, candidate: Candidate, data: FitData) -> list[FlowModifier]:
+        """Return the maps in one space: one learned from all records, or each without one part of them."""
         if self.parts == 1:
-            return [data]
-        part = parts_of_table(data.table, self.parts)
-        tables = [data.table.take(np.flatnonzero(part != k)) for k in range(self.parts)]
-        return [fit_data(table, data.policy, data.run)[2] for table in tables]
+            return [self.learn(candidate, data)]
+        part, maps = parts_of_table(data.table, self.parts), []
+        for k in range(self.parts):
+            data.run.log(f"flow: map {k + 1} of {self.parts}")
+            with fitting_map(k + 1, self.parts):
+                _, _, rest = fit_data(data.table.take(np.flatnonzero(part != k)), data.policy, data.run)
+                maps.append(self.learn(candidate, rest))
+        return maps
 
     def learn(self, candidate: Candidate, data: FitData, rows: np.ndarray | None = None) -> FlowModifier:
         """Return the modifier in one space, learned from all records or from some rows of them.

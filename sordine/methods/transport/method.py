@@ -47,8 +47,9 @@ from sordine.methods.options import (
 from sordine.methods.transport.modifier import TransportModifier, uneven
 from sordine.methods.transport.outputs import linear_outputs
 from sordine.metrics.information import joint
+from sordine.metrics.percent import percent
 from sordine.models.classifier import Classifier, train_classifier
-from sordine.models.cross_fitted import CrossFitted, parts_of_table, parts_of_tensors
+from sordine.models.cross_fitted import CrossFitted, fitting_map, parts_of_table, parts_of_tensors
 from sordine.models.modifier import Card, Modifier
 from sordine.policy import Policy
 from sordine.run import Run
@@ -61,8 +62,8 @@ CROSS_FITTED = (
     "nothing from the balance of the outputs over the records of the fit."
 )
 NOISY = (
-    " The outputs have noise, so that they tell an average record of the fit from an unseen one in about {recognised:.0%} "
-    "of pairs."
+    " The outputs have noise. An attacker that has them and all other records tells an average record of the fit from "
+    "an unseen one in about {recognised} of pairs (50 % is chance)."
 )
 
 
@@ -145,7 +146,8 @@ class Transport(Method):
     def guarantees(cls, figures: Mapping[str, Any]) -> str:
         """Return what is proved, with the figures of a fit."""
         first = CROSS_FITTED.format_map(figures) if figures.get("parts", 1) > 1 else super().guarantees(figures)
-        return first + NOISY.format_map(figures) if figures.get("recognised", 1) < 1 else first
+        share = figures.get("recognised", 1)
+        return first + NOISY.format(recognised=percent(share, 0)) if share < 1 else first
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,28 +170,39 @@ class Transport(Method):
         SordineError
             Where the labelled records are too few, or alike within their classes.
         """
-        if self.parts == 1:
-            return self.fit_map(table, policy, run)
-        part = parts_of_table(table, self.parts)
-        maps = []
-        for k in range(self.parts):
-            run.log(f"transport: map {k + 1} of {self.parts}")
-            maps.append(self.fit_map(table.take(np.flatnonzero(part != k)), policy, run))
-        modifier = CrossFitted(maps)
+        maps, uneven = self.fit_maps(table, policy, run)
+        modifier = maps[0] if len(maps) == 1 else CrossFitted(maps)
+        entries = max(len(m.codes) for m in maps)
+        if entries < self.cells:
+            each = "" if len(maps) == 1 else " a map"
+            run.log(f"transport: {entries} outputs (cells){each} instead of {self.cells}: there are few records")
         figures = {
-            "parts": self.parts,
             "cells": sum(len(m.codes) for m in maps),
             "outputs": len(modifier.substitutes),
-            "softness": maps[0].softness,
-            "uneven": max(m.card.fit["uneven"] for m in maps),
-            "recognised": maps[0].card.fit["recognised"],
+            "softness": self.softness,
+            "uneven": round(uneven, 4),
+            "recognised": 1.0 if self.records else self.recognised,
         }
-        notes = list(dict.fromkeys(note for m in maps for note in m.card.notes))
-        modifier.card = self.card(policy, table, fit=figures, notes=notes)
+        if len(maps) > 1:
+            figures["parts"] = len(maps)
+        modifier.card = self.card(policy, table, fit=figures, notes=self.notes(figures, entries))
         return modifier.eval()
 
-    def fit_map(self, table: Table, policy: Policy, run: Run) -> TransportModifier:
-        """Return one map, fitted on all labelled records of a table."""
+    def fit_maps(self, table: Table, policy: Policy, run: Run) -> tuple[list[TransportModifier], float]:
+        """Return the maps, and the largest unevenness of one of them."""
+        if self.parts == 1:
+            one, uneven = self.fit_map(table, policy, run)
+            return [one], uneven
+        learnable(table, policy, run.seed, "transport")  # an error of the whole table comes first
+        part, made = parts_of_table(table, self.parts), []
+        for k in range(self.parts):
+            run.log(f"transport: map {k + 1} of {self.parts}")
+            with fitting_map(k + 1, self.parts):
+                made.append(self.fit_map(table.take(np.flatnonzero(part != k)), policy, run))
+        return [m for m, _ in made], max(u for _, u in made)
+
+    def fit_map(self, table: Table, policy: Policy, run: Run) -> tuple[TransportModifier, float]:
+        """Return one map, fitted on all labelled records of a table, and how unevenly their classes fill it."""
         usable, x, secret = learnable(table, policy, run.seed, "transport")
         if self.records * FEWEST > len(usable):
             raise SordineError(
@@ -203,21 +216,10 @@ class Transport(Method):
         space = self.alignment.learn(table, policy, run, x, secret, strata)
         readers = [train_classifier(table, u, run=run).cpu() for u in policy.preserve]
         modifier = self.balance(space, readers, x, secret, strata, run.key)
-        if self.cells > len(usable) // FEWEST:
-            run.log(f"transport: {len(modifier.codes)} outputs (cells) instead of {self.cells}: there are few records")
         for number, u in enumerate(policy.preserve):
             first = [int(np.flatnonzero(joined == v)[0]) for v in range(int(joined.max()) + 1)]
             modifier.strata[:, number] = torch.from_numpy(table.y[u][usable][first])
-        figures = {
-            "cells": len(modifier.codes),
-            "outputs": len(modifier.substitutes),
-            "softness": modifier.softness,
-            "uneven": round(uneven(modifier.eval(), x, secret), 4),
-            "recognised": 1.0 if self.records else self.recognised,
-        }
-        notes = self.notes(modifier, figures["uneven"])
-        modifier.card = self.card(policy, table, fit=figures, notes=notes)
-        return modifier.eval()
+        return modifier, uneven(modifier.eval(), x, secret)
 
     def balance(
         self, space: Aligned, readers: list[Classifier], x: Tensor, secret: Tensor, strata: Tensor, key: Key
@@ -272,17 +274,27 @@ class Transport(Method):
         functions = smooth_functions(codebook, self.smooth)
         return smoothly_balanced(cost, softness, secret, probabilities, functions)
 
-    def notes(self, modifier: TransportModifier, left: float) -> list[str]:
-        """Return what the owner must know before the modifier or a release leaves, in sentences."""
-        entries, sentences = len(modifier.codes), []
+    def notes(self, figures: Mapping[str, Any], entries: int) -> list[str]:
+        """Return what the owner must know before the modifier or a release leaves, in sentences.
+
+        Parameters
+        ----------
+        figures
+            Of the fit.
+        entries
+            Largest number of entries of a map.
+        """
+        sentences, left = [], figures["uneven"]
         if self.records:
             sentences.append(
-                f"This modifier holds {len(modifier.substitutes)} real records; what is released are copies of them."
+                f"This modifier holds {figures['outputs']} real records; what is released are copies of them."
             )
         else:
+            whose = " of its map" if "parts" in figures else ""
+            noise = ", with noise" if self.recognised < 1 else ""
             sentences.append(
-                f"Each record is replaced by one of {entries} outputs. They are a linear image of codes, with noise, "
-                "and no means of records."
+                f"Each record is replaced by one of {entries} outputs{whose}. An output is a linear image of a "
+                f"code{noise}, and no mean of records."
             )
         if left > UNEVEN:
             sentences.append(

@@ -1,8 +1,8 @@
 """What stands for an entry of the codebook: a linear image of its code that tells little of any single record.
 
-A mean of few records gives away to whoever holds one of these records that it was among them. So the image is linear in
-the code, and has noise. Entries stay as far apart as their codes are: the noise moves the image as a whole, and one
-record is hidden in it.
+A mean of few records gives away to an attacker that has one of these records that it was among them. So the image is
+linear in the code, and has noise. Entries stay as far apart as their codes are: the noise moves the image as a whole,
+and one record is hidden in it.
 """
 
 from __future__ import annotations
