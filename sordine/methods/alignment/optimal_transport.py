@@ -6,6 +6,7 @@ Shapes: n records, m or M entries of a codebook, d numbers of a code, S suppress
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +14,10 @@ from torch import Tensor
 from sordine.errors import SordineError
 
 RIDGE, LONGEST = 1e-3, 1.0  # of Newton's steps: relative to the mean curvature, and the largest change of a potential
-LARGEST_FACTOR = 200.0  # logarithm of a factor from which the potentials take it up
+LARGEST_FACTOR = 60.0  # logarithm of a factor from which the potentials take it up
+PATIENCE, SLOW = 10, 0.99  # Newton's steps end where so many have not brought the difference below this share
+LEAST = 1e-30  # smallest sum that is divided by
+TOGETHER = 20_000  # records whose iterations run together, at most
 TOLERANCE = 1e-3  # largest relative error of a column's marginal at which the iteration stops
 
 
@@ -48,27 +52,68 @@ def sinkhorn(cost: Tensor, temperature: float, *, most: int = 1000) -> tuple[Ten
     ----------
     - Sinkhorn distances (2013), alg. 1: here in the log domain.
     """
+    return sinkhorns([cost], temperature, most=most)[0]
+
+
+def sinkhorns(costs: Sequence[Tensor], temperature: float, *, most: int = 1000) -> list[tuple[Tensor, Tensor]]:
+    """Return what `sinkhorn` returns for several costs (n_k, m) with the same entries.
+
+    Costs of similar numbers of records are iterated together.
+
+    Raises
+    ------
+    SordineError
+        Where the temperature is not positive.
+    """
     if not temperature > 0:
         raise SordineError(f"transport: the temperature is {temperature}; it must be above 0")
-    n, m = cost.shape
-    score = -cost.double() / temperature
-    potentials = -torch.logsumexp(score - torch.logsumexp(score, 1)[:, None], 0)  # the first update
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for some in _alike([len(cost) for cost in costs]):
+        most_rows = max(len(costs[k]) for k in some)
+        score = torch.zeros(len(some), most_rows, costs[0].shape[1])
+        there = torch.zeros(len(some), most_rows)  # 1 for a record, 0 for what fills up
+        for place, k in enumerate(some):
+            score[place, : len(costs[k])] = -costs[k] / temperature
+            there[place, : len(costs[k])] = 1
+        plans, potentials = _iterated(score, there, most)
+        for place, k in enumerate(some):
+            found[k] = plans[place, : len(costs[k])], potentials[place]
+    return [found[k] for k in range(len(costs))]
+
+
+def _alike(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the positions of sizes that are at most twice as large as another, at most `TOGETHER` in all."""
+    order = sorted(range(len(sizes)), key=lambda k: sizes[k])
+    while order:
+        largest = max(1, 2 * sizes[order[0]])
+        some = [k for k in order if sizes[k] <= largest][: max(1, TOGETHER // largest)]
+        yield some
+        order = order[len(some) :]
+
+
+def _iterated(score: Tensor, there: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return plans (k, n, m) and potentials (k, m): scores (k, n, m), and (k, n) of 1 for records, 0 for others."""
+    m, number = score.shape[2], there.sum(1, keepdim=True)
+    outside = torch.where(there > 0, 0.0, -torch.inf)[:, :, None]
+    # The first update.
+    potentials = -torch.logsumexp(score - torch.logsumexp(score, 2, keepdim=True) + outside, 1)
     done, found = 1, False
     while done < most and not found:
         # Products of factors are quick, but leave the range of numbers: then the potentials take them up.
-        kernel = torch.softmax(score + potentials, 1) / n
-        factors = torch.ones(m, dtype=torch.double)
-        while done < most and float(factors.abs().log().abs().max()) < LARGEST_FACTOR:
+        kernel = torch.softmax(score + potentials[:, None], 2) * (there / number)[:, :, None]
+        factors = torch.ones_like(potentials)
+        while done < most and float(factors.log().abs().max()) < LARGEST_FACTOR:
             done += 1
-            filled = kernel.T @ (1 / (kernel @ factors)) / n  # rows are exact, columns after the next update
+            rows = there / (kernel @ factors[:, :, None])[:, :, 0].clamp_min(LEAST)
+            # Rows are exact, columns after the next update.
+            filled = (rows[:, None] @ kernel)[:, 0] / number
             if done % 10 == 0 and float((filled * factors * m).log().abs().max()) < TOLERANCE:
                 found = True
                 break
-            factors = 1 / (m * filled.clamp_min(1e-300))
+            factors = 1 / (m * filled.clamp_min(LEAST))
         potentials = potentials + factors.log()
-    row = -math.log(n)
-    plan = torch.exp(score + potentials + (row - torch.logsumexp(score + potentials, 1))[:, None])
-    return plan.float(), potentials.float()
+    plans = torch.softmax(score + potentials[:, None], 2) * (there / number)[:, :, None]
+    return plans, potentials
 
 
 def balanced(
@@ -156,28 +201,31 @@ def smoothly_balanced(
     potentials
         (S, m).
     """
-    functions, own = functions.double(), torch.nn.functional.one_hot(groups, member.shape[1]).double()
-    count = own.sum(0)
+    functions = functions.double()
+    count = torch.bincount(groups, minlength=member.shape[1]).double()
     present = count > 0
-    member, score = member.double(), -cost.double() / temperature
-    potentials = torch.zeros(member.shape[1], cost.shape[1], dtype=torch.double)
-    plan = torch.softmax(score, 1)
+    weights = torch.zeros(member.shape[1], functions.shape[1], dtype=torch.double)  # of the functions in potentials
+    score, basis = -cost / temperature, functions.float()
+    plan, left = torch.softmax(score, 1), []
     for _ in range(most):
-        filled = (own.T @ plan)[present] / count[present, None]
-        common = filled.mean(0)
-        away = (filled - common) @ functions
-        if float(away.abs().max()) < TOLERANCE / cost.shape[1]:
+        means = plan @ basis
+        filled = torch.zeros_like(weights).index_add_(0, groups, means.double())[present] / count[present, None]
+        away = filled - filled.mean(0)
+        left.append(float(away.abs().max()))
+        # Errors of the predicted classes can leave a difference that no potentials remove.
+        stuck = min(left[-PATIENCE:]) > SLOW * min(left[:-PATIENCE], default=math.inf)
+        if stuck or left[-1] < TOLERANCE / math.sqrt(cost.shape[1]):
             break
         # Newton's step, with the variances of the functions within the P of a record; a long one is shortened.
-        means = plan @ functions
-        curve = functions.T @ (plan.mean(0)[:, None] * functions) - means.T @ means / len(plan)
+        scatter = (means.T @ means).double() / len(plan)
+        curve = functions.T @ (plan.mean(0).double()[:, None] * functions) - scatter
         ridge = RIDGE * curve.diagonal().mean() * torch.eye(len(curve), dtype=torch.double)
-        step = torch.linalg.solve(curve + ridge, away.T).T @ functions.T
-        longest = step.abs().amax(1, keepdim=True)
-        potentials[present] -= step * (LONGEST / longest.clamp_min(LONGEST))
-        potentials[~present] = potentials[present].mean(0)
-        plan = torch.softmax(score + member @ potentials, 1)
-    return plan.float(), potentials.float()
+        step = torch.linalg.solve(curve + ridge, away.T).T
+        longest = (step @ functions.T).abs().amax(1, keepdim=True)
+        weights[present] -= step * (LONGEST / longest.clamp_min(LONGEST))
+        weights[~present] = weights[present].mean(0)
+        plan = torch.softmax(torch.addmm(score, member @ weights.float(), basis.T), 1)
+    return plan, (weights @ functions.T).float()
 
 
 def k_means(codes: Tensor, count: int, seed: int, *, passes: int = 20) -> Tensor:
@@ -227,31 +275,35 @@ def consensus(means: Tensor, scatter: Tensor, size: int) -> Tensor:
     return vectors * math.sqrt(m) * values.clamp_min(0).sqrt()
 
 
-def match(code: Tensor, strata: Tensor, codebook: Tensor, owner: Tensor, temperature: float) -> Tensor:
-    """Return by how much each record of one class makes up each entry of the codebook, matched within strata.
+def matches(
+    codes: Sequence[Tensor], strata: Sequence[Tensor], codebook: Tensor, owner: Tensor, temperature: float
+) -> list[Tensor]:
+    """Return by how much each record of a class makes up each entry of the codebook, matched within strata.
 
     Parameters
     ----------
-    code, strata
-        (n, d) codes and (n,) strata of the records.
+    codes, strata
+        For each class (n_s, d) codes and (n_s,) strata of its records.
     codebook, owner
         (M, d) entries and (M,) the stratum of each.
     temperature
-        Of the match, in units of the mean squared distance.
+        Of the match, in units of the mean squared distance of the class.
 
     Returns
     -------
-    Tensor
-        (n, M); columns sum to 1, or to 0 where the class has no record of the entry's stratum.
+    list of Tensor
+        For each class (n_s, M); columns sum to 1, or to 0 where the class has no record of the entry's stratum.
     """
-    share = torch.zeros(len(code), len(codebook))
-    scale = torch.cdist(code, codebook).square().mean().clamp_min(1e-12)
+    shares = [torch.zeros(len(code), len(codebook)) for code in codes]
+    scales = [torch.cdist(code, codebook).square().mean().clamp_min(1e-12) for code in codes]
     for v in range(int(owner.max()) + 1):
-        rows, here = torch.nonzero(strata == v).flatten(), torch.nonzero(owner == v).flatten()
-        if len(rows):
-            plan, _ = sinkhorn(torch.cdist(code[rows], codebook[here]).square() / scale, temperature, most=60)
-            share[rows[:, None], here] = plan / plan.sum(0).clamp_min(1e-12)
-    return share
+        here = torch.nonzero(owner == v).flatten()
+        rows = [torch.nonzero(own == v).flatten() for own in strata]
+        some = [s for s in range(len(codes)) if len(rows[s])]
+        costs = [torch.cdist(codes[s][rows[s]], codebook[here]).square() / scales[s] for s in some]
+        for s, (plan, _) in zip(some, sinkhorns(costs, temperature, most=60), strict=True):
+            shares[s][rows[s][:, None], here] = plan / plan.sum(0).clamp_min(1e-12)
+    return shares
 
 
 def fill_missing(means: Tensor, shares: list[Tensor]) -> Tensor:

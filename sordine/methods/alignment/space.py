@@ -17,7 +17,7 @@ from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.keys import numpy_rng
 from sordine.methods.alignment.network import SPREAD, Aligned
-from sordine.methods.alignment.optimal_transport import consensus, fill_missing, k_means, match
+from sordine.methods.alignment.optimal_transport import consensus, fill_missing, k_means, matches
 from sordine.metrics.information import joint
 from sordine.models.checkpoints import checkpoint_file, read_checkpoint, write_checkpoint
 from sordine.policy import Policy
@@ -152,7 +152,7 @@ class Alignment:
         code = part[:, : min(MATCH_AXES, part.shape[1])]
         codebook, owner = codebook_of(code, strata, MATCH_ENTRIES, run.seed)
         for done in range(self.rounds):
-            shares = [match(code[rows], strata[rows], codebook, owner, self.matching) for rows in own]
+            shares = matches([code[r] for r in own], [strata[r] for r in own], codebook, owner, self.matching)
             means = fill_missing(torch.stack([t.T @ part[rows] for t, rows in zip(shares, own, strict=True)]), shares)
             agreed = consensus(means, scatter, space.maps.shape[2])
             target = torch.stack(
