@@ -20,7 +20,7 @@ from sordine.keys import Key
 from sordine.methods.alignment.network import Aligned
 from sordine.methods.alignment.space import Alignment, explained_variance, held_out_probabilities, learnable, monge
 from sordine.methods.fit import fit
-from sordine.methods.flow.method import Flow, groupings_of
+from sordine.methods.flow.method import STANDARDISED, Flow, groupings_of
 from sordine.methods.flow.modifier import FlowModifier, gridded
 from sordine.methods.flow.neighbours import (
     FAR,
@@ -38,6 +38,7 @@ from sordine.methods.flow.space_selection import (
     correct_of_fit,
     counted,
     expected_best,
+    first_within,
     inferred,
     splits_of,
 )
@@ -797,3 +798,21 @@ def test_a_space_is_named_that_the_table_can_have():
     size = int(str(told.value).split("size=")[1].rstrip(")"))
     method = make("flow", {"rounds": 2, "space": "standardised", "size": size, "parts": 1})
     assert method.fit(table, Policy(("person",)), Run(key=KEY)).size == size
+
+
+@pytest.mark.parametrize("fits", [256, 192, 128, 96, 64, 40, 24, 0])
+@pytest.mark.parametrize("place", [1, 7])
+@pytest.mark.parametrize("matched", [True, False])
+def test_spaces_are_halved_to_the_largest_within_the_limit(fits, place, matched):
+    standardised = [Candidate("standardised", size) for size in STANDARDISED]
+    candidates = [*standardised[:place], Candidate("matched", 12), *standardised[place:]]
+    tried = []
+
+    def within(candidate):
+        tried.append(candidate)
+        return candidate.size <= fits if candidate.space == "standardised" else matched
+
+    one_by_one = next((c for c in candidates if within(c)), None)
+    tried.clear()
+    assert first_within(candidates, within) == one_by_one
+    assert len(tried) == len(set(tried)) <= 6

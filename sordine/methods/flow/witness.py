@@ -71,8 +71,8 @@ def heights(
     tuple of Tensor
         (b,) and (b, d).
     """
-    height = (probabilities * ((waves(angles) - mean) @ slopes)).sum(1)
-    return height, -(angles.sin() * (probabilities @ slopes.T)) @ directions.T
+    own = probabilities @ slopes.T
+    return ((waves(angles) - mean) * own).sum(1), -(angles.sin() * own) @ directions.T
 
 
 def stepped(z: Tensor, height: Tensor, gradient: Tensor, step: float, damp: Tensor) -> Tensor:
