@@ -321,7 +321,7 @@ def test_what_is_shown_to_quick_attackers_is_as_far_apart_as_what_is_released(fl
     released /= released.std(0, correction=0)
     apart = torch.cdist(released[:50], released[50:100])
     found = torch.cdist(flown.compressed(x, noise)[:50], flown.compressed(x, noise)[50:100])
-    assert torch.allclose(found, apart, rtol=1e-4)
+    assert torch.allclose(found, apart, rtol=1e-3)  # codes in single precision
 
 
 def test_what_comes_back_tells_a_white_box_attacker_the_way(flown, table):
