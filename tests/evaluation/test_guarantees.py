@@ -27,7 +27,7 @@ KEY = Key.of_seed(0)
 def test_a_report_says_what_is_proved(name):
     table, policy = clusters(400), Policy(("person",), ("word",))
     fast = {
-        "transport": {"cells": 12, "rounds": 2},
+        "transport": {"parts": 1, "cells": 12, "rounds": 2},
         "mass": {"epochs": 1, "classifier_epochs": 1, "agnostic_epochs": 1},
     }
     modifier = fit(table, policy, make(name, fast.get(name, {})), run=Run(key=KEY))

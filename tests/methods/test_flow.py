@@ -420,18 +420,19 @@ def chosen(loud: dict[int, float]) -> tuple[Candidate, dict]:
 
 
 @pytest.mark.slow
-def test_the_first_space_that_holds_is_chosen_and_the_others_are_not_tried():
+def test_the_first_space_that_holds_is_chosen():
     candidate, found = chosen({64: 3.0, 40: 0.0, 24: 0.0})
     assert candidate.size == 40
     assert found["held"]
     assert found["tried"]["64 numbers, standardised"] > 0.5
-    assert set(found["tried"]) == {"64 numbers, standardised", "40 numbers, standardised"}
+    _, found = chosen({64: 0.0, 40: 0.0, 24: 0.0})
+    assert set(found["tried"]) == {"64 numbers, standardised"}, "the others are not tried"
 
 
 @pytest.mark.slow
 def test_where_no_space_holds_the_one_that_tells_least_is_chosen():
-    candidate, found = chosen({64: 4.0, 40: 1.0, 24: 3.0})
-    assert candidate.size == 40
+    candidate, found = chosen({64: 4.0, 40: 3.0, 24: 1.0})
+    assert candidate.size == 24
     assert not found["held"]
     assert found["held_back"] == min(found["tried"].values()) > 0.05
 

@@ -73,7 +73,7 @@ def test_a_sweep_finds_what_fit_transform_and_audit_find(tmp_path: Path) -> None
             POLICY,
             modifier=modifier,
             key=key,
-            budget=FAST,
+            budget=replace(FAST, **sweeping.LEFT_OUT),
             options=AuditOptions(pretrained=False),
             run=Run(workers=1),
         )
