@@ -163,7 +163,7 @@ def _options(given: ProtectCommandOptions) -> ProtectOptions:
 
 
 def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None) -> list[str]:
-    """Return the verdict in at most four lines, where the results are, and what to do if nothing was released.
+    """Return the start of the verdict, where the results are, and what to do if nothing was released.
 
     Parameters
     ----------
@@ -179,6 +179,8 @@ def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None)
     if outcome.report is not None:
         verdict = outcome.report.verdict
         lines += [verdict.title, *(f"  {sentence}" for sentence in verdict.sentences)][:VERDICT_LINES]
+        if len(verdict.sentences) >= VERDICT_LINES:
+            lines.append("  The report says more about this verdict. Read it before you share the release.")
         lines += [f"{path}: the report" for path in outcome.pages]
     if outcome.released is not None:
         lines.append(f"{outcome.released}: the release; only this folder may be shared")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_the_key_that_was_given_is_named(tmp_path: Path) -> None:
         line.startswith(f"{tmp_path / 'my.key'}: ") for line in closing_lines(outcome, tmp_path / "my.key", None)
     )
     assert any(line.startswith(f"{tmp_path / 'out'}") and ".key" in line for line in closing_lines(outcome, None, None))
+
+
+@pytest.mark.parametrize(("sentences", "more"), [(3, False), (4, True), (20, True)])
+def test_a_verdict_that_is_cut_short_says_so(tmp_path: Path, sentences: int, more: bool) -> None:
+    verdict = SimpleNamespace(title="It is unclear", sentences=[f"Sentence {i}." for i in range(sentences)])
+    report: Any = SimpleNamespace(verdict=verdict)
+    lines = closing_lines(Outcome(tmp_path, report, None, withheld=True), None, None)
+    assert lines[:4] == ["It is unclear", "  Sentence 0.", "  Sentence 1.", "  Sentence 2."]
+    assert any("says more about this verdict" in line for line in lines) == more
 
 
 @pytest.mark.parametrize(
