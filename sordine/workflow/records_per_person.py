@@ -1,23 +1,19 @@
-"""Fit for persons of whom several records are released: the most useful strength under a forecast leakage."""
+"""Choose the strength of a method by the leakage that is forecast for several records of one person."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sordine.data.table import Table
 from sordine.errors import SordineError
 from sordine.methods.forecast import LIMIT, forecast
-from sordine.methods.registry import METHODS
 from sordine.metrics.percent import percent
 from sordine.models.modifier import Modifier
 from sordine.policy import Policy
 from sordine.run import Run
 from sordine.workflow.halves import fit_candidate
 from sordine.workflow.leakage_limit import Candidate, NotMet, candidates
-
-PARTS = 5  # maps, each fitted without a fifth of the records
 
 
 def fit_for_persons(
@@ -36,8 +32,8 @@ def fit_for_persons(
 
     The forecast (`sordine.methods.forecast`) is for an attacker that has the modifier and knows the classes of half of
     the fitted records, at the upper end of its interval. It falls with the strength, so the candidates are searched by
-    halving. A method with the option `parts` fits five maps where it is not set, so that the forecast holds for the
-    records of the fit too. `card.fit["records_per_person"]` describes the search.
+    halving. It holds for the records of the fit too where a method fits several maps (option `parts`).
+    `card.fit["records_per_person"]` describes the search.
 
     Parameters
     ----------
@@ -62,7 +58,7 @@ def fit_for_persons(
     run, policy = run or Run(), table.require(policy)
     table = table.with_split(policy, run.key)
     best, tried = _search(
-        candidates(method, _cross_fitted(method, settings), along),
+        candidates(method, settings, along),
         lambda candidate: fit_candidate(candidate, table, policy, run, materials),
         lambda modifier: _highest(modifier, table, policy, records, run),
         limit,
@@ -79,12 +75,6 @@ def fit_for_persons(
         "ladder": [{"value": c.value, "forecast": round(f, 4)} for c, f in tried.items()],
     }
     return modifier
-
-
-def _cross_fitted(method: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the settings, with several maps where the method can fit them and the settings do not say how many."""
-    options = {f.name for f in dataclasses.fields(METHODS.find(method))}  # type: ignore[arg-type]
-    return {**({"parts": PARTS} if "parts" in options else {}), **(settings or {})}
 
 
 def _search(
