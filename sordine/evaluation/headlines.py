@@ -30,8 +30,7 @@ from sordine.metrics.percent import percent
 
 UNEVEN = 1.5  # times an equal share: above it, balanced accuracy is reported too
 # Independent records that one is worth in a cross-validation, for deciding whether an attribute leaks. Records that
-# learn from each other are right or wrong together: on noise, accuracy varied up to 1.7 times as much as if they were
-# independent.
+# learn from each other are right or wrong together, so their accuracy varies more than that of independent records.
 CROSS_VALIDATED = 0.5
 WIDEST_INTERVAL = 2.0  # NAG at the upper end of an interval of persons or groups, above which the interval says nothing
 UNSUITED = (
