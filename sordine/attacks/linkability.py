@@ -46,7 +46,8 @@ def link(
     list of LinkageFinding
         One for each attacker that applies. "standardised" and "whitened" take the nearest original, where both have one
         shape. "learnt" maps releases to originals: it is fitted to half of the pairs and tested on the other half.
-        "channel" takes the original with the highest probability of this output.
+        "standardised apart" and "whitened apart" do so too, after each side was put on its own scale. "channel" takes
+        the original with the highest probability of this output.
     """
     x, y = (np.asarray(part, np.float32).reshape(len(part), -1) for part in (before, after))
     found = []
@@ -58,6 +59,14 @@ def link(
         axes = longest_axes(z)
         spread = np.maximum((z @ axes).std(0), 1e-6)
         found.append(_finding("whitened", on, _nearness(w @ axes / spread, z @ axes / spread), every, unit))
+        mean, scale = moments(y, every)
+        w = (y - mean) / scale
+        found.append(_finding("standardised apart", on, _nearness(w, z), every, unit))
+        there = longest_axes(w)
+        back = there / np.maximum((w @ there).std(0), 1e-6)
+        # The axes of both sides differ, also in sign: their common frame is that of the numbers.
+        nearness = _nearness((w @ back) @ (there.T @ axes), z @ axes / spread)
+        found.append(_finding("whitened apart", on, nearness, every, unit))
     if len(x) >= FEWEST_TO_LEARN:
         found.append(_by_learnt_map(x, y, on, unit))
     if distribution is not None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from sordine.attacks.risk import Attempt, Knows, Space, squared_distances
+from sordine.attacks.risk import Attempt, Knows, Space, comparisons, squared_distances
 from sordine.keys import numpy_rng
 from sordine.metrics.risk import Share, share
 
@@ -21,7 +21,7 @@ On = Literal["fitted", "unseen"]
 def to_originals(
     x: np.ndarray,
     after: np.ndarray,
-    space: Space,
+    spaces: tuple[Space, Space],
     outputs: tuple[np.ndarray, np.ndarray] | None,
     own: np.ndarray | None,
 ) -> Scores:
@@ -31,8 +31,8 @@ def to_originals(
     ----------
     x, after
         (n, d) originals and (n, e) their released records, in the same order.
-    space
-        Where originals are compared.
+    spaces
+        Of originals and of released records: their scales.
     outputs
         P(output | x) (n, M) and the output that each release is (n,), where the modifier's output is discrete.
     own
@@ -40,8 +40,10 @@ def to_originals(
     """
     found: dict[tuple[str, Knows], np.ndarray] = {}
     if x.shape == after.shape:
-        for name, to in _spaces(space).items():
-            found[f"nearest original, {name} numbers", "originals"] = -squared_distances(to(after), to(x))
+        for way in comparisons(*spaces):
+            found[f"nearest original, {way.name}", "originals"] = -squared_distances(
+                way.released(after), way.original(x)
+            )
     if outputs is not None:
         p, index = outputs
         found["original with the highest probability of this output", "modifier"] = p[:, index].T

@@ -119,7 +119,8 @@ class LinkageFinding:
     Parameters
     ----------
     attacker
-        "standardised" and "whitened" take the nearest original in that space; "learnt" maps releases to originals, and
+        "standardised" and "whitened" take the nearest original in that space; "standardised apart" and "whitened
+        apart" do so with each side on its own scale; "learnt" maps releases to originals, and
         is fitted to half of the pairs and tested on the other half; "channel" takes the original with the highest
         probability of this output.
     on

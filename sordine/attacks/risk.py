@@ -141,16 +141,21 @@ class Space:
         return moments(self.x)
 
     @cached_property
-    def _axes(self) -> np.ndarray:
-        # (d, k): to axes on which the records have variance 1.
+    def _axes(self) -> tuple[np.ndarray, np.ndarray]:
+        # (d, k) axes, and the standard deviations (k,) of the records along them.
+        z = self.standardised(self.x)
         if self.x.shape[1] > EXACT:
             along = principal_axes(self.x, AXES).along
-            return np.asarray(along / np.maximum((self.standardised(self.x) @ along).std(0), 1e-6))
-        z = self.standardised(self.x)
+            return along, np.maximum((z @ along).std(0), 1e-6)
         length, along = np.linalg.eigh((z.T @ z).astype(np.float64) / len(z))
         keep = np.argsort(-length)
         keep = keep[length[keep] > SHORTEST * max(float(length.max()), 1e-12)]
-        return np.asarray(along[:, keep] / np.sqrt(length[keep]), np.float32)
+        return along[:, keep], np.sqrt(length[keep])
+
+    @cached_property
+    def _whitening(self) -> np.ndarray:
+        along, spread = self._axes
+        return np.asarray(along / spread, np.float32)
 
     def standardised(self, x: np.ndarray) -> np.ndarray:
         """Return records (m, d) in standard deviations from the mean of each number."""
@@ -159,7 +164,45 @@ class Space:
 
     def whitened(self, x: np.ndarray) -> np.ndarray:
         """Return records (m, d) on the axes, each in units of its spread: (m, k)."""
-        return np.asarray(self.standardised(x) @ self._axes, np.float32)
+        return np.asarray(self.standardised(x) @ self._whitening, np.float32)
+
+    def decorrelated(self, x: np.ndarray) -> np.ndarray:
+        """Return `whitened` records (m, d) turned back from the axes to the numbers: (m, d).
+
+        The axes of two sets of records differ, also in sign. So records of both are compared in numbers.
+        """
+        return np.asarray(self.whitened(x) @ self._axes[0].T.astype(np.float32), np.float32)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A way to compare originals with released records.
+
+    Parameters
+    ----------
+    name
+        The numbers that are compared, in words.
+    original, released
+        Return originals (m, d) and released records (n, d) in these numbers.
+    """
+
+    name: str
+    original: Callable[[np.ndarray], np.ndarray]
+    released: Callable[[np.ndarray], np.ndarray]
+
+
+def comparisons(originals: Space, released: Space) -> tuple[Comparison, ...]:
+    """Return the ways to compare records, on the scale of the originals and with each side on its own scale.
+
+    The first two find what is released as it is. The others find it where the release has another mean or spread: an
+    attacker with other originals knows the distributions of both sides.
+    """
+    return (
+        Comparison("standardised numbers", originals.standardised, originals.standardised),
+        Comparison("whitened numbers", originals.whitened, originals.whitened),
+        Comparison("numbers standardised on each side", originals.standardised, released.standardised),
+        Comparison("numbers whitened on each side", originals.decorrelated, released.decorrelated),
+    )
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,12 +6,14 @@ the same originals. What the control isolates is isolated by chance, or by what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import rankdata
 
-from sordine.attacks.risk import Attempt, Space, squared_distances
+from sordine.attacks.risk import Attempt, Comparison, Space, comparisons, squared_distances
 from sordine.keys import numpy_rng
 from sordine.metrics.risk import share
 
@@ -19,6 +21,8 @@ COLUMNS = 4  # numbers in a statement on several numbers
 MOST_COLUMNS = 8  # in a statement on extreme values
 TRIES = 8  # choices of numbers until a statement is true of one released record only
 FEWEST = 20  # originals, below which nothing is measured
+OWN_SCALE = "each side on its own scale"
+SLACK = 1e-4  # standard deviations: rounding, where each side is standardised on its own
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,12 @@ class Isolated:
     made: int
 
 
-def attempts(originals: np.ndarray, released: np.ndarray, others: np.ndarray, space: Space) -> list[Attempt]:
+Statement = Callable[[np.ndarray, np.ndarray], Isolated]  # of originals and released records
+
+
+def attempts(
+    originals: np.ndarray, released: np.ndarray, others: np.ndarray, spaces: tuple[Space, Space]
+) -> list[Attempt]:
     """Return the attacks and their controls.
 
     Parameters
@@ -40,24 +49,43 @@ def attempts(originals: np.ndarray, released: np.ndarray, others: np.ndarray, sp
         (n, d) their released records.
     others
         (n, d) released records of other originals, as many.
-    space
-        Where whole records are compared.
+    spaces
+        Of originals and of all released records: their scales. Statements are made on the scale of the originals, and
+        again with each side on its own scale.
     """
-    x, own, other = (space.standardised(part) for part in (originals, released, others))
-    whitened = tuple(space.whitened(part) for part in (originals, released, others))
-    ways = {
-        "one number: the largest or the smallest value": (extremes(x, own), extremes(x, other)),
-        "one number: a value that occurs once": (rare_values(originals, released), rare_values(originals, others)),
-        "several numbers: all at least as extreme as the record's": (corners(x, own), corners(x, other)),
-        f"{COLUMNS} numbers: a small interval of each": (intervals(x, own), intervals(x, other)),
-        "all numbers: the neighbourhood of a released record": (neighbourhoods(x, own), neighbourhoods(x, other)),
-        "all numbers: the same, whitened": (
-            neighbourhoods(whitened[0], whitened[1]),
-            neighbourhoods(whitened[0], whitened[2]),
-        ),
-        "all numbers: nearer to a released record than to any other one": (cells(x, own), cells(x, other)),
+    alike, whitened, apart, whitened_apart = comparisons(*spaces)
+    ways: list[tuple[str, Statement, Comparison | None]] = [
+        ("one number: the largest or the smallest value", extremes, alike),
+        ("one number: a value that occurs once", rare_values, None),
+        ("several numbers: all at least as extreme as the record's", corners, alike),
+        (f"{COLUMNS} numbers: a small interval of each", intervals, alike),
+        ("all numbers: the neighbourhood of a released record", neighbourhoods, alike),
+        ("all numbers: the neighbourhood of a released record, whitened", neighbourhoods, whitened),
+        ("all numbers: nearer to a released record than to any other one", cells, alike),
+    ]
+    # A copy on another scale is the original up to rounding.
+    rounded: dict[Statement, Statement] = {
+        extremes: partial(extremes, slack=SLACK),
+        corners: partial(corners, slack=SLACK),
     }
-    return [_attempt(name, *both) for name, both in ways.items() if both[0].made and both[1].made]
+    ways += [
+        (f"{name}, {OWN_SCALE}", rounded.get(statement, statement), apart if way is alike else whitened_apart)
+        for name, statement, way in ways
+        if way is not None
+    ]
+    found = []
+    for name, statement, way in ways:
+        x, own, other = _numbers(way, originals, released, others)
+        both = statement(x, own), statement(x, other)
+        if both[0].made and both[1].made:
+            found.append(_attempt(name, *both))
+    return found
+
+
+def _numbers(way: Comparison | None, originals: np.ndarray, *released: np.ndarray) -> tuple[np.ndarray, ...]:
+    if way is None:
+        return originals, *released
+    return way.original(originals), *(way.released(part) for part in released)
 
 
 def _attempt(name: str, own: Isolated, other: Isolated) -> Attempt:
@@ -72,8 +100,11 @@ def _attempt(name: str, own: Isolated, other: Isolated) -> Attempt:
     )
 
 
-def extremes(originals: np.ndarray, released: np.ndarray) -> Isolated:
-    """Try "this number is at least (at most) the largest (smallest) released value", once for each released record."""
+def extremes(originals: np.ndarray, released: np.ndarray, slack: float = 0.0) -> Isolated:
+    """Try "this number is at least (at most) the largest (smallest) released value", once for each released record.
+
+    An original may miss the value by `slack`, for rounding.
+    """
     right = made = 0
     used: set[int] = set()
     for sign in (1, -1):
@@ -84,7 +115,7 @@ def extremes(originals: np.ndarray, released: np.ndarray) -> Isolated:
                 continue
             used.add(int(row))
             made += 1
-            right += int((sign * originals[:, column] >= values[row]).sum() == 1)
+            right += int((sign * originals[:, column] >= values[row] - slack).sum() == 1)
     return Isolated(right, made)
 
 
@@ -114,10 +145,11 @@ def rare_values(originals: np.ndarray, released: np.ndarray) -> Isolated:
     return Isolated(right, made)
 
 
-def corners(originals: np.ndarray, released: np.ndarray) -> Isolated:
+def corners(originals: np.ndarray, released: np.ndarray, slack: float = 0.0) -> Isolated:
     """Try "these numbers are all at least as far from the median as a released record's", on the same side.
 
-    The numbers are those in which the record is most extreme among released ones, as few as isolate it among them.
+    The numbers are those in which the record is most extreme among released ones, as few as isolate it among them. An
+    original may miss a value by `slack`, for rounding.
     """
     side = np.sign(released - np.median(released, axis=0))
     beyond = rankdata(np.abs(released - np.median(released, axis=0)), method="max", axis=0)
@@ -131,7 +163,7 @@ def corners(originals: np.ndarray, released: np.ndarray) -> Isolated:
             continue
         few = slice(0, int(np.argmax(alike == 1)) + 1)
         made += 1
-        right += int((signs[few] * originals[:, columns[few]] >= signs[few] * bounds[few]).all(1).sum() == 1)
+        right += int((signs[few] * originals[:, columns[few]] >= signs[few] * bounds[few] - slack).all(1).sum() == 1)
     return Isolated(right, made)
 
 

@@ -17,7 +17,7 @@ def test_copies_are_found_and_noise_is_not() -> None:
     x = records()
     who = np.arange(300) % 3
     same = {f.attacker: f for f in link(x, x.copy(), "unseen", None, ("speaker", who))}
-    assert set(same) == {"standardised", "whitened", "learnt"}
+    assert set(same) == {"standardised", "whitened", "standardised apart", "whitened apart", "learnt"}
     for f in same.values():
         assert f.top1 > 0.97
         assert f.mean_rank < 1.1
@@ -28,7 +28,14 @@ def test_copies_are_found_and_noise_is_not() -> None:
         assert f.top1 <= 5 * f.chance
         assert f.mean_rank == pytest.approx((f.candidates + 1) / 2, rel=0.15)
         assert f.unit_top1 == pytest.approx(1 / 3, abs=0.1)
-    assert [f.unit for f in link(x, x, "unseen")] == [None] * 3
+    assert [f.unit for f in link(x, x, "unseen")] == [None] * 5
+
+
+def test_copies_in_other_units_are_found_where_each_side_is_put_on_its_own_scale() -> None:
+    x = records()
+    found = {f.attacker: f.top1 for f in link(x, (np.linspace(1, 9, 10) * x + 3).astype(np.float32), "unseen")}
+    assert found["standardised apart"] == found["whitened apart"] == 1
+    assert max(found["standardised"], found["whitened"]) < 0.2
 
 
 def test_a_turn_of_the_space_hides_records_from_distance_and_not_from_a_learnt_map() -> None:

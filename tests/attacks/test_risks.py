@@ -61,6 +61,13 @@ def test_a_release_of_copies_gives_membership_away() -> None:
     assert found.control < 0.05
 
 
+def test_a_release_of_copies_in_other_units_gives_membership_away() -> None:
+    x, some = records(600, 0), candidates(600)
+    area, _ = findings(by_release(x, (9 * x[some.member] + 3).astype(np.float32), some))
+    assert area.success > 0.7
+    assert area.clear
+
+
 def test_noise_does_not_give_membership_away() -> None:
     def attack(seed: int) -> list[Attempt]:
         x = records(600, seed)
@@ -109,9 +116,23 @@ def test_membership_from_releases_that_the_attacker_makes() -> None:
 
 def test_the_score_is_turned_round_where_members_have_less() -> None:
     some = candidates(300)
-    name, score = membership.choose({"a": -1.0 * some.member + noise(300, 1)[:, 0] / 3, "b": noise(300, 2)[:, 0]}, some)
+    scores = {"a": -1.0 * some.member + noise(300, 1)[:, 0] / 3, "b": noise(300, 2)[:, 0]}
+    name, score = membership.best(list(membership.scored(scores, some)), some, membership.area)
     assert score[some.member].mean() > score[~some.member].mean()
     assert name in ("a", membership.COMBINED)
+
+
+def test_each_measure_has_its_own_score() -> None:
+    """One score finds a fifth of the members surely and says nothing of the others; another one ranks all a little."""
+    some = candidates(2000)
+    sure = noise(2000, 1)[:, 0] + 9 * (some.member & (np.arange(2000) % 5 == 0))
+    little = noise(2000, 2)[:, 0] + 0.6 * some.member
+    ranked, found = membership.attack({"sure": sure, "little": little}, "release", some)
+    every = [membership.Scored(n, s[some.known], s) for n, s in (("sure", sure), ("little", little))]
+    assert membership.best(every, some, membership.area)[0] == "little"
+    assert membership.best(every, some, membership.found_share)[0] == "sure"
+    assert findings([found])[0].success > 0.15
+    assert findings([ranked])[0].success > 0.62
 
 
 def test_an_attacker_without_a_release_sees_that_the_sides_differ() -> None:
@@ -130,18 +151,36 @@ def test_an_attacker_without_a_release_sees_that_the_sides_differ() -> None:
 
 def test_copies_are_singled_out() -> None:
     x, other = records(300, 0), records(300, 1)
-    found = {f.attack: f for f in findings(singling_out.attempts(x, x, other, Space(x)))}
-    assert len(found) == 7
+    found = {f.attack: f for f in findings(singling_out.attempts(x, x, other, (Space(x), Space(x))))}
+    assert len(found) == 13
     for f in found.values():
         assert f.success > 0.99, f
         assert f.risk > 0.97, f
         assert f.clear, f
 
 
+def test_copies_in_other_units_are_singled_out_as_copies_are() -> None:
+    x, other = records(300, 0), records(300, 1)
+    scale = np.abs(np.linspace(-9, 9, 8))
+    units = [(9 * part + 3).astype(np.float32) for part in (x, other)]
+    mixed = [(scale * part + 3).astype(np.float32) for part in (x, other)]
+    for own, others in (units, mixed):
+        spaces = Space(x), Space(own)
+        found = {f.attack: f for f in findings(singling_out.attempts(x, own, others, spaces))}
+        again = [f for name, f in found.items() if singling_out.OWN_SCALE in name]
+        assert len(again) == 6
+        for f in again:
+            assert f.success > 0.99, f
+            assert f.risk > 0.97, f
+            assert f.clear, f
+        alike = found["all numbers: the neighbourhood of a released record"]
+        assert not alike.clear, "on the scale of the originals, no neighbourhood holds an original"
+
+
 def test_noise_does_not_single_out() -> None:
     def attack(seed: int) -> list[Attempt]:
-        x = records(200, seed)
-        return singling_out.attempts(x, noise(200, seed), noise(200, seed + 100), Space(x))
+        x, released = records(200, seed), noise(200, seed)
+        return singling_out.attempts(x, released, noise(200, seed + 100), (Space(x), Space(released)))
 
     assert min(covered(attack).values()) >= 19
 
@@ -160,7 +199,8 @@ def test_statements_by_hand() -> None:
 
 def test_equal_records_make_no_statement() -> None:
     same = np.ones((30, 4), np.float32)
-    assert singling_out.attempts(records(30, 0, 4), same, same, Space(records(30, 0, 4))) == []
+    spaces = Space(records(30, 0, 4)), Space(same)
+    assert singling_out.attempts(records(30, 0, 4), same, same, spaces) == []
 
 
 # ------------------------------------------------------------------------------------------------------------ matching
@@ -168,26 +208,52 @@ def test_equal_records_make_no_statement() -> None:
 
 def test_copies_are_matched_and_noise_is_not() -> None:
     x = records(200, 0)
-    for f in findings(matching.attempts(matching.to_originals(x, x, Space(x), None, None), "unseen")):
+    for f in findings(matching.attempts(matching.to_originals(x, x, (Space(x), Space(x)), None, None), "unseen")):
         assert (f.success, f.control) == (1.0, 0.0)
         assert f.risk == 1
         assert f.clear
 
     def attack(seed: int) -> list[Attempt]:
-        z = records(200, seed)
-        return matching.attempts(matching.to_originals(z, noise(200, seed), Space(z), None, None), "unseen")
+        z, released = records(200, seed), noise(200, seed)
+        return matching.attempts(matching.to_originals(z, released, (Space(z), Space(released)), None, None), "unseen")
 
     assert min(covered(attack).values()) >= 19
+
+
+def test_copies_in_other_units_are_matched_as_copies_are() -> None:
+    x = records(200, 0)
+    mixed = (np.abs(np.linspace(-9, 9, 8)) * x + 3).astype(np.float32)
+    for released in ((9 * x + 3).astype(np.float32), mixed):
+        scores = matching.to_originals(x, released, (Space(x), Space(released)), None, None)
+        found = {f.attack: f for f in findings(matching.attempts(scores, "unseen"))}
+        for name in ("standardised", "whitened"):
+            f = found[f"nearest original, numbers {name} on each side"]
+            assert (f.success, f.control, f.clear) == (1.0, 0.0, True)
+            assert found[f"nearest original, {name} numbers"].success < 0.2
+
+
+def test_some_exact_copies_among_wild_records_are_matched_on_the_scale_of_the_originals() -> None:
+    x = records(200, 0)
+    released = 50 * noise(200, 0) ** 3
+    released[::4] = x[::4]
+    scores = matching.to_originals(x, released, (Space(x), Space(released)), None, None)
+    found = {f.attack: f for f in findings(matching.attempts(scores, "unseen"))}
+    assert found["nearest original, standardised numbers"].success >= 0.25
+    assert found["nearest original, standardised numbers"].clear
+    assert found["nearest original, numbers standardised on each side"].success < 0.1
 
 
 def test_an_attacker_with_the_modifier_matches_by_outputs_or_by_its_own_releases() -> None:
     x = records(60, 0)
     even = np.full((60, 4), 0.25, np.float32)
     name = ("original with the highest probability of this output", "modifier")
-    scores = matching.to_originals(x, noise(60, 0), Space(x), (even, np.zeros(60, np.int64)), None)
+    scores = matching.to_originals(
+        x, noise(60, 0), (Space(x), Space(noise(60, 0))), (even, np.zeros(60, np.int64)), None
+    )
     assert matching.attempts({name: scores[name]}, "unseen")[0].finding(1).success == pytest.approx(1 / 60)
     turned = x[:, ::-1].copy()  # far from its original, near to the attacker's own releases
-    scores = matching.to_originals(x, turned, Space(x), None, turned[None] + 0.01 * noise(60, 1))
+    spaces = Space(x), Space(turned)
+    scores = matching.to_originals(x, turned, spaces, None, turned[None] + 0.01 * noise(60, 1))
     own = [f for f in findings(matching.attempts(scores, "unseen")) if f.knows == "modifier"]
     assert [f.success for f in own] == [1.0, 1.0]
 

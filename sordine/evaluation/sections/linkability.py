@@ -20,6 +20,8 @@ MOST = 2000  # records on each side of the split that are matched with each othe
 ATTACKERS = {
     "standardised": "nearest original, standardised features",
     "whitened": "nearest original, whitened features",
+    "standardised apart": "nearest original, features standardised on each side",
+    "whitened apart": "nearest original, features whitened on each side",
     "learnt": "map learned from half of the pairs",
     "channel": "original with the highest probability of this output",
 }

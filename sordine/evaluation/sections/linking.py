@@ -141,7 +141,7 @@ def _to_originals(sample: RiskSample) -> Iterator[Attempt]:
     for on, rows in _sides(sample, None if own is None else own[0]):
         known = None if outputs is None else (outputs[0][rows], outputs[1][rows])
         again = None if own is None else sample.flat(own[1][:, np.searchsorted(own[0], rows)])
-        scores = to_originals(sample.x[rows], sample.after[rows], sample.space, known, again)
+        scores = to_originals(sample.x[rows], sample.after[rows], sample.spaces, known, again)
         yield from attempts(scores, on)  # type: ignore[arg-type]
 
 

@@ -108,6 +108,11 @@ class RiskSample:
         return Space(self.x)
 
     @cached_property
+    def spaces(self) -> tuple[Space, Space]:
+        """Spaces on the scale of the originals, and on that of the released records."""
+        return self.space, Space(self.after)
+
+    @cached_property
     def persons(self) -> Unit | None:
         """Name, codes (n,) and names of persons or groups; None where they are not known."""
         return person_of(self.before, self.person)

@@ -65,7 +65,7 @@ class SinglingOut(Section):
             data.note(f"Singling out is not attacked: it needs {FEWEST} records, and as many for the control.")
             return None
         with single_threaded():
-            rows = findings(attempts(sample.x[own], sample.after[own], sample.after[other], sample.space))
+            rows = findings(attempts(sample.x[own], sample.after[own], sample.after[other], sample.spaces))
         return SinglingOutFinding(rows, len(own), others)
 
     def sentences(self, found: SinglingOutFinding | None) -> list[str]:
