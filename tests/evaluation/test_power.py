@@ -84,14 +84,25 @@ def test_a_leak_that_is_there_does_not_count_as_a_planted_one(monkeypatch: pytes
 
 
 def finding(kind: str, smallest: float | None) -> PowerFinding:
-    return PowerFinding("secret", kind, smallest, SIZES, (1.0,), 20, ("screening",), "A", 500)
+    shares = tuple(1.0 if smallest is not None and size >= smallest else 0.5 for size in SIZES)
+    return PowerFinding("secret", kind, smallest, SIZES, shares, 20, ("screening",), "A", 500)
 
 
 def test_what_is_missed_is_named() -> None:
     some = (finding("fine intervals of one number", None), finding("last bits of one number", 0.1))
     covered, missed = Power().sentences(some)
     assert "last bits of one number (10.0 %)" in covered
-    assert missed.endswith(": fine intervals of one number.")
+    assert "fine intervals of one number (missed at 2.0 % and 5.0 % and 10.0 % and 20.0 %)" in missed
+
+
+def test_a_kind_is_described_by_the_sizes_that_were_tried() -> None:
+    few = replace(finding("few records", None), sizes=(0.2,), shares=(0.5,))
+    some = replace(finding("near copies", 0.2), sizes=(0.2,), shares=(1.0,))
+    half = replace(finding("covariance", 0.1), sizes=(0.2, 0.1, 0.05), shares=(1.0, 1.0, 0.3))
+    closing = " ".join(Power().contribution((few, some, half), Data()).closing)  # type: ignore[arg-type, union-attr]
+    assert "few records (missed at 20.0 %; smaller leaks were not tried)" in closing
+    assert "near copies (found at 20.0 %; smaller leaks were not tried)" in closing
+    assert "covariance (found at 10.0 % and 20.0 %, missed at 5.0 %)" in closing
 
 
 def test_what_was_found_in_one_sentence() -> None:
@@ -134,7 +145,7 @@ def test_what_it_adds_to_the_verdict(
     assert added.leakage == leakage
     assert added.unclear is unclear
     assert added.closing[-1] == power.OTHERS
-    named = [s for s in added.closing if "would miss leaks" in s]
+    named = [s for s in added.closing if "missed or not tried" in s]
     assert [kind for kind in found if any(kind in s for s in named)] == not_covered
 
 
@@ -169,10 +180,13 @@ def test_too_few_plants_are_refused() -> None:
 
 def test_what_was_missed_is_said_apart_from_what_was_not_planted() -> None:
     missed, never = "mean of one number", "covariance"
-    some = (replace(finding(missed, None), sizes=(0.2,)), replace(finding(never, None), sizes=(), shares=()))
+    some = (
+        replace(finding(missed, None), sizes=(0.2,), shares=(0.5,)),
+        replace(finding(never, None), sizes=(), shares=()),
+    )
     data = SimpleNamespace(limit=0.1, headlines=())
     closing = Power().contribution(some, data).closing  # type: ignore[arg-type, union-attr]
-    (of_missed,) = [s for s in closing if "would miss leaks of 10.0 %" in s and "cannot be that" in s]
+    (of_missed,) = [s for s in closing if "the limit (10.0 %) were missed" in s and "cannot be that" in s]
     (of_never,) = [s for s in closing if "no leaks could be planted" in s and "cannot be that" in s]
     assert missed in of_missed
     assert never not in of_missed

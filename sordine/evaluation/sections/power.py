@@ -157,7 +157,9 @@ def in_short(found: tuple[PowerFinding, ...], attribute: str) -> str | None:
     if not some:
         return None
     if not sizes:
-        return f"The attacks missed planted leaks of {percent(SIZES[0])} of all {len(some)} kinds."
+        largest = sorted({max(f.sizes) for f in some})
+        upto = " to ".join(dict.fromkeys(percent(size) for size in (largest[0], largest[-1])))
+        return f"The attacks missed planted leaks of {upto} of all {len(some)} kinds."
     words = f"The attacks found planted leaks of {len(sizes)} of {len(some)} kinds, from a leakage of"
     least, most = percent(min(sizes)), percent(max(sizes))
     return f"{words} {least}." if least == most else f"{words} {least} to {most}, depending on the kind."
@@ -186,17 +188,16 @@ def _found_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
         if kinds:
             yield (
                 f"Leaks of `{attribute}` were planted in copies of the release, {planted} of each kind and size. The "
-                f"attacks missed at most {_most_missed(planted)} of {planted} of these: {kinds}."
+                f"attacks found at least {planted - _most_missed(planted)} of {planted} from these sizes on: {kinds}."
             )
 
 
 def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        missed = [f.kind for f in some if f.smallest is None and f.sizes]
+        missed = [f"{f.kind} ({_tried(f, SIZES[-1])})" for f in some if f.smallest is None and f.sizes]
         left_out = [f.kind for f in some if not f.sizes]
         if missed:
-            kinds = ", ".join(missed)
-            yield f"The attacks missed even leaks of {percent(SIZES[0])} of `{attribute}` of these kinds: {kinds}."
+            yield f"The attacks missed the largest planted leaks of `{attribute}` of these kinds: {', '.join(missed)}."
         if left_out:
             yield (
                 f"Leaks of `{attribute}` of these kinds were not planted, because so few records could not show them, "
@@ -204,15 +205,31 @@ def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
             )
 
 
+def _tried(f: PowerFinding, limit: float) -> str:
+    """Return which of the planted sizes were found and missed, and whether all of them are above the limit."""
+    found = [size for size, share in zip(f.sizes, f.shares, strict=True) if share >= FOUND]
+    missed = [size for size in f.sizes if size not in found]
+    words = [
+        f"{word} at {' and '.join(percent(size) for size in sorted(sizes))}"
+        for word, sizes in (("found", found), ("missed", missed))
+        if sizes
+    ]
+    return ", ".join(words) + ("; smaller leaks were not tried" if min(f.sizes) > limit else "")
+
+
 def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
         missed = [f for f in some if not f.covered(limit)]
         reasons = (
-            (f"because the attacks would miss leaks of {percent(limit)}", [f.kind for f in missed if f.sizes]),
-            ("because no leaks could be planted", [f.kind for f in missed if not f.sizes]),
+            (
+                f"because leaks as large as the limit ({percent(limit)}) were missed or not tried",
+                {f.kind: f"{f.kind} ({_tried(f, limit)})" for f in missed if f.sizes},
+            ),
+            ("because no leaks could be planted", {f.kind: f.kind for f in missed if not f.sizes}),
         )
         for why, kinds in reasons:
-            core, others = [k for k in kinds if k in CORE], [k for k in kinds if k not in CORE]
+            core = [words for kind, words in kinds.items() if kind in CORE]
+            others = [words for kind, words in kinds.items() if kind not in CORE]
             if core:
                 yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
             if others:
@@ -404,9 +421,10 @@ def _split(data: AuditData, release: AttackData, headline: Headline) -> tuple[st
 def _shares(trial: Trial, bases: Sequence[Base], kind: str, plants: int) -> dict[float, float]:
     """Return the share of plants that is found, of the sizes that decide which is the smallest.
 
-    The search starts in the middle. The largest size is planted too, because an attack can find a small leak and only a
-    small part of a large one. Left out are sizes that these records cannot carry, and sizes that not even a perfect
-    attack would find among so few records.
+    The search starts at 5 %, or at the smallest size that so few records can show, where that is larger. After a miss
+    it goes on to larger sizes, after a success to smaller ones. The largest size is planted too, because an attack can
+    find a small leak and only a small part of a large one. Left out are sizes that these records cannot carry, and
+    sizes that not even a perfect attack would find among so few records.
     """
     sizes = [s for s in SIZES if trial.can_be_found(s) and bases[0].carries(kind, s * trial.revealed)]
     shares: dict[float, float] = {}
