@@ -24,8 +24,8 @@ OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "malloc of size"
 def guarded(command: Callable[[], Any]) -> int:
     """Run a command and return its exit code.
 
-    0: done. 1: the audit found more leakage than allowed. 2: the input or the call is wrong. 3: a fault of Sordine.
-    130: interrupted. A traceback is printed only under SORDINE_DEBUG=1.
+    0: done. 1: more leakage than allowed was found, or no setting keeps the limit. 2: the input or the call is wrong.
+    3: a fault of Sordine. 130: interrupted. A traceback is printed only under SORDINE_DEBUG=1.
     """
     with warnings.catch_warnings():
         if not _debugging():

@@ -40,6 +40,10 @@ from sordine.workflow.transform import transform
 CLASSES_SHOWN = 10
 STRONG = 0.1  # share of an attribute's entropy that another one determines, from which the pair is named
 FEW_FILES, FEW_ROWS = (1, 4), (200, 800)  # records of two extractions that are timed
+NO_FORECAST = (
+    "this is no forecast of what attackers infer: the audit measures that, also for attackers that have the modifier, "
+    "classes of fitted records, or several records of one person, and there it can exclude less"
+)
 SAMPLE = 240  # training records of the larger of two fits that are timed
 # A standard audit takes this many times as long as a quick one of the sample: a share for the parts whose time hardly
 # depends on the number of records (planted leaks above all), and a share for each sample among the records that take
@@ -199,9 +203,11 @@ class Inspection:
                 lines.append(f"{self.unseen:,} unseen records are too few to certify any leakage of `{name}`")
             else:
                 lines.append(
-                    f"with {self.unseen:,} unseen records, a leakage of `{name}` below {percent(least)} "
-                    "cannot be certified"
+                    f"even if nothing leaks, an audit with {self.unseen:,} unseen records cannot exclude a leakage of "
+                    f"`{name}` below {percent(least)} from single records, to attackers without the modifier"
                 )
+        if any(least is not None for least in self.entangled.smallest.values()):
+            lines.append(NO_FORECAST)
         return lines
 
 

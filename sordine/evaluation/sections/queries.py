@@ -28,7 +28,10 @@ class Queries(Section):
     finding = tuple[QueryFinding, ...]
     risk = "inference"
     attacker = "Several releases of the same records"
-    how_to_test = "Use `--budget paranoid`, and a method that draws at random."
+    how_to_test = (
+        "Use `--budget paranoid`, and give the modifier. This concerns methods that draw at random; others release a "
+        "record alike every time."
+    )
 
     def run(self, data: AuditData) -> tuple[QueryFinding, ...]:
         """Return findings for each suppressed attribute: under keys of their own, and under one key."""

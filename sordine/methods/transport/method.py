@@ -58,12 +58,14 @@ SHARPEST = 1e-4  # smallest temperature
 UNEVEN = 0.05  # unevenness above which a note is written
 CROSS_FITTED = (
     "By construction: there are {parts} maps, and no record is released by a map that was fitted on it or on an equal "
-    "record. So records of the fit are released as new records are. An attacker that knows some of them gains "
-    "nothing from the balance of the outputs over the records of the fit."
+    "record. So the balance of that map over its own records tells nothing of this record's class, whichever classes "
+    "of other records an attacker knows. This is no bound on what the record's own output tells: see the optimal "
+    "attack. Nor is it one on what the other maps tell an attacker that has the modifier."
 )
 NOISY = (
-    " The outputs have noise. An attacker that has them and all other records tells an average record of the fit from "
-    "an unseen one in about {recognised} of pairs (50 % is chance)."
+    " The outputs have noise. It is set such that an attacker that has the output values and all other records ranks "
+    "an average record of the fit above an unseen one in about {recognised} of pairs (50 % is chance), where errors "
+    "are normal. For records far from others, and with the rest of the modifier, it can be more."
 )
 
 
@@ -84,9 +86,11 @@ class Transport(Method):
         0 releases a linear image of an entry's code (`sordine.methods.transport.outputs`), r > 0 one of the r most
         typical real records of the entry.
     recognised
-        Share of pairs (above 0.5, at most 1) in which the outputs may tell an average record of the fit from an unseen
-        one. Below 1 the outputs have noise, the more the fewer records there are; entries stay apart. Real records have
-        none.
+        Share of pairs (above 0.5, at most 1) of one record of the fit and one unseen record in which an attacker ranks
+        the first higher: the area under the curve, 0.5 is chance. It sets the noise of the output values, for a record
+        of average leverage, normal errors, and an attacker that has these values and all other records. It is no bound
+        for each record, nor on the whole modifier. Below 1 the outputs have noise, the more the fewer records there
+        are; entries stay apart. Real records have none.
     size
         Numbers of a code.
     axes
