@@ -21,7 +21,6 @@ policy:
   suppress: [speaker, sex]
   preserve: [word]
   watch: [accent]         # hidden from the method, attacked by the audit
-method: substitution
 seed: 0
 audit:
   seeds: [0]
