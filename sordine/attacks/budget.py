@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sordine.attacks.registry import ATTACKS, attacks_in
+from sordine.attacks.registry import ATTACKS, accepts, attacks_in
 from sordine.attacks.resnet import Size
 from sordine.attacks.scenarios import FEWEST, SETTINGS
 from sordine.errors import SordineError, nearest
+from sordine.metrics.percent import percent
 from sordine.run import MOST_SEEDS
 
 Level = Literal["quick", "standard", "paranoid"]
@@ -140,6 +141,34 @@ class Budget:
             raise SordineError(f"audit: queries is {self.queries}; it must be 0 (off) or at least 2")
         if self.plants != 0 and self.plants < FEWEST_PLANTS:
             raise SordineError(f"audit: plants is {self.plants}; it must be 0 (off) or at least {FEWEST_PLANTS}")
+
+    def left_out(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return what the budget `standard` tests and this one does not, in words. Empty for `quick`, a trial.
+
+        Parameters
+        ----------
+        shape
+            Of a record: attacks that do not accept it are left out by every budget.
+        """
+        if self.name == "quick":
+            return ()
+        full, left = Budget.standard(), []
+        wanted = [name for name in full.families if accepts(name, tuple(shape))]
+        missing = [name for name in wanted if name not in self.families]
+        if missing:
+            left.append(f"{len(missing)} of {len(wanted)} attacks")
+        scenarios = [s for s in full.settings if s not in self.settings]
+        if scenarios:
+            left.append(f"scenario{'s' if len(scenarios) > 1 else ''} {' and '.join(scenarios)}")
+        if not self.known:
+            left.append("attackers that know classes of fitted records")
+        elif max(self.known) < max(full.known):
+            left.append(f"attackers that know more than {percent(max(self.known))} of the classes of fitted records")
+        if not set(self.person) - {1}:
+            left.append("attackers that pool records of one person")
+        left += ["the tail"] if not self.tail else []
+        left += ["risks besides inference"] if not self.risks else []
+        return tuple(left)
 
     if not TYPE_CHECKING:
 

@@ -172,7 +172,7 @@ def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None)
     key, max_leakage
         As the command got them.
     """
-    from sordine.workflow.job_runner import JOB, MODIFIER
+    from sordine.workflow.job_runner import JOB, MODIFIER, may_be_shared
     from sordine.workflow.key_files import beside
 
     lines = []
@@ -183,7 +183,7 @@ def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None)
             lines.append("  The report says more about this verdict. Read it before you share the release.")
         lines += [f"{path}: the report" for path in outcome.pages]
     if outcome.released is not None:
-        lines.append(f"{outcome.released}: the release; only this folder may be shared")
+        lines.append(f"{outcome.released}: {may_be_shared(outcome.report)}")
     else:
         larger = max_leakage is not None and max_leakage < 1
         limit = f", or a larger --max-leakage than {max_leakage:g}" if larger else ""

@@ -104,9 +104,10 @@ def audit(
     unsuited = not suited(budget.families, case.original.shape)
     if unsuited:
         contributions.append(Contribution(closing=(UNSUITED,)))
-    suppress = case.policy.suppress
-    verdict, passed = judge_contributions(data.headlines, contributions, suppress, options.max_leakage)
-    made = {**_made(data, selection, unsuited), "provenance": provenance(original, released, modifier)}
+    made = _made(data, selection, unsuited)
+    suppress, limit = case.policy.suppress, options.max_leakage
+    verdict, passed = judge_contributions(data.headlines, contributions, suppress, limit, made["left_out"])
+    made = {**made, "provenance": provenance(original, released, modifier)}
     made["seconds"] = round(time.monotonic() - started, 1)
     report = _report(data, verdict, passed, made, fields, external)
     return replace(report, verdict=replace(verdict, grade=grade(report)))
@@ -410,6 +411,8 @@ def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, A
         "families": [f for f in budget.families if f in fits],
         "released_only": [f for f in budget.families if f in fits and budget.name in ATTACKS.find(f).released_only],
         "settings": list(budget.settings),
+        "known": list(budget.known),
+        "left_out": list(budget.left_out(data.released.shape)),
         "seeds": list(budget.seeds),
         "folds": budget.folds,
         "fitted": int(data.fitted.sum()),

@@ -50,9 +50,10 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
     -------
     str
         "strong", "moderate" or "weak" where at most 5, 20 or 50 % leakage cannot be excluded. A verdict that is
-        unclear, or that names other risks such as singling out, is "moderate" at best. One that leaks, or that holds
-        for single records only, is "weak" at best. "none" where more than half leaks, or where the table itself gives
-        an attribute away. "not established" where the figures are unreliable, unknown or too imprecise.
+        unclear, or whose title names other risks such as singling out or attacks that were left out, is "moderate" at
+        best. One that leaks, or that holds for single records only, is "weak" at best. "none" where more than half
+        leaks, or where the table itself gives an attribute away. "not established" where the figures are unreliable,
+        unknown or too imprecise.
     """
     figure = verdict.not_excluded
     if verdict.level == "broken":
@@ -65,7 +66,8 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
         return "not established"
     if figure > MODERATE or verdict.adds_up:
         return "weak"
-    return "moderate" if figure > STRONG or verdict.level == "unclear" or verdict.has_other_risks else "strong"
+    limited = verdict.level == "unclear" or verdict.has_other_risks or verdict.left_something_out
+    return "moderate" if figure > STRONG or limited else "strong"
 
 
 def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:

@@ -29,6 +29,7 @@ Level = Literal["holds", "leaks", "unclear", "broken"]
 SCHEMA = 1
 LINKS = {"holds": "However", "unclear": "Also"}  # how a title goes on with a clause on several records
 OTHER_RISKS = ". Other risks were found: "  # how a title goes on with the names of risks
+NOT_TESTED = ". Not tested: "  # how a title goes on with what the audit left out
 LIMIT = 0.05  # leakage up to which an attribute counts as suppressed, where the caller gives no limit
 
 
@@ -452,13 +453,21 @@ class Verdict:
         return OTHER_RISKS in self.title
 
     @property
+    def left_something_out(self) -> bool:
+        """Whether the title names attacks of the budget `standard` that the audit left out."""
+        return NOT_TESTED in self.title
+
+    @property
     def title_lines(self) -> tuple[str, ...]:
-        """The title; a clause on several records and a list of other risks are lines of their own."""
+        """The title; a clause on several records, other risks and what was not tested are lines of their own."""
         link = f" {LINKS.get(self.level)}, "
-        whole, named, risks = self.title.partition(OTHER_RISKS)
+        rest, untested, left_out = self.title.partition(NOT_TESTED)
+        whole, named, risks = rest.partition(OTHER_RISKS)
         first, found, clause = whole.partition(f".{link}")
-        lines = (f"{first}.", f"{link[1:]}{clause}.") if self.adds_up and found else (whole,)
-        return (*lines[:-1], f"{lines[-1].rstrip('.')}.", f"{OTHER_RISKS[2:]}{risks}.") if named else lines
+        lines = [first, f"{link[1:]}{clause}"] if self.adds_up and found else [whole]
+        lines += [f"{OTHER_RISKS[2:]}{risks}"] if named else []
+        lines += [f"{NOT_TESTED[2:]}{left_out}"] if untested else []
+        return (whole,) if lines == [whole] else tuple(f"{line.rstrip('.')}." for line in lines)
 
 
 @dataclass(frozen=True)

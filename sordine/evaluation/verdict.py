@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 
 from sordine.attacks.results import ExactFinding
 from sordine.evaluation.headlines import exact_excess
-from sordine.evaluation.report import LIMIT, LINKS, OTHER_RISKS, Flaw, Headline, Level, OtherScenario, Verdict
+from sordine.evaluation.report import (
+    LIMIT,
+    LINKS,
+    NOT_TESTED,
+    OTHER_RISKS,
+    Flaw,
+    Headline,
+    Level,
+    OtherScenario,
+    Verdict,
+)
 from sordine.metrics.percent import percent
 
 
@@ -29,6 +39,8 @@ class Contribution:
         Whether more than the limit was found, so that the release does not pass a limit.
     leakage
         Leakages (NAG) that cannot be excluded.
+    about
+        What the largest of these is about, for the title, like those of `gives`. Empty: a part of all records.
     attributes
         Attributes that only the optimal attack infers.
     gives
@@ -48,6 +60,7 @@ class Contribution:
     unclear: bool = False
     over: bool = False
     leakage: tuple[float, ...] = ()
+    about: str = ""
     attributes: tuple[str, ...] = ()
     gives: tuple[tuple[float, str], ...] = ()
     clause: str | None = None
@@ -72,6 +85,7 @@ def judge_contributions(
     contributions: Sequence[Contribution],
     suppress: Sequence[str],
     max_leakage: float | None,
+    left_out: Sequence[str] = (),
 ) -> tuple[Verdict, bool | None]:
     """Return the verdict, and whether the release passes the limit.
 
@@ -99,6 +113,8 @@ def judge_contributions(
         Names of the suppressed attributes.
     max_leakage
         Limit on leakage (NAG), or None.
+    left_out
+        What the budget `standard` tests and this audit does not (`Budget.left_out`). The title names it.
 
     Returns
     -------
@@ -121,6 +137,8 @@ def judge_contributions(
     risks = list(dict.fromkeys(name for c in contributions for name in c.risks))
     if risks and verdict.level in LINKS:
         verdict = replace(verdict, title=f"{verdict.title}{OTHER_RISKS}{', '.join(risks)}")
+    if left_out and case.names and verdict.level in LINKS:
+        verdict = replace(verdict, title=f"{verdict.title}{NOT_TESTED}{', '.join(left_out)}")
     return verdict, case.passed
 
 
@@ -180,6 +198,7 @@ class _Case:
     gives: tuple[tuple[float, str], ...]  # what further attacks found above the limit, and how much
     limit: float
     largest: float  # leakage that cannot be excluded
+    about: str  # which attacker that is, where single records and what is known of them do not explain it
     broken: bool
     flawed: bool  # a flaw leaks
     unclear: bool
@@ -212,6 +231,8 @@ def _case(
     unclear = bool(unmeasured) or any(s == "unclear" for s, _ in states) or any(c.unclear for c in contributions)
     figures = [*(h.not_excluded for h in suppressed), *(v for c in contributions for v in c.leakage)]
     largest = max(figures, default=0.0)
+    single = max((h.not_excluded for h in suppressed), default=0.0)
+    about = next((c.about for c in contributions if max(c.leakage, default=0.0) == largest > single), "")
     return _Case(
         suppressed=suppressed,
         states=states,
@@ -221,6 +242,7 @@ def _case(
         gives=gives,
         limit=limit,
         largest=largest,
+        about=about,
         broken=broken,
         flawed=flawed,
         unclear=unclear or largest > limit,
@@ -288,7 +310,7 @@ def _sentences(case: _Case, headlines: Sequence[Headline], contributions: Sequen
     if case.passed and case.largest > case.limit:
         result.append(
             f"The measured leakage meets the limit of {percent(case.limit)}. These records cannot certify the limit: "
-            f"{_up_to(case.largest)}."
+            f"{_up_to(case.largest, case.about)}."
         )
     return result + [s for c in contributions for s in c.closing]
 
@@ -320,12 +342,12 @@ def _title(case: _Case) -> tuple[Level, str]:
         return "unclear", _over_limit(case) if case.over else _open(case)
     if case.unclear:
         known = case.unmeasured or case.largest <= case.limit
-        return "unclear", _open(case) if known else f"{_open(case)}: {_up_to(case.largest)}"
+        return "unclear", _open(case) if known else f"{_open(case)}: {_up_to(case.largest, case.about)}"
     if all(h.at_chance or h.nag is None for h in case.suppressed):
         title = f"No attack inferred {_list(case.names)} from the release"
     else:
         title = f"The leakage of {_list(case.names)} is below the limit of {percent(case.limit)}"
-    return "holds", f"{title}; {_up_to(case.largest)}"
+    return "holds", f"{title}; {_up_to(case.largest, case.about)}"
 
 
 def _worst(case: _Case) -> str:
@@ -353,8 +375,9 @@ def _open(case: _Case) -> str:
     return f"It is unclear whether attacks can still infer {_list(case.names)}"
 
 
-def _up_to(share: float) -> str:
-    return f"a leakage of up to {percent(min(share, 1.0))} cannot be excluded"
+def _up_to(share: float, about: str = "") -> str:
+    of = f" of {about}" if about else ""
+    return f"a leakage of up to {percent(min(share, 1.0))}{of} cannot be excluded"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -107,8 +107,20 @@ class Outcome:
                 "Nothing was released because of the findings of the audit. despite_findings: true releases it."
             )
         if self.released is not None:
-            lines.append(f"{self.released}: the release; only this folder may be shared")
+            lines.append(f"{self.released}: {may_be_shared(self.report)}")
         return lines
+
+
+def may_be_shared(report: Report | None) -> str:
+    """Return what a release is, and on what condition it may be shared."""
+    only = "the release; share only this folder"
+    if report is None:
+        return f"{only}. It was not audited."
+    if report.verdict.level == "holds":
+        return f"{only}, after you have read the report."
+    if report.verdict.level == "unclear":
+        return f"{only}, and only if you accept the leakage that the verdict cannot exclude."
+    return f"{only}, and only if you accept what the verdict says that it gives away."
 
 
 class Pipeline:

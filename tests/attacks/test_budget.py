@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,26 @@ def test_a_budget_refuses_what_it_does_not_know() -> None:
 def test_a_job_says_which_classes_an_attacker_knows(given: list[float] | None, known: tuple[float, ...]) -> None:
     part = AuditPart() if given is None else AuditPart(known=tuple(given))
     assert budget_of(part).known == known
+
+
+@pytest.mark.parametrize(
+    ("changes", "left_out"),
+    [
+        ({}, ()),
+        ({"known": ()}, ("attackers that know classes of fitted records",)),
+        ({"known": (0.25,)}, ("attackers that know more than 25.0 % of the classes of fitted records",)),
+        ({"known": (0.9,)}, ()),
+        ({"families": ("logistic", "mlp")}, ("7 of 9 attacks",)),
+        ({"settings": ("A",), "tail": False}, ("scenarios B and C", "the tail")),
+        ({"settings": ("A", "B")}, ("scenario C",)),
+        ({"person": (1,), "risks": False}, ("attackers that pool records of one person", "risks besides inference")),
+    ],
+)
+def test_what_a_budget_leaves_out_of_the_standard_one(changes: dict[str, Any], left_out: tuple[str, ...]) -> None:
+    assert Budget.named("standard", **changes).left_out((8,)) == left_out
+    assert Budget.named("quick", **changes).left_out((8,)) == ()
+
+
+def test_the_paranoid_budget_leaves_nothing_out() -> None:
+    assert Budget.paranoid().left_out((8,)) == ()
+    assert Budget.paranoid().left_out((3, 32, 32)) == ()

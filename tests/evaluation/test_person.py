@@ -190,8 +190,8 @@ def test_what_pooled_records_add_to_the_verdict() -> None:
     # What cannot be excluded leaves the verdict open, and the number of persons is stated.
     level, title, sentences_ = judged(one, replace(nothing, high=0.3))
     assert level == "unclear"
-    assert "30.0 %" in title
-    assert any("40 units" in s for s in sentences_)
+    assert title.endswith(": a leakage of up to 30.0 % of `sex` from 50 records of one person cannot be excluded")
+    assert any("40 classes of `speaker`" in s for s in sentences_)
     unknown = replace(more, nag=None, low=None, high=None, after=0.5, after_interval=(0.4, 0.6))
     assert judged(one, unknown)[0] == "unclear"
     # The luckiest of many figures does not count.
@@ -215,7 +215,7 @@ def test_too_few_persons_never_support_that_it_holds() -> None:
     assert not contribution([tight], (), 0.05, True).unclear
     few = contribution([replace(tight, units=7)], (), 0.05, True)
     assert few.unclear
-    assert any("7 units" in s for s in few.sentences)
+    assert any("7 classes of `speaker`" in s for s in few.sentences)
     assert contribution(
         [replace(tight, nag=None, low=None, high=None, after_interval=(0.3, 0.45))], (), 0.05, True
     ).unclear

@@ -149,10 +149,14 @@ def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:
     assert found.passed
     assert found.verdict.grade == "moderate"
     named = "Other risks were found: singling out, linkability to originals, membership"
-    assert found.verdict.title.endswith(named)
-    assert found.verdict.title_lines[1:] == (f"{named}.",)
-    both = replace(found.verdict, title=f"It holds. However, k records do not. {named}", adds_up=True)
-    assert both.title_lines == ("It holds.", "However, k records do not.", f"{named}.")
+    left_out = "Not tested: 8 of 9 attacks, scenarios B and C, attackers that pool records of one person"
+    assert found.verdict.title.endswith(f". {named}. {left_out}")
+    assert found.verdict.title_lines[1:] == (f"{named}.", f"{left_out}.")
+    assert found.made["left_out"] == left_out.removeprefix("Not tested: ").split(", ")
+    both = replace(found.verdict, title=f"It holds. However, k records do not. {named}. {left_out}", adds_up=True)
+    assert both.title_lines == ("It holds.", "However, k records do not.", f"{named}.", f"{left_out}.")
+    assert replace(both, title="It holds. However, k records do not").title_lines[1] == "However, k records do not."
+    assert replace(both, title="It holds").title_lines == ("It holds",)
 
 
 @pytest.mark.parametrize(("secret", "level"), [("person", "unclear"), ("secret", "holds")])

@@ -143,3 +143,22 @@ def test_no_verdict_holds_where_a_section_leaves_more_than_the_limit(left: float
     head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.01, high=0.01, at_chance=True)
     verdict, _ = judge_contributions([head], [Contribution(leakage=(left,))], ("speaker",), 0.05)
     assert (verdict.level, verdict.not_excluded) == (level, left)
+
+
+def test_the_title_names_the_attacker_that_sets_the_figure_and_what_was_left_out() -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.01, high=0.02, at_chance=True)
+
+    def title(*contributions: Contribution, left_out: tuple[str, ...] = ()) -> str:
+        return judge_contributions([head], contributions, ("speaker",), None, left_out)[0].title
+
+    known = Contribution(leakage=(0.3,), about="`speaker` to an attacker that knows it")
+    assert title(known).endswith(
+        ": a leakage of up to 30.0 % of `speaker` to an attacker that knows it cannot be excluded"
+    )
+    assert title(known, Contribution(leakage=(0.4,))).endswith("a leakage of up to 40.0 % cannot be excluded")
+    # What single records leave open needs no attacker with more.
+    assert "knows it" not in title(replace(known, leakage=(0.01,)))
+    left_out = ("the tail", "scenario C")
+    assert title(known, left_out=left_out).endswith("cannot be excluded. Not tested: the tail, scenario C")
+    leaks = replace(known, gives=((0.5, "`speaker`"),))
+    assert "Not tested" not in title(leaks, left_out=left_out), "a leak needs no further attack"

@@ -138,7 +138,7 @@ def test_records_keep_their_shape(tmp_path: Path, shape: tuple[int, ...]) -> Non
 
 
 def test_manifest_tells_the_truth(source: Path, tmp_path: Path) -> None:
-    audit = report(released_sha256=sha256(source))
+    audit = report(released_sha256=sha256(source), known=[0.5], left_out=["scenario C"])
     write_report(audit, json=tmp_path / "report.json")
     done = release(source, tmp_path / "out", key=KEY, report=audit)
     manifest = json.loads((done.folder / MANIFEST).read_text())
@@ -150,7 +150,14 @@ def test_manifest_tells_the_truth(source: Path, tmp_path: Path) -> None:
     assert list(manifest["columns"]) == ["id", "split", "word", "age", "x"]
     assert manifest["method"] == "mass"
     assert manifest["policy"] == NOTE["policy"]
-    assert manifest["audit"]["verdict"] == {"level": "holds", "title": "It is so", "sentences": ["In words."]}
+    assert manifest["audit"]["verdict"] == {
+        "level": "holds",
+        "grade": "strong",
+        "title": "It is so",
+        "sentences": ["In words."],
+    }
+    assert manifest["audit"]["known"] == [0.5]
+    assert manifest["audit"]["left_out"] == ["scenario C"]
     assert manifest["audit"]["attributes"][0]["nag"] == 0.0
     assert manifest["audit"]["attributes"][0]["not_excluded"] == 0.02
     assert manifest["audit"]["report_sha256"] == sha256(tmp_path / "report.json")

@@ -183,8 +183,8 @@ def plain_sentences(report: Report, sections: Sequence[Section] = ()) -> list[st
 
 ADVICE: dict[Level, str] = {
     "holds": "You may release these records. First check that the attackers you expect were tested.",
-    "unclear": "This audit does not settle whether you may release these records. Audit more records, or decide "
-    "whether the leakage that cannot be excluded is acceptable.",
+    "unclear": "Release these records only if you accept the leakage that cannot be excluded. An audit of more records "
+    "can exclude more.",
     "leaks": "Do not release these records as they are.",
     "broken": "Repair what this page names, then audit again.",
 }
@@ -199,7 +199,7 @@ def advice(report: Report) -> list[str]:
         return ["Release these records only if what the title adds is acceptable."]
     sentences = [ADVICE[verdict.level]]
     known = [f for f in report.sections.get("partial_knowledge") or () if f.counts]
-    named = next((f for f in known if f"{phrase(f)}:" in verdict.title), None)
+    named = next((f for f in known if any(f"{phrase(f)}{end}" in verdict.title for end in (":", " cannot"))), None)
     if named is None:
         return sentences
     sentences.append(

@@ -14,7 +14,7 @@ from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import FEWEST, AttackData
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
-from sordine.evaluation.sections.person import many
+from sordine.evaluation.sections.person import many, units_in_words
 from sordine.evaluation.sections.sample import MOST, ReleaseSample, person_of
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.nag import gain, nag, nag_interval, nag_is_defined, wilson
@@ -308,8 +308,11 @@ def contribution(found: Sequence[PartialKnowledgeFinding], limit: float) -> Cont
         gives += [
             (gain(f.after, f.guess) if f.nag is None else f.nag, phrase(f)) for f in (_surest(clear),) if f is not None
         ]
-    upper = max(_not_excluded(f) for f in counted)
-    return Contribution(sentences=tuple(sentences), gives=tuple(gives), unclear=upper > limit, leakage=(upper,))
+    widest = max(sorted(counted, key=_demand), key=_not_excluded)
+    upper = _not_excluded(widest)
+    return Contribution(
+        sentences=tuple(sentences), gives=tuple(gives), unclear=upper > limit, leakage=(upper,), about=phrase(widest)
+    )
 
 
 def _surest(found: Sequence[PartialKnowledgeFinding]) -> PartialKnowledgeFinding | None:
@@ -367,9 +370,11 @@ def _sentence(f: PartialKnowledgeFinding) -> str:
         f"it for the others with an accuracy of {percent(f.after)} from {which} (baseline: {percent(f.guess)})."
     )
     if f.nag is None or f.low is None or f.high is None:
-        return f"{base} So few units allow no statement on leakage."
+        few = "records" if f.k == 1 else units_in_words(f.unit)
+        return f"{base} So few {few} allow no statement on leakage."
     chance = " This cannot be distinguished from the baseline." if f.at_chance else ""
-    few = "" if f.k == 1 or f.high - f.low < 0.2 else f" The interval is wide: there are {f.units:,} units."
+    number = f"{f.units:,} {units_in_words(f.unit)}"
+    few = "" if f.k == 1 or f.high - f.low < 0.2 else f" The interval is wide: there are {number}."
     return f"{base} That is a leakage of {_clipped(f.nag)} ({_clipped(f.low)} to {_clipped(f.high)}).{chance}{few}"
 
 

@@ -173,7 +173,7 @@ def _answers(
             else:
                 data.note(
                     f"{many(k)} records with the same {q.units.name} are not pooled in scenario {q.scenario}: "
-                    "too few units have that many records"
+                    f"too few {units_in_words(q.units.name)} have that many records"
                 )
 
 
@@ -265,6 +265,7 @@ def contribution(
         gives=tuple((f.nag or 0.0, _phrase(f)) for f in _surest(clear, len(known))),
         unclear=largest > limit or bool(unsettled),
         leakage=(largest,),
+        about=_phrase(open_),
     )
 
 
@@ -298,15 +299,19 @@ def _phrase(f: PersonFinding) -> str:
 
 
 def _up_to(f: PersonFinding, largest: float) -> str:
+    found = "" if f.nag is None else f" The measured leakage is {percent(min(f.nag, 1.0))}."
+    enough = "tested records" if f.k == 0 else "that many tested records"
     return (
-        f"From {many_records(f.k)} of one `{f.unit}`, a leakage of `{f.attribute}` of up to {percent(largest)} "
-        f"cannot be excluded: there are {f.units:,} units with that many tested records. More of them would make the "
-        "interval shorter."
+        f"From {many_records(f.k)} of one `{f.unit}`, an attacker that {ATTACKERS[f.knows]} infers `{f.attribute}` in "
+        f"{percent(f.after)} of cases (baseline: {percent(f.guess)}).{found} A leakage of up to {percent(largest)} "
+        f"cannot be excluded, because there are {f.units:,} {units_in_words(f.unit)} with {enough}. With more of "
+        "them, the interval would be shorter."
     )
 
 
 def _unsettled(f: PersonFinding) -> str:
-    why = "attacks infer too little from the originals" if f.high is None else f"{f.units:,} units are too few"
+    few = f"{f.units:,} {units_in_words(f.unit)} are too few"
+    why = "attacks infer too little from the originals" if f.high is None else few
     return f"From {many_records(f.k)} of one `{f.unit}`, no leakage of `{f.attribute}` can be excluded: {why}."
 
 
@@ -361,6 +366,11 @@ def _worst(found: Sequence[PersonFinding]) -> PersonFinding | None:
 
 
 # ------------------------------------------------------------------------------------------------ the page
+
+
+def units_in_words(unit: str) -> str:
+    """What pooled records have in common, in the plural: groups, or classes of an attribute."""
+    return "groups" if unit == "group" else f"classes of `{unit}`"
 
 
 def many(k: int) -> str:

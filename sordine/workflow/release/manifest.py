@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 
 from sordine.data.files import refuse_existing, sha256
 from sordine.errors import SordineError
+from sordine.evaluation.grade import grade
 from sordine.evaluation.report import Report
 from sordine.evaluation.report_json import digest
 from sordine.workflow.release.checks import Working
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+_OF_THE_AUDIT = ("budget", "families", "settings", "known", "left_out")  # what it tested
 # Flaws of earlier versions whose message named a record; `Flaw.example` holds its id now.
 _NAMED_RECORDS = frozenset({"missing", "extra", "duplicate", "finite", "telling-id"})
 
@@ -143,12 +145,13 @@ def _audit(report: Report) -> dict[str, Any]:
     return {
         "verdict": {
             "level": report.verdict.level,
+            "grade": report.verdict.grade or grade(report),
             "title": report.verdict.title,
             "sentences": [_without_ids(s, report) for s in report.verdict.sentences],
         },
         "max_leakage": report.max_leakage,
         "passed": report.passed,
-        **{name: report.made[name] for name in ("budget", "families", "settings") if name in report.made},
+        **{name: report.made[name] for name in _OF_THE_AUDIT if name in report.made},
         "attributes": [
             {
                 "attribute": h.attribute,
