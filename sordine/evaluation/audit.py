@@ -107,8 +107,7 @@ def audit(
     made = _made(data, selection, unsuited)
     suppress, limit = case.policy.suppress, options.max_leakage
     verdict, passed = judge_contributions(data.headlines, contributions, suppress, limit, made["left_out"])
-    made = {**made, "provenance": provenance(original, released, modifier)}
-    made["seconds"] = round(time.monotonic() - started, 1)
+    made |= {"provenance": provenance(original, released, modifier), "seconds": round(time.monotonic() - started, 1)}
     report = _report(data, verdict, passed, made, fields, external)
     return replace(report, verdict=replace(verdict, grade=grade(report)))
 
