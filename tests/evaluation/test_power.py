@@ -99,9 +99,11 @@ def test_a_kind_is_described_by_the_sizes_that_were_tried() -> None:
     few = replace(finding("few records", None), sizes=(0.2,), shares=(0.5,))
     some = replace(finding("near copies", 0.2), sizes=(0.2,), shares=(1.0,))
     half = replace(finding("covariance", 0.1), sizes=(0.2, 0.1, 0.05), shares=(1.0, 1.0, 0.3))
-    closing = " ".join(Power().contribution((few, some, half), Data()).closing)  # type: ignore[arg-type, union-attr]
-    assert "few records (missed at 20.0 %; smaller leaks were not tried)" in closing
-    assert "near copies (found at 20.0 %; smaller leaks were not tried)" in closing
+    alike = replace(few, kind="last bits of one number")
+    found = (few, some, half, alike)
+    closing = " ".join(Power().contribution(found, Data()).closing)  # type: ignore[arg-type, union-attr]
+    assert ": few records, last bits of one number (missed at 20.0 %, smaller leaks not tried); near copies" in closing
+    assert "near copies (found at 20.0 %, smaller leaks not tried)." in closing
     assert "covariance (found at 10.0 % and 20.0 %, missed at 5.0 %)" in closing
 
 

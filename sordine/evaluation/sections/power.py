@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -194,10 +194,11 @@ def _found_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
 
 def _missed_sentences(found: tuple[PowerFinding, ...]) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        missed = [f"{f.kind} ({_tried(f, SIZES[-1])})" for f in some if f.smallest is None and f.sizes]
+        missed = [f for f in some if f.smallest is None and f.sizes]
         left_out = [f.kind for f in some if not f.sizes]
         if missed:
-            yield f"The attacks missed the largest planted leaks of `{attribute}` of these kinds: {', '.join(missed)}."
+            kinds = _with_sizes(missed, SIZES[-1])
+            yield f"The attacks missed the largest planted leaks of `{attribute}` of these kinds: {kinds}."
         if left_out:
             yield (
                 f"Leaks of `{attribute}` of these kinds were not planted, because so few records could not show them, "
@@ -214,26 +215,36 @@ def _tried(f: PowerFinding, limit: float) -> str:
         for word, sizes in (("found", found), ("missed", missed))
         if sizes
     ]
-    return ", ".join(words) + ("; smaller leaks were not tried" if min(f.sizes) > limit else "")
+    return ", ".join(words) + (", smaller leaks not tried" if min(f.sizes) > limit else "")
+
+
+def _with_sizes(found: Sequence[PowerFinding], limit: float) -> str:
+    """Return the kinds with what was tried; those of the same result are named together."""
+    alike: dict[str, list[str]] = {}
+    for f in found:
+        alike.setdefault(_tried(f, limit), []).append(f.kind)
+    return "; ".join(f"{', '.join(kinds)} ({tried})" for tried, kinds in alike.items())
 
 
 def _not_covered(found: tuple[PowerFinding, ...], limit: float) -> Iterator[str]:
     for attribute, some in _by_attribute(found).items():
-        missed = [f for f in some if not f.covered(limit)]
-        reasons = (
-            (
-                f"because leaks as large as the limit ({percent(limit)}) were missed or not tried",
-                {f.kind: f"{f.kind} ({_tried(f, limit)})" for f in missed if f.sizes},
-            ),
-            ("because no leaks could be planted", {f.kind: f.kind for f in missed if not f.sizes}),
-        )
-        for why, kinds in reasons:
-            core = [words for kind, words in kinds.items() if kind in CORE]
-            others = [words for kind, words in kinds.items() if kind not in CORE]
-            if core:
-                yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {', '.join(core)}."
-            if others:
-                yield f"The verdict does not cover these kinds of leak of `{attribute}`, {why}: {', '.join(others)}."
+        missed = [f for f in some if not f.covered(limit) and f.sizes]
+        why = f"because leaks as large as the limit ({percent(limit)}) were missed or not tried"
+        yield from _of_kinds(attribute, why, missed, lambda kinds: _with_sizes(kinds, limit))
+        left_out = [f for f in some if not f.covered(limit) and not f.sizes]
+        why = "because no leaks could be planted"
+        yield from _of_kinds(attribute, why, left_out, lambda kinds: ", ".join(f.kind for f in kinds))
+
+
+def _of_kinds(
+    attribute: str, why: str, missed: Sequence[PowerFinding], listed: Callable[[Sequence[PowerFinding]], str]
+) -> Iterator[str]:
+    core = [f for f in missed if f.kind in CORE]
+    others = [f for f in missed if f.kind not in CORE]
+    if core:
+        yield f"The verdict cannot be that `{attribute}` is hidden, {why} of these kinds: {listed(core)}."
+    if others:
+        yield f"The verdict does not cover these kinds of leak of `{attribute}`, {why}: {listed(others)}."
 
 
 def _most_missed(planted: int) -> int:
