@@ -16,7 +16,6 @@ from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import (
     Attacks,
     BudgetName,
-    Common,
     Device,
     ExtractorOptions,
     Features,
@@ -28,6 +27,7 @@ from sordine.cli.options import (
     Names,
     Pdf,
     Preserve,
+    ReadsTables,
     SkipBad,
     Suppress,
     Watch,
@@ -55,7 +55,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditOptions(Common):
+class AuditOptions(ReadsTables):
     """The options of `audit`."""
 
     table: Annotated[

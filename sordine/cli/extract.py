@@ -10,7 +10,6 @@ import typer
 
 from sordine.cli import parsing, paths
 from sordine.cli.options import (
-    Common,
     Device,
     ExtractorName,
     ExtractorOptions,
@@ -18,6 +17,7 @@ from sordine.cli.options import (
     Force,
     Layout,
     LayoutOptions,
+    ReadsTables,
     Seed,
     SkipBad,
     Weights,
@@ -33,7 +33,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractOptions(Common):
+class ExtractOptions(ReadsTables):
     """The options of `extract`."""
 
     source: Annotated[

@@ -13,7 +13,6 @@ from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import (
     Along,
     BudgetName,
-    Common,
     Device,
     Features,
     Force,
@@ -22,6 +21,7 @@ from sordine.cli.options import (
     MethodName,
     MethodOptions,
     Preserve,
+    ReadsTables,
     RecordsPerPerson,
     Seed,
     Source,
@@ -45,7 +45,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions(Common):
+class FitOptions(ReadsTables):
     """The options of `fit`."""
 
     table: Source

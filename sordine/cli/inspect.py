@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sordine.cli import parsing
-from sordine.cli.options import Common, Device, Features, Layout, LayoutOptions, Preserve, Suppress, Watch
+from sordine.cli.options import Device, Features, Layout, LayoutOptions, Preserve, ReadsTables, Suppress, Watch
 from sordine.cli.signature import takes
 from sordine.errors import SordineError
 from sordine.run import Run, check_device
@@ -18,7 +18,7 @@ EXAMPLES = ("sordine inspect customers.csv", "sordine inspect voices -s speaker 
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions(Common):
+class InspectOptions(ReadsTables):
     """The options of `inspect`."""
 
     source: Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sordine.cli import parsing
 from sordine.cli.completion import budgets, extractors, methods
 from sordine.cli.console import Console
 from sordine.cli.signature import Renamed, WithNotes
@@ -133,6 +135,17 @@ ExtractorName = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
+Read = Annotated[
+    Names,
+    typer.Option(
+        "--read",
+        metavar="NAME=VALUE",
+        help="Set how the table is read: separator, decimal, encoding, nulls, rename, multi_label (the guide: Tables).",
+    ),
+]
+NormaliseLabels = Annotated[
+    bool, typer.Option("--normalise-labels", help="Join labels that differ only in case or blanks.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 
 
@@ -145,3 +158,18 @@ class Common(WithNotes):
     def console(self) -> Console:
         """Return the console of the command."""
         return Console(quiet=self.quiet, notes=self.notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsTables(Common):
+    """What every command takes that reads tables of other programs."""
+
+    read: Read = None
+    normalise_labels: NormaliseLabels = False
+
+    def around(self) -> contextlib.AbstractContextManager[object]:
+        """Return the block in which the command runs: it reads tables with the options."""
+        from sordine.data.reading.options import ReadOptions, reading
+
+        given = parsing.assignments(self.read, "--read")
+        return reading(ReadOptions.of({**given, **({"normalise_labels": True} if self.normalise_labels else {})}))

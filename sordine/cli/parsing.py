@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,17 +34,13 @@ def names(values: Sequence[str] | None, table: Path | None = None) -> tuple[str,
 
 def columns(table: Path) -> tuple[str, ...]:
     """Return the names of a table's columns; none if it cannot be opened, which a later check reports."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from sordine.data.reading.columns import plain
+    from sordine.data.reading.files import open_file
+    from sordine.data.reading.options import current
 
-    if not table.is_file():
-        return ()
     try:
-        if table.suffix.lower() != ".csv":
-            return tuple(pq.read_schema(table).names)
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return tuple(next(csv.reader(file), ()))
-    except (pa.ArrowInvalid, OSError, ValueError, csv.Error):
+        return tuple(plain(open_file(table, current(), 0), current()).schema.names)
+    except SordineError:
         return ()
 
 

@@ -75,7 +75,7 @@ def check_distinct(outputs: Mapping[str, Path | None]) -> None:
 
 
 def check_table(source: Path) -> None:
-    """Check that a path is a file.
+    """Check that a path is a file, or a folder of Parquet parts.
 
     Raises
     ------
@@ -86,11 +86,15 @@ def check_table(source: Path) -> None:
         if not source.exists():
             raise SordineError(f"{source} does not exist")
         return
+    from sordine.data.reading.files import is_table_file, parts_in
+
+    if parts_in(source):
+        return
     from sordine.data.media.kinds import kind_of
     from sordine.features.choice import suggested
 
     files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
-    tables = [p for p in files if p.suffix in (".parquet", ".csv") and p.stem != "metadata"]
+    tables = [p for p in files if is_table_file(p) and p.stem != "metadata"]
     make = f"sordine extract {source} --extractor"
     found = (kind_of(str(p)) for p in [*files, *source.glob("*/*")])
     kinds = {kind for kind in found if kind is not None}

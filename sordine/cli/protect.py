@@ -13,7 +13,6 @@ from sordine.cli.completion import extractors
 from sordine.cli.exit_codes import DONE, FOUND
 from sordine.cli.options import (
     BudgetName,
-    Common,
     Device,
     Features,
     Known,
@@ -23,6 +22,7 @@ from sordine.cli.options import (
     MethodOptions,
     Names,
     Preserve,
+    ReadsTables,
     RecordsPerPerson,
     Seed,
     SkipBad,
@@ -46,7 +46,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtectCommandOptions(Common):
+class ProtectCommandOptions(ReadsTables):
     """The options of `protect`."""
 
     source: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -36,6 +37,10 @@ class WithNotes:
 
     notes: tuple[str, ...] = ()
 
+    def around(self) -> contextlib.AbstractContextManager[object]:
+        """Return the block in which the command runs."""
+        return contextlib.nullcontext()
+
 
 def takes(
     options: type[OptionsOfCommand],
@@ -66,7 +71,9 @@ def takes(
                 if old:
                     notes.append(f"{mark.old} is deprecated; use {mark.new}")
                     values[name] = [*(values[name] or ()), *old]
-            return body(options(**values, notes=tuple(notes)))
+            given = options(**values, notes=tuple(notes))
+            with given.around():
+                return body(given)
 
         every = [*parameters, *hidden]
         command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]

@@ -20,7 +20,6 @@ from sordine.cli.options import (
     Along,
     Attacks,
     BudgetName,
-    Common,
     Device,
     Features,
     Force,
@@ -28,6 +27,7 @@ from sordine.cli.options import (
     Names,
     Pdf,
     Preserve,
+    ReadsTables,
     Seed,
     Source,
     Suppress,
@@ -52,7 +52,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions(Common):
+class SweepOptions(ReadsTables):
     """The options of `sweep`."""
 
     table: Source

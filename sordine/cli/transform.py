@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sordine.cli import parsing, paths
-from sordine.cli.options import Common, Features, Force, KeyFile, Names, Source, Workers
+from sordine.cli.options import Features, Force, KeyFile, Names, ReadsTables, Source, Workers
 from sordine.cli.signature import takes
 from sordine.run import Run
 
@@ -17,7 +17,7 @@ EXAMPLES = ("sordine transform modifier voices.parquet -o transformed.parquet",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformOptions(Common):
+class TransformOptions(ReadsTables):
     """The options of `transform`."""
 
     modifier: Annotated[Path, typer.Argument(metavar="MODIFIER", help="The modifier's folder.")]

@@ -12,14 +12,19 @@ import numpy as np
 import torch
 
 from sordine.data.continuous import QuantileClasses, check_values, quantile_classes, require_variation
+from sordine.data.reading.frames import plain_value
+from sordine.data.reading.source import reason, warn
 from sordine.data.rounding import loses_digits
 from sordine.data.splits import keyed_ranks, stratified_parts, whole_groups
-from sordine.errors import SordineError, nearest
+from sordine.errors import SordineError
 from sordine.keys import Key
 from sordine.policy import Policy
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+    from sordine.data.reading.options import ReadOptions
 
 MAX_CLASSES = 100
 LARGEST = 1e15  # squares of larger numbers, summed over a table, leave the range of float32
@@ -97,6 +102,8 @@ class Table:
         The quantile classes of each continuous attribute; those of the whole table, also in a part of it.
     rounded
         Whether x had 64 bits and lost digits that 32 bits do not hold.
+    types
+        Arrow types of the attributes as they were read, for `to_arrow`; text where there is none.
     """
 
     x: Any
@@ -113,6 +120,7 @@ class Table:
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     quantiles: dict[str, QuantileClasses] = field(default_factory=dict)
     rounded: bool = False
+    types: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -174,10 +182,8 @@ class Table:
         """
         given, x = x, _records(x, source)
         n = len(x)
-        names = np.array(row_ids(n) if ids is None else [str(i) for i in ids], dtype=object)
-        for what, column in [("id", names), ("split", split), ("group", group), *attributes.items()]:
-            if column is not None and len(column) != n:
-                raise SordineError(f"{source}: column {what!r} has {len(column)} values for {n} records")
+        _check_columns(n, {"id": ids, "split": split, "group": group}, attributes, source)
+        names = np.array(row_ids(n) if ids is None else [str(plain_value(i)) for i in ids], dtype=object)
         if check:
             if ids is not None and any(map(is_missing, ids)):
                 raise SordineError(f"{source}: column 'id' has a missing value; every record needs an id")
@@ -186,6 +192,7 @@ class Table:
         y, classes = {}, {}
         for name, column in attributes.items():
             y[name], classes[name] = encode(column, f"{source}: column {name!r}")
+            warn_of_alike(classes[name], f"{source}: column {name!r}")
         return cls(
             x=x,
             y=y,
@@ -199,6 +206,45 @@ class Table:
         )
 
     @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        features: Sequence[str] | None = None,
+        *,
+        continuous: Sequence[str] = (),
+        source: str = "data frame",
+        options: ReadOptions | None = None,
+    ) -> Table:
+        """Return a table made of a data frame, its rows in order.
+
+        `id`, `split` and `group` are used where present. Other columns of at most 100 classes are attributes, as in
+        files.
+
+        Parameters
+        ----------
+        frame
+            One row a record: a data frame of pandas or Polars, a pyarrow table, a DuckDB relation, a data set of
+            Hugging Face, or any other object with `__arrow_c_stream__`.
+        features
+            Columns that make x. By default the one column of vectors, else every column of decimal numbers that are not
+            all whole. The log names them.
+        continuous
+            Numeric columns that are continuous attributes; they are no features.
+        source
+            Where the frame came from, for messages.
+        options
+            New names of columns, and how labels are compared.
+
+        Raises
+        ------
+        SordineError
+            Where it is no data frame, a named column is missing or not numeric, or a record is wrong.
+        """
+        from sordine.data.table_io import read_frame
+
+        return read_frame(frame, features, continuous=continuous, source=source, options=options)
+
+    @classmethod
     def from_pandas(
         cls,
         frame: pd.DataFrame,
@@ -207,54 +253,25 @@ class Table:
         continuous: Sequence[str] = (),
         source: str = "data frame",
     ) -> Table:
-        """Return a table made of a pandas DataFrame.
+        """Return a table made of a pandas DataFrame; see `from_frame`, which takes other data frames too."""
+        return cls.from_frame(frame, features, continuous=continuous, source=source)
 
-        `id`, `split` and `group` are used where present. Other columns of at most 100 classes are attributes.
+    def to_arrow(self) -> pa.Table:
+        """Return id, split, group, the attributes and x as a pyarrow table.
 
-        Parameters
-        ----------
-        frame
-            One row a record.
-        features
-            Numeric columns that make x; by default every column of floats.
-        continuous
-            Numeric columns that are continuous attributes; they are no features.
-        source
-            Where the frame came from, for messages.
-
-        Raises
-        ------
-        SordineError
-            Where a named column is missing or not numeric, no column is numeric, or a record is wrong.
+        Attributes have the types that they were read with. Polars, DuckDB and other libraries also take the `Table`
+        itself, through `__arrow_c_stream__`.
         """
-        if features is None:
-            features = [str(c) for c in frame.columns if frame[c].dtype.kind == "f" and c not in continuous]
-        missing = [c for c in (*features, *continuous) if c not in frame.columns]
-        if missing:
-            raise SordineError(f"{source}: no column {missing[0]!r}; {nearest(missing[0], map(str, frame.columns))}")
-        if not len(features):
-            raise SordineError(f"{source}: no column of floats; name the feature columns with features=")
-        special = {name: frame[name].tolist() if name in frame.columns else None for name in ("id", "split", "group")}
-        rest = [c for c in frame.columns if c not in {*features, *continuous, "id", "split", "group"}]
-        attributes = {
-            str(c): frame[c].tolist() for c in rest if frame[c].dtype.kind != "f" and frame[c].nunique() <= MAX_CLASSES
-        }
-        try:
-            x = frame[list(features)].to_numpy(np.float32)
-        except (TypeError, ValueError) as error:
-            raise _no_numbers(source, error) from None
-        table = cls.of(
-            x,
-            attributes,
-            ids=special["id"],
-            split=special["split"],
-            group=special["group"],
-            source=source,
-        )
-        table = table.with_continuous({c: frame[c].to_numpy(np.float64) for c in continuous})
-        rounded = any(loses_digits(frame[c].to_numpy()) for c in features)
-        table = replace(table, features=tuple(map(str, features)), rounded=rounded)
-        return replace(table, rows_of=table.rows_of and rows_digest(blocks_of(table.x), table.features))
+        from sordine.data.table_io import arrow_table
+
+        return arrow_table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the columns of `to_arrow` as a pandas DataFrame."""
+        return self.to_arrow().to_pandas()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     @classmethod
     def read(
@@ -266,11 +283,12 @@ class Table:
         like: Table | None = None,
         check: bool = True,
         log: Callable[[str], None] | None = None,
+        options: ReadOptions | None = None,
     ) -> Table:
-        """Return the table in a Parquet or CSV file; see `sordine.data.table_io.read_table`."""
+        """Return the table in a file of any known format; see `sordine.data.table_io.read_table`."""
         from sordine.data.table_io import read_table
 
-        return read_table(path, features, named=named, like=like, check=check, log=log)
+        return read_table(path, features, named=named, like=like, check=check, log=log, options=options)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write id, split, attributes and x as one Parquet file; see `sordine.data.table_io.write_table`."""
@@ -465,6 +483,19 @@ class Table:
             )
 
 
+def _check_columns(n: int, beside: Mapping[str, Any], attributes: Any, source: str) -> None:
+    """Raise SordineError where a column is none, or has another number of values than there are records."""
+    if not isinstance(attributes, Mapping):
+        raise SordineError(f"{source}: attributes is {type(attributes).__name__}; give a mapping of name -> labels")
+    for name, column in [*beside.items(), *attributes.items()]:
+        if column is None and name in beside:
+            continue
+        if not (hasattr(column, "__len__") and hasattr(column, "__iter__")):
+            raise SordineError(f"{source}: {name!r} is {type(column).__name__}; give {n} values, one for each record")
+        if len(column) != n:
+            raise SordineError(f"{source}: column {name!r} has {len(column)} values for {n} records")
+
+
 def row_ids(n: int, first: int = 0) -> list[str]:
     """Return row numbers as ids."""
     return [f"row-{i:07d}" for i in range(first, first + n)]
@@ -520,7 +551,7 @@ def _records(x: Any, source: str) -> np.ndarray:
 
 
 def _no_numbers(source: str, error: Exception) -> SordineError:
-    return SordineError(f"{source}: the records must be numbers, in rows of one length ({error})")
+    return SordineError(f"{source}: the records must be numbers, in rows of one length ({reason(error)})")
 
 
 def encode(column: Sequence[Any] | np.ndarray, where: str = "labels") -> tuple[np.ndarray, tuple[str, ...]]:
@@ -544,6 +575,7 @@ def encode(column: Sequence[Any] | np.ndarray, where: str = "labels") -> tuple[n
         Where a label is a list or another value that cannot be a class.
     """
     values = column.tolist() if isinstance(column, np.ndarray) else list(column)
+    values = [v if isinstance(v, str | int | float | np.generic) else plain_value(v) for v in values]
     try:
         present = {v for v in set(values) if not is_missing(v)}
     except TypeError:
@@ -554,6 +586,18 @@ def encode(column: Sequence[Any] | np.ndarray, where: str = "labels") -> tuple[n
         order = sorted(present, key=str)
     code = {v: i for i, v in enumerate(order)}
     return np.array([code.get(v, -1) for v in values], dtype=np.int64), tuple(map(str, order))
+
+
+def warn_of_alike(classes: Sequence[str], where: str) -> None:
+    """Log a warning where classes differ only in case, in blanks, or in the type of their values."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    found = [names for names in alike.values() if len(names) > 1]
+    if found:
+        quoted = ", ".join(map(repr, found[0][:4]))
+        more = f" (and {len(found) - 1} more such groups)" if len(found) > 1 else ""
+        warn(f"{where} has classes that look alike: {quoted}{more}; --normalise-labels joins them")
 
 
 def read_split(column: Sequence[Any] | np.ndarray, source: str) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""Read tables from Parquet and CSV files and write Parquet, in blocks, so that no table needs to fit in memory."""
+"""Read tables in blocks, so that no table needs to fit in memory, and write them as Parquet."""
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from sordine.data.files import atomic, content_address, refuse_existing
+from sordine.data.files import atomic, refuse_existing
 from sordine.data.mapped_array import MappedArray
+from sordine.data.reading.columns import RESERVED, is_binary, is_list, is_media_struct, is_vector, plain
+from sordine.data.reading.files import open_file, table_address
+from sordine.data.reading.frames import arrow_of
+from sordine.data.reading.options import ReadOptions, current
+from sordine.data.reading.source import READ_ERRORS, Source, of_arrow, reason, state
 from sordine.data.rounding import loses_digits
 from sordine.data.table import (
     MAX_CLASSES,
@@ -31,10 +36,10 @@ from sordine.data.table import (
 )
 from sordine.errors import SordineError, nearest
 
+MAX_WHOLE = 10  # as many values as quantile classes: with fewer, whole numbers stored as decimals are classes
 LONGEST_TEXT = 200  # characters of a released value that is no label, of which checks look for classes
 EXTRACT = "sordine.extract"  # metadata of a file that an extractor made: which one, with which options
 ROWS = "sordine.rows"  # metadata of a file whose ids are row numbers of a table: the digest `Table.rows_of`
-RESERVED = ("id", "split", "group")
 BLOCK_ROWS = 8192
 BLOCK_BYTES = 1 << 26  # size of a block of x as float32; limits the rows of wide records
 LABELS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer)
@@ -83,16 +88,21 @@ def feature_array(x: np.ndarray) -> pa.Array:
 
 
 class TableFile:
-    """An open Parquet or CSV file: its columns, and its rows in blocks. x is loaded block by block only.
+    """An open table: its columns, and its rows in blocks. x is loaded block by block only.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or a folder of Parquet parts; or an opened `Source`.
     features
-        Names of the columns that make x; a name with * stands for all that match. By default the one list column.
+        Names of the columns that make x; a name with * stands for all columns of numbers or vectors that match. By
+        default the one list column.
     lenient
         Of several list columns, take x. The audit uses this: a release may have more columns than it should.
+    options
+        How the file is read; None takes those of the innermost `reading` block.
+    attributes
+        Columns that are attributes, so that no pattern stands for them.
 
     Attributes
     ----------
@@ -111,42 +121,53 @@ class TableFile:
         Where the file is missing or unreadable, or its features cannot be determined.
     """
 
-    def __init__(self, path: str | Path, features: Sequence[str] = (), *, lenient: bool = False) -> None:
-        self.path = Path(path)
-        if self.path.is_dir():
-            raise SordineError(f"{path} is a folder; make a table from it with sordine extract")
-        if not self.path.exists():
-            raise SordineError(f"{path} does not exist; check the path")
-        self._csv: pa.Table | None = None
-        self._parquet: pq.ParquetFile | None = None
-        try:
-            if self.path.suffix.lower() == ".csv":
-                self._csv = pyarrow.csv.read_csv(self.path)
-            else:
-                # Unbuffered, page by page: a row group of any size needs the memory of one page.
-                self._parquet = pq.ParquetFile(self.path, memory_map=True, pre_buffer=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise SordineError(f"{path} cannot be read as a table (Parquet or CSV): {first}") from None
-        self.schema: pa.Schema
-        self.rows: int
-        if self._csv is not None:
-            self.schema, self.rows = self._csv.schema, self._csv.num_rows
-        else:
-            assert self._parquet is not None
-            self.schema, self.rows = self._parquet.schema_arrow, self._parquet.metadata.num_rows
-        repeated = [n for n in self.schema.names if self.schema.names.count(n) > 1]
-        if repeated:
-            raise SordineError(f"{path}: column {repeated[0]!r} occurs twice; rename or remove one")
+    def __init__(
+        self,
+        path: str | Path | Source,
+        features: Sequence[str] = (),
+        *,
+        lenient: bool = False,
+        options: ReadOptions | None = None,
+        attributes: Sequence[str] = (),
+    ) -> None:
+        if not isinstance(path, str | os.PathLike | Source):
+            raise SordineError(f"path is {type(path).__name__}; give the path of a table")
+        self.options = options or current()
+        self.in_memory = isinstance(path, Source)
+        self.path = Path(path.name if isinstance(path, Source) else path)
+        opened = path if isinstance(path, Source) else open_file(self.path, self.options, memory_limit())
+        self._source = plain(opened, self.options, features)
+        self.schema, self.rows = self._source.schema, self._source.rows
+        state(opened.about)
         if self.rows == 0:
             raise SordineError(f"{path}: the table has no records; at least one is needed")
-        self.features, self.shape = self._find_features(named_columns(features, self.schema.names), lenient)
+        found = self._matched(features, attributes)
+        self.features, self.shape = self._find_features(found, lenient)
         if 0 in self.shape:
             raise SordineError(f"{path}: the records of column {self.features[0]!r} have no numbers; choose another")
         pictures = [_is_pictures(self.schema.field(n).type) for n in self.features] == [True]
         self.dtype = np.dtype(np.uint8 if pictures else np.float32)
         self.other = [name for name in self.schema.names if name not in self.features]
         self.rounded = False
+
+    def _matched(self, features: Sequence[str], attributes: Sequence[str]) -> tuple[str, ...]:
+        """Return the named columns. A pattern stands for numbers and vectors, not for reserved names and attributes."""
+        kinds = {f.name: f.type for f in self.schema}
+        fit = [
+            n for n, kind in kinds.items() if (is_number(kind) or is_vector(kind)) and n not in (*RESERVED, *attributes)
+        ]
+        found = named_columns(features, fit)
+        patterns = [f for f in features if "*" in f and f not in self.schema.names]
+        over = [n for n in self.schema.names if n not in found and any(fnmatch.fnmatchcase(n, f) for f in patterns)]
+        if over and set(found).isdisjoint(patterns):
+            quoted = ", ".join(map(repr, over[:5])) + (", ..." if len(over) > 5 else "")
+            state(f"{self.path.name}: {', '.join(patterns)} leaves out {quoted}: text, reserved names and attributes")
+        decimals = [n for n in found if n in kinds and pa.types.is_floating(kinds[n])]
+        whole = [n for n in found if n in kinds and n not in features and is_number(kinds[n]) and n not in decimals]
+        if decimals and whole:
+            quoted = ", ".join(map(repr, whole[:5])) + (", ..." if len(whole) > 5 else "")
+            state(f"{self.path.name}: {', '.join(patterns)} includes {quoted}, of whole numbers; if a label, name it")
+        return found
 
     def _find_features(self, named: tuple[str, ...], lenient: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
         """Return the names of the feature columns and the shape of one record."""
@@ -163,7 +184,7 @@ class TableFile:
         if kinds == {False}:
             for name in chosen:
                 kind = self.schema.field(name).type
-                if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+                if not is_number(kind):
                     raise SordineError(f"{self.path}: column {name!r} is {kind}; a feature must be numeric")
             return chosen, (len(chosen),)
         raise SordineError(f"{self.path}: --features names list columns and single numbers; name one kind only")
@@ -181,6 +202,18 @@ class TableFile:
         vectors = [n for n in self.schema.names if is_vector(self.schema.field(n).type)]
         if lenient and "x" in vectors:
             return ("x",)
+        media = [f.name for f in self.schema if is_media_struct(f.type)]
+        if not vectors and media:
+            raise SordineError(
+                f"{self.path}: column {media[0]!r} contains files, as the Hugging Face Hub stores sound and pictures; "
+                "write them to a folder with metadata.csv first (the guide: Media folders)"
+            )
+        packed = [f.name for f in self.schema if is_binary(f.type)]
+        if not vectors and packed:
+            raise SordineError(
+                f"{self.path}: no feature column, and column {packed[0]!r} contains bytes; store vectors as lists of "
+                "numbers"
+            )
         if not vectors:
             raise SordineError(
                 f"{self.path}: no feature column; name the columns with --features (such as 'f*'), "
@@ -218,17 +251,9 @@ class TableFile:
             wide = columns is None or not set(columns).isdisjoint(self.features)
             rows = rows_at_once(self.shape) if wide else BLOCK_ROWS
         try:
-            if self._csv is not None:
-                yield from (self._csv.select(columns) if columns is not None else self._csv).to_batches(
-                    max_chunksize=rows
-                )
-            else:
-                assert self._parquet is not None
-                yield from self._parquet.iter_batches(
-                    batch_size=rows, columns=list(columns) if columns is not None else None
-                )
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SordineError(f"{self.path} cannot be read to the end: {str(error).splitlines()[0]}") from None
+            yield from self._source.batches(columns, rows)
+        except READ_ERRORS as error:
+            raise SordineError(f"{self.path} cannot be read to the end: {reason(error)}") from None
 
     def x(self, block: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
         """Return the features of a block as (b, *shape) of `dtype`.
@@ -288,6 +313,8 @@ class TableFile:
     def rows_of(self, x: Any = None) -> str:
         """Return `Table.rows_of` of this file: "" where its ids were given. x: its records, if already loaded."""
         if "id" in self.other:
+            if self.in_memory:
+                return _note_in(self.schema.metadata, ROWS).get("of", "")
             return str(read_note(self.path, ROWS).get("of", ""))
         return rows_digest(self._records() if x is None else blocks_of(x), self.features)
 
@@ -303,15 +330,9 @@ def _first(mask: pa.Array) -> int:
     return int(np.flatnonzero(mask.to_numpy(zero_copy_only=False))[0])
 
 
-def is_list(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds lists of numbers."""
-    lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    return lists and bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
-
-
-def is_vector(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds records: lists of numbers, or tensors of one shape."""
-    return isinstance(kind, pa.FixedShapeTensorType) or is_list(kind)
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds single numbers or truth values."""
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _is_pictures(kind: pa.DataType) -> bool:
@@ -339,13 +360,15 @@ def read_table(
     like: Table | None = None,
     check: bool = True,
     log: Callable[[str], None] | None = None,
+    options: ReadOptions | None = None,
 ) -> Table:
-    """Return the table in a Parquet or CSV file.
+    """Return the table in a file of any known format.
 
     x is in memory, or mapped from a content-addressed cache where it is larger than `memory_limit`. Pictures
     stay uint8; everything else becomes float32. `id`, `split` and `group` are used where present. Every other string,
-    boolean or integer column of at most 100 classes is an attribute, and a named column of decimal numbers, or of lists
-    of them, is a continuous one. What is left out is in the notes of the table.
+    boolean or integer column of at most 100 classes is an attribute, as is one of at most ten whole numbers stored as
+    decimals. Another named column of decimal numbers, or of lists of them, is a continuous one. What is left out is in
+    the notes of the table.
 
     Parameters
     ----------
@@ -359,26 +382,85 @@ def read_table(
         False accepts NaN, repeated ids and wrong splits; the audit reports them instead.
     log
         Takes a line where the order changes.
+    options
+        How the file is read; None takes those of the innermost `reading` block.
 
     Raises
     ------
     SordineError
         Where a row or a column is wrong; the message names the file and the row or column.
     """
-    file = TableFile(path, features, lenient=not check)
+    file = TableFile(path, features, lenient=not check, options=options, attributes=named)
     source = file.path.name
     if like is not None and file.features != like.features and set(file.features) == set(like.features):
         file.features = like.features
         if log is not None:
             log(reordered(source, like.source))
+    table = _table_of(file, named, check=check)
+    return replace(table, notes=(*table.notes, *read_note(path, EXTRACT).get("say", ())))
+
+
+def read_frame(
+    frame: Any,
+    features: Sequence[str] | None = None,
+    *,
+    continuous: Sequence[str] = (),
+    source: str = "data frame",
+    options: ReadOptions | None = None,
+) -> Table:
+    """Return the table in a data frame; see `Table.from_frame`."""
+    columns = arrow_of(frame, source)
+    options = options or current()
+    if features is None:
+        features = _feature_columns(plain(of_arrow(columns, source), options), continuous, source)
+    for name in continuous:
+        if name not in columns.schema.names:
+            raise SordineError(f"{source}: no column {name!r}; {nearest(name, columns.schema.names)}")
+        if is_number(columns.schema.field(name).type):
+            at = columns.schema.get_field_index(name)
+            columns = columns.set_column(at, name, columns[name].cast(pa.float64(), safe=False))
+    file = TableFile(of_arrow(columns, source), features, options=options, attributes=continuous)
+    return _table_of(file, continuous, continuous=continuous)
+
+
+def _feature_columns(opened: Source, continuous: Sequence[str], source: str) -> tuple[str, ...]:
+    """Return the one list column of a frame, else its columns of decimal numbers; the log says which."""
+    fields = [f for f in opened.schema if f.name not in (*continuous, *RESERVED)]
+    vectors = [f.name for f in fields if is_vector(f.type)]
+    if len(vectors) == 1:
+        return (vectors[0],)
+    decimals = [f.name for f in fields if pa.types.is_floating(f.type)]
+    whole = []
+    for name in decimals:
+        column = pa.chunked_array(
+            [b.column(0) for b in opened.batches([name], BLOCK_ROWS)], opened.schema.field(name).type
+        )
+        if _are_whole(column) and pc.count_distinct(column).as_py() <= MAX_CLASSES:
+            whole.append(name)
+    found = tuple(n for n in decimals if n not in whole)
+    if not found:
+        raise SordineError(f"{source}: no column of floats; name the feature columns with features=")
+    quoted = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    state(f"{source}: the features are the columns {quoted}")
+    if whole:
+        state(f"{source}: no features, because all values are whole numbers: {', '.join(whole)}; set features=")
+    return found
+
+
+def _table_of(file: TableFile, named: Sequence[str], *, check: bool = True, continuous: Sequence[str] = ()) -> Table:
+    """Return the records and labels of an opened table."""
+    source = file.path.name
     others = file.others()
     ids = read_ids(others, file.rows, source=source, check=check)
     if check:
         check_ids(ids, source)
-    attributes, targets, notes, extra = _read_attributes(others, named, keep_all=not check)
+    attributes, targets, notes, extra = _read_attributes(others, named, keep_all=not check, continuous=continuous)
     split = others["split"].to_pylist() if "split" in file.other else None
     if not check and set(map(str, split or ())) != {"train", "test"}:
         split = None
+    for name in ("split", "group"):
+        if name in file.other and (file.in_memory or _is_foreign(file.path)):
+            state(f"{source}: column {name!r} decides the split; --read rename={name}:NAME makes it an attribute")
     table = Table.of(
         np.empty((file.rows, 1), np.float32),
         attributes,
@@ -389,8 +471,9 @@ def read_table(
         check=False,
     )
     table, x = table.with_continuous(targets, check=check), _read_x(file, ids, check)
-    table = replace(table, x=x, features=file.features, notes=(*notes, *read_note(path, EXTRACT).get("say", ())))
-    return replace(table, extra=extra, rows_of=file.rows_of(x), rounded=file.rounded)
+    table = replace(table, x=x, features=file.features, notes=tuple(notes), extra=extra, rounded=file.rounded)
+    types = {n: plain_type(others.schema.field(n).type) for n in attributes}
+    return replace(table, rows_of=file.rows_of(x), types=types)
 
 
 def read_ids(
@@ -429,12 +512,18 @@ def read_ids(
 
 def _read_x(file: TableFile, ids: np.ndarray, check: bool) -> np.ndarray:
     shape = (file.rows, *file.shape)
-    if file.dtype.itemsize * int(np.prod(shape, dtype=np.int64)) <= memory_limit():
+    if file.in_memory or file.dtype.itemsize * int(np.prod(shape, dtype=np.int64)) <= memory_limit():
         x = np.empty(shape, file.dtype)
         _fill(x, file, ids, check)
         return x
     # Everything that x depends on: another table, selection or order of features has another address.
-    source = {"table": content_address(file.path), "kind": file.path.suffix.lower(), "features": list(file.features)}
+    source: dict[str, Any] = {
+        "table": table_address(file.path),
+        "kind": file.path.suffix.lower(),
+        "features": list(file.features),
+    }
+    if file.options.given():
+        source["options"] = file.options.given()
     cached = MappedArray.of(source, shape, file.dtype)
     found = cached.read()
     if found is None:
@@ -455,7 +544,37 @@ def _fill(x: np.ndarray, file: TableFile, ids: np.ndarray, check: bool) -> None:
         start += len(part)
 
 
-def _read_targets(columns: pa.Table, named: Sequence[str]) -> dict[str, np.ndarray]:
+def _is_foreign(path: Path) -> bool:
+    """Return whether a table is a file that another program wrote."""
+    return path.exists() and not any(read_note(path, note) for note in ("sordine.transform", EXTRACT, ROWS))
+
+
+def _are_whole(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Return whether all values of a column of decimal numbers are whole; missing ones and NaN are left out."""
+    known = column.filter(pc.is_finite(column.fill_null(np.nan)))
+    return len(known) == len(column.filter(pc.invert(pc.is_null(column, nan_is_null=True)))) > 0 and bool(
+        pc.all(pc.equal(known, pc.floor(known))).as_py()
+    )
+
+
+def _are_classes(column: pa.Array) -> bool:
+    """Return whether decimal numbers are classes: at most ten whole numbers, as of a column of integers with gaps."""
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    if not pa.types.is_floating(column.type) or not _are_whole(column):
+        return False
+    distinct = pc.unique(column.filter(pc.invert(pc.is_null(column, nan_is_null=True))))
+    return len(distinct) <= MAX_WHOLE and bool(pc.all(pc.less(pc.abs(distinct), 1e15)).as_py())
+
+
+def _as_whole(column: pa.Array) -> pa.Array:
+    """Return decimal numbers that are classes as integers; NaN is missing."""
+    column = column.cast(pa.float64())
+    nan = pa.scalar(None, column.type)
+    return pc.if_else(pc.is_null(column, nan_is_null=True), nan, column).cast(pa.int64())
+
+
+def _read_targets(columns: pa.Table, named: Sequence[str], continuous: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the continuous attributes by name: (n,) or (n, k) float64, NaN where a value is missing."""
     found = {}
     for name in columns.schema.names:
@@ -463,6 +582,8 @@ def _read_targets(columns: pa.Table, named: Sequence[str]) -> dict[str, np.ndarr
         if name not in named or name in RESERVED:
             continue
         if pa.types.is_floating(column.type):
+            if name not in continuous and _are_classes(column):
+                continue
             found[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif is_list(column.type) and pa.types.is_floating(column.type.value_type):
             found[name] = _vectors(column, name)
@@ -490,11 +611,11 @@ def _numbers_or_texts(column: pa.Array) -> np.ndarray:
 
 
 def _read_attributes(
-    columns: pa.Table, named: Sequence[str], keep_all: bool
+    columns: pa.Table, named: Sequence[str], keep_all: bool, continuous: Sequence[str] = ()
 ) -> tuple[dict[str, list[Any]], dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
     """Return attributes and continuous ones by name, notes on what is left out and, for a release, what is left out."""
     attributes, notes, extra = dict[str, list[Any]](), list[str](), dict[str, np.ndarray]()
-    targets = _read_targets(columns, named)
+    targets = _read_targets(columns, named, continuous)
     columns = columns.drop_columns(list(targets))
     for name in columns.schema.names:
         if name in RESERVED:
@@ -502,6 +623,8 @@ def _read_attributes(
         column = columns[name].combine_chunks()
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        if _are_classes(column):
+            column = _as_whole(column)
         kind = column.type
         if pa.types.is_floating(kind):
             notes.append(
@@ -591,17 +714,7 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
 
     Attributes are strings, continuous ones float32 or lists of float32.
     """
-    columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
-    if table.split is not None:
-        columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
-    if table.group is not None:
-        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1: no group
-    for name, codes in table.y.items():
-        if name in table.targets:
-            columns[name] = _target_array(table.targets[name])
-            continue
-        names = table.classes[name]
-        columns[name] = pa.array([names[c] if c >= 0 else None for c in codes], pa.string())
+    columns = _columns_beside_x(table, {})
     x_type = feature_type(table.shape, table.x.dtype)
     schema = pa.schema([*((n, c.type) for n, c in columns.items()), ("x", x_type)], rows_note(table.rows_of) or None)
 
@@ -613,6 +726,31 @@ def write_table(table: Table, path: str | Path, *, force: bool = False) -> None:
             yield pa.record_batch([*parts, feature_array(np.asarray(table.x[start:stop]))], schema=schema)
 
     write_blocks(path, schema, blocks(), force=force)
+
+
+def arrow_table(table: Table) -> pa.Table:
+    """Return a table as Arrow columns: id, split, group, the attributes in their own types, and x."""
+    columns = _columns_beside_x(table, table.types)
+    made = pa.table({**columns, "x": feature_array(np.asarray(table.x))})
+    return made.replace_schema_metadata(rows_note(table.rows_of) or None)
+
+
+def _columns_beside_x(table: Table, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
+    """Return id, split, group and the attributes; `types` of the attributes that are not written as text."""
+    columns: dict[str, pa.Array] = {"id": pa.array(table.ids.tolist(), pa.string())}
+    if table.split is not None:
+        columns["split"] = pa.array(np.where(table.split, "train", "test").tolist(), pa.string())
+    if table.group is not None:
+        columns["group"] = pa.array(table.group, mask=table.group == -1)  # -1: no group
+    for name, codes in table.y.items():
+        if name in table.targets:
+            columns[name] = _target_array(table.targets[name])
+            continue
+        names = pa.array(table.classes[name], pa.string())
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            names = names.cast(types.get(name, pa.string()))
+        columns[name] = names.take(pa.array(codes, mask=codes < 0))
+    return columns
 
 
 def _target_array(values: np.ndarray) -> pa.Array:
@@ -635,7 +773,10 @@ def reordered(source: str, other: str) -> str:
 def read_note(path: str | Path, name: str) -> dict[str, Any]:
     """Return the JSON that Sordine stored in the metadata of a Parquet file under `name`; empty where there is none."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        return dict(json.loads(metadata.get(name.encode(), b"{}")))
+        return _note_in(pq.read_schema(path).metadata, name)
     except (pa.ArrowInvalid, OSError, ValueError):
         return {}
+
+
+def _note_in(metadata: dict[bytes, bytes] | None, name: str) -> dict[str, Any]:
+    return dict(json.loads((metadata or {}).get(name.encode(), b"{}")))

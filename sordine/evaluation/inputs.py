@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sordine.data.files import cache_folder, sha256
+from sordine.data.files import cache_folder
 from sordine.data.layouts.registry import open_media
 from sordine.data.matching import same_records
 from sordine.data.media.kinds import Media
+from sordine.data.reading.files import table_sha256
 from sordine.data.table import Table
 from sordine.data.table_io import read_note
 from sordine.errors import SordineError
@@ -154,8 +155,8 @@ def read_pair(
         None if after is None else open_media(after, labels=False),
         about={
             "transformed": transformed.name,
-            "original_sha256": sha256(table),
-            "released_sha256": sha256(transformed),
+            "original_sha256": table_sha256(table),
+            "released_sha256": table_sha256(transformed),
         },
         options=tuple(options),
         by_order=found.by_order,

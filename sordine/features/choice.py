@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sordine.data.layouts.registry import MOTION, check_layout, has_motion_files, open_media
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import WORDS, Kind, Media, kind_of
-from sordine.data.table_io import is_vector
+from sordine.data.reading.columns import is_vector
+from sordine.data.reading.files import is_table_file, parts_in
 from sordine.errors import SordineError
 from sordine.features.sources import open_table, table_in
 from sordine.policy import Policy
@@ -74,8 +74,7 @@ def suited_extractor(
     if is_media(source, layout):
         return suited_to_media(open_media(source, layout, layout_options))
     path = table_in(source) if source.is_dir() else source
-    schema = pq.read_schema(path) if path.suffix.lower() != ".csv" else open_table(path).schema
-    return suited_to_columns(schema, path.name, policy)
+    return suited_to_columns(open_table(path).schema, path.name, policy)
 
 
 def is_motion(source: Path, layout: str | None) -> bool:
@@ -90,7 +89,9 @@ def is_media(source: Path, layout: str | None) -> bool:
         return False
     if layout is not None or metadata_file(source) is not None:
         return True
-    tables = [p for p in source.iterdir() if p.is_file() and p.suffix.lower() in (".parquet", ".csv")]
+    if parts_in(source):
+        return False
+    tables = [p for p in source.iterdir() if is_table_file(p)]
     media = any(kind_of(p.name) is not None for p in source.rglob("*") if p.is_file())
     return media or len(tables) != 1
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import safetensors.torch
 from torch import Tensor
 
 from sordine.data.files import atomic
 from sordine.data.media.cache import Decoded, Decoder, decode
-from sordine.data.media.folder import read_csv
 from sordine.data.media.kinds import Media
+from sordine.data.reading.columns import plain
+from sordine.data.reading.files import is_table_file, open_file, parts_in
+from sordine.data.reading.options import current
+from sordine.data.reading.source import READ_ERRORS, reason, state
+from sordine.data.table_io import memory_limit
 from sordine.errors import SordineError
 from sordine.run import Run, silent
 
@@ -48,14 +51,16 @@ class RawTable:
 
 
 def table_in(folder: Path) -> Path:
-    """Return the only table file of a folder.
+    """Return the only table file of a folder, or the folder itself where it holds one table in Parquet parts.
 
     Raises
     ------
     SordineError
         Where there is none, or more than one.
     """
-    tables = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".parquet", ".csv") and p.is_file())
+    if len(parts_in(folder)) > 1:
+        return folder
+    tables = sorted(p for p in folder.iterdir() if is_table_file(p))
     if len(tables) != 1:
         found = f"{len(tables)} table files" if tables else "no table file"
         raise SordineError(
@@ -65,29 +70,25 @@ def table_in(folder: Path) -> Path:
 
 
 def open_table(path: Path) -> RawTable:
-    """Return a table file as a source. Of a Parquet file, one block is in memory at a time.
+    """Return a table as a source, with columns of plain types. Of a Parquet file, one block is in memory at a time.
 
     Raises
     ------
     SordineError
         Where the file is not a table, or is empty.
     """
-    if path.suffix.lower() == ".csv":
-        return of_table(read_csv(path), path)
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise SordineError(f"{path} is not a Parquet or CSV table: {str(error).splitlines()[0]}") from None
+    options = current()
+    opened = open_file(path, options, memory_limit())
+    state(opened.about)
+    found = plain(opened, options)
 
     def blocks() -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-                yield from file.iter_batches(batch_size=BLOCK)
-        except (pa.ArrowException, OSError) as error:
-            raise SordineError(f"{path} is damaged or cut short: {str(error).splitlines()[0]}") from None
+            yield from found.batches(None, BLOCK)
+        except READ_ERRORS as error:
+            raise SordineError(f"{path} is damaged or cut short: {reason(error)}") from None
 
-    return _checked(RawTable(path, schema, rows, blocks))
+    return _checked(RawTable(path, found.schema, found.rows, blocks))
 
 
 def of_table(table: pa.Table, path: Path) -> RawTable:

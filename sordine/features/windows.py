@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from sordine.data.table_io import is_list, named_columns
+from sordine.data.reading.columns import is_list
+from sordine.data.table_io import named_columns
 from sordine.errors import SordineError, nearest
 from sordine.features.base import Blocks, TableExtractor, TableMap
 from sordine.features.logmel import pooling

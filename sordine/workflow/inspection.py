@@ -21,8 +21,9 @@ from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
+from sordine.data.reading.columns import is_vector
 from sordine.data.table import LARGEST, Table
-from sordine.data.table_io import is_vector, rows_at_once
+from sordine.data.table_io import rows_at_once
 from sordine.errors import SordineError
 from sordine.evaluation.audit import audit
 from sordine.features.choice import ExtractorChoice, is_media, is_motion, suited_extractor, suited_to_media

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from sordine.data.reading.files import parts_in
 from sordine.errors import SordineError, nearest
 from sordine.policy import ALL_OTHERS, Policy
 
@@ -114,6 +115,9 @@ class Job(_Part):
     """Options of the layout."""
     features: Names = ()
     """The feature column or the channel columns; by default they are found by type."""
+    read: dict[str, Setting] = {}
+    """How the source is read: separator, decimal, encoding, nulls, rename, multi_label, label_separator,
+    normalise_labels (docs/guide/tables.md)."""
     skip_bad: bool = False
     """Leave out files that cannot be decoded instead of stopping."""
     media: bool = False
@@ -197,7 +201,7 @@ def read_job(path: str | Path) -> Job:
     except SordineError as error:
         raise SordineError(f"{path.name}: {error}") from None
     job = _resolved(job, path)
-    if job.extractor is None and job.source.is_dir():
+    if job.extractor is None and job.source.is_dir() and not parts_in(job.source):
         raise SordineError(
             f"{path.name}: source: {job.source} is a folder: add an extractor (logmel, encoder, windows, columns ...)"
         )

@@ -12,6 +12,7 @@ import yaml
 from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
 from sordine.data.layouts.registry import check_layout, open_media
+from sordine.data.reading.options import ReadOptions, current, reading
 from sordine.errors import SordineError
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.page.pdf import check_pdf
@@ -144,6 +145,8 @@ class Pipeline:
         self.stages = Stages(out, OUTPUTS, force, self.run.log)
         self.table, self.features = (job.source, job.features) if job.extractor is None else (out / TABLE, ())
         self.key = self.run.key
+        # Of a job without these options, a stage keeps the record that earlier versions left.
+        self._reading = {"read": job.read} if job.read else {}
 
     def extract(self) -> None:
         """Make the table of vectors, where the job names an extractor."""
@@ -169,6 +172,7 @@ class Pipeline:
             "weights": None if job.weights is None else address(job.weights),
             "layout": [job.layout, job.layout_options],
             "features": job.features,
+            **self._reading,
             "skip_bad": job.skip_bad,
             "seed": job.seed,
             "versions": versions(),
@@ -208,6 +212,7 @@ class Pipeline:
             inputs = {
                 "table": self.stages.hashes[TABLE],
                 "features": self.features,
+                **self._reading,
                 "policy": asdict(policy),
                 "method": name,
                 "fields": asdict(make(name, job.settings)),  # type: ignore[call-overload]
@@ -248,6 +253,7 @@ class Pipeline:
         inputs = {
             "table": self.stages.hashes[TABLE],
             "features": self.features,
+            **self._reading,
             "modifier": self.stages.hashes[MODIFIER],
             "key": self.key.fingerprint,
             "keep": self.job.keep,
@@ -269,6 +275,7 @@ class Pipeline:
         inputs = {
             "table": self.stages.hashes[TABLE],
             "features": self.features,
+            **self._reading,
             "transformed": self.stages.hashes[TRANSFORMED],
             "modifier": self.stages.hashes[MODIFIER],
             "policy": asdict(policy),
@@ -382,7 +389,7 @@ def run_job(job: Job, out: Path | None = None, run: Run | None = None, *, force:
         raise SordineError("the job names no folder for its results: add `out` or give -o")
     whole = whole.absolute()
     _check(job, whole)
-    with folder_of_job(whole):
+    with reading(ReadOptions.of({name: str(value) for name, value in job.read.items()})), folder_of_job(whole):
         return _run_stages(job, whole, run, force)
 
 
@@ -459,6 +466,7 @@ def protect_job(source: Path, policy: Policy, options: ProtectOptions | None = N
         layout_options=dict(options.layout_options),
         skip_bad=options.skip_bad,
         features=options.features,
+        read=dict(current().given()),
         policy=PolicyPart(suppress=policy.suppress, preserve=policy.preserve, watch=policy.watch),
         method=options.method,
         settings=dict(options.settings),

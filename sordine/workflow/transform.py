@@ -197,7 +197,8 @@ class _Stream:
 
     @classmethod
     def open(cls, modifier: Modifier, source: str | Path, key: Key, options: TransformOptions, run: Run) -> _Stream:
-        file = TableFile(source, options.features or _features_of(modifier, source))
+        named = [name for names in modifier.card.policy.values() for name in names]
+        file = TableFile(source, options.features or _features_of(modifier, source), attributes=named)
         if column_order(file.features, modifier.features, str(source), FIT) is not None:
             run.log(reordered(str(source), FIT))
             file.features = modifier.features
@@ -294,7 +295,7 @@ def note_of(modifier: Modifier, key: Key, kept: Sequence[str]) -> dict[str, obje
 
 def _features_of(modifier: Modifier, source: str | Path) -> tuple[str, ...]:
     """The feature columns of the fit, where they are several and the source is a file."""
-    return modifier.features if Path(source).is_file() and len(modifier.features) > 1 else ()
+    return modifier.features if Path(source).exists() and len(modifier.features) > 1 else ()
 
 
 def _plain_column(file: TableFile, block: pa.RecordBatch, name: str) -> pa.Array:

@@ -232,7 +232,7 @@ def test_tensors_keep_their_shape(tmp_path):
 def test_pandas():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(
-        {"id": list("abcd"), "f0": [0.1, 0.2, 0.3, 0.4], "f1": [1.0, 2, 3, 4], "word": ["u", None, "v", "v"]}
+        {"id": list("abcd"), "f0": [0.1, 0.2, 0.3, 0.4], "f1": [1.5, 2, 3, 4], "word": ["u", None, "v", "v"]}
     )
     table = Table.from_pandas(frame)
     assert table.features == ("f0", "f1")
@@ -246,7 +246,7 @@ def test_a_frame_with_a_wrong_column_is_refused(column):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"id": list("abcd"), "f0": [0.1, 0.2, 0.3, 0.4], "word": list("uvuv")})
     frame[column] = ["a", "b", "c", None]
-    with pytest.raises(SordineError, match={"f0": "must be numbers", "id": "'id' has a missing value"}[column]):
+    with pytest.raises(SordineError, match={"f0": "must be numeric", "id": "'id' is empty in 1 rows"}[column]):
         Table.from_pandas(frame, ["f0"])
 
 
