@@ -143,20 +143,20 @@ class Budget:
             raise SordineError(f"audit: plants is {self.plants}; it must be 0 (off) or at least {FEWEST_PLANTS}")
 
     def left_out(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return what the budget `standard` tests and this one does not, in words. Empty for `quick`, a trial.
+        """Return what the budget `standard` tests and this one does not, in words.
 
         Parameters
         ----------
         shape
             Of a record: attacks that do not accept it are left out by every budget.
         """
-        if self.name == "quick":
-            return ()
         full, left = Budget.standard(), []
         wanted = [name for name in full.families if accepts(name, tuple(shape))]
         missing = [name for name in wanted if name not in self.families]
         if missing:
             left.append(f"{len(missing)} of {len(wanted)} attacks")
+        if self.name == "quick":
+            return (*left, "all but single records, in a trial")
         scenarios = [s for s in full.settings if s not in self.settings]
         if scenarios:
             left.append(f"scenario{'s' if len(scenarios) > 1 else ''} {' and '.join(scenarios)}")

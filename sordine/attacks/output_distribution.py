@@ -11,6 +11,7 @@ from sordine.keys import Key, numpy_rng
 from sordine.models.modifier import PEAK, Modifier
 
 REDRAWN = 16  # keys under which each test record is scored, the release's own first
+AGAIN, ROUNDING = 200, 1e-2  # records that are released again, and how far a number may be off, relative to 1 + |it|
 BLOCK = 512  # records drawn at a time
 
 
@@ -64,11 +65,8 @@ def drawn_outputs(
     """
     outputs = getattr(modifier, "substitutes", None)
     if outputs is not None and len(outputs) and outputs[0].numel() == after[0].size:
-        values = outputs.detach().cpu().numpy().reshape(len(outputs), -1)
-        if modifier.output_dtype == np.uint8:
-            values = np.clip(np.rint(values), 0, PEAK)
         code: dict[bytes, int] = {}
-        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in values.astype(np.float32)])
+        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in _values(modifier)])
         flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
         index = np.array([code.get(row.tobytes(), -1) for row in flat])
         if (index >= 0).all():
@@ -78,6 +76,52 @@ def drawn_outputs(
         if drawn is not None and x.shape == after.shape and np.array_equal(np.asarray(x, np.float32), after):
             return drawn, None
     return None, None
+
+
+def made_otherwise(modifier: Modifier, before: Table, after: np.ndarray, key: Key | None) -> int:
+    """Return how many released records the modifier did not make, as far as that can be known; else 0.
+
+    A record that is none of the modifier's outputs was made otherwise. Where the outputs are not listed, some records
+    are released again under the key, up to rounding.
+
+    Parameters
+    ----------
+    modifier
+        A modifier.
+    before
+        n originals.
+    after
+        (n, *shape) their releases.
+    key
+        The key of the release, where known.
+    """
+    if not accepts(modifier, before) or not len(after):
+        return 0
+    outputs = getattr(modifier, "substitutes", None)
+    if outputs is not None and len(outputs) and outputs[0].numel() == after[0].size:
+        if drawn_outputs(modifier, before, after, key)[0] is not None:
+            return 0
+        known = {row.tobytes() for row in _values(modifier)}
+        flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
+        return sum(row.tobytes() not in known for row in flat)
+    if modifier.noise and (key is None or key.fingerprint != modifier.card.key):
+        return 0
+    some = np.linspace(0, len(after) - 1, min(len(after), AGAIN)).astype(int)
+    sample = before.take(some)
+    again = np.asarray(modifier.release(np.asarray(sample.x), sample.ids, key or Key.of_seed(0))[0], np.float32)
+    if again.shape != after[some].shape:
+        return len(after)
+    far = np.abs(again - after[some]) > ROUNDING * (1 + np.abs(again))
+    return round(float(far.reshape(len(some), -1).any(1).mean()) * len(after))
+
+
+def _values(modifier: Modifier) -> np.ndarray:
+    """The outputs that a modifier lists, as they are released: (M, width) float32."""
+    outputs = modifier.substitutes.detach().cpu().numpy()  # type: ignore[operator]
+    values = outputs.reshape(len(outputs), -1)
+    if modifier.output_dtype == np.uint8:
+        values = np.clip(np.rint(values), 0, PEAK)
+    return np.ascontiguousarray(values, np.float32)
 
 
 def redrawn(p: np.ndarray, index: np.ndarray) -> np.ndarray:

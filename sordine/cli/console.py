@@ -89,12 +89,12 @@ class Console:
 
     def verdict(self, report: Report) -> None:
         """Print the verdict of an audit, its grade, and how well records were matched with originals, if tried."""
-        from sordine.evaluation.grade import grade, grade_words
+        from sordine.evaluation.grade import grade, grade_reason, grade_words
         from sordine.evaluation.sections.linkability import linkage_sentence
 
         self.say(report.verdict.title)
         if report.policy.get("suppress"):
-            self.say(f"  {' '.join(grade_words(grade(report), report.policy['suppress']))}")
+            self.say(f"  {' '.join(grade_words(grade(report), report.policy['suppress'], grade_reason(report)))}")
         for sentence in report.verdict.sentences:
             self.say(f"  {sentence}")
         if report.linkage:

@@ -38,7 +38,7 @@ from sordine.workflow.protect_options import MAX_RECORDS, ProtectOptions
 if TYPE_CHECKING:
     from sordine.workflow.job_runner import Outcome
 
-VERDICT_LINES = 4
+VERDICT_LINES = 6  # the title, the grade, and sentences
 EXAMPLES = (
     "sordine protect voices -s speaker -p word",
     "sordine protect customers.csv -s sex,race -p income --max-leakage 0.1 -o shared",
@@ -172,14 +172,18 @@ def closing_lines(outcome: Outcome, key: Path | None, max_leakage: float | None)
     key, max_leakage
         As the command got them.
     """
-    from sordine.workflow.job_runner import JOB, MODIFIER, may_be_shared
+    from sordine.evaluation.grade import grade, grade_reason, grade_words
+    from sordine.workflow.job_runner import JOB, MODIFIER
     from sordine.workflow.key_files import beside
+    from sordine.workflow.release.manifest import may_be_shared
 
     lines = []
     if outcome.report is not None:
         verdict = outcome.report.verdict
-        lines += [verdict.title, *(f"  {sentence}" for sentence in verdict.sentences)][:VERDICT_LINES]
-        if len(verdict.sentences) >= VERDICT_LINES:
+        suppressed = outcome.report.policy.get("suppress", ())
+        words = " ".join(grade_words(grade(outcome.report), suppressed, grade_reason(outcome.report)))
+        lines += [verdict.title, f"  {words}", *(f"  {sentence}" for sentence in verdict.sentences)][:VERDICT_LINES]
+        if len(verdict.sentences) > VERDICT_LINES - 2:
             lines.append("  The report says more about this verdict. Read it before you share the release.")
         lines += [f"{path}: the report" for path in outcome.pages]
     if outcome.released is not None:

@@ -69,6 +69,7 @@ def release(given: ReleaseOptions) -> None:
     from sordine.data.table_io import TableFile
     from sordine.evaluation.report_json import read_report
     from sordine.workflow import pipeline
+    from sordine.workflow.release.manifest import may_be_shared
 
     options = pipeline.ReleaseOptions(
         given.media,
@@ -84,7 +85,7 @@ def release(given: ReleaseOptions) -> None:
         run = Run(key=_key(given), progress=console.progress, workers=given.workers)
         report = None if given.report is None else read_report(given.report)
         pipeline.release(given.transformed, given.output, options, run, report=report, force=given.force)
-        console.say(f"{given.output}: the release; this folder is all that may be shared")
+        console.say(f"{given.output}: {may_be_shared(report)}")
 
 
 def _check(given: ReleaseOptions) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sordine.attacks.auxiliary_data import add_auxiliary_data
 from sordine.attacks.budget import Budget
+from sordine.attacks.output_distribution import made_otherwise
 from sordine.attacks.registry import ATTACKS, accepts, suited
 from sordine.attacks.results import Finding
 from sordine.attacks.runner import attack_releases, single_threaded
@@ -37,6 +38,7 @@ from sordine.run import Run, accepts_run_keywords
 
 __all__ = ["AuditOptions", "Budget", "audit"]
 
+OTHER_MODIFIER = "other-modifier"  # code of the flaw: the modifier did not make these records
 NONE_FITTED = (
     "The modifier was fitted on none of these records. Check that it is the modifier of this release; if these are all "
     "new records, audit the records of the fit as well, because they leak more."
@@ -102,8 +104,7 @@ def audit(
         data.headlines = tuple(headlines)
     fields, external, contributions = _run_sections(data, findings)
     unsuited = not suited(budget.families, case.original.shape)
-    if unsuited:
-        contributions.append(Contribution(closing=(UNSUITED,)))
+    contributions += _limitations(data, unsuited)
     made = _made(data, selection, unsuited)
     suppress, limit = case.policy.suppress, options.max_leakage
     verdict, passed = judge_contributions(data.headlines, contributions, suppress, limit, made["left_out"])
@@ -253,21 +254,34 @@ def _data(
 ) -> AuditData:
     before = case.original.take(selection.rows.original)
     before = replace(before, x=np.asarray(before.x, np.float32), split=selection.fitted)
+    after = np.asarray(case.released.take(selection.rows.released).x, np.float32)
+    modifier = known.modifier
+    if modifier is not None and (others := made_otherwise(modifier, before, after, known.key)):
+        case.flaws.append(Flaw(OTHER_MODIFIER, "note", _not_of_modifier(others, len(after))))
+        modifier = None
     memory: MutableMapping[Any, Any] = {} if options.memory is None else options.memory
     return AuditData(
         original=case.original,
         released=case.released,
         before=before,
-        after=np.asarray(case.released.take(selection.rows.released).x, np.float32),
+        after=after,
         policy=case.policy,
         budget=budget,
         options=replace(options, more=case.more),
         run=run,
-        modifier=known.modifier,
+        modifier=modifier,
         key=known.key,
         flaws=tuple(case.flaws),
         notes=case.notes,
         memory=memory,
+    )
+
+
+def _not_of_modifier(records: int, tested: int) -> str:
+    return (
+        f"The modifier did not make {records:,} of {tested:,} tested released records. So nothing is proved of this "
+        "release, and no attacker that has the modifier was tested. Give the modifier and the key that made it, and "
+        "release its output unchanged."
     )
 
 
@@ -394,6 +408,12 @@ def _run_beside(some: Sequence[Section], data: AuditData) -> dict[str, tuple[Any
     return {section.name: (f, view.notes) for section, f, view in zip(some, found, views, strict=True)}
 
 
+def _limitations(data: AuditData, unsuited: bool) -> list[Contribution]:
+    """What keeps the audit from showing more: no attack made for pictures, or a modifier that made other records."""
+    others = [Contribution(first=(f.message,), unclear=True) for f in data.flaws if f.code == OTHER_MODIFIER]
+    return [*others, *([Contribution(closing=(UNSUITED,))] if unsuited else [])]
+
+
 def _keep(section: Section, found: Any, fields: dict[str, Any], external: dict[str, Any]) -> None:
     if section.key is not None:
         fields[section.key] = found
@@ -411,7 +431,10 @@ def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, A
         "released_only": [f for f in budget.families if f in fits and budget.name in ATTACKS.find(f).released_only],
         "settings": list(budget.settings),
         "known": list(budget.known),
-        "left_out": list(budget.left_out(data.released.shape)),
+        "left_out": [
+            *budget.left_out(data.released.shape),
+            *(["attackers that have the modifier"] if OTHER_MODIFIER in {f.code for f in data.flaws} else []),
+        ],
         "seeds": list(budget.seeds),
         "folds": budget.folds,
         "fitted": int(data.fitted.sum()),

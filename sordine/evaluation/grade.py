@@ -8,6 +8,7 @@ from typing import Literal
 
 from sordine.evaluation.report import Report, Verdict
 from sordine.evaluation.sections.power import core_is_covered
+from sordine.metrics.percent import percent
 
 Grade = Literal["strong", "moderate", "weak", "none", "not established"]
 
@@ -70,11 +71,41 @@ def grade_of(verdict: Verdict, *, flawed: bool = False, trial: bool = False) -> 
     return "moderate" if figure > STRONG or limited else "strong"
 
 
-def grade_words(found: Grade, suppress: Sequence[str]) -> tuple[str, str]:
-    """Return the grade in words, in two parts that make one sentence: the protection, and of what against what."""
+def grade_reason(report: Report) -> str:
+    """Return why a report has its grade, as a clause."""
+    verdict, made = report.verdict, report.made
+    if verdict.level == "broken":
+        return "its figures are unreliable"
+    if any(f.severity == "leak" for f in report.flaws):
+        return "the released table itself gives an attribute away"
+    if verdict.level != "leaks":
+        if made.get("budget") == "quick":
+            return "it was a trial"
+        if made.get("no_attacker_for_pictures"):
+            return "no attack made for pictures took part"
+        if verdict.level == "unclear" and not core_is_covered(report):
+            planted = report.sections.get("power")
+            return "the attacks missed planted leaks of a required kind" if planted else "no leaks were planted"
+    if verdict.not_excluded is None:
+        return "the leakage is unknown"
+    return f"a leakage of up to {percent(min(verdict.not_excluded, 1.0))} cannot be excluded"
+
+
+def grade_words(found: Grade, suppress: Sequence[str], reason: str) -> tuple[str, str]:
+    """Return the grade in words, in two parts that make one sentence: the protection, and of what against what.
+
+    Parameters
+    ----------
+    found
+        The grade.
+    suppress
+        The suppressed attributes.
+    reason
+        Why: see `grade_reason`.
+    """
     names = [f"`{name}`" for name in suppress]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     of = f"of {listed} " if len(names) == 1 else f"(the worst of {listed}) " if names else ""
     if found == "not established":
-        return PROTECTION[found], f"for {listed} by this audit." if listed else "by this audit."
-    return PROTECTION[found], f"{of}against the strongest attack tested. Other attacks were not tested."
+        return PROTECTION[found], f"for {listed} by this audit: {reason}." if listed else f"by this audit: {reason}."
+    return PROTECTION[found], f"{of}against the strongest attack tested: {reason}. Other attacks were not tested."

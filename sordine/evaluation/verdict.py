@@ -135,7 +135,7 @@ def judge_contributions(
             title = f"{verdict.title}. {LINKS[verdict.level]}, {c.clause}"
             verdict = replace(verdict, title=title, adds_up=True)
     risks = list(dict.fromkeys(name for c in contributions for name in c.risks))
-    if risks and verdict.level in LINKS:
+    if risks and verdict.level in (*LINKS, "leaks"):
         verdict = replace(verdict, title=f"{verdict.title}{OTHER_RISKS}{', '.join(risks)}")
     if left_out and case.names and verdict.level in LINKS:
         verdict = replace(verdict, title=f"{verdict.title}{NOT_TESTED}{', '.join(left_out)}")
@@ -334,8 +334,7 @@ def _title(case: _Case) -> tuple[Level, str]:
     if case.optimal:
         return "leaks", f"The release still gives away {_list(case.optimal)} to the optimal attacker"
     if case.gives:
-        share, what = max(case.gives, key=lambda given: round(given[0], 3))
-        return "leaks", f"The release still gives away {what}: a leakage of {percent(min(share, 1.0))}"
+        return "leaks", f"The release still gives away {_given(case)}"
     if not case.names:
         return "unclear", "The policy suppresses no attribute"
     if case.passed is False:
@@ -357,7 +356,15 @@ def _worst(case: _Case) -> str:
     worst = max(known, key=lambda h: h.nag or 0.0)
     if worst.overtaken:  # its sentence gives the reason why there is no figure
         return f"`{worst.attribute}`"
+    # An attacker that knows more, or has several records, may infer more.
+    if case.gives and round(max(case.gives)[0], 3) > round(worst.nag or 0.0, 3):
+        return _given(case)
     return f"`{worst.attribute}`: a leakage of {percent(min(worst.nag or 0.0, 1.0))}"
+
+
+def _given(case: _Case) -> str:
+    share, what = max(case.gives, key=lambda given: round(given[0], 3))
+    return f"{what}: a leakage of {percent(min(share, 1.0))}"
 
 
 def _over_limit(case: _Case) -> str:

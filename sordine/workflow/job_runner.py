@@ -41,7 +41,7 @@ from sordine.workflow.pipeline import (
     method_of,
 )
 from sordine.workflow.protect_options import ProtectOptions
-from sordine.workflow.release.manifest import links_beside
+from sordine.workflow.release.manifest import links_beside, may_be_shared
 from sordine.workflow.stages import Stages, address, folder_of_job
 from sordine.workflow.transform import WORKERS
 
@@ -110,18 +110,6 @@ class Outcome:
         if self.released is not None:
             lines.append(f"{self.released}: {may_be_shared(self.report)}")
         return lines
-
-
-def may_be_shared(report: Report | None) -> str:
-    """Return what a release is, and on what condition it may be shared."""
-    only = "the release; share only this folder"
-    if report is None:
-        return f"{only}. It was not audited."
-    if report.verdict.level == "holds":
-        return f"{only}, after you have read the report."
-    if report.verdict.level == "unclear":
-        return f"{only}, and only if you accept the leakage that the verdict cannot exclude."
-    return f"{only}, and only if you accept what the verdict says that it gives away."
 
 
 class Pipeline:

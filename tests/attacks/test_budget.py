@@ -88,7 +88,10 @@ def test_a_job_says_which_classes_an_attacker_knows(given: list[float] | None, k
 )
 def test_what_a_budget_leaves_out_of_the_standard_one(changes: dict[str, Any], left_out: tuple[str, ...]) -> None:
     assert Budget.named("standard", **changes).left_out((8,)) == left_out
-    assert Budget.named("quick", **changes).left_out((8,)) == ()
+
+
+def test_a_trial_leaves_out_all_but_single_records() -> None:
+    assert Budget.quick().left_out((8,)) == ("7 of 9 attacks", "all but single records, in a trial")
 
 
 def test_the_paranoid_budget_leaves_nothing_out() -> None:

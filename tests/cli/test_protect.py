@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import yaml
 from sordine.cli.app import main
 from sordine.cli.protect import closing_lines
 from sordine.data.table import Table
+from sordine.evaluation.report import Report, Verdict
 from sordine.keys import Key
 from sordine.workflow.job_runner import Outcome
 
@@ -103,12 +103,13 @@ def test_the_key_that_was_given_is_named(tmp_path: Path) -> None:
     assert any(line.startswith(f"{tmp_path / 'out'}") and ".key" in line for line in closing_lines(outcome, None, None))
 
 
-@pytest.mark.parametrize(("sentences", "more"), [(3, False), (4, True), (20, True)])
+@pytest.mark.parametrize(("sentences", "more"), [(4, False), (5, True), (20, True)])
 def test_a_verdict_that_is_cut_short_says_so(tmp_path: Path, sentences: int, more: bool) -> None:
-    verdict = SimpleNamespace(title="It is unclear", sentences=[f"Sentence {i}." for i in range(sentences)])
-    report: Any = SimpleNamespace(verdict=verdict)
+    verdict = Verdict("unclear", "It is unclear", tuple(f"Sentence {i}." for i in range(sentences)))
+    report = Report(verdict, {"suppress": ("speaker",)}, (), ())
     lines = closing_lines(Outcome(tmp_path, report, None, withheld=True), None, None)
-    assert lines[:4] == ["It is unclear", "  Sentence 0.", "  Sentence 1.", "  Sentence 2."]
+    grade = "  Protection is not established for `speaker` by this audit: no leaks were planted."
+    assert lines[:6] == ["It is unclear", grade, *(f"  Sentence {i}." for i in range(4))]
     assert any("says more about this verdict" in line for line in lines) == more
 
 

@@ -161,6 +161,8 @@ def test_what_it_adds_to_the_verdict(found: Report) -> None:
     assert given is not None
     assert given.unclear
     assert given.leakage == (0.4,)
+    assert given.about.startswith("`speaker` of one person (")
+    assert given.sentences[-1] == f"A leakage of up to 40.0 % of {given.about} cannot be excluded."
     assert section.sentences((quiet,))[0].startswith("`speaker` is not clearly inferred for any person or subgroup")
     untested = replace(quiet, parts=(), counted={}, clear={}, tests=0)
     assert len(section.sentences((untested,))) == 1

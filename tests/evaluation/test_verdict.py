@@ -162,3 +162,19 @@ def test_the_title_names_the_attacker_that_sets_the_figure_and_what_was_left_out
     assert title(known, left_out=left_out).endswith("cannot be excluded. Not tested: the tail, scenario C")
     leaks = replace(known, gives=((0.5, "`speaker`"),))
     assert "Not tested" not in title(leaks, left_out=left_out), "a leak needs no further attack"
+
+
+def test_the_title_of_a_leak_names_the_attacker_that_infers_most_and_other_risks() -> None:
+    head = replace(headline("speaker", "suppress", 4, 0.9, 0.5, 0.25), nag=0.3, low=0.25, high=0.35, at_chance=False)
+
+    def title(*contributions: Contribution) -> str:
+        verdict = judge_contributions([head], contributions, ("speaker",), None)[0]
+        assert verdict.level == "leaks"
+        return verdict.title
+
+    more = Contribution(gives=((0.54, "`speaker` to an attacker with a model of the originals"),))
+    assert title() == "The release still gives away `speaker`: a leakage of 30.0 %"
+    assert title(more).endswith("`speaker` to an attacker with a model of the originals: a leakage of 54.0 %")
+    assert title(replace(more, gives=((0.2, "`speaker` to another"),))) == title()
+    risky = Contribution(risks=("singling out",))
+    assert title(risky) == f"{title()}. Other risks were found: singling out"

@@ -153,6 +153,7 @@ def test_manifest_tells_the_truth(source: Path, tmp_path: Path) -> None:
     assert manifest["audit"]["verdict"] == {
         "level": "holds",
         "grade": "strong",
+        "not_excluded": None,
         "title": "It is so",
         "sentences": ["In words."],
     }

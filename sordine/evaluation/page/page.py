@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from sordine.evaluation.grade import grade, grade_words
+from sordine.evaluation.grade import grade, grade_reason, grade_words
 from sordine.evaluation.page import charts
 from sordine.evaluation.page.risks import (
     FORECAST,
@@ -123,7 +123,7 @@ def _officer(report: Report) -> dict[str, Any]:
     rows = attacker_rows(report, registered)
     return {
         "grade": found,
-        "grade_words": grade_words(found, report.policy.get("suppress", ())),
+        "grade_words": grade_words(found, report.policy.get("suppress", ()), grade_reason(report)),
         "plain": plain_sentences(report, registered),
         "advice": advice(report),
         "released": release_notes(report),

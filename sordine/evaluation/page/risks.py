@@ -173,18 +173,17 @@ def plain_sentences(report: Report, sections: Sequence[Section] = ()) -> list[st
         sentences += section.plain_lines(found, report) if found else []
     worst, single = report.verdict.not_excluded, max((h.not_excluded for h in suppressed), default=0.0)
     if suppressed and worst is not None and worst > single + 0.0005:
-        planted = " and leaks planted" if report.sections.get("power") else ""
         sentences.append(
             "An attacker can have several records or know more, and attacks can miss small leaks. Over all attacks "
-            f"tested{planted}, up to {percent(min(worst, 1.0))} cannot be excluded."
+            f"tested, up to {percent(min(worst, 1.0))} cannot be excluded."
         )
     return sentences
 
 
 ADVICE: dict[Level, str] = {
     "holds": "You may release these records. First check that the attackers you expect were tested.",
-    "unclear": "Release these records only if you accept the leakage that cannot be excluded. An audit of more records "
-    "can exclude more.",
+    "unclear": "Release these records only if you accept the leakage that cannot be excluded. An audit of more "
+    "records, or of more persons where persons are few, can exclude more.",
     "leaks": "Do not release these records as they are.",
     "broken": "Repair what this page names, then audit again.",
 }
@@ -197,6 +196,8 @@ def advice(report: Report) -> list[str]:
         return []
     if verdict.level == "holds" and (verdict.adds_up or verdict.has_other_risks):
         return ["Release these records only if what the title adds is acceptable."]
+    if report.made.get("budget") == "quick" and verdict.level in ("holds", "unclear"):
+        return ["This audit was a trial. Do not decide from it: audit with the budget `standard`."]
     sentences = [ADVICE[verdict.level]]
     known = [f for f in report.sections.get("partial_knowledge") or () if f.counts]
     named = next((f for f in known if any(f"{phrase(f)}{end}" in verdict.title for end in (":", " cannot"))), None)

@@ -79,7 +79,7 @@ def attack_tables(report: Report) -> list[dict[str, Any]]:
 
 
 def _risk_line(h: Headline) -> str:
-    known = "" if h.low is None or h.high is None else f" (interval {charts.span(h.low, h.high)})"
+    known = "" if h.low is None or h.high is None else f" (interval {charts.span(min(h.low, 1.0), min(h.high, 1.0))})"
     share = f"a leakage of {percent(min(h.nag, 1.0))}{known}" if h.nag is not None else "the leakage is unknown"
     return (
         f"From one released record, the best attack infers `{h.attribute}` correctly for {percent(h.after)} of the "

@@ -202,13 +202,22 @@ class Tail(Section):
         """Return the parts that are clearly inferred, and what else leaves the verdict open."""
         if not found:
             return None
-        open_ = [part.high for f in found for part in f.parts if part.p <= LEVEL and part.high > f.limit]
-        open_ += [f.worst.high for f in found if f.worst is not None and f.worst.low > f.limit]
+        open_ = [
+            (part.high, _of_part(f, part)) for f in found for part in f.parts if part.p <= LEVEL and part.high > f.limit
+        ]
+        open_ += [
+            (f.worst.high, f"`{f.attribute}` from the {percent(WORST)} of records that an attacker is surest about")
+            for f in found
+            if f.worst is not None and f.worst.low > f.limit
+        ]
+        high, about = max(open_, default=(0.0, ""))
+        doubt = [f"A leakage of up to {percent(min(high, 1.0))} of {about} cannot be excluded."] if open_ else []
         return Contribution(
-            sentences=tuple(s for f in found for s in _sentences(f) + _on_rare(f)),
+            sentences=(*(s for f in found for s in _sentences(f) + _on_rare(f)), *doubt),
             gives=tuple(given for f in found for given in _gives(f)),
             unclear=bool(open_),
-            leakage=tuple(min(high, 1.0) for high in open_),
+            leakage=(min(high, 1.0),) if open_ else (),
+            about=about,
         )
 
     def view(self, found: tuple[TailFinding, ...], report: Report) -> dict[str, Any] | None:
@@ -437,6 +446,15 @@ def _gives(f: TailFinding) -> Iterator[tuple[float, str]]:
     for kind, count in f.clear.items():
         if count:
             yield max(p.leakage for p in f.parts if p.kind == kind and p.clear), _phrase(f, kind, count)
+
+
+def _of_part(f: TailFinding, part: TailPart) -> str:
+    records = f"{round(part.records):,} records"
+    if part.kind == "person":
+        return f"`{f.attribute}` of one person ({records})"
+    if part.kind == "class":
+        return f"`{f.attribute}` for one of its classes ({records})"
+    return f"`{f.attribute}` within one class of `{part.of}` ({records})"
 
 
 def _phrase(f: TailFinding, kind: str, count: int) -> str:

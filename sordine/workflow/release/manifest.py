@@ -146,6 +146,7 @@ def _audit(report: Report) -> dict[str, Any]:
         "verdict": {
             "level": report.verdict.level,
             "grade": report.verdict.grade or grade(report),
+            "not_excluded": report.verdict.not_excluded,
             "title": report.verdict.title,
             "sentences": [_without_ids(s, report) for s in report.verdict.sentences],
         },
@@ -169,6 +170,20 @@ def _audit(report: Report) -> dict[str, Any]:
         ],
         "report_sha256": digest(report),
     }
+
+
+def may_be_shared(report: Report | None) -> str:
+    """Return what a release is, and on what condition it may be shared."""
+    only = "the release; share only this folder"
+    if report is None:
+        return f"{only}. It was not audited."
+    if report.verdict.level in ("leaks", "broken"):
+        return f"{only}, and only if you accept what the verdict says of it."
+    if report.made.get("budget") == "quick":
+        return f"{only}, and only after an audit with the budget standard."
+    if report.verdict.level == "unclear":
+        return f"{only}, and only if you accept the leakage that the verdict cannot exclude."
+    return f"{only}, after you have read the report."
 
 
 def announce(links: Path, report: Report | None, log: Callable[[str], None]) -> None:
