@@ -247,10 +247,10 @@ def test_what_is_released_is_no_record_unless_asked(table):
     assert {row.tobytes() for row in transform(real, table, KEY).x} <= own
     assert real.output_distributions(table.x[:5]).shape == (5, 3 * real.card.fit["cells"])
     assert "holds 360 real records" in real.card.notes[0]  # five maps, 24 entries each, three records an entry
-    assert "one of 24 outputs of its map" in image.card.notes[0]
-    assert "with noise, and no mean of records" in image.card.notes[0]
+    assert "one of at most 24 outputs of its map" in image.card.notes[0]
+    assert "a linear function with noise from" in image.card.notes[0]
     exact = fit(table, policy, make("transport", ONE_MAP | {"recognised": 1}), run=Run(key=KEY))
-    assert "one of 24 outputs. An output is a linear image of a code, and no mean" in exact.card.notes[0]
+    assert "one of 24 outputs. An output is computed by a linear function from a few numbers" in exact.card.notes[0]
 
 
 @pytest.mark.slow

@@ -294,16 +294,19 @@ class Transport(Method):
                 f"This modifier holds {figures['outputs']} real records; what is released are copies of them."
             )
         else:
-            whose = " of its map" if "parts" in figures else ""
-            noise = ", with noise" if self.recognised < 1 else ""
+            whose = f"at most {entries} outputs of its map" if "parts" in figures else f"{entries} outputs"
+            why = "there are few records" if entries < self.cells else "each preserved class has its share, rounded"
+            asked = "" if entries == self.cells else f" (the option cells is {self.cells}; {why})"
+            noise = " with noise" if self.recognised < 1 else ""
             sentences.append(
-                f"Each record is replaced by one of {entries} outputs{whose}. An output is a linear image of a "
-                f"code{noise}, and no mean of records."
+                f"Each record is replaced by one of {whose}{asked}. An output is computed by a linear function{noise} "
+                "from a few numbers that describe a group of similar records. It is no mean of records."
             )
         if left > UNEVEN:
             sentences.append(
-                "Suppressed classes use the outputs unequally, even for records of the fit (a total variation of up to "
-                f"{left:.2f}): the predicted class of a record has errors, or preserved attributes depend on "
+                "Suppressed classes use the outputs unequally, even for records of the fit. In the worst class, "
+                f"{percent(left)} of the records would need other outputs to use them as classes do on average. The "
+                "reason is that the predicted class of a record has errors, or that preserved attributes depend on "
                 "suppressed ones (--option even=1 removes that dependence)."
             )
         return sentences
