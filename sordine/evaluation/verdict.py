@@ -50,6 +50,8 @@ class Contribution:
         Clause for the title where the verdict holds or is unclear.
     risks
         Names of other risks that were clearly found. They change the title, not the level.
+    decides
+        Attributes that a suppressed attribute decides, each with that suppressed attribute.
     """
 
     first: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Contribution:
     gives: tuple[tuple[float, str], ...] = ()
     clause: str | None = None
     risks: tuple[str, ...] = ()
+    decides: tuple[tuple[str, str], ...] = ()
 
 
 def judge(
@@ -306,7 +309,8 @@ def _sentences(case: _Case, headlines: Sequence[Headline], contributions: Sequen
     if case.unmeasured:
         result.append(f"No attack on {_list(case.unmeasured)} was possible: too few records are labelled.")
     result += [_useful(h) for h in headlines if h.role == "preserve" and h.nag is not None]
-    result += [_useful(h) for h in headlines if h.role == "watch" and h.nag is not None]
+    decided = dict(pair for c in contributions for pair in c.decides)
+    result += [_useful(h, decided.get(h.attribute)) for h in headlines if h.role == "watch" and h.nag is not None]
     if case.passed and case.largest > case.limit:
         result.append(
             f"The measured leakage meets the limit of {percent(case.limit)}. These records cannot certify the limit: "
@@ -315,11 +319,17 @@ def _sentences(case: _Case, headlines: Sequence[Headline], contributions: Sequen
     return result + [s for c in contributions for s in c.closing]
 
 
-def _useful(h: Headline) -> str:
+def _useful(h: Headline, decided_by: str | None = None) -> str:
     name = f"`{h.attribute}`" if h.role == "preserve" else f"`{h.attribute}` (watched)"
+    share = percent(min(max(h.nag or 0.0, 0.0), 1.0))
+    if decided_by is not None:
+        name += f", which `{decided_by}` decides,"
+        if h.at_chance or (h.nag or 0.0) <= 0:
+            return f"{name} is not clearly inferred: {share} of what originals give."
+        return f"{name} can still be inferred: {share} of what originals give. That is leakage of `{decided_by}`."
     if h.overtaken:
         return f"{name}: accuracy is higher than on the originals. These attacks are too weak to measure its utility."
-    return f"{name} has a utility of {percent(h.nag or 0.0)}."
+    return f"{name} has a utility of {share}."
 
 
 # ------------------------------------------------------------------------------------------------------ the title

@@ -145,6 +145,25 @@ def test_no_verdict_holds_where_a_section_leaves_more_than_the_limit(left: float
     assert (verdict.level, verdict.not_excluded) == (level, left)
 
 
+def test_what_a_suppressed_attribute_decides_is_leakage_and_not_utility() -> None:
+    speaker = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.1, high=0.2, at_chance=True)
+    sex = replace(headline("sex", "watch", 2, 0.9, 0.9, 0.5), nag=1.009, low=0.9, high=1.1, at_chance=False)
+    word = replace(sex, attribute="word", role="preserve")
+
+    def about(head: Headline, *contributions: Contribution) -> str:
+        verdict, _ = judge_contributions([speaker, head], contributions, ("speaker",), None)
+        return next(s for s in verdict.sentences if s.startswith(f"`{head.attribute}`"))
+
+    decides = Contribution(decides=(("sex", "speaker"),))
+    assert about(sex, decides) == (
+        "`sex` (watched), which `speaker` decides, can still be inferred: 100.0 % of what originals give. That is "
+        "leakage of `speaker`."
+    )
+    assert "not clearly inferred: 3.9 %" in about(replace(sex, nag=0.039, low=-0.1, at_chance=True), decides)
+    assert about(sex) == "`sex` (watched) has a utility of 100.0 %."
+    assert about(word, decides) == "`word` has a utility of 100.0 %."
+
+
 def test_the_title_names_the_attacker_that_sets_the_figure_and_what_was_left_out() -> None:
     head = replace(headline("speaker", "suppress", 4, 0.9, 0.25, 0.25), nag=0.0, low=-0.01, high=0.02, at_chance=True)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sordine.evaluation.report import Report
 from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.verdict import Contribution
 from sordine.metrics.information import Entanglement, entanglement
 
 
@@ -32,6 +33,11 @@ class Entangled(Section):
     def sentences(self, found: Entanglement) -> list[str]:
         """Return the sentences of the finding."""
         return list(found.sentences)
+
+    def contribution(self, found: Entanglement, data: AuditData) -> Contribution | None:
+        """Return the attributes that a suppressed attribute decides: inferring them is leakage, not utility."""
+        decides = tuple((p.of, p.given) for p in found.pairs if p.decides and p.given in data.policy.suppress)
+        return Contribution(decides=decides) if decides else None
 
     def view(self, found: Entanglement | None, report: Report) -> dict[str, Any] | None:
         """Return the matrix 1 - H(U|S) / H(U): rows U are inferred, columns S are known."""
