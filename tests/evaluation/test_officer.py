@@ -19,6 +19,7 @@ from sordine.evaluation.page.risks import (
     RISKS,
     advice,
     attacker_rows,
+    intruder_sentences,
     plain_sentences,
     release_notes,
     risk_headings,
@@ -223,6 +224,43 @@ def test_what_did_not_run_is_not_tested() -> None:
     assert found.links["linkability"] == []
     assert "--budget paranoid" in found.risks["linkability"]
     assert all("Not tested" in text for text in found.risks.values())
+
+
+@pytest.mark.parametrize(
+    ("made", "risk", "section", "wanted"),
+    [
+        ({"budget": "quick", "families": ["logistic"], "known": []}, "inference", "Planted leaks", "budget `standard`"),
+        ({"budget": "quick", "known": []}, "inference", "Known classes", "budget `standard`"),
+        ({"budget": "quick"}, "inference", "Several records", "budget `standard`"),
+        ({"budget": "quick"}, "linkability", "Verification", "budget `standard`"),
+        ({"budget": "standard", "families": ["logistic"]}, "inference", "Planted leaks", "`screening`"),
+        ({"budget": "standard", "known": []}, "inference", "Known classes", "Leave out `--known none`"),
+        ({"budget": "standard", "known": [0.5]}, "inference", "Known classes", "at least 40 fitted records"),
+        ({"budget": "standard"}, "membership", "Membership", "It needs 40 records of the fit"),
+        ({"budget": "standard", "left_out": ["risks besides inference"]}, "membership", "Membership", "Use the budget"),
+    ],
+)
+def test_what_was_not_tested_names_what_this_audit_left_out(
+    made: dict[str, Any], risk: str, section: str, wanted: str
+) -> None:
+    headings = risk_headings(replace(bare(), made=made, sections={}), sections())
+    how = next(m.how for h in headings if h.name == risk for m in h.missing if m.title == section)
+    assert wanted in how
+    assert ("budget" in how) == ("budget" in wanted)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_modifier_is_asked_for_only_where_it_was_not_given(given: bool) -> None:
+    report = replace(bare(), made={"budget": "standard", "known": [0.5]}, modifier={} if given else None, sections={})
+    hows = [r.attacker.how for r in attacker_rows(report, sections()) if r.attacker.has.endswith("and the modifier")]
+    hows += [m.how for h in risk_headings(report, sections()) for m in h.missing if m.title == "Several releases"]
+    assert len(hows) == 3
+    assert all(("ive the modifier" in how) != given for how in hows)
+
+
+def test_the_secret_key_is_no_attacker() -> None:
+    rows = attacker_rows(example(), sections())
+    assert f"of the {len(rows) - 1} attackers" in intruder_sentences(rows)[1]
 
 
 def test_a_section_from_outside_fills_its_heading() -> None:

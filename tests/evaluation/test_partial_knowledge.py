@@ -148,6 +148,14 @@ def test_what_it_adds_to_the_verdict() -> None:
         assert given is not None
         verdict, passed = judge_contributions([head], [given], ("a",), 0.05)
         assert (verdict.level, passed) == (level, level != "leaks"), found
+    # The stated attacker is the surest one; another one may leave more open.
+    surest, wider = replace(f, k=10, low_corrected=0.0, high=0.164), replace(f, k=0, low_corrected=-0.1, high=0.398)
+    given = contribution((f, surest, wider), 0.05)
+    assert given is not None
+    assert "from 10 records" in given.sentences[1]
+    assert "39.8 %, of `a` to an attacker that knows it for 50.0 % of the fitted" in given.sentences[1]
+    assert "pools all records of one person" in given.sentences[1]
+    assert "largest leakage" not in given.sentences[0]
     # Without a leakage, the title states the share of what is missing to certainty.
     unknown = replace(f, after=0.6, nag=None, low=None, high=None, low_corrected=None, at_chance=False)
     given = contribution((unknown,), 0.05)

@@ -33,7 +33,7 @@ from sordine.methods.noise import NoiseModifier
 from sordine.models.modifier import Card, Modifier, Release
 from sordine.policy import Policy
 from sordine.run import Run
-from tests.fixtures.report_example import headline
+from tests.fixtures.report_example import example, headline
 
 POLICY = Policy(("speaker",), ("word",), ())
 KEY = Key.of_seed(3)
@@ -304,6 +304,13 @@ def test_a_failed_verification_is_no_proof() -> None:
     f = VerificationFinding("speaker", "discriminant", 0.04, 0.47, (0.03, 0.05), (0.45, 0.5), 10, 20000)
     clear = replace(f, space="standardised", after=0.31, after_interval=(0.29, 0.33))
     failed, found = verification_sentence((f,)), verification_sentence((f, clear))
+    # The attack that is best on the release may be the worst on originals.
+    weak = replace(clear, before=0.42, units=6)
+    assert "best attack on originals 4.0 %" in verification_sentence((f, weak))
+    (line,) = Verifications().risk_lines((f, weak), example())
+    assert "best attack on originals: 4.0 %)" in line
+    assert "Only 6 persons" in line
+    assert "Only" not in Verifications().risk_lines((f, clear), example())[0]
     assert "did not recognise" in failed
     assert "47.0 %" in failed
     assert "These attacks recognise" in found
@@ -342,7 +349,12 @@ def test_what_so_few_groups_cannot_settle_is_not_called_nothing() -> None:
     sentence = pooling_sentence((one, ten))
     assert "too few" in sentence
     assert "94.5" in sentence
-    assert "no more than one record" in pooling_sentence((one, replace(ten, after_interval=(0.4, 1.0))))
+    open_ = pooling_sentence((one, replace(ten, after_interval=(0.4, 1.0))))
+    assert open_.startswith("Only from one record is an attack clearly above the baseline")
+    assert "also has the modifier" in open_
+    assert "too few classes of `sex`" in open_
+    assert "no more than one record" in pooling_sentence((one, replace(ten, nag=0.1, low=-0.2, high=0.7)))
+    assert "without the modifier" not in pooling_sentence((replace(one, knows="draws"),))
     assert "did not help" in pooling_sentence((replace(ten, after_interval=(0.4, 1.0)),))
 
 

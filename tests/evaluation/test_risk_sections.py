@@ -14,9 +14,12 @@ import pytest
 from sordine import Policy, Report, Table, audit, fit, read_report, transform, write_report
 from sordine.attacks.budget import Budget
 from sordine.attacks.reconstruction.regression import ReaderFinding
+from sordine.attacks.risk import RiskFinding
 from sordine.data.synthetic.gaussians import gaussians
 from sordine.evaluation.options import AuditOptions
 from sordine.evaluation.page.page import to_html
+from sordine.evaluation.sections.linking import LinkingFinding
+from sordine.evaluation.sections.membership import MembershipFinding
 from sordine.evaluation.sections.power import Power
 from sordine.evaluation.sections.registry import SECTIONS, sections
 from sordine.evaluation.verdict import judge_contributions
@@ -126,6 +129,41 @@ def test_noise_is_no_risk() -> None:
     assert all(f.low - 0.02 <= f.chance <= f.high + 0.02 for f in got["utility"])
     assert "Other risks" not in found.verdict.title
     assert "did not recognise" in SECTIONS.make("membership").sentences(got["membership"])[0]
+
+
+def test_membership_states_why_an_attack_does_not_count() -> None:
+    section = SECTIONS.make("membership")
+    record = RiskFinding(
+        "a", "record", "both", "auc", 0.577, (0.52, 0.64), 0.42, (0.3, 0.5), 0.27, (0.1, 0.4), 0.0, 9, 9
+    )
+    modifier = replace(record, knows="modifier", success=0.633, success_interval=(0.572, 0.69), least=0.17)
+    found = MembershipFinding((record, modifier), "same", "person", False)
+    (sentence, _) = section.sentences(found)
+    assert "63.3 % of the pairs" in sentence
+    assert "an attacker without any release reaches 57.7 %" in sentence
+    surer = replace(found, rows=(record, replace(modifier, success_interval=(0.58, 0.69))))
+    assert surer.clear
+    unclear = replace(found, rows=(record, replace(modifier, least=0.0)))
+    assert "without any release" not in section.sentences(unclear)[0]
+
+
+def linking(*knows: str) -> LinkingFinding:
+    one = RiskFinding("a", "originals", "unseen", "share", 0.3, (0.2, 0.4), 0.0, (0, 0), 0.3, (0.2, 0.4), 0.2, 99, 99)
+    missed = replace(one, success=0.0, least=0.0)
+    rows = tuple(replace(one, knows=k) for k in knows)  # type: ignore[arg-type]
+    return LinkingFinding((missed, *rows), (missed, replace(one, knows="release")), False)
+
+
+def test_a_risk_in_the_title_has_its_condition() -> None:
+    data: Any = SimpleNamespace(risks=SimpleNamespace(persons=None), policy=POLICY)
+    two = "linkability of two releases (under different keys)"
+    for knows, named in (
+        (("modifier",), ("linkability to originals (with the modifier)", two)),
+        (("modifier", "originals"), ("linkability to originals", two)),
+        ((), (two,)),
+    ):
+        given = SECTIONS.make("linking").contribution(linking(*knows), data)
+        assert given.risks == named
 
 
 def test_other_risks_are_in_the_title_and_do_not_change_the_level() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sordine.attacks.registry import ATTACKS
 from sordine.evaluation.page.charts import clipped, span
 from sordine.evaluation.report import Headline, Level, Report
-from sordine.evaluation.sections.base import AssumedAttacker, Section
+from sordine.evaluation.sections.base import AssumedAttacker, Section, is_quick
 from sordine.evaluation.sections.partial_knowledge import phrase
 from sordine.metrics.percent import percent
 
@@ -37,6 +38,8 @@ RISKS: dict[str, tuple[str, str, str]] = {
         "Use the budget `standard` or `paranoid`.",
     ),
 }
+# A condition of every protection, and no attacker that an audit could test.
+SECRET_KEY = AssumedAttacker("The secret key", False, "No protection is promised against it. Keep the key secret.")
 # What no audit of this package tests.
 OUTSIDE = (
     AssumedAttacker(
@@ -44,7 +47,7 @@ OUTSIDE = (
         False,
         "No program can test this. Give the release to a person who tries to identify someone.",
     ),
-    AssumedAttacker("The secret key", False, "No protection is promised against it. Keep the key secret."),
+    SECRET_KEY,
 )
 
 
@@ -124,10 +127,19 @@ def _heading(name: str, report: Report, sections: Sequence[Section]) -> RiskHead
             if more > 1:
                 lines.append(Line(f"{more} more figures are in the section.", section.name, menu))
         elif section.applies(report) and not section.tested(found, report):
-            missing.append(Missing(section.menu or section.title, section.how_to_test))
+            missing.append(Missing(section.menu or section.title, _how(section, report)))
     if not lines and not missing:
         missing.append(Missing("", how))
     return RiskHeading(name, title, question, tuple(lines), tuple(missing))
+
+
+def _how(section: Section, report: Report) -> str:
+    """Return what an audit needs to test a section, by what this audit left out."""
+    plants = [name for name in ATTACKS if ATTACKS[name].finds_plants]
+    families = report.made.get("families")
+    if section.name == "power" and families and not is_quick(report) and not set(plants) & set(families):
+        return f"Use an attack that finds planted leaks: {', '.join(f'`{name}`' for name in plants)}."
+    return section.remedy(report)
 
 
 def attacker_rows(report: Report, sections: Sequence[Section]) -> list[Row]:
@@ -144,12 +156,13 @@ def attacker_rows(report: Report, sections: Sequence[Section]) -> list[Row]:
 
 def intruder_sentences(rows: Sequence[Row]) -> list[str]:
     """Return what the motivated intruder test of the UK ICO asks, and what of it this audit did."""
-    tested = sum(row.attacker.tested for row in rows)
+    attackers = [row.attacker for row in rows if row.attacker is not SECRET_KEY]
+    tested = sum(attacker.tested for attacker in attackers)
     return [
         "The test assumes a competent person without prior knowledge, who wants to identify someone and uses public "
         "sources, but no special skills.",
-        f"This audit played {tested} of the {len(rows)} attackers in the table below. They have more than such a "
-        "person: the true classes of part of the records.",
+        f"This audit played {tested} of the {len(attackers)} attackers in the table below. Most of them have more than "
+        "such a person, such as the true classes of part of the records.",
     ]
 
 
@@ -217,7 +230,7 @@ def advice(report: Report) -> list[str]:
 
 
 def release_notes(report: Report) -> list[str]:
-    """Return what an owner must know before records or modifier leave: copies of real records, and minor flaws."""
+    """Return what an owner must know before records leave: copies of real records, and minor flaws."""
     modifier = report.modifier or {}
     notes = modifier.get("notes") or ()
     flaws = [f"{f.message.rstrip('.')}." for f in report.flaws if f.severity not in ("leak", "broken")]

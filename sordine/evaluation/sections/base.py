@@ -147,6 +147,9 @@ class AuditData:
         return own
 
 
+STANDARD = "Use the budget `standard`."
+
+
 @dataclass(frozen=True)
 class AssumedAttacker:
     """One row of the page's table of attackers.
@@ -167,6 +170,18 @@ class AssumedAttacker:
     tested: bool
     how: str = ""
     anchor: str = ""
+
+
+def is_quick(report: Report) -> bool:
+    """Whether the audit was a trial: the budget `standard` makes attacks that it left out."""
+    return report.made.get("budget") == "quick"
+
+
+def give_modifier(report: Report) -> str:
+    """Return how to test an attacker that has the modifier, where the same attacker without it was tested."""
+    if report.modifier is None:
+        return "Give the modifier with `--modifier`."
+    return "It needs the modifier that made these records, with its key, and a method that draws at random."
 
 
 class Section:
@@ -205,6 +220,9 @@ class Section:
         What the section's attacker has, in words. Empty: no row in the page's table of attackers.
     how_to_test
         What an audit needs for this section, as a sentence; shown as the reason where there is no finding.
+    needs
+        What the records need for this section, as a sentence: the reason where the budget includes it. Empty:
+        `how_to_test`.
     """
 
     name: str = ""
@@ -220,6 +238,7 @@ class Section:
     risk: ClassVar[str] = ""
     attacker: ClassVar[str] = ""
     how_to_test: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
 
     def run(self, data: AuditData) -> Any:
         """Return the finding; None or an empty tuple where there is none."""
@@ -248,9 +267,22 @@ class Section:
         """Return whether the audit tested what the section is about; by default, whether it found anything."""
         return bool(found)
 
+    def remedy(self, report: Report) -> str:
+        """Return what an audit needs to test the section, as a sentence, by what this audit left out.
+
+        By default, this is the budget `standard` after a `quick` audit, where `how_to_test` names that budget. After
+        another audit it is `needs`, unless the caller left these attacks out.
+        """
+        if is_quick(report):
+            return STANDARD if "`standard`" in self.how_to_test else self.how_to_test
+        off = "risks besides inference" in report.made.get("left_out", ())
+        return self.how_to_test if off or not report.made else self.needs or self.how_to_test
+
     def attackers(self, found: Any, report: Report) -> list[AssumedAttacker]:
         """Return the section's rows of the table of attackers; also where there is no finding."""
-        return [AssumedAttacker(self.attacker, self.tested(found, report), self.how_to_test)] if self.attacker else []
+        if not self.attacker:
+            return []
+        return [AssumedAttacker(self.attacker, self.tested(found, report), self.remedy(report))]
 
     def contribution(self, found: Any, data: AuditData) -> Contribution | None:
         """Return what the finding adds to the verdict; None where it adds nothing."""

@@ -55,6 +55,9 @@ class Linking(Section):
     risk = "linkability"
     attacker = "The originals, or two releases of the same records"
     how_to_test = "Use the budget `standard` or `paranoid`, and give the modifier."
+    needs = (
+        f"It needs {FEWEST} records of the fit or {FEWEST} others, and the modifier or the numbers of the originals."
+    )
 
     def run(self, data: AuditData) -> LinkingFinding | None:
         """Return the finding; None where there are too few records, or the budget leaves it out."""
@@ -82,13 +85,16 @@ class Linking(Section):
         if found is None:
             return None
         sentences, risks = [], []
-        for name, rows, about in (
-            ("linkability to originals", found.originals, _about_originals),
-            ("linkability of two releases", found.releases, _about_releases),
+        for name, keys, rows, about in (
+            ("linkability to originals", (), found.originals, _about_originals),
+            ("linkability of two releases", ("under different keys",), found.releases, _about_releases),
         ):
-            if any(f.clear for f in rows):
+            clear = [f for f in rows if f.clear]
+            if clear:
                 sentences += about(found)
-                risks.append(name)
+                needs = ("with the modifier",) if all(f.knows == "modifier" for f in clear) else ()
+                conditions = ", ".join((*keys, *needs))
+                risks.append(f"{name} ({conditions})" if conditions else name)
         if not risks:
             return None
         persons = data.risks.persons

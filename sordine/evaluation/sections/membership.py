@@ -76,6 +76,7 @@ class Membership(Section):
     risk = "membership"
     attacker = "An original, and whether others were in the fit"
     how_to_test = "Use the budget `standard` or `paranoid`, and leave 40 records out of the fit."
+    needs = f"It needs {FEWEST} records of the fit, and {FEWEST} others."
 
     def run(self, data: AuditData) -> MembershipFinding | None:
         """Return the finding; None where there are too few records on a side, or the budget leaves it out."""
@@ -112,7 +113,7 @@ class Membership(Section):
         with_modifier = " and the modifier" if best.knows == "modifier" else ""
         return [
             f"An attacker with an original{with_modifier} ranks fitted records above unseen ones in "
-            f"{percent(best.success)} of all pairs; guessing gives 50 % ({best.about}).",
+            f"{percent(best.success)} of all pairs; control: {percent(best.control)} ({best.about}).",
             _about_persons(found),
         ]
 
@@ -184,19 +185,35 @@ def _results(found: MembershipFinding) -> list[str]:
     if not found.clear:
         highest = max((f.risk_interval[1] for f in found.rows if f.risk_interval and f.knows != "record"), default=1.0)
         return [
-            "An attacker that has an original did not recognise whether it was in the fit, as far as these records can "
-            f"show. A risk of up to {percent(highest)} cannot be excluded."
+            "An attacker that has an original did not recognise clearly whether it was in the fit."
+            f"{_why_not(found)} A risk of up to {percent(highest)} cannot be excluded."
         ]
     sentences = []
     for knows in dict.fromkeys(f.knows for f in found.clear):
         by = {f.measure: f for f in found.rows if f.knows == knows}
         sentences.append(
             f"{WITH[knows]} that has an original can infer whether it was in the fit. It ranks a fitted record above "
-            f"an unseen one in {percent(by['auc'].success)} of all pairs; guessing gives 50 %. It finds "
+            f"an unseen one in {percent(by['auc'].success)} of all pairs; the control does in "
+            f"{percent(by['auc'].control)}. It finds "
             f"{percent(by['found'].success)} of the fitted records while it calls {percent(by['found'].control)} of "
             "the unseen ones fitted."
         )
     return sentences
+
+
+def _why_not(found: MembershipFinding) -> str:
+    """Return why an attack that is better than its control does not count: one without a release may be as good."""
+    better = [f for f in found.rows if f.knows != "record" and f.clear and f.measure in found.blind]
+    if not better:
+        return ""
+    best = max(better, key=lambda f: f.risk or 0.0)
+    low, high = (percent(end) for end in best.success_interval)
+    what = "pairs are ranked correctly" if best.measure == "auc" else "fitted records are found"
+    return (
+        f" Its best attack is above its control: {percent(best.success)} of the {what} ({low} to {high}; control: "
+        f"{percent(best.control)}). But an attacker without any release reaches {percent(found.blind[best.measure])}, "
+        "because the two sides differ by themselves. The interval does not exclude that the release adds nothing."
+    )
 
 
 def _about_persons(found: MembershipFinding) -> str:

@@ -13,7 +13,7 @@ from sordine.attacks.persons import Units
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import FEWEST, AttackData
 from sordine.evaluation.report import Report
-from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
+from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section, give_modifier, is_quick
 from sordine.evaluation.sections.person import many, units_in_words
 from sordine.evaluation.sections.sample import MOST, ReleaseSample, person_of
 from sordine.evaluation.verdict import Contribution
@@ -94,6 +94,7 @@ class PartialKnowledge(Section):
     finding = tuple[PartialKnowledgeFinding, ...]
     risk = "inference"
     how_to_test = "Use the budget `standard`, with at least 40 fitted records in the release."
+    needs = f"It needs at least {2 * FEWEST} fitted records with labels in the release."
 
     def run(self, data: AuditData) -> tuple[PartialKnowledgeFinding, ...]:
         """Return a finding for each suppressed attribute, share, attacker and number of pooled records."""
@@ -117,11 +118,18 @@ class PartialKnowledge(Section):
         knows = {f.knows for f in found}
         shares = _listed(list(dict.fromkeys(f.known for f in found)) or [0.5, 0.9])
         classes = f"The true classes of {shares} of the fitted records"
-        how = f"{self.how_to_test} Give the modifier with `--modifier`."
+        how, modifier = self.remedy(report), give_modifier(report)
+        both = modifier if found else how if report.modifier is not None else f"{how} {modifier}"
         return [
-            AssumedAttacker(f"{classes}, by which it infers the others", "outputs" in knows, self.how_to_test),
-            AssumedAttacker(f"{classes}, and the modifier", "modifier" in knows, how),
+            AssumedAttacker(f"{classes}, by which it infers the others", "outputs" in knows, how),
+            AssumedAttacker(f"{classes}, and the modifier", "modifier" in knows, both),
         ]
+
+    def remedy(self, report: Report) -> str:
+        """Return what an audit needs: the option `--known`, or enough fitted records."""
+        if not is_quick(report) and report.made.get("known") == []:
+            return "Leave out `--known none`."
+        return super().remedy(report)
 
     def contribution(self, found: tuple[PartialKnowledgeFinding, ...], data: AuditData) -> Contribution | None:
         """Return the leakage that was found or cannot be excluded, and the worst case in words."""
@@ -359,7 +367,17 @@ def _sentences(found: list[PartialKnowledgeFinding]) -> Iterator[str]:
             continue
         worst = _surest(some)
         assert worst is not None
-        yield _sentence(worst)
+        yield _sentence(worst) + _widest(worst, some)
+
+
+def _widest(worst: PartialKnowledgeFinding, among: Sequence[PartialKnowledgeFinding]) -> str:
+    """Return the largest leakage that cannot be excluded, with its attacker, where that is not the stated one."""
+    widest = max(sorted(among, key=_demand), key=lambda f: round(_not_excluded(f), 3))
+    if round(_not_excluded(widest), 3) <= round(_not_excluded(worst), 3):
+        return ""
+    return (
+        f" The largest leakage that cannot be excluded here is {_clipped(_not_excluded(widest))}, of {phrase(widest)}."
+    )
 
 
 def _sentence(f: PartialKnowledgeFinding) -> str:

@@ -18,7 +18,7 @@ from sordine.attacks.runner import single_threaded
 from sordine.attacks.scenarios import AttackData, splits
 from sordine.attacks.tail import FEWEST_PERSONS
 from sordine.evaluation.report import Headline, Report
-from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section
+from sordine.evaluation.sections.base import AssumedAttacker, AuditData, Section, give_modifier
 from sordine.evaluation.sections.sample import ReleaseSample, Unit
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.information import joint
@@ -69,10 +69,11 @@ class Persons(Section):
         knows = {f.knows for f in found}
         counts = ", ".join(many(k) for k in dict.fromkeys(f.k for f in found)) or "1, 10, 50"
         several = f"Several released records ({counts}) that it knows to be of one person"
-        how = f"{self.how_to_test} Give the modifier with `--modifier`."
+        how, modifier = self.remedy(report), give_modifier(report)
+        both = modifier if "draws" in knows else how if report.modifier is not None else f"{how} {modifier}"
         return [
-            AssumedAttacker(several, "draws" in knows, self.how_to_test),
-            AssumedAttacker(f"{several}, and the modifier", "channel" in knows, how),
+            AssumedAttacker(several, "draws" in knows, how),
+            AssumedAttacker(f"{several}, and the modifier", "channel" in knows, both),
         ]
 
     def contribution(self, found: tuple[PersonFinding, ...], data: AuditData) -> Contribution | None:
@@ -403,14 +404,31 @@ def pooling_sentence(found: Sequence[PersonFinding]) -> str:
     worst = max(clear, key=lambda f: f.nag or 0.0)
     rate = f"{percent(worst.after)} of cases (baseline: {percent(worst.guess)})"
     if worst.k == 1:
-        return (
-            f"Several records with the same `{worst.unit}` give these attackers no more than one record does. "
-            f"From one record they infer `{worst.attribute}` in {rate}."
-        )
+        return _from_one(worst, found)
     return (
         f"Small leaks add up. An attacker that {ATTACKERS[worst.knows]} infers `{worst.attribute}` from "
         f"{many_records(worst.k)} with the same `{worst.unit}` in {rate}. This is the highest of many figures, "
         f"so it can be high by chance. The verdict mentions it only if chance is excluded. {ADVICE}"
+    )
+
+
+def _from_one(one: PersonFinding, found: Sequence[PersonFinding]) -> str:
+    """Return what is found from one record, where no number of pooled records clearly gives more."""
+    rate = (
+        f"an attacker that {ATTACKERS[one.knows]} infers `{one.attribute}` in {percent(one.after)} of cases "
+        f"(baseline: {percent(one.guess)})."
+    )
+    if one.knows == "channel":
+        rate += " The attacks on single records at the top of the report are without the modifier."
+    several = [f for f in found if f.attribute == one.attribute and f.k != 1]
+    settled = all(f.high is not None and one.high is not None and f.high <= one.high for f in several)
+    if several and settled:
+        return f"Several records with the same `{one.unit}` give no more than one record does. From one record, {rate}"
+    if any(f.low is not None and f.low > 0 for f in several):
+        return f"Several records with the same `{one.unit}` do not clearly give more than one. From one record, {rate}"
+    return (
+        f"Only from one record is an attack clearly above the baseline: {rate} With more records, there are "
+        f"too few {units_in_words(one.unit)} to conclude."
     )
 
 

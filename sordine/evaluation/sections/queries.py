@@ -33,6 +33,10 @@ class Queries(Section):
         "record alike every time."
     )
 
+    def remedy(self, report: Report) -> str:
+        """Return what an audit needs: the modifier only where it was not given."""
+        return self.how_to_test if report.modifier is None else self.how_to_test.replace(", and give the modifier", "")
+
     def run(self, data: AuditData) -> tuple[QueryFinding, ...]:
         """Return findings for each suppressed attribute: under keys of their own, and under one key."""
         if data.budget.queries < 2 or not data.policy.suppress or len(data.before) < 2:

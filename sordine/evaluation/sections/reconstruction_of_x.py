@@ -52,6 +52,7 @@ class ReconstructionOfRecords(Section):
     risk = "inference"
     attacker = "Originals with their released records, to reconstruct other originals"
     how_to_test = "Use the budget `standard` or `paranoid`."
+    needs = f"It needs {FEWEST} records to learn from, and {FEWEST} to test."
 
     def run(self, data: AuditData) -> RegressionFinding | None:
         """Return the finding; None where there are too few records, or the budget leaves it out."""
@@ -105,7 +106,7 @@ class ReconstructionOfRecords(Section):
         best = max(found.rows, key=lambda f: f.success)
         lines = [
             f"From released records, an attacker with {found.learned:,} pairs predicts {percent(best.success)} of the "
-            f"variance of the originals ({best.about})."
+            f"variance of the originals; control, with shuffled pairs: {100 * best.control:.1f} % ({best.about})."
         ]
         for r in found.readers[:1]:
             low, high = (percent(end) for end in r.after_interval)

@@ -51,6 +51,9 @@ class SinglingOut(Section):
     risk = "singling out"
     attacker = "Released records alone, to isolate one record"
     how_to_test = "Use the budget `standard` or `paranoid`. Released records need the numbers of the originals."
+    needs = (
+        f"It needs {FEWEST} records, as many for the control, and released records with the numbers of the originals."
+    )
 
     def run(self, data: AuditData) -> SinglingOutFinding | None:
         """Return the finding; None where records have other numbers, or too few, or the budget leaves it out."""

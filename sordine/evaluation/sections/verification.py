@@ -11,7 +11,7 @@ from sordine.attacks.results import VerificationFinding
 from sordine.attacks.runner import single_threaded
 from sordine.attacks.verification import verify
 from sordine.evaluation.report import Report
-from sordine.evaluation.sections.base import AuditData, Section
+from sordine.evaluation.sections.base import STANDARD, AuditData, Section, is_quick
 from sordine.evaluation.verdict import Contribution
 from sordine.metrics.percent import percent
 
@@ -41,6 +41,10 @@ class Verifications(Section):
     risk = "linkability"
     attacker = "Two released records; it wants to know whether they are of one person"
     how_to_test = "Name the person with `--person`, and split records by person or suppress the person."
+
+    def remedy(self, report: Report) -> str:
+        """Return what an audit needs: the budget `standard` after a quick one."""
+        return STANDARD if is_quick(report) else self.how_to_test
 
     def run(self, data: AuditData) -> tuple[VerificationFinding, ...]:
         """Return a finding for each attacker.
@@ -73,8 +77,8 @@ class Verifications(Section):
         low, high = worst.after_corrected
         return [
             f"Deciding whether two released records are of one `{worst.unit}`, the best attack errs in "
-            f"{percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; guessing: 50 %; originals: "
-            f"{percent(worst.before)})."
+            f"{percent(worst.after)} of cases (interval {percent(low)} to {percent(high)}; guessing: 50 %; best "
+            f"attack on originals: {percent(min(f.before for f in found))}).{_too_few(worst)}"
         ]
 
     def contribution(self, found: tuple[VerificationFinding, ...], data: AuditData) -> Contribution | None:
@@ -108,7 +112,7 @@ def verification_sentence(found: Sequence[VerificationFinding]) -> str:
     """Return what verification means for the owner of the data."""
     if not found:
         return ""
-    worst = min(found, key=lambda f: f.after)
+    worst, before = min(found, key=lambda f: f.after), min(f.before for f in found)
     lucky = worst.chance is not None and worst.chance > BY_LUCK
     recognise = "did not recognise" if worst.after_corrected[1] >= CHANCE or lucky else "recognise"
     new = (
@@ -118,12 +122,17 @@ def verification_sentence(found: Sequence[VerificationFinding]) -> str:
     )
     text = (
         f"{new}. These attacks {recognise} that two released records belong to one person. Their lowest equal error "
-        f"rate is {percent(worst.after)}; guessing gives 50 % and the originals give {percent(worst.before)}. Where "
-        f"half of the pairs belong together, this attacker decides {percent(1 - worst.after)} of them correctly."
+        f"rate is {percent(worst.after)}; guessing gives 50 %, and the best attack on originals {percent(before)}. "
+        f"Where half of the pairs belong together, this attacker decides {percent(1 - worst.after)} of them correctly."
     )
-    if worst.units < FEWEST_UNITS:
-        text += (
-            f" Only {worst.units} persons were tested. These are too few to conclude anything about other persons; at "
-            f"least {FEWEST_UNITS} are needed."
-        )
-    return text
+    return text + _too_few(worst)
+
+
+def _too_few(f: VerificationFinding) -> str:
+    """Return a sentence, with a space before it, where too few persons were tested."""
+    if f.units >= FEWEST_UNITS:
+        return ""
+    return (
+        f" Only {f.units} persons were tested. These are too few to conclude anything about other persons; at least "
+        f"{FEWEST_UNITS} are needed."
+    )

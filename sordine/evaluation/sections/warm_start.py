@@ -77,6 +77,7 @@ class WarmStart(Section):
     risk = "inference"
     attacker = "A model that was trained on originals, and few labelled released records"
     how_to_test = "Use the budget `standard`, and records whose originals have the same number of features."
+    needs = "It needs scenario A, and records whose originals have the same number of features."
 
     def run(self, data: AuditData) -> tuple[WarmStartFinding, ...]:
         """Return a finding for each suppressed attribute and share of labels."""
