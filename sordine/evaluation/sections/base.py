@@ -179,7 +179,7 @@ def is_quick(report: Report) -> bool:
 
 def give_modifier(report: Report) -> str:
     """Return how to test an attacker that has the modifier, where the same attacker without it was tested."""
-    if report.modifier is None:
+    if report.modifier is None and all(f.code != "other-modifier" for f in report.flaws):
         return "Give the modifier with `--modifier`."
     return "It needs the modifier that made these records, with its key, and a method that draws at random."
 
