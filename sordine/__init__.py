@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
+    from sordine.data.reading.options import ReadOptions, reading
     from sordine.data.table import Table
     from sordine.errors import SordineError
     from sordine.estimator import Suppressor
@@ -36,6 +37,7 @@ _HOMES = {
     "Key": ("sordine.keys", "Key"),
     "Modifier": ("sordine.models.modifier", "Modifier"),
     "Policy": ("sordine.policy", "Policy"),
+    "ReadOptions": ("sordine.data.reading.options", "ReadOptions"),
     "Report": ("sordine.evaluation.report", "Report"),
     "Run": ("sordine.run", "Run"),
     "SordineError": ("sordine.errors", "SordineError"),
@@ -49,6 +51,7 @@ _HOMES = {
     "load": ("sordine.methods.registry", "load"),
     "make_method": ("sordine.methods.registry", "make"),
     "read_report": ("sordine.evaluation.report_json", "read_report"),
+    "reading": ("sordine.data.reading.options", "reading"),
     "release": ("sordine.workflow.release.table", "release"),
     "sweep": ("sordine.workflow.sweep", "sweep"),
     "transform": ("sordine.workflow.transform", "transform"),
@@ -60,6 +63,7 @@ __all__ = [
     "Key",
     "Modifier",
     "Policy",
+    "ReadOptions",
     "Report",
     "Run",
     "SordineError",
@@ -73,6 +77,7 @@ __all__ = [
     "load",
     "make_method",
     "read_report",
+    "reading",
     "release",
     "sweep",
     "transform",

@@ -15,7 +15,7 @@ from sordine.cli.console import Console
 from sordine.cli.signature import Renamed, WithNotes
 
 Names = list[str] | None
-Source = Annotated[Path, typer.Argument(metavar="TABLE", help="A Parquet or CSV table.")]
+Source = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: Parquet, CSV, Arrow, JSON lines or NumPy.")]
 Suppress = Annotated[
     Names, typer.Option("-s", "--suppress", metavar="NAMES", help="Attributes that must not be inferable.")
 ]

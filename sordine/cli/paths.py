@@ -111,12 +111,14 @@ def check_table(source: Path) -> None:
 
 def check_two_tables(table: Path, transformed: Path) -> None:
     """Check that both inputs of an audit are files."""
+    from sordine.data.reading.files import parts_in
+
     for folder, file in ((table, transformed), (transformed, table)):
-        if folder.is_dir() and file.is_file():
+        if folder.is_dir() and file.is_file() and not parts_in(folder):
             raise SordineError(
                 f"{folder} is a folder and {file} is a file; an audit compares two tables or two media folders"
             )
-    if table.is_dir() and transformed.is_dir():
+    if table.is_dir() and transformed.is_dir() and not (parts_in(table) and parts_in(transformed)):
         raise SordineError(
             f"{table} and {transformed} are folders; give the extractor for their files with --extractor"
         )

@@ -147,7 +147,7 @@ def same_records(original: Table, released: Table, *, by_order: bool = False) ->
 
 
 def _ids_agree(original: Table, released: Table) -> bool:
-    if original.rows_of == released.rows_of:
+    if original.rows_of and original.rows_of == released.rows_of:
         return True
     # Row numbers that Sordine wrote as ids may have lost the note that names their table.
     return not (original.rows_of and released.rows_of) and not set(original.ids).isdisjoint(released.ids)
@@ -167,6 +167,12 @@ def _by_order(original: Table, released: Table) -> SameRecords:
 
 
 def _unmatched(original: Table, released: Table, copies: int) -> str:
+    if not original.rows_of and not released.rows_of:
+        return (
+            f"{released.source}: none of its ids occurs in {original.source}; give both tables the same ids. If its "
+            "ids are the pseudonyms of a release, audit the transformed table, or keep the link table "
+            "(RELEASE.links.parquet) beside the folder of the release"
+        )
     if original.rows_of and released.rows_of:
         which = "neither table has a column 'id'"
     else:

@@ -626,7 +626,10 @@ def check_ids(ids: np.ndarray, source: str) -> None:
     earlier: set[str] = set()
     for i, name in enumerate(ids):
         if name in earlier:
-            raise SordineError(f"{source}: id {name!r} occurs twice (again in row {i}); ids must be unique")
+            raise SordineError(
+                f"{source}: id {name!r} occurs twice (again in row {i}); ids must be unique, so rename a column "
+                "that holds none"
+            )
         earlier.add(name)
 
 

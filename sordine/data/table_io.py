@@ -410,7 +410,8 @@ def read_frame(
 ) -> Table:
     """Return the table in a data frame; see `Table.from_frame`."""
     columns = arrow_of(frame, source)
-    options = options or current()
+    options, continuous = options or current(), [str(name) for name in continuous]
+    features = None if features is None else [str(name) for name in features]
     if features is None:
         features = _feature_columns(plain(of_arrow(columns, source), options), continuous, source)
     for name in continuous:

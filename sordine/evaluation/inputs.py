@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sordine.data.files import cache_folder
 from sordine.data.layouts.registry import open_media
@@ -137,7 +139,7 @@ def read_pair(
     """
     log = (run or Run()).log
     original = Table.read(table, features, named=named)
-    released = _open_released(transformed, features, original, run or Run())
+    released = _with_links(_open_released(transformed, features, original, run or Run()), transformed, original, log)
     found = same_records(original, released, by_order=match_by_order)
     for note in found.notes:
         log(note)
@@ -161,6 +163,22 @@ def read_pair(
         options=tuple(options),
         by_order=found.by_order,
     )
+
+
+def _with_links(released: Table, path: Path, original: Table, log: Callable[[str], None]) -> Table:
+    """Return the table of a release with the ids of its link table, where that lies beside the folder."""
+    links = path.absolute().parent.with_name(f"{path.absolute().parent.name}.links.parquet")
+    if not links.is_file() or released.rows_of or not set(released.ids).isdisjoint(original.ids):
+        return released
+    try:
+        found = pq.read_table(links, columns=["pseudonym", "id"]).to_pydict()
+    except (pa.ArrowException, OSError, KeyError):
+        return released
+    ids = dict(zip(found["pseudonym"], found["id"], strict=True))
+    if not all(name in ids for name in released.ids):
+        return released
+    log(f"{path.name}: the link table {links.name} gives the ids of the originals")
+    return replace(released, ids=np.array([ids[name] for name in released.ids], object))
 
 
 def _open_released(path: Path, features: Sequence[str], original: Table, run: Run) -> Table:

@@ -146,8 +146,20 @@ class _Planner:
         return found
 
     def _peek(self, name: str) -> pa.Array:
-        batch = next(self.source.batches([name], PEEK), None)
-        return pa.array([], self.source.schema.field(name).type) if batch is None else batch.column(0)
+        """Return the first values that are there; a column may begin with many missing ones."""
+        found: list[pa.Array] = []
+        for batch in self.source.batches([name], PEEK):
+            if batch.column(0).null_count < len(batch):
+                found.append(batch.column(0))
+            if sum(len(part) - part.null_count for part in found) >= PEEK:
+                break
+        kind = self.source.schema.field(name).type
+        if len(found) == 1:
+            return found[0]
+        try:
+            return pa.concat_arrays(found) if found else pa.array([], kind)
+        except pa.ArrowNotImplementedError:  # of views
+            return pa.array([value for part in found for value in part.to_pylist()], kind)
 
     def of(self, field: pa.Field, peek: Callable[[], pa.Array]) -> Step:
         """Return the step of one column; `peek` returns its first values."""
@@ -229,7 +241,7 @@ class _Planner:
             as_text(sample)
         except (pa.ArrowInvalid, UnicodeError):
             return Step(field.name, (field,), _unchanged)
-        if any(not ch.isprintable() and not ch.isspace() for v in as_text(sample).to_pylist() for ch in v):
+        if pc.any(pc.match_substring_regex(as_text(sample), r"[\x00-\x08\x0e-\x1f\x7f]")).as_py():
             return Step(field.name, (field,), _unchanged)
         where = f"{self.source.name}: column {field.name!r}"
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -105,7 +104,6 @@ class _Scan:
         self.nulls = NULL_WORDS if options.nulls is None else ("", *options.nulls)
         self.words: dict[str, int] = {}  # null words other than "" by column
         self.rows = 0
-        self.bad: list[Any] = []
         kinds: dict[str, str] = {}
         names: list[str] = []
         for batch in self._batches({}):
@@ -145,9 +143,7 @@ class _Scan:
             block_size=BLOCK_BYTES, encoding=encoding, skip_rows=dialect.skip, use_threads=False
         )
         # A quoted field may contain a line break.
-        parse = pyarrow.csv.ParseOptions(
-            delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=self._note_bad
-        )
+        parse = pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True)
         stream = pa.input_stream(str(self.path), compression="detect")
         return pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
 
@@ -155,19 +151,16 @@ class _Scan:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except pa.ArrowInvalid:
-            if not self.bad:
+        except pa.ArrowInvalid as error:
+            found = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", str(error))
+            if found is None:
                 raise
-            row, name = self.bad[0], NAMES.get(self.dialect.separator, self.dialect.separator)
-            where = "" if row.number is None else f" in line {row.number}"
+            where = f" in line {found[1]}" if found[1] else ""
+            name = NAMES.get(self.dialect.separator, self.dialect.separator)
             raise SordineError(
-                f"{self.path}: a row has {row.actual_columns} values{where}, and the header has {row.expected_columns} "
-                f"names; repair the row, or set --read separator= (it was read with {name})"
+                f"{self.path}: a row has {found[3]} values{where}, and the header has {found[2]} names; repair it, "
+                f"or set --read separator= (it was read with {name})"
             ) from None
-
-    def _note_bad(self, row: Any) -> str:
-        self.bad.append(row)
-        return "error"
 
     def _kind(self, name: str, column: pa.Array, known: str) -> str:
         """Return "none", "int", "float" or "text" for a column, given what its earlier values are."""
@@ -330,9 +323,17 @@ def _records(text: str, separator: str) -> list[list[str]]:
 
 
 def _separator(text: str, name: str) -> str:
-    """Return the separator that gives most records the number of values that the header has, and more than one."""
+    """Return the separator that gives most records the number of values that the header has, and more than one.
+
+    Of a file with a single column, it is one that does not occur.
+    """
     candidates = [",", ";", "\t", "|"] + ([" "] if ".txt" in name.lower() else [])
-    best, score = ",", (0.5, 1)
+    best, score = "", (0.5, 1)
+    absent = ","
+    for candidate in reversed(candidates):
+        records = _records(text, candidate)
+        if all(len(record) == 1 for record in records):
+            absent = candidate
     for candidate in candidates:
         records = _records(text, candidate)
         if not records or len(records[0]) < 2:
@@ -340,7 +341,7 @@ def _separator(text: str, name: str) -> str:
         same = sum(len(r) == len(records[0]) for r in records) / len(records)
         if (same, len(records[0])) > score:
             best, score = candidate, (same, len(records[0]))
-    return best
+    return best or absent
 
 
 def _decimal(text: str, separator: str) -> str:
