@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from scipy.special import ndtri
 from sordine.errors import SordineError
 
 KEY_BYTES = 32
+LONGEST = 4096  # bytes of a key file that are read; white space may surround the digits
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,14 @@ class Key:
             If the file is missing or malformed.
         """
         try:
-            return cls(bytes.fromhex(Path(path).read_text(encoding="ascii").strip()))
+            with open(path, "rb") as file:
+                text = file.read(LONGEST)
+            if not text.strip():
+                raise SordineError(
+                    f"key file {path} is empty: a run was interrupted before it wrote the key, and nothing was made "
+                    "with it. Remove the file and run the command again"
+                )
+            return cls._of_text(text)
         except FileNotFoundError:
             raise SordineError(f"key file {path} does not exist") from None
         except IsADirectoryError:
@@ -66,20 +75,35 @@ class Key:
         except OSError as error:
             why = "permission denied" if isinstance(error, PermissionError) else error.strerror or error
             raise SordineError(f"key file {path} cannot be read: {why}") from None
-        except (ValueError, SordineError):
-            raise SordineError(f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits") from None
+        except ValueError:
+            raise SordineError(
+                f"key file {path} is not {2 * KEY_BYTES} hexadecimal digits; name another file with --key, or restore "
+                "this one from a copy"
+            ) from None
+
+    @classmethod
+    def _of_text(cls, text: bytes) -> Key:
+        if len(digits := text.strip()) != 2 * KEY_BYTES:
+            raise ValueError("length")
+        return cls(bytes.fromhex(digits.decode("ascii")))
 
     def write(self, path: str | Path) -> None:
-        """Write the key file, readable by its owner alone.
+        """Write the key file, readable by its owner alone. An incomplete key is never at `path`.
 
         Raises
         ------
         FileExistsError
             If the file exists: a key is never overwritten.
         """
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(self.secret.hex() + "\n")
+        path, text = Path(path), (self.secret.hex() + "\n").encode()
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(handle)
+            os.link(temporary, path)  # unlike a rename, it fails where the path exists
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import stat
 
 import numpy as np
@@ -68,9 +69,29 @@ def test_a_key_that_may_not_be_read_is_not_called_malformed(tmp_path, monkeypatc
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    monkeypatch.setattr("sordine.keys.open", refuse, raising=False)
     with pytest.raises(SordineError, match="cannot be read: permission denied"):
         Key.read(tmp_path / "a.key")
     monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
     with pytest.raises(SordineError, match="may be a key"):
         refuse_existing(tmp_path / "a.key", True)
+
+
+def test_a_key_that_cannot_be_written_whole_leaves_no_file(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Key.fresh().write(tmp_path / "a.key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"), [(b"", "Remove the file"), (b"zz" * 32, "restore"), (b"0" * 9999, "--key")]
+)
+def test_an_unusable_key_is_named_with_the_remedy(tmp_path, content, remedy):
+    (tmp_path / "a.key").write_bytes(content)
+    with pytest.raises(SordineError, match=f"a.key .*{remedy}"):
+        Key.read(tmp_path / "a.key")

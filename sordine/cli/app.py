@@ -10,6 +10,7 @@ import typer
 
 from sordine.cli import (
     audit,
+    cache,
     compare,
     demo,
     extract,
@@ -71,6 +72,7 @@ _add(release.release, release.EXAMPLES)
 _add(sweep.sweep, sweep.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(obscure.obscure, obscure.EXAMPLES)
+_add(cache.cache, cache.EXAMPLES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sordine.attacks.budget import Budget
     from sordine.attacks.tail import TailRecords
     from sordine.evaluation.inputs import AuditInputs
+    from sordine.evaluation.report import Report
     from sordine.keys import Key
     from sordine.models.modifier import Modifier
     from sordine.workflow import pipeline
@@ -177,9 +178,7 @@ def audit(given: AuditOptions) -> int:
     """Report what retrained attackers infer from released records."""
     _check(given)
     options = _options(given)
-    from sordine.evaluation.report_json import write_report
     from sordine.workflow import pipeline
-    from sordine.workflow.release.withholding import write_tail
 
     with given.console() as console:
         run = Run(given.device, progress=console.progress, workers=given.workers)
@@ -188,15 +187,30 @@ def audit(given: AuditOptions) -> int:
         tail: list[TailRecords] | None = None if given.tail is None else []
         options = replace(options, source={"command": _command(given, policy, options.budget, pair)}, tail=tail)
         report = pipeline.audit(pair, policy, options, run, modifier=modifier, key=key)
-        write_report(report, given.html, given.json, pdf=given.pdf, force=given.force)
+        count = _write(given, report, tail)
         console.verdict(report)
         for path in (given.html, given.json, given.pdf):
             if path is not None:
                 console.say(f"{path}: the report")
-        if given.tail is not None and tail is not None:
-            count = write_tail(given.tail, tail, force=given.force)
+        if given.tail is not None:
             console.say(f"{given.tail}: {count:,} records are listed as inferred; it holds ids, so do not share it")
         return FOUND if report.passed is False else DONE
+
+
+def _write(given: AuditOptions, report: Report, tail: list[TailRecords] | None) -> int:
+    """Write all outputs or none of them, and return how many records the file of the tail lists."""
+    from sordine.data.files import atomic_together
+    from sordine.evaluation.report_json import write_report
+    from sordine.workflow.release.withholding import write_tail
+
+    wanted = [path for path in (given.html, given.json, given.pdf, given.tail) if path is not None]
+    with atomic_together(*wanted, force=given.force) as temporary:
+        at = dict(zip(wanted, temporary, strict=True))
+        html, json, pdf, listed = (
+            None if path is None else at[path] for path in (given.html, given.json, given.pdf, given.tail)
+        )
+        write_report(report, html, json, pdf=pdf)
+        return 0 if listed is None or tail is None else write_tail(listed, tail)
 
 
 def _check(given: AuditOptions) -> None:

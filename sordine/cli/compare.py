@@ -55,25 +55,27 @@ class CompareOptions(Common):
 def compare(given: CompareOptions) -> None:
     """Compare reports by leakage and utility."""
     _check(given)
-    from sordine.data.files import atomic
+    from sordine.data.files import atomic_together
     from sordine.evaluation.comparison import compare as compare_reports
     from sordine.evaluation.page.pdf import to_pdf
     from sordine.evaluation.page.tradeoff_plot import comparison_page
-    from sordine.evaluation.report_json import read_report
+    from sordine.evaluation.report_json import read_report, values_of
 
     with given.console() as console:
         named = list(zip(_titles(given.reports), map(read_report, given.reports), strict=True))
-        found = compare_reports(named, given.attribute, given.utility, watched=True)
+        with values_of(*given.reports):
+            found = compare_reports(named, given.attribute, given.utility, watched=True)
         for note in found.notes:
             console.log(note.replace("`", "'"))
         for line in comparison_lines(found):
             console.say(line)
         page = comparison_page(found)
-        for path, make in ((given.output, str.encode), (given.pdf, to_pdf)):
-            if path is not None:
-                with atomic(path, force=given.force) as temporary:
-                    temporary.write_bytes(make(page))
-                console.say(f"{path}: the comparison")
+        wanted = [(path, make) for path, make in ((given.output, str.encode), (given.pdf, to_pdf)) if path is not None]
+        with values_of(*given.reports), atomic_together(*(path for path, _ in wanted), force=given.force) as temporary:
+            for path, (_, make) in zip(temporary, wanted, strict=True):
+                path.write_bytes(make(page))
+        for path, _ in wanted:
+            console.say(f"{path}: the comparison")
 
 
 def _check(given: CompareOptions) -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from sordine.data.cache import open_cache
 from sordine.data.files import atomic, cache_folder
 
 BUDGETS = ("quick", "standard", "paranoid")
@@ -47,6 +48,7 @@ def _registered(module: str, variable: str) -> list[str]:
         if found["mark"] == mark:
             return [str(name) for name in found["names"]]
     names = list(getattr(import_module(module), variable))
-    with contextlib.suppress(Exception), atomic(cache) as temporary:  # completion works without a cache, too
+    # Completion works without a cache, too.
+    with contextlib.suppress(Exception), atomic(open_cache() / cache.name) as temporary:
         temporary.write_text(json.dumps({"mark": mark, "names": names}), encoding="utf-8")
     return names

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from sordine.cli.heartbeat import Heartbeat, Timer
+from sordine.errors import visible
 from sordine.run import LOGGER
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Console:
 
     def _print(self, line: str) -> None:
         try:
-            print(line, flush=True)
+            print(visible(line).encode(errors="backslashreplace").decode(), flush=True)
         except BrokenPipeError:  # the work goes on, its output goes nowhere
             discard_output()
 

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from sordine.cli.console import discard_output
-from sordine.errors import SordineError, nearest
+from sordine.errors import SordineError, nearest, visible
 
 DONE, FOUND, WRONG, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -106,7 +106,8 @@ def _fault(error: Exception) -> int:
 
 def _last_line(message: str) -> None:
     sys.stdout.flush()
-    print("sordine: " + " ".join(message.split()), file=sys.stderr)
+    line = visible("sordine: " + " ".join(message.split()))
+    print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)  # a name may hold half a character
     if _debugging():
         traceback.print_exc()
 

@@ -54,13 +54,14 @@ def report(given: ReportOptions) -> None:
             paths.check_output(path, given.force, given.report)
     from sordine.data.files import atomic
     from sordine.evaluation.page.assessment import assessment
-    from sordine.evaluation.report_json import read_report, to_json, write_report
+    from sordine.evaluation.report_json import read_report, to_json, values_of, write_report
 
     with given.console() as console:
         found = read_report(given.report)
-        write_report(found, given.output, pdf=given.pdf, force=given.force)
+        with values_of(given.report):
+            write_report(found, given.output, pdf=given.pdf, force=given.force)
         if given.assessment is not None:
-            with atomic(given.assessment, force=given.force) as temporary:
+            with values_of(given.report), atomic(given.assessment, force=given.force) as temporary:
                 temporary.write_text(assessment(found, to_json(found)), encoding="utf-8")
         for option, path in outputs.items():
             if path is not None:

@@ -196,7 +196,7 @@ def _sweep(given: SweepOptions, policy: Policy, candidates: Sequence[Candidate],
 
 
 def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> None:
-    from sordine.data.files import atomic
+    from sordine.data.files import atomic_together
     from sordine.evaluation.page.pdf import to_pdf
     from sordine.evaluation.page.tradeoff_plot import comparison_page
 
@@ -204,10 +204,10 @@ def _write(given: SweepOptions, found: Comparison, made: Sequence[Swept]) -> Non
         _keep(given.keep, made)
     page = comparison_page(found)
     texts = (given.output, lambda: page.encode()), (given.json, lambda: to_json(found, made).encode())
-    for path, make in (*texts, (given.pdf, lambda: to_pdf(page))):
-        if path is not None:
-            with atomic(path, force=given.force) as temporary:
-                temporary.write_bytes(make())
+    wanted = [(path, make) for path, make in (*texts, (given.pdf, lambda: to_pdf(page))) if path is not None]
+    with atomic_together(*(path for path, _ in wanted), force=given.force) as temporary:
+        for path, (_, make) in zip(temporary, wanted, strict=True):
+            path.write_bytes(make())
 
 
 def curve_lines(found: Comparison) -> list[str]:

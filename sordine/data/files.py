@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from sordine.data import unfinished
 from sordine.errors import SordineError, WriteError
 
-KEY_FILE, KEY_FILE_BYTES = re.compile(rb"[0-9a-f]{64}\n"), 65
 SETTLED_NS = 2_000_000_000  # a file that changed more recently may change again within one tick of its times
 LARGE = 1 << 26  # bytes from which on a digest is worth remembering
 
@@ -23,7 +20,7 @@ _addresses: dict[tuple[int, ...], str] = {}  # state_of -> content_address, of l
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Check that a path may be written.
+    """Check that a path may be written, after completing or removing what a killed process left of it.
 
     Parameters
     ----------
@@ -40,12 +37,13 @@ def refuse_existing(path: Path, force: bool) -> None:
     """
     if (path.parent / "modifier.json").exists():
         raise SordineError(f"{path} lies inside the modifier {path.parent}, which must not change; choose another path")
+    unfinished.mend(path)
     if not path.exists():
         return
     if not (path.is_file() or path.is_dir()):
         raise SordineError(f"{path} is neither a file nor a folder and is not replaced; choose another path")
     try:
-        if path.is_file() and path.stat().st_size == KEY_FILE_BYTES and KEY_FILE.fullmatch(path.read_bytes()):
+        if unfinished.is_key(path):
             raise SordineError(f"{path} is a key and is never replaced; choose another path")
     except PermissionError:
         raise SordineError(
@@ -59,8 +57,8 @@ def refuse_existing(path: Path, force: bool) -> None:
 def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
 
-    The block may make a file or a folder. A folder that is replaced is moved aside first and removed afterwards, so
-    that an incomplete output is never at `path`.
+    The block may make a file or a folder. An incomplete output is never at `path`, and an output that is replaced is
+    there until the new one is. What a killed process left of the same output is removed.
 
     Parameters
     ----------
@@ -76,25 +74,46 @@ def atomic(path: str | Path, *, force: bool = True) -> Iterator[Path]:
     WriteError
         Where the folder cannot be written or the disk is full.
     """
-    path = Path(path)
-    refuse_existing(path, force)
-    temporary: Path | None = None
+    with atomic_together(path, force=force) as (temporary,):
+        yield temporary
+
+
+@contextlib.contextmanager
+def atomic_together(*paths: str | Path, force: bool = True) -> Iterator[tuple[Path, ...]]:
+    """As `atomic`, for outputs that belong together: all of them are put in place, or none.
+
+    Where the process is killed between two renames, the next command that writes one of them completes the others.
+
+    Parameters
+    ----------
+    paths
+        Where the outputs belong.
+    force
+        Whether existing outputs are replaced.
+
+    Raises
+    ------
+    SordineError
+        Where `refuse_existing` refuses a path.
+    WriteError
+        Where a folder cannot be written or the disk is full.
+    """
+    targets = [Path(path) for path in paths]
+    for path in targets:
+        refuse_existing(path, force)
+    parts: list[unfinished.Unfinished] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-        temporary = holder / path.name
-        try:
-            yield temporary
-            refuse_existing(path, force)  # another process may have written there meanwhile
-            if path.is_dir() and not path.is_symlink():
-                os.rename(path, holder / "replaced")
-            os.replace(temporary, path)
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
+        with contextlib.ExitStack() as stack:
+            parts += [stack.enter_context(unfinished.begun(path)) for path in targets]
+            yield tuple(part.output for part in parts)
+            for path in targets:
+                refuse_existing(path, force)  # another process may have written there meanwhile
+            unfinished.commit(parts)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and error.filename not in (None, str(path), str(temporary)):
+        known = {None, *map(str, targets), *(str(part.output) for part in parts)}
+        if isinstance(error, FileNotFoundError) and error.filename not in known:
             raise
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+        raise WriteError(f"cannot write {unfinished.shown(targets[0])}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

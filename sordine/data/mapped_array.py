@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from sordine.data.cache import PRIVATE_FILE, make_room, open_cache
 from sordine.data.files import atomic, cache_folder, state_of
 from sordine.errors import WriteError
 
@@ -33,9 +34,12 @@ class MappedArray:
     address: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    kind: str = "table"
 
     @classmethod
-    def of(cls, source: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> MappedArray:
+    def of(
+        cls, source: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any], kind: str = "table"
+    ) -> MappedArray:
         """The array of this shape and type that is made of `source`.
 
         Parameters
@@ -45,15 +49,17 @@ class MappedArray:
             columns in their order.
         shape, dtype
             The array's shape and type.
+        kind
+            The first word of the file's name.
         """
         whole = {"format": FORMAT, "source": dict(source), "shape": list(shape), "dtype": dtype.str}
         text = json.dumps(whole, sort_keys=True).encode()
-        return cls(hashlib.blake2b(text, digest_size=20).hexdigest(), shape, dtype)
+        return cls(hashlib.blake2b(text, digest_size=20).hexdigest(), shape, dtype, kind)
 
     @property
     def path(self) -> Path:
         """Where the file is, or will be."""
-        return cache_folder() / f"table-{self.address}.x"
+        return cache_folder() / f"{self.kind}-{self.address}.x"
 
     @property
     def size(self) -> int:
@@ -92,7 +98,9 @@ class MappedArray:
         WriteError
             The cache folder cannot be written, the disk is full, or the disk does not return what was written.
         """
-        with atomic(self.path) as temporary, open(temporary, "w+b") as file:
+        open_cache()
+        make_room(self.size + CHECKSUM_BYTES)
+        with atomic(self.path) as temporary, open(temporary, "w+b", opener=_private) as file:
             # Claims the disk now: a mapped write on a full one kills the process.
             os.posix_fallocate(file.fileno(), 0, self.size + CHECKSUM_BYTES)
             x = np.memmap(file, self.dtype, "r+", shape=self.shape)
@@ -116,3 +124,7 @@ class MappedArray:
             state.update(block)
             left -= len(block)
         return state.digest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE)

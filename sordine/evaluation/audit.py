@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -91,7 +90,6 @@ def audit(
         If the table cannot serve the policy, no attack of the budget fits records of this shape, feature columns have
         other names, or records of the two tables cannot be matched.
     """
-    started = time.monotonic()
     run, options = run or Run(), options or AuditOptions()
     known = _Release(modifier, key)
     case = _match(original, released, policy, known, options, run)
@@ -108,7 +106,7 @@ def audit(
     made = _made(data, selection, unsuited)
     suppress, limit = case.policy.suppress, options.max_leakage
     verdict, passed = judge_contributions(data.headlines, contributions, suppress, limit, made["left_out"])
-    made |= {"provenance": provenance(original, released, modifier), "seconds": round(time.monotonic() - started, 1)}
+    made |= {"provenance": provenance(original, released, modifier)}
     report = _report(data, verdict, passed, made, fields, external)
     return replace(report, verdict=replace(verdict, grade=grade(report)))
 
@@ -444,7 +442,6 @@ def _made(data: AuditData, selection: _Selection, unsuited: bool) -> dict[str, A
         "held_by_attackers": 0 if more is None else min(len(more), budget.max_records),
         "device": data.run.device,
         "versions": package_versions(),
-        "seconds": 0.0,
         "notes": data.notes,
         **_attack_options(data.released, budget),
         **({"no_attacker_for_pictures": True} if unsuited else {}),

@@ -9,14 +9,16 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from pydantic import TypeAdapter, ValidationError
 
-from sordine.data.files import atomic, refuse_existing
+from sordine.data.files import atomic_together, refuse_existing
+from sordine.data.hostile import JSON_BYTES, parse_json, read_limited
 from sordine.errors import SordineError
 from sordine.evaluation.page.page import to_html
 from sordine.evaluation.page.pdf import to_pdf
@@ -57,8 +59,8 @@ def from_json(text: str | bytes) -> Report:
         In one line, for anything else and for another schema.
     """
     try:
-        raw = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
-    except (ValueError, RecursionError):
+        raw = parse_json(text, parse_constant=_not_finite, parse_float=_finite)
+    except ValueError:
         raise SordineError("this is not JSON, or the file is incomplete; run `sordine audit` again") from None
     if not isinstance(raw, dict) or "schema" not in raw or "verdict" not in raw:
         raise SordineError("this JSON is not a report; give the file that `sordine audit --json` wrote")
@@ -113,9 +115,9 @@ def write_report(
     wanted = [(Path(path), make) for path, make in makers if path is not None]
     for path, _ in wanted:
         refuse_existing(path, force)
-    with contextlib.ExitStack() as stack:
-        for path, make in wanted:
-            stack.enter_context(atomic(path, force=force)).write_bytes(make(report))
+    with atomic_together(*(path for path, _ in wanted), force=force) as temporary:
+        for path, (_, make) in zip(temporary, wanted, strict=True):
+            path.write_bytes(make(report))
 
 
 def read_report(path: str | Path) -> Report:
@@ -127,11 +129,39 @@ def read_report(path: str | Path) -> Report:
         If the file is missing or is not a report; the message names the file.
     """
     try:
-        return from_json(Path(path).read_bytes())
+        return from_json(read_limited(Path(path), JSON_BYTES))
+    except ValueError as error:
+        raise SordineError(f"{path}: this is not a report: {error}") from None
     except OSError as error:
         raise SordineError(f"{path}: the report cannot be opened: {error.strerror or error}") from None
     except SordineError as error:
         raise SordineError(f"{path}: {error}") from None
+
+
+@contextlib.contextmanager
+def values_of(*paths: Path) -> Iterator[None]:
+    """Turn what goes wrong with the values of a report from elsewhere into one line.
+
+    Raises
+    ------
+    SordineError
+        Where the block cannot use a value that is of the right type.
+    """
+    try:
+        yield
+    except (
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        TemplateError,
+    ) as error:
+        names, message = ", ".join(map(str, paths)), " ".join(str(error).split())[:120]
+        raise SordineError(
+            f"{names}: a value in the report cannot be used: {type(error).__name__}: {message}"
+        ) from error
 
 
 def json_schema() -> dict[str, Any]:

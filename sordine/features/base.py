@@ -21,7 +21,7 @@ from sordine.data.media.audio import read_clip
 from sordine.data.media.cache import Decoded, DecodedBlock, Decoder, blocks
 from sordine.data.media.kinds import FILE_NAME, Kind, Media
 from sordine.data.table import row_ids
-from sordine.errors import SordineError
+from sordine.errors import SordineError, pass_on
 from sordine.features.rows import Encoded, batch_of, in_order
 from sordine.features.sources import CLIPS, RawTable, decoded, records_of, with_ids
 from sordine.run import Run
@@ -230,6 +230,7 @@ class SoundExtractor(Extractor):
                     vectors.append(self.clip(*read_clip(source.root / name)))
                     good.append(i)
                 except SordineError as error:
+                    pass_on(error)
                     bad.append((name, str(error)))
             rest = block.take(pa.array(good, pa.int64()))
             x = np.stack(vectors) if vectors else np.zeros((0, len(names)), np.float32)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sordine.data.files import cache_folder, content_address, refuse_existing, sha256
+from sordine.data.cache import TRAINING, open_cache
+from sordine.data.files import atomic_together, content_address, refuse_existing, sha256
 from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
 from sordine.data.table_io import rows_note, write_blocks
@@ -172,15 +173,16 @@ def extract(
     notes = list(opened.notes) if isinstance(opened, Media) else []
     for line in notes:
         run.log(line)
-    within = replace(run, folder=run.folder or cache_folder() / "training")
+    within = replace(run, folder=run.folder or open_cache() / TRAINING)
     plan = tool.plan(opened, within, features=tuple(options.features), skip_bad=options.skip_bad)
     for line in plan.notes:
         run.log(line)
-    rows, skipped = _write(extractor, tool, opened, plan, output, options, run)
-    fitted = None
-    if plan.fitted:
-        fitted = fitted_beside(output, extractor)
-        save_fitted(fitted, plan.fitted, force=options.force)
+    fitted = fitted_beside(output, extractor) if plan.fitted else None
+    with atomic_together(output, *([fitted] if fitted is not None else []), force=options.force) as (table, *weights):
+        rows, skipped = _write(extractor, tool, opened, plan, table, options, run)
+        for path in weights:
+            save_fitted(path, plan.fitted, force=True)
+    if fitted is not None:
         run.log(f"{fitted}: the fitted {extractor}. To extract other sources alike, use it with --weights")
     seconds = time.monotonic() - start
     return Extracted(rows, skipped, math.prod(plan.shape), seconds, (*notes, *plan.notes), fitted)

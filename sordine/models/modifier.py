@@ -20,9 +20,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sordine.data.files import atomic, sha256
+from sordine.data.hostile import JSON_BYTES, parse_json, read_limited, read_tensors
 from sordine.data.table import are_pictures, check_finite
 from sordine.errors import SordineError
 from sordine.keys import Key
+from sordine.models.allocation import limited_allocation
 
 SCHEMA = 1
 WEIGHTS, CARD = "modifier.safetensors", "modifier.json"
@@ -30,6 +32,7 @@ BOUND = "card"  # in the weights' metadata: the digest of the card that they wer
 # Records are released in blocks of exactly this many (the last one padded), each on one thread. A record's result then
 # depends neither on the other records nor on how many threads or processes share the work.
 BLOCK = 2048
+SPARE = 1 << 26  # bytes that a modifier may allocate beside its weights while it is built
 PEAK = 255  # of a picture's values
 DTYPES = ("float32", "uint8")
 
@@ -309,7 +312,7 @@ def _card_digest(raw: Mapping[str, Any]) -> str:
 
 def _bound(blob: bytes) -> str | None:
     """The digest of the card that weights were saved with; None for files of versions without one."""
-    header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # safetensors: its length, then JSON
+    header = parse_json(blob[8 : 8 + int.from_bytes(blob[:8], "little")])  # safetensors: its length, then JSON
     digest: str | None = header.get("__metadata__", {}).get(BOUND)
     return digest
 
@@ -343,9 +346,10 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
         if not (folder / name).is_file():
             raise SordineError(f"{folder}: {name} is missing: the modifier is incomplete; copy it again or fit anew")
     raw, card = _read_card(folder)
-    blob = (folder / WEIGHTS).read_bytes()
-    if _digest(blob) != card.weights:
-        raise SordineError(f"{folder}: {WEIGHTS} is truncated or damaged (its hash is not the one in {CARD})")
+    try:
+        blob = read_tensors(folder / WEIGHTS, card.weights)
+    except ValueError as error:
+        raise SordineError(f"{folder}: {WEIGHTS} is not the file that {CARD} describes: {error}") from None
     try:
         tensors = safetensors.torch.load(blob)
         if _bound(blob) not in (None, _card_digest(raw)):
@@ -353,7 +357,8 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
                 f"{folder}: {CARD} was changed after it was saved with {WEIGHTS}; restore it, or fit anew"
             )
         fitted = tensors.pop("fitted").numpy()
-        modifier = build(card, tensors)
+        with limited_allocation(4 * len(blob) + SPARE):
+            modifier = build(card, tensors)
         modifier.load_state_dict(tensors)
     except SordineError:
         raise
@@ -367,7 +372,7 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
 def _read_card(folder: Path) -> tuple[dict[str, Any], Card]:
     # The card as parsed from JSON, and as checked.
     try:
-        raw = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        raw = parse_json(read_limited(folder / CARD, JSON_BYTES))
         found = raw["schema"]
         if found != SCHEMA:
             raise SordineError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from sordine.attacks.budget import Budget
+from sordine.data.cache import scratch
 from sordine.data.continuous import labelled as is_labelled
-from sordine.data.files import cache_folder
 from sordine.data.layouts.motionsense import read_motion
 from sordine.data.layouts.registry import open_media
 from sordine.data.media.kinds import FILE_NAME, FRAME, WORDS, Media
@@ -377,12 +376,11 @@ def labels_only(columns: pa.Table, named: Sequence[str], source: str) -> Table:
     named, source
         Attributes that the policy names, and the source's name.
     """
-    cache_folder().mkdir(parents=True, exist_ok=True)
     x = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(columns.num_rows, np.float32)), 1)
     while "x" in columns.column_names:
         columns = columns.drop_columns(["x"])
-    with tempfile.TemporaryDirectory(prefix="inspect-", dir=cache_folder()) as folder:
-        path = Path(folder) / "labels.parquet"
+    with scratch() as folder:
+        path = folder / "labels.parquet"
         pq.write_table(columns.append_column("x", x), path)
         return replace(Table.read(path, named=named, check=False), source=source)
 
@@ -503,14 +501,13 @@ def _timed_extraction(source: Path, media: Media | None, choice: ExtractorChoice
     copies: dict[Path, Path] = {}
     sizes = [min(size, records) for size in (FEW_FILES if media is not None else FEW_ROWS)]
     quiet = replace(run, log=silent, progress=None, folder=None)
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="inspect-", dir=cache_folder()) as folder:
+    with scratch() as folder:
         try:
             for size in sizes:
-                some = Path(folder) / f"{len(times)}"
+                some = folder / f"{len(times)}"
                 some.mkdir()
                 copies = _copy_some(source, media, size, some)
-                output = Path(folder) / f"{len(times)}.parquet"
+                output = folder / f"{len(times)}.parquet"
                 began = time.monotonic()
                 extract(some, name, output, ExtractOptions(options=choice.options), quiet)
                 times.append(time.monotonic() - began)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from sordine.data.hostile import check_plain, read_limited
 from sordine.data.reading.files import parts_in
 from sordine.errors import SordineError, nearest
 from sordine.policy import ALL_OTHERS, Policy
@@ -48,6 +49,9 @@ Setting = Annotated[
     BeforeValidator(_in_commas),
     WithJsonSchema({"anyOf": [*_ONE["anyOf"], {"type": "array", "items": _ONE, "minItems": 1}]}),
 ]
+
+
+JOB_BYTES, JOB_DEPTH, JOB_NODES = 1 << 20, 20, 10_000
 
 
 class _Part(BaseModel):
@@ -169,7 +173,33 @@ class Job(_Part):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which no key may be repeated."""
+    """Safe YAML in which no key may be repeated, and of limited depth and size, its aliases written out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}  # id of a node -> how many nodes it is when its aliases are written out
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()
+        mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
+        self._depth += 1
+        if self._depth > JOB_DEPTH:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if is_alias and id(node) not in self._sizes:
+            raise yaml.MarkedYAMLError(problem="an alias refers to what contains it", problem_mark=mark)
+        children: list[Any] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        size = 1 + sum(self._sizes[id(child)] for child in children)
+        if size > JOB_NODES:
+            raise yaml.MarkedYAMLError(problem="it has too many values", problem_mark=mark)
+        self._sizes[id(node)] = size
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         known = set()
@@ -179,6 +209,15 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
             known.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, AttributeError):  # a date or a number that is none
+            value = str(node.value)[:40] if isinstance(node, yaml.ScalarNode) else node.tag
+            raise yaml.MarkedYAMLError(
+                problem=f"{value!r} is not a value; put text in quotes", problem_mark=node.start_mark
+            ) from None
 
 
 def read_job(path: str | Path) -> Job:
@@ -232,7 +271,8 @@ def _by_name(found: Any) -> Any:
 def _loaded(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        raw = yaml.load(read_limited(path, JOB_BYTES).decode("utf-8"), _Loader)
+        check_plain(raw, JOB_DEPTH)
     except FileNotFoundError:
         raise SordineError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -241,8 +281,8 @@ def _loaded(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise SordineError(f"{path}{line}: {error.problem or 'not YAML'}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise SordineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise SordineError(f"{path} is not a job: {str(error).splitlines()[0]}") from None
     if not isinstance(raw, dict):
         raise SordineError(
             f"{path} is not a job: it needs source and policy; python -m sordine.workflow.job prints the schema"

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sordine.data import unfinished
 from sordine.errors import SordineError
 from sordine.keys import Key
 
@@ -42,6 +43,7 @@ def key_for_fit(
         Where the key file lies in the modifier's directory, or is not a key.
     """
     path = Path(given) if given is not None else beside(modifier)
+    unfinished.mend(path)
     if given is not None or path.exists():
         if path.resolve().is_relative_to(Path(modifier).resolve()):
             raise SordineError(f"the key file {path} lies in the modifier's directory and must not: move it elsewhere")

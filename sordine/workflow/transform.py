@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sordine.data.files import atomic, refuse_existing
+from sordine.data.files import atomic_together, refuse_existing
 from sordine.data.matching import column_order, same_columns
 from sordine.data.table import Table, check_finite
 from sordine.data.table_io import (
@@ -171,12 +170,12 @@ def transform_file(
     if options.masks is not None:
         check_masks_folder(options.masks, output, force)
     stream = _Stream.open(modifier, source, key, options, run)
-    with contextlib.nullcontext() if options.masks is None else atomic(options.masks, force=force) as folder:
-        if folder is not None:
+    with atomic_together(output, *([] if options.masks is None else [options.masks]), force=force) as (table, *masks):
+        for folder in masks:
             folder.mkdir()
             stream.masks = folder
-        rows = write_blocks(output, stream.schema, stream.blocks(run), force=force)
-        if folder is not None:
+        rows = write_blocks(table, stream.schema, stream.blocks(run))
+        for folder in masks:
             name_masks(folder, stream.ids)
     return Transformed(rows, stream.kept)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from sordine.data.hostile import JSON_BYTES, parse_json, read_limited
 from sordine.data.media.kinds import FILE_NAME, FRAME
 from sordine.errors import SordineError, nearest
 
@@ -113,14 +114,15 @@ def rows(path: Path, needed: Sequence[str], delimiter: str = ",") -> Iterator[tu
 def parsed(path: Path) -> Any:
     """Return the content of a JSON file. Raises SordineError, naming the line, where it is no JSON."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file)
+        return parse_json(read_limited(path, JSON_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         raise SordineError(f"{path} does not exist") from None
     except json.JSONDecodeError as error:
         raise SordineError(f"{path} line {error.lineno}: not JSON: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError):
+    except UnicodeDecodeError:
         raise SordineError(f"{path} is not JSON in UTF-8") from None
+    except ValueError as error:
+        raise SordineError(f"{path} is not used: {error}") from None
     except OSError as error:
         raise SordineError(f"{path} cannot be read: {error.strerror or error}") from None
 

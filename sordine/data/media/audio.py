@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sordine.errors import SordineError
+from sordine.errors import SordineError, pass_on
 
 if TYPE_CHECKING:  # that module imports this one
     from sordine.data.media.kinds import Kind
@@ -19,6 +19,8 @@ SUFFIXES = frozenset(
 )
 
 
+LONGEST = 1 << 27  # samples of a clip: 50 minutes at 44,100 a second, half a gigabyte
+BLOCK = 1 << 22  # samples of all channels that are decoded at a time
 RATES = (1000, 768_000)  # samples per second that are accepted; resampling needs memory for both rates
 
 
@@ -50,19 +52,36 @@ def read_clip(path: str | Path) -> tuple[np.ndarray, int]:
     if head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > Path(path).stat().st_size + 1:
         raise SordineError(f"{path} cannot be decoded as sound: it is truncated")
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
+        mono, rate = _mono(path)
+    except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError) as error:
+        pass_on(error)
         # The message of the library repeats the path; the reason follows it.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(": ")[2]
         raise SordineError(f"{path} cannot be decoded as sound: {reason.rstrip('.')}") from None
-    if not len(wave):
+    if not len(mono):
         raise SordineError(f"{path} has no samples")
     if not RATES[0] <= rate <= RATES[1]:
         raise SordineError(f"{path} has a rate of {rate} samples per second; it must be from {RATES[0]} to {RATES[1]}")
-    mono = wave.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise SordineError(f"{path} contains samples that are NaN or infinite")
     return mono, int(rate)
+
+
+def _mono(path: str | Path) -> tuple[np.ndarray, int]:
+    """The mean of the channels, (n,) float32, and the rate. Small files can hold hours of silence, hence the limit."""
+    import soundfile
+
+    parts, total = [], 0
+    with soundfile.SoundFile(path) as file:
+        if file.frames > LONGEST and file.seekable():  # otherwise the header need not say how long it is
+            total = file.frames
+        while total <= LONGEST and len(block := file.read(BLOCK // file.channels or 1, "float32", always_2d=True)):
+            parts.append(block.mean(axis=1, dtype=np.float32))
+            total += len(block)
+        rate = file.samplerate
+    if total > LONGEST:
+        raise SordineError(f"{path} has more than {LONGEST:,} samples; cut it into shorter clips")
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32), rate
 
 
 def resample(wave: np.ndarray, rate: int, target: int) -> np.ndarray:

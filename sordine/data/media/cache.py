@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +16,19 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from sordine.data.files import cache_folder
+from sordine.data import unfinished
+from sordine.data.cache import PRIVATE_FILE, PRIVATE_FOLDER, make_room, open_cache
+from sordine.data.files import state_of
 from sordine.data.media.kinds import Kind, Media
-from sordine.errors import SordineError
+from sordine.errors import SordineError, WriteError, pass_on
 from sordine.run import Run, silent
 
 DECODE = "decode"  # what progress reports
+PARTS, CHECKSUM = ("x", "lengths.npy", "rows.npy", "bad.json"), "checksum"
 STEP = 256  # records between two reports of progress
+
+
+_sound: set[tuple[object, ...]] = set()  # (name, state_of each part) of checked entries, while the process lasts
 
 
 class NotInstalled(SordineError):
@@ -129,13 +134,14 @@ def decode(
     """
     run = run or Run(log=silent)
     _check_kind(media, decoder)
-    home = cache_folder() / f"media-{_address(media, decoder)}"
-    if not home.is_dir():
+    home = open_cache() / f"media-{_address(media, decoder)}"
+    found = _found(home, media, decoder)
+    if found is not None:
+        run.step(DECODE, len(media), len(media))
+    while found is None:  # there is none, or it is damaged
         with _made(home) as temporary:
             _fill(temporary, media, decoder, run)
-    else:
-        run.step(DECODE, len(media), len(media))
-    found = _found(home, media, decoder)
+        found = _found(home, media, decoder)
     if found.bad and not skip_bad:
         raise SordineError(_refusal(found.bad, len(media)))
     if found.bad:
@@ -191,21 +197,20 @@ def _made(home: Path) -> Iterator[Path]:
     written.
     """
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{home.name}.", suffix=".part", dir=home.parent))
-        try:
-            temporary = holder / home.name  # the holder is private; the renamed folder must not be
-            temporary.mkdir()
-            yield temporary
+        shutil.rmtree(home, ignore_errors=True)  # a damaged one
+        unfinished.mend(home)
+        with unfinished.begun(home) as part:
+            part.output.mkdir(mode=PRIVATE_FOLDER)
+            yield part.output
+            for path in part.output.iterdir():
+                path.chmod(PRIVATE_FILE)
             try:
-                os.rename(temporary, home)
+                os.rename(part.output, home)
             except OSError:
                 if not home.is_dir():
                     raise
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
     except OSError as error:
-        raise SordineError(f"cannot write {home}: {error.strerror or error}") from None
+        raise WriteError(f"cannot write {home}: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,7 @@ def _blocks(media: Media, decoder: Decoder, size: int, workers: int) -> Iterator
 
 def _fill(home: Path, media: Media, decoder: Decoder, run: Run) -> None:
     """Write the decodable records in order. Raises SordineError, and leaves no cache, where there is none."""
+    make_room(len(media) * decoder.dtype.itemsize * int(np.prod(decoder.shape, dtype=np.int64)))
     names, lengths, rows = media.files, [], []
     bad: list[tuple[str, str]] = []
     # Written, not mapped: a mapped write on a full disk kills the process without a message.
@@ -271,21 +277,45 @@ def _fill(home: Path, media: Media, decoder: Decoder, run: Run) -> None:
     np.save(home / "lengths.npy", np.array(lengths, np.int64))
     np.save(home / "rows.npy", np.array(rows, np.int64))
     (home / "bad.json").write_text(json.dumps(bad), encoding="utf-8")
+    (home / CHECKSUM).write_text(_checksum(home), encoding="ascii")
 
 
-def _found(home: Path, media: Media, decoder: Decoder) -> Decoded:
-    """Return the content of the cache. Raises SordineError where it is damaged."""
+def _found(home: Path, media: Media, decoder: Decoder) -> Decoded | None:
+    """Return the content of the cache; None where there is none, or where it is not what was written."""
     try:
+        if not _is_sound(home):
+            return None
         lengths, rows = np.load(home / "lengths.npy"), np.load(home / "rows.npy")
         bad = tuple((str(n), str(r)) for n, r in json.loads((home / "bad.json").read_text(encoding="utf-8")))
-        shape = (len(rows), *decoder.shape)
-        whole = len(rows) == len(lengths) > 0 and len(rows) + len(bad) == len(media)
-        if not whole or (home / "x").stat().st_size != decoder.dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-            raise ValueError
-        x = np.memmap(home / "x", decoder.dtype, "r", shape=shape)
-    except (OSError, ValueError, TypeError, EOFError):
-        raise SordineError(f"the cache folder {home} is damaged: remove it and try again") from None
+        x = np.memmap(home / "x", decoder.dtype, "r", shape=(len(rows), *decoder.shape))
+    except OSError:
+        return None
     return Decoded(x, lengths, rows, bad, media.kind)
+
+
+def _is_sound(home: Path) -> bool:
+    """Whether the files of an entry have their checksum, which is computed once while they do not change."""
+    states = []
+    for name in PARTS:
+        with open(home / name, "rb") as file:
+            states.append(state_of(file))
+    known = (home.name, *states)
+    if None not in states and known in _sound:
+        return True
+    if (home / CHECKSUM).read_text(encoding="ascii", errors="replace") != _checksum(home):
+        return False
+    if None not in states:
+        _sound.add(known)
+    return True
+
+
+def _checksum(home: Path) -> str:
+    """A digest of the address and of the files of an entry."""
+    whole = hashlib.blake2b(home.name.encode(), digest_size=32)
+    for name in PARTS:
+        with open(home / name, "rb") as file:
+            whole.update(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest())
+    return whole.hexdigest()
 
 
 def _in_order(media: Media, decoder: Decoder, workers: int) -> Iterator[tuple[np.ndarray | None, int, str]]:
@@ -295,9 +325,11 @@ def _in_order(media: Media, decoder: Decoder, workers: int) -> Iterator[tuple[np
             record, length = decoder.decode(path, frame)
         except NotInstalled:
             raise
-        except SordineError as error:
+        except (SordineError, MemoryError) as error:
+            pass_on(error)
             return None, 0, str(error)
         except OSError as error:
+            pass_on(error)
             return None, 0, f"{path} cannot be read: {error.strerror or error}"
         assert (record.shape, record.dtype) == (decoder.shape, decoder.dtype)
         return record, length, ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from sordine.data.media.kinds import Kind
-from sordine.errors import SordineError
+from sordine.errors import SordineError, pass_on
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -130,8 +130,10 @@ def _load(path: Path, enough: int = 0) -> Image.Image:
     except UnidentifiedImageError:
         reason = "it is not a picture, or its beginning is damaged"
     except OSError as error:
+        pass_on(error)
         reason = error.strerror or _line(error)
     except Exception as error:  # a damaged file can make its decoder fail in any way
+        pass_on(error)
         reason = _line(error)
     raise SordineError(f"{path} cannot be decoded as a picture: {reason.rstrip('.')}")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sordine.data.media.cache import NotInstalled
 from sordine.data.media.video import OPTIONS
-from sordine.errors import SordineError
+from sordine.errors import SordineError, pass_on
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -97,6 +97,7 @@ def encode(
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
     except (av.FFmpegError, OverflowError) as error:
+        pass_on(error)
         raise SordineError(f"cannot write {name}: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -150,6 +151,7 @@ def copy_stream(source: Path, path: Path, sound: Path | None = None) -> None:
             if sound is not None and stream_of_sound is not None:
                 _add_sound(sound, stream_of_sound, out)
     except (av.FFmpegError, ValueError) as error:
+        pass_on(error)
         raise SordineError(f"{source} cannot be copied: {getattr(error, 'strerror', None) or error}") from None
 
 

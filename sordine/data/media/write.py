@@ -20,7 +20,7 @@ from sordine.data.media.image import read_picture
 from sordine.data.media.kinds import Kind, kind_of
 from sordine.data.media.video import frame_count, read_whole
 from sordine.data.media.video_encoding import can_be_copied, copy_stream, encode, video_frames, video_rate
-from sordine.errors import SordineError
+from sordine.errors import SordineError, WriteError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -274,6 +274,10 @@ def _save_sound(x: np.ndarray, rate: int, path: Path, format: str, subtype: str,
             soundfile.write(str(temporary), x, rate, format=format, subtype=subtype, **options)
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(": ")[2]
+            if "System error" in reason:  # what the library has for every error of the file system
+                raise WriteError(
+                    f"cannot write {path}: the file system refuses it; check that the disk is not full"
+                ) from None
             raise SordineError(f"cannot write {path}: {reason.rstrip('.')}") from None
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sordine.errors import visible
 from sordine.evaluation.grade import PROTECTION, grade
 from sordine.evaluation.page.charts import clipped, percent, span
 from sordine.evaluation.page.risks import RiskHeading, attacker_rows, risk_headings
@@ -38,7 +39,7 @@ def assessment(report: Report, raw: str) -> str:
         name = place[1]
         return parts[name] if name in parts else _field(fields, name)
 
-    return re.sub(r"<([a-z_]+(?:\.[a-z_]+|: [a-z ]+)*)>", fill, TEMPLATE.read_text(encoding="utf-8"))
+    return visible(re.sub(r"<([a-z_]+(?:\.[a-z_]+|: [a-z ]+)*)>", fill, TEMPLATE.read_text(encoding="utf-8")))
 
 
 def _field(fields: dict[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sordine.errors import visible
 from sordine.evaluation.grade import grade, grade_reason, grade_words
 from sordine.evaluation.page import charts
 from sordine.evaluation.page.risks import (
@@ -44,7 +45,7 @@ PROVENANCE = ("provenance", "original_sha256", "released_sha256", "versions", "j
 
 def to_html(report: Report) -> str:
     """Return the page of a report, under 2 MB. Every name in it is escaped."""
-    return environment().get_template("page.html").render(**context(report))
+    return visible(environment().get_template("page.html").render(**context(report)))
 
 
 def style() -> Markup:

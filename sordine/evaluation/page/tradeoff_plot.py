@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from sordine.errors import visible
 from sordine.evaluation.comparison import GEOMETRY, settings, short, strip
 from sordine.evaluation.page.charts import Frame, clipped, end, grid_marks, known_or, reach, span
 from sordine.evaluation.page.page import environment, style
@@ -33,7 +34,7 @@ def comparison_page(found: Comparison) -> str:
         for i, curve in enumerate(found.curves)
     ]
     suppressed = all(p.role == "suppress" for curve in found.curves for p in curve.points)
-    return (
+    return visible(
         environment()
         .get_template("compare.html")
         .render(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sordine.data.files import atomic, cache_folder
+from sordine.data.mapped_array import MappedArray
 from sordine.data.media.cache import Decoded
 from sordine.data.media.kinds import Kind
 from sordine.errors import SordineError
@@ -327,14 +327,11 @@ class RawViews:
         self.fingerprint = self._fingerprint(seed)
         self.stored: np.ndarray | None = None
         if self.count:
-            path = cache_folder() / f"views-{self.fingerprint}.npy"
-            if not path.is_file():
-                with atomic(path) as temporary:
-                    shape = (len(self.rows), self.count, 2, encode.width)
-                    made = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-                    self._fill(made, seed, run or Run())
-                    made.flush()
-            self.stored = np.load(path, mmap_mode="r")
+            shape = (len(self.rows), self.count, 2, encode.width)
+            array = MappedArray.of({"views": self.fingerprint}, shape, np.dtype(np.float32), "views")
+            self.stored = array.read()
+            if self.stored is None:
+                self.stored = array.make(lambda x: self._fill(x, seed, run or Run()))
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return both views of the records at `batch.rows`.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sordine.data.files import atomic
+from sordine.data.files import atomic_together
 from sordine.data.media.kinds import FILE_NAME, WORDS, Media
 from sordine.data.media.write import strip, write_picture
 from sordine.data.record_digests import digests, owners
@@ -106,7 +106,7 @@ def release_media(
     names = _substitutes(found, media, source.table)
     pseudonyms, order = key.pseudonyms(found.ids), found.order(key)
 
-    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+    with atomic_together(output, links, force=force) as (folder, link_table):
         (folder / DATA).mkdir(parents=True)
         write_links(link_table, found, pseudonym=pseudonyms, id=found.ids.tolist(), substitute=names)
         uses: dict[str, list[int]] = {}
@@ -189,7 +189,7 @@ def release_pictures(
         )
     pseudonyms, order = key.pseudonyms(ids), found.order(key)
 
-    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+    with atomic_together(output, links, force=force) as (folder, link_table):
         (folder / DATA).mkdir(parents=True)
         write_links(link_table, found, pseudonym=pseudonyms, id=ids.tolist())
         seals: dict[int, dict[str, Any]] = {}

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from sordine.data.files import atomic
+from sordine.data.files import atomic_together
 from sordine.data.table import check_finite
 from sordine.data.table_io import TableFile, feature_array, feature_type, plain_type, rows_at_once, write_blocks
 from sordine.evaluation.report import Report
@@ -74,7 +74,7 @@ def release(
     pseudonyms, order = key.pseudonyms(ids), found.order(key)
 
     schema = _schema(found)
-    with atomic(output, force=force) as folder, atomic(links, force=force) as link_table:
+    with atomic_together(output, links, force=force) as (folder, link_table):
         folder.mkdir()
         write_links(link_table, found, pseudonym=pseudonyms, id=ids.tolist())
         with tempfile.TemporaryFile(dir=output.absolute().parent) as spilled:  # without a name: gone with the process

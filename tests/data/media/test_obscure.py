@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from sordine.data.media.obscure.operations import cover, downsample, gaussian_bl
 from sordine.data.media.obscure.styles import STYLES, CoverFace, WhiteNoise
 from sordine.data.media.video import read_frames
 from sordine.data.media.write import write_picture, write_video
-from sordine.errors import SordineError
+from sordine.errors import SordineError, WriteError
 from sordine.keys import Key
 from sordine.run import Run
 
@@ -310,3 +311,17 @@ def test_the_command_s_example_has_a_style_and_its_options(example: str) -> None
     words = shlex.split(example)
     options = dict(words[i + 1].split("=") for i, word in enumerate(words) if word == "--option")
     assert STYLES.make(words[3], options)
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video"])
+def test_a_full_disk_is_no_bad_file(tmp_path, kind):
+    media = folder(tmp_path / "m", kind)
+    style = "white_noise" if kind == "audio" else "downsample"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(WriteError):
+            obscure_folder(media, tmp_path / "out", style, key=KEY, skip_bad=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]

@@ -18,7 +18,7 @@ from sordine.data.media.folder import metadata_file
 from sordine.data.media.kinds import FILE_NAME, WORDS, Media
 from sordine.data.media.obscure.styles import STYLES, Style
 from sordine.data.media.write import WRITERS
-from sordine.errors import SordineError
+from sordine.errors import SordineError, pass_on
 from sordine.keys import Key
 from sordine.run import Run, accepts_run_keywords
 
@@ -106,6 +106,7 @@ def _write_files(
             draw = partial(_draws, key, purpose, name)
             WRITERS[media.kind].rewrite(media.root / name, target, lambda x: tool.apply(x, draw))
         except SordineError as error:
+            pass_on(error)  # a full disk is no bad file
             bad[name] = str(error)
 
     with ThreadPoolExecutor(max(1, 2 if run.workers is None else run.workers)) as pool:
