@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 export OMP_NUM_THREADS ?= $(CORES)
 
-.PHONY: all demo test slow lint docs dist bench results mass encoder replacement inversion masking unknown named beyond audit clean
+.PHONY: all demo test slow lint docs dist licences chaos fuzz bench results mass encoder replacement inversion masking unknown named beyond audit clean
 
 all: test
 
@@ -29,8 +29,22 @@ docs: $(VENV)/ready
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
 	@echo "build/docs/index.html"
 
+# The wheel and, beside it, the bill of materials of what it needs.
 dist: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dist]'
 	$(BIN)/python -m build --quiet
+	PATH=$(BIN):$$PATH $(BIN)/python -m benchmarks.dependencies --bom dist
+
+licences: $(VENV)/ready
+	@$(BIN)/python -m benchmarks.dependencies
+
+KILLS ?= 1000
+chaos: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.robustness chaos --kills $(KILLS)
+
+INPUTS ?= 1000
+fuzz: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.robustness fuzz --modifiers $(INPUTS) --jobs $(INPUTS) --reports $(INPUTS) --keys $(INPUTS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -101,29 +100,29 @@ def command(words: Sequence[object], fault: Fault | None = None, *, within: Path
 
 def forked(work: Callable[[], int], fault: Fault, within: Path | None = None) -> Ended:
     """Run a function in a child; it returns the exit code. See `command`."""
-    with tempfile.TemporaryFile("w+") as error, tempfile.TemporaryFile("w+") as found:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        began = time.monotonic()
-        child = os.fork()
-        if not child:
-            _in_child(work, fault, within, error, found)
-        code, peak = _wait(child, began, fault)
-        seconds = time.monotonic() - began
-        error.seek(0)
-        found.seek(0)
-        told: dict[str, Any] = json.loads(found.read() or "{}")
-        return Ended(code, error.read(), seconds, peak, int(told.get("operations", 0)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Pipes, because a limit on the size of files must not hold for what the child says.
+    (error, error_in), (found, found_in) = os.pipe(), os.pipe()
+    began = time.monotonic()
+    child = os.fork()
+    if not child:
+        _in_child(work, fault, within, error_in, found_in)
+    os.close(error_in)
+    os.close(found_in)
+    code, peak = _wait(child, began, fault)
+    seconds = time.monotonic() - began
+    with os.fdopen(error, errors="replace") as said, os.fdopen(found) as counted:
+        told: dict[str, Any] = json.loads(counted.read() or "{}")
+        return Ended(code, said.read(), seconds, peak, int(told.get("operations", 0)))
 
 
-def _in_child(
-    work: Callable[[], int], fault: Fault, within: Path | None, error: io.TextIOBase, found: io.TextIOBase
-) -> None:
+def _in_child(work: Callable[[], int], fault: Fault, within: Path | None, error: int, found: int) -> None:
     """Do the work and leave the process, whatever happens."""
     code = 70  # a child that fails outside of the command
     try:
         os.setpgid(0, 0)
-        os.dup2(error.fileno(), 2)
+        os.dup2(error, 2)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
@@ -137,8 +136,7 @@ def _in_child(
         counter = _disturb(fault, within)
         code = work()
         sys.stderr.flush()
-        found.write(json.dumps({"operations": counter[0]}))
-        found.flush()
+        os.write(found, json.dumps({"operations": counter[0]}).encode())
     except BaseException as other:
         with contextlib.suppress(Exception):
             print(f"{type(other).__name__}: {other}", file=sys.stderr, flush=True)

@@ -97,14 +97,14 @@ def read_tensors(path: Path, digest: str) -> bytes:
         Where the digest differs, the file is larger than TENSOR_BYTES, or its header is.
     """
     if path.stat().st_size > TENSOR_BYTES:
-        raise ValueError(f"it has more than {TENSOR_BYTES:,} bytes")
+        raise ValueError(f"has more than {TENSOR_BYTES:,} bytes")
     with open(path, "rb") as file:
         header = int.from_bytes(file.read(8), "little")
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise ValueError("it is truncated or damaged")
+            raise ValueError("is truncated or damaged (its hash is not the one in the card)")
         if header > HEADER_BYTES:
-            raise ValueError(f"its header has more than {HEADER_BYTES:,} bytes")
+            raise ValueError(f"has a header of more than {HEADER_BYTES:,} bytes")
         file.seek(0)
         return file.read()
 

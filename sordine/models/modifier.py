@@ -349,7 +349,7 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
     try:
         blob = read_tensors(folder / WEIGHTS, card.weights)
     except ValueError as error:
-        raise SordineError(f"{folder}: {WEIGHTS} is not the file that {CARD} describes: {error}") from None
+        raise SordineError(f"{folder}: {WEIGHTS} {error}") from None
     try:
         tensors = safetensors.torch.load(blob)
         if _bound(blob) not in (None, _card_digest(raw)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from sordine.attacks.budget import Budget
 from sordine.data.files import atomic, check_writable
 from sordine.data.layouts.registry import check_layout, open_media
 from sordine.data.reading.options import ReadOptions, current, reading
-from sordine.errors import SordineError
+from sordine.data.table_io import TableFile
+from sordine.errors import SordineError, nearest
 from sordine.evaluation.inputs import MediaFolders, read_pair
 from sordine.evaluation.page.pdf import check_pdf
 from sordine.evaluation.report import Report
@@ -43,7 +45,7 @@ from sordine.workflow.pipeline import (
 from sordine.workflow.protect_options import ProtectOptions
 from sordine.workflow.release.manifest import links_beside, may_be_shared
 from sordine.workflow.stages import Stages, address, folder_of_job
-from sordine.workflow.transform import WORKERS
+from sordine.workflow.transform import WORKERS, check_kept
 
 # What each stage leaves in the job's folder.
 TABLE, MODIFIER, TRANSFORMED, PAGE, REPORT, RELEASE = (
@@ -182,14 +184,25 @@ class Pipeline:
         extractor = make_extractor(job.extractor, {k: str(v) for k, v in job.options.items()})
         if is_media(job.source, job.layout):
             media = open_media(job.source, job.layout, job.layout_options)
+            self._check_columns(["id", "split", *media.records.column_names])
             check_media(media, job.policy_of(), by_frame=extractor.by_frame)
         elif extractor.accepts == ("table",):
             check_raw_table(table_in(job.source) if job.source.is_dir() else job.source, job.policy_of())
+
+    def _check_columns(self, columns: Sequence[str]) -> None:
+        """Check the columns that later stages need. Raises SordineError where one is missing or suppressed."""
+        job, source = self.job, self.job.source.name
+        if job.keep is not None:
+            check_kept(job.keep, columns, job.policy_of().suppress, source)
+        person = job.audit.person if isinstance(job.audit, AuditPart) else None
+        if person is not None and person not in columns:
+            raise SordineError(f"{source}: audit.person: no column {person!r}; {nearest(person, columns)}")
 
     def fit(self) -> None:
         """Fit the modifier, and leave its key in `key`."""
         job, modifier = self.job, self.out / MODIFIER
         policy, options = job.policy_of(), self._fit_options()
+        self._check_columns(TableFile(self.table, job.features).other)
         name = method_of(options, policy)
         # The fit that a new key is made for announces it, and later runs do not.
         fresh = job.key is None and not beside(modifier).exists()

@@ -120,12 +120,34 @@ def _kept(modifier: Modifier, columns: Sequence[str], keep: Sequence[str] | None
     policy = modifier.card.policy
     if keep is None:
         return tuple(c for c in policy.get("preserve", []) if c in columns)
+    check_kept(keep, columns, policy.get("suppress", []), source)
+    return tuple(keep)
+
+
+def check_kept(keep: Sequence[str], columns: Sequence[str], suppressed: Sequence[str], source: str) -> None:
+    """Check which columns may be written beside released records.
+
+    Parameters
+    ----------
+    keep
+        The columns to write.
+    columns
+        The columns that the source has.
+    suppressed
+        The suppressed attributes.
+    source
+        The name of the source.
+
+    Raises
+    ------
+    SordineError
+        Where a column is missing or suppressed.
+    """
     for name in keep:
         if name not in columns:
             raise SordineError(f"{source}: no column {name!r} to keep; {nearest(name, columns)}")
-        if name in policy.get("suppress", []):
+        if name in suppressed:
             raise SordineError(f"{source}: column {name!r} is suppressed, so it is not written beside released records")
-    return tuple(keep)
 
 
 @accepts_run_keywords

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import tracemalloc
 
 import pytest
@@ -14,6 +15,7 @@ from sordine.cli.app import main
 from sordine.data.hostile import JSON_BYTES, parse_json, read_limited, read_tensors
 from sordine.errors import SordineError, visible
 from sordine.models.allocation import limited_allocation
+from sordine.models.pretrained import read_state
 from sordine.workflow.job import read_job
 
 LAUGHS = "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(10))
@@ -118,3 +120,26 @@ def test_names_are_shown_as_text(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "\\u202e" in out
     assert not set(out) & set("\x1b\x9b\u202e\u2066")
+
+
+class Runs:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_weights_run_no_code(tmp_path, suffix, zipped):
+    path = tmp_path / f"w{suffix}"
+    if zipped:
+        torch.save({"a": Runs(tmp_path / "ran")}, path)
+    else:
+        path.write_bytes(pickle.dumps(Runs(tmp_path / "ran")))
+    with pytest.raises(SordineError, match="not a file of weights"):
+        read_state(path)
+    assert not (tmp_path / "ran").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -559,3 +560,27 @@ def test_bad_sound_is_one_line(tmp_path):
     for rate, samples in ((0, 10), (10, 0)):
         with pytest.raises(SordineError, match=f"{samples} samples at a rate of {rate};"):
             Waves(rate, samples)
+
+
+def test_a_small_file_with_hours_of_sound_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
+    with soundfile.SoundFile(tmp_path / "a.flac", "w", 48_000, 2, format="FLAC") as file:
+        for _ in range(20):
+            file.write(np.zeros((1_000_000, 2), np.int16))
+    assert (tmp_path / "a.flac").stat().st_size < 1_000_000
+    monkeypatch.setattr("sordine.data.media.audio.LONGEST", 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(SordineError, match="more than 1,000,000 samples"):
+        read_clip(tmp_path / "a.flac")
+    assert tracemalloc.get_traced_memory()[1] < 40e6  # all of it would take 160 MB
+    tracemalloc.stop()
+
+
+def test_sound_that_is_decoded_in_blocks_has_the_same_numbers(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32) / 9
+    soundfile.write(tmp_path / "a.wav", x, 8000, subtype="FLOAT")
+    whole, _ = read_clip(tmp_path / "a.wav")
+    monkeypatch.setattr("sordine.data.media.audio.BLOCK", 100)
+    blocks, rate = read_clip(tmp_path / "a.wav")
+    assert np.array_equal(whole, blocks)
+    assert np.array_equal(whole, x.mean(axis=1, dtype=np.float32))
+    assert rate == 8000
