@@ -14,6 +14,7 @@ from benchmarks.robustness.fuzz import fuzz
 from benchmarks.robustness.mutations import mutated_bytes, mutated_plain
 from benchmarks.robustness.page import write_page
 from sordine.data import unfinished
+from sordine.evaluation import report_json
 from sordine.evaluation.page import page
 
 
@@ -51,14 +52,16 @@ def test_leftovers_are_found(monkeypatch, capsys):
     assert "left after the next run" in capsys.readouterr().out
 
 
-def test_a_fault_of_the_program_and_live_text_are_found(monkeypatch, capsys):
-    monkeypatch.setattr(page, "visible", lambda text: 1 / 0)
-    from sordine.evaluation import report_json
-
-    monkeypatch.setattr(report_json, "TemplateError", RuntimeError)
-    monkeypatch.setattr("sordine.cli.report.paths.check_output", lambda *_: 1 / 0)
+def test_faults_of_the_program_are_found(monkeypatch, capsys):
+    monkeypatch.setattr(report_json, "read_report", lambda path: 1 / 0)
     assert fuzz({"reports": 3}, 0) == 3
     assert "code 3" in capsys.readouterr().out
+
+
+def test_live_text_is_found(monkeypatch, capsys):
+    monkeypatch.setattr(page, "visible", lambda text: text + "\x1b")
+    assert fuzz({"reports": 20}, 0) > 0
+    assert "is live in again.html" in capsys.readouterr().out
 
 
 def test_mutations_repeat():
