@@ -575,7 +575,7 @@ def encode(column: Sequence[Any] | np.ndarray, where: str = "labels") -> tuple[n
         Where a label is a list or another value that cannot be a class.
     """
     values = column.tolist() if isinstance(column, np.ndarray) else list(column)
-    values = [v if isinstance(v, str | int | float | np.generic) else plain_value(v) for v in values]
+    values = [v if v is None or isinstance(v, str | int | float | np.generic) else plain_value(v) for v in values]
     try:
         present = {v for v in set(values) if not is_missing(v)}
     except TypeError:

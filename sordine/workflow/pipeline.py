@@ -221,9 +221,19 @@ def read_records(table: Path, policy: Policy, options: FitOptions, run: Run | No
     run = run or Run()
     records = Table.read(table, options.features, named=policy.named)
     records.require(policy)
-    for note in records.notes:
+    for note in (*records.notes, *unlabelled(records, policy)):
         run.log(note)
     return records
+
+
+def unlabelled(records: Table, policy: Policy) -> list[str]:
+    """Return a line for each suppressed or preserved attribute that some records have no label of."""
+    counts = {name: int((records.y[name] < 0).sum()) for name in (*policy.suppress, *policy.preserve)}
+    return [
+        f"{count:,} of {len(records):,} records have no label of {name!r} and do not count for it"
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def fit(

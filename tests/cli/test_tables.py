@@ -145,3 +145,10 @@ def test_a_release_is_audited_through_its_link_table(
     assert found.verdict.level != "broken"
     (tmp_path / "out.links.parquet").unlink()
     assert "pseudonyms of a release" in refused(*words, "--json", tmp_path / "s.json")
+
+
+def test_records_without_a_label_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Table.from_pandas(people().rename(columns={"group": "cohort"})).write(tmp_path / "t.parquet")
+    words = ["fit", str(tmp_path / "t.parquet"), "-s", "cohort", "-m", "leace", "-o", str(tmp_path / "m")]
+    assert main(words) == 0
+    assert f"{people()['group'].isna().sum()} of {N} records have no label of 'cohort'" in capsys.readouterr().out

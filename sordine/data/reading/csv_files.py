@@ -212,15 +212,16 @@ class _Scan:
 def _number_kind(values: pa.Array) -> str:
     """Return "int" or "float" where all values of a text column without blanks and missing ones are; else "text"."""
     try:
-        pc.cast(values, pa.float64())
+        numbers = pc.cast(values, pa.float64())
     except pa.ArrowInvalid:
         return "text"
     # 007 and +1 are names, not numbers, and so is anything of more than 18 digits.
     if pc.any(pc.match_substring_regex(values, r"^\+|^-?0[0-9]|^-?[0-9]{19,}$")).as_py():
         return "text"
-    with suppress(pa.ArrowInvalid):
-        pc.cast(values, pa.int64())
-        return "int"
+    if pc.all(pc.equal(numbers, pc.floor(numbers))).as_py():  # a cast of other numbers fails slowly
+        with suppress(pa.ArrowInvalid):
+            pc.cast(values, pa.int64())
+            return "int"
     return "float"
 
 
