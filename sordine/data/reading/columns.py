@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sordine.data.reading.options import ReadOptions
-from sordine.data.reading.source import Source, warn
+from sordine.data.reading.source import READ_ERRORS, Source, reason, warn
 from sordine.errors import SordineError, nearest
 
 EXTRACT = b"sordine.extract"  # metadata of files that Sordine made
@@ -66,7 +66,10 @@ def plain(source: Source, options: ReadOptions, features: Sequence[str] = ()) ->
     for name in options.multi_label:
         if name not in schema.names and EXTRACT not in made_by:
             warn(f"{source.name}: no column {name!r} with several labels; {nearest(name, schema.names)}")
-    steps = _Planner(source, options, features).steps()
+    try:
+        steps = _Planner(source, options, features).steps()
+    except READ_ERRORS as error:
+        raise SordineError(f"{source.name} cannot be read to the end: {reason(error)}") from None
     if all(step.make is _unchanged for step in steps):
         return source
     made = pa.schema([f for step in steps for f in step.fields], schema.metadata)

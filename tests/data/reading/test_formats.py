@@ -381,3 +381,31 @@ def test_new_names(tmp_path):
     assert list(table.ids) == SEX
     with pytest.raises(SordineError, match="two columns would be named 'x'"):
         TableFile(tmp_path / "t.parquet", options=ReadOptions(rename=(("sex", "x"),)))
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+@pytest.mark.parametrize("kind", ["string", "view", "dictionary", "list"])
+def test_a_damaged_file_does_not_end_the_process(tmp_path, kind, suffix):
+    values = pa.array(["u" * 30, "v" * 25] * 4)
+    column = {
+        "string": values,
+        "view": values.cast(pa.string_view()),
+        "dictionary": values.dictionary_encode(),
+        "list": pa.array([["a" * 20, "b"], ["c"]] * 4),
+    }[kind]
+    table = pa.table({"x": VECTORS, "a": column})
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "arrow":
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, path)
+    data = path.read_bytes()
+    refused = 0
+    for place in range(0, len(data) - 4, 4):
+        path.write_bytes(data[:place] + b"\xff\xff\xff\x7f" + data[place + 4 :])
+        try:
+            Table.read(path)
+        except SordineError:
+            refused += 1
+    assert refused > 10
