@@ -59,7 +59,8 @@ class Optimal(Section):
         best = {f.attributes[0]: f for f in sorted(alone, key=lambda f: f.on == "unseen")}
         return [
             f"The best possible attack on one record infers `{name}` correctly for {percent(f.accuracy)} of "
-            f"{f.records:,} records. With permuted classes it is {percent(f.permuted)} "
+            f"{f.records:,} records. It is computed with their true classes, so it is high by chance where records "
+            f"are few: with permuted classes it is {percent(f.permuted)} "
             f"(up to {percent(f.permuted_high)}), so this is "
             f"{'within' if f.accuracy <= f.permuted_high else 'above'} chance."
             for name, f in best.items()
