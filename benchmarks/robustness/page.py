@@ -17,6 +17,7 @@ FAULTS = {
 HEAD = """# Robustness
 
 Written by `make chaos` and `make fuzz` from `benchmarks/results/robustness.jsonl`. Inputs are small tables and clips.
+The clock of reports stands still, and new keys are the same in every run.
 
 ## Killed commands and full disks
 

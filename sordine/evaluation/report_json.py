@@ -177,7 +177,11 @@ def schema_text() -> str:
 
 
 def digest(report: Report) -> str:
-    """Return the SHA-256, in hexadecimal, of `to_json`'s text, which is that of the report's JSON file."""
+    """Return the SHA-256, in hexadecimal, of `to_json`'s text without its date: equal audits have equal ones."""
+    of = report.made.get("provenance")
+    if isinstance(of, dict):
+        undated = {name: value for name, value in of.items() if name != "date"}
+        report = replace(report, made={**report.made, "provenance": undated})
     return hashlib.sha256(to_json(report).encode()).hexdigest()
 
 

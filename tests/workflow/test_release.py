@@ -411,3 +411,11 @@ def test_a_report_can_be_changed_and_then_differs(source: Path, tmp_path: Path) 
     first = release(source, tmp_path / "a", key=KEY, report=report())
     second = release(source, tmp_path / "b", key=KEY, report=replace(report(), passed=True))
     assert first.manifest["audit"]["report_sha256"] != second.manifest["audit"]["report_sha256"]
+
+
+def test_two_audits_at_different_times_give_equal_releases(source: Path, tmp_path: Path) -> None:
+    for name, date in (("a", "2026-01-01T00:00:00Z"), ("b", "2026-01-02T00:00:00Z")):
+        dated = replace(report(), made={**report().made, "provenance": {"date": date, "original": "0"}})
+        release(source, tmp_path / name, key=KEY, report=dated)
+    a, b = ((tmp_path / name / "manifest.json").read_bytes() for name in "ab")
+    assert a == b
