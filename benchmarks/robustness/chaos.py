@@ -86,6 +86,9 @@ def chaos(kills: int, seed: int = 0, commands: tuple[str, ...] = tuple(WEIGHTS),
         count = round(kills * WEIGHTS.get(name, 1) / sum(weights))
         with tempfile.TemporaryDirectory(prefix="robustness-") as folder:
             found = _command(name, max(count, 1), rng, Path(folder))
+        if store is not None:  # counts of an earlier version of the command do not stay
+            for unit in list(store.units(f"chaos--{name}--")):
+                del store.figures[unit.name]
         for kind, counts in sorted(found.items()):
             wrong += len(counts.violations)
             for line in counts.violations:
