@@ -1,7 +1,7 @@
 """Temporary folders of outputs: where one is written before it is renamed, and the ones that killed processes left.
 
 An output NAME is written in a folder `.NAME.XXXXXXXX.part` beside it, which its process holds locked. A folder that
-nobody holds locked was left by a process that was killed: the next command that writes NAME removes it. Several outputs
+no process holds locked was left by one that was killed: the next command that writes NAME removes it. Several outputs
 that belong together are put in place one after the other; a list of their folders, written before the first rename, is
 the point from which the next command completes them.
 """
