@@ -30,7 +30,7 @@ from sordine.models.modifier import BOUND, CARD, WEIGHTS, _card_digest
 
 BATCH = 20
 SECONDS, BYTES = child.SECONDS, child.BYTES
-LIVE = ("<script>alert(", "onerror=alert(", "\x1b", "\u202e")  # payloads of the mutations that no page may hold raw
+LIVE = ("<script>alert(", "<img src=x", "\x1b", "\u202e")  # payloads of the mutations that no page may hold raw
 WHOLE_JOBS = 25  # of so many accepted jobs, one is run and the others are only checked
 Words = list[object]
 

@@ -104,7 +104,8 @@ def made_otherwise(modifier: Modifier, before: Table, after: np.ndarray, key: Ke
         known = {row.tobytes() for row in _values(modifier)}
         flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
         return sum(row.tobytes() not in known for row in flat)
-    if modifier.noise and (key is None or key.fingerprint != modifier.card.key):
+    drawn = bool(modifier.noise) or modifier.discrete
+    if drawn and (key is None or key.fingerprint != modifier.card.key):
         return 0
     some = np.linspace(0, len(after) - 1, min(len(after), AGAIN)).astype(int)
     sample = before.take(some)

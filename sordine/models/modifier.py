@@ -357,6 +357,8 @@ def open_modifier(folder: str | Path, build: Callable[[Card, dict[str, Tensor]],
                 f"{folder}: {CARD} was changed after it was saved with {WEIGHTS}; restore it, or fit anew"
             )
         fitted = tensors.pop("fitted").numpy()
+        if fitted.dtype != np.uint8 or (len(fitted) and fitted.shape[1:] != (8,)):
+            raise ValueError("the list of fitted records is damaged")
         with limited_allocation(4 * len(blob) + SPARE):
             modifier = build(card, tensors)
         modifier.load_state_dict(tensors)

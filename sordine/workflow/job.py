@@ -282,7 +282,8 @@ def _loaded(path: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise SordineError(f"{path}{line}: {error.problem or 'not YAML'}") from None
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise SordineError(f"{path} is not a job: {str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SordineError(f"{path} is not a job: {reason}") from None
     if not isinstance(raw, dict):
         raise SordineError(
             f"{path} is not a job: it needs source and policy; python -m sordine.workflow.job prints the schema"
@@ -322,7 +323,11 @@ def _first(error: ValidationError) -> str:
     found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = found[0]
     # The place also contains members of a union, which are not keys.
-    place = [str(part) for part in first["loc"] if not _of_union(part)]
+    *inner, last = first["loc"] or ("",)
+    place = [str(part) for part in inner if not _of_union(part)]
+    # An unknown key may have any name; it is always the last part.
+    if first["type"] == "extra_forbidden" or not _of_union(last):
+        place.append(str(last))
     where = ".".join(place)
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key; {nearest(place[-1], _keys(place[:-1]))}"

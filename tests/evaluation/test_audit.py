@@ -346,7 +346,11 @@ def test_damaged_releases_are_reported_not_refused() -> None:
     assert found.passed is False
     assert headline(found, "word").nag == pytest.approx(1)
     ids = np.array([f"other {i}" for i in range(400)], dtype=object)
-    nothing = audit(t, replace(release(t), ids=ids), POLICY, budget=budget, options=AuditOptions(pretrained=False))
+    with pytest.raises(SordineError, match="none of its ids occurs"):
+        audit(t, replace(release(t, noise(t)), ids=ids), POLICY, budget=budget)
+    ids[:2] = t.ids[:2]
+    others = replace(release(t, noise(t)), ids=ids)
+    nothing = audit(t, others, POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert (nothing.verdict.level, nothing.headlines) == ("broken", ())
     constant = audit(t, release(t, np.ones_like(t.x)), POLICY, budget=budget, options=AuditOptions(pretrained=False))
     assert constant.verdict.level == "broken"

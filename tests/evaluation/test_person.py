@@ -132,7 +132,14 @@ def test_what_adds_up_is_said_beside_what_one_record_gives_away() -> None:
     assert ten.low is not None
     assert one.low < one.nag < one.high < ten.low  # type: ignore[operator]
     assert ten.worst_class_after >= ten.after
-    assert {f.attacker for f in found.linkage} == {"standardised", "whitened", "learnt", "channel"}
+    assert {f.attacker for f in found.linkage} == {
+        "standardised",
+        "whitened",
+        "standardised apart",
+        "whitened apart",
+        "learnt",
+        "channel",
+    }
     assert [(q.keys, q.distinct) for q in found.queries] == [("fresh", 3), ("one", 1)]
     assert from_json(to_json(found)) == found
     page = to_html(found)

@@ -27,6 +27,7 @@ from sordine.methods.registry import make
 from sordine.methods.transport.method import typical
 from sordine.methods.transport.modifier import TransportModifier
 from sordine.metrics.information import joint, optimal_accuracy
+from sordine.metrics.percent import percent
 from sordine.models.checkpoints import read_checkpoint, write_sealed
 from sordine.policy import Policy
 from sordine.run import Run
@@ -260,7 +261,7 @@ def test_what_is_said_of_several_maps_is_said_once(table):
     modifier = fit(some, Policy(("sex",), ("word",)), make("transport", FAST | {"even": 0}), run=Run(key=KEY))
     uneven = [note for note in modifier.card.notes if "unequally" in note]
     assert len(uneven) == 1
-    assert f"up to {modifier.card.fit['uneven']:.2f})" in uneven[0]
+    assert f"In the worst class, {percent(modifier.card.fit['uneven'])} of the records" in uneven[0]
 
 
 def test_points_of_a_sweep_share_the_aligned_space(table, tmp_path):

@@ -294,3 +294,11 @@ def test_a_pdf_is_made_without_another_audit_and_removed_with_an_old_one(folder:
     run(seeds=[1])
     assert sha256(page) != before
     assert not pdf.exists()
+
+
+@pytest.mark.parametrize("key", ["AuditPart", "'function-after[x]'", "''"])
+def test_an_unknown_key_of_any_name_is_named_in_one_line(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(f"source: t.parquet\npolicy: {{suppress: [a]}}\n{key}: 1\n")
+    with pytest.raises(SordineError, match=r"unknown key|is not a job"):
+        read_job(path)
