@@ -28,9 +28,9 @@ may be left. A command that cannot write must end with code 2 and one line.
 FUZZ = """
 ## Mutated inputs
 
-Bytes and values of valid inputs are changed, with digests made anew where they would give the change away. A command
-must end with 0, 1, or 2 and one line; in under 60 seconds, with under 2 GB of memory. No control character may reach
-the terminal or the page, and no script the page.
+Each input is a valid one with some bytes or values changed. A changed modifier gets a new digest, so that the change is
+not noticed by the digest alone. A command must end with code 0 or 1, or with code 2 and one line. It has 60 seconds and
+2 GB of memory. No control character may reach the terminal or the page, and no script may reach the page.
 """
 
 

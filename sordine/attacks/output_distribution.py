@@ -63,10 +63,10 @@ def drawn_outputs(
     modifier's `substitutes`, where it has them; else they are drawn again with the key. Both are None where neither
     gives the released records.
     """
-    outputs = getattr(modifier, "substitutes", None)
-    if outputs is not None and len(outputs) and outputs[0].numel() == after[0].size:
+    values = _values(modifier, after)
+    if values is not None:
         code: dict[bytes, int] = {}
-        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in _values(modifier)])
+        same = np.array([code.setdefault(row.tobytes(), len(code)) for row in values])
         flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
         index = np.array([code.get(row.tobytes(), -1) for row in flat])
         if (index >= 0).all():
@@ -97,11 +97,11 @@ def made_otherwise(modifier: Modifier, before: Table, after: np.ndarray, key: Ke
     """
     if not accepts(modifier, before) or not len(after):
         return 0
-    outputs = getattr(modifier, "substitutes", None)
-    if outputs is not None and len(outputs) and outputs[0].numel() == after[0].size:
+    values = _values(modifier, after)
+    if values is not None:
         if drawn_outputs(modifier, before, after, key)[0] is not None:
             return 0
-        known = {row.tobytes() for row in _values(modifier)}
+        known = {row.tobytes() for row in values}
         flat = np.ascontiguousarray(after.reshape(len(after), -1), np.float32)
         return sum(row.tobytes() not in known for row in flat)
     drawn = bool(modifier.noise) or modifier.discrete
@@ -116,10 +116,15 @@ def made_otherwise(modifier: Modifier, before: Table, after: np.ndarray, key: Ke
     return round(float(far.reshape(len(some), -1).any(1).mean()) * len(after))
 
 
-def _values(modifier: Modifier) -> np.ndarray:
-    """The outputs that a modifier lists, as they are released: (M, width) float32."""
-    outputs = modifier.substitutes.detach().cpu().numpy()  # type: ignore[operator]
-    values = outputs.reshape(len(outputs), -1)
+def _values(modifier: Modifier, after: np.ndarray) -> np.ndarray | None:
+    """The outputs that a modifier lists, as they are released: (M, width) float32. None where it lists none like these.
+
+    after: (n, *shape) released records.
+    """
+    outputs = getattr(modifier, "substitutes", None)
+    if outputs is None or not len(outputs) or outputs[0].numel() != after[0].size:
+        return None
+    values = outputs.detach().cpu().numpy().reshape(len(outputs), -1)
     if modifier.output_dtype == np.uint8:
         values = np.clip(np.rint(values), 0, PEAK)
     return np.ascontiguousarray(values, np.float32)
